@@ -1,0 +1,254 @@
+"""An order, the updates of its life, and the table of what may follow what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import reduce
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+MAX_ATTEMPTS = 3
+DEFAULT_SLIPPAGE_BPS = 50
+
+Timestamp = Annotated[str, Field(examples=["2026-01-31T12:00:00.000Z"])]
+DecimalText = Annotated[str, Field(pattern=r"^\d+(\.\d+)?$", examples=["1.5"])]
+
+
+class Status(StrEnum):
+    """The states of an order; the last three are terminal."""
+
+    PENDING = "pending"
+    ROUTING = "routing"
+    BUILDING = "building"
+    SUBMITTED = "submitted"
+    CONFIRMED = "confirmed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        return not TRANSITIONS[self]
+
+
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    # Only a pending order can be cancelled: nothing has been asked of a venue yet.
+    Status.PENDING: frozenset({Status.ROUTING, Status.CANCELLED, Status.FAILED}),
+    # Routing follows itself when no venue could quote and a new attempt begins.
+    Status.ROUTING: frozenset({Status.BUILDING, Status.ROUTING, Status.FAILED}),
+    # Never back to routing: a signed transaction may already be under way.
+    Status.BUILDING: frozenset({Status.SUBMITTED, Status.FAILED}),
+    # Routing follows submitted when the transaction is provably dead: reverted or expired.
+    Status.SUBMITTED: frozenset({Status.CONFIRMED, Status.ROUTING, Status.FAILED}),
+    Status.CONFIRMED: frozenset(),
+    Status.FAILED: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+
+
+class ImpossibleTransition(Exception):
+    """A status that cannot follow the order's present one; names both."""
+
+
+class Model(BaseModel):
+    """Immutable, camelCase in JSON, snake_case in Python.
+
+    Unknown fields are ignored: what a newer release stored, an older one must still read.
+    """
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    def to_json(self) -> str:
+        """Compact JSON text; absent fields are left out, not null."""
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+
+class Simulate(Model):
+    """A fault to be simulated, where the stack permits it."""
+
+    fault: Literal["venue_down", "quote_timeout", "dropped_transaction", "slippage"]
+    venue: Literal["raydium", "meteora"] | None = Field(
+        default=None, description="the venue at fault; both when absent"
+    )
+    attempts: int = Field(
+        default=MAX_ATTEMPTS, ge=1, le=MAX_ATTEMPTS, description="how many first attempts it hits"
+    )
+
+
+class Leg(Model):
+    """One swap of a route. Amounts are decimal text in whole tokens; the fee is in tokenIn."""
+
+    venue: str
+    pool: str
+    token_in: str
+    token_out: str
+    in_amount: DecimalText
+    out_amount: DecimalText
+    fee_amount: DecimalText
+    percent: int = Field(ge=0, le=100, description="share of its hop's input")
+
+
+class Quote(Model):
+    """What one venue alone would give for the whole amount, net of fees, or why it had none."""
+
+    venue: str
+    out_amount: DecimalText | None = None
+    price_impact_pct: str | None = None
+    fee_amount: DecimalText | None = None
+    error: str | None = None
+
+
+class Route(Model):
+    """The route taken, with the quotes that it won against."""
+
+    in_amount: DecimalText
+    out_amount: DecimalText
+    other_amount_threshold: DecimalText = Field(description="least out that the swap accepts")
+    price_impact_pct: str = Field(description="a fraction: 0.01 is one percent")
+    slippage_bps: int
+    route_plan: tuple[Leg, ...]
+    quotes: tuple[Quote, ...]
+    reason: str
+    advantage_bps: str = Field(description="over the best single venue")
+    slot: int
+
+
+class OrderError(Model):
+    """Why an order, or one attempt of it, failed."""
+
+    code: str
+    message: str
+
+
+class Update(Model):
+    """One step of an order's life, as it is stored, pushed and answered."""
+
+    order_id: str
+    sequence: int = Field(ge=1)
+    status: Status
+    timestamp: Timestamp
+    attempt: int | None = None
+    next_retry_at: Timestamp | None = None
+    route: Route | None = None
+    tx_hash: str | None = None
+    out_amount: DecimalText | None = None
+    executed_price: str | None = None
+    error: OrderError | None = None
+
+
+class Order(Model):
+    """A market order: what was asked, and all that its updates say of it since."""
+
+    order_id: str
+    client_order_id: str | None = None
+    type: Literal["market"] = "market"
+    token_in: str
+    token_out: str
+    amount: DecimalText = Field(description="of tokenIn, in whole tokens")
+    slippage_bps: int = Field(ge=0, le=10_000)
+    simulate: Simulate | None = None
+    status: Status
+    sequence: int
+    attempt: int
+    max_attempts: int = MAX_ATTEMPTS
+    created_at: Timestamp
+    updated_at: Timestamp
+    submitted_at: Timestamp | None = None
+    confirmed_at: Timestamp | None = None
+    failed_at: Timestamp | None = None
+    next_retry_at: Timestamp | None = None
+    route: Route | None = None
+    tx_hash: str | None = None
+    out_amount: DecimalText | None = None
+    executed_price: str | None = Field(default=None, description="tokenOut per tokenIn")
+    error: OrderError | None = None
+    updates: tuple[Update, ...]
+
+    def asks_the_same(self, other: Order) -> bool:
+        """Whether both orders ask for the same swap: what an idempotency key vouches for."""
+        return all(getattr(self, field) == getattr(other, field) for field in REQUEST_FIELDS)
+
+    def next_update(self, status: Status, now_ms: int, **details: Any) -> Update:
+        """The update that takes this order to `status`; raises ImpossibleTransition."""
+        if status not in TRANSITIONS[self.status]:
+            raise ImpossibleTransition(f"{self.order_id}: {self.status} cannot become {status}")
+        return Update(
+            order_id=self.order_id,
+            sequence=self.sequence + 1,
+            status=status,
+            timestamp=iso(now_ms),
+            **details,
+        )
+
+    def apply(self, update: Update) -> Order:
+        """This order after `update`; raises ImpossibleTransition if it is not its next one."""
+        if update.status not in TRANSITIONS[self.status] or update.sequence != self.sequence + 1:
+            raise ImpossibleTransition(
+                f"{self.order_id}: update {update.sequence} ({update.status}) "
+                f"cannot follow {self.sequence} ({self.status})"
+            )
+        return self.model_copy(update=_changes(self, update))
+
+
+REQUEST_FIELDS = ("token_in", "token_out", "amount", "slippage_bps", "simulate")
+_LASTING = ("attempt", "route", "tx_hash", "out_amount", "executed_price")
+_STAMPS = {
+    Status.SUBMITTED: "submitted_at",
+    Status.CONFIRMED: "confirmed_at",
+    Status.FAILED: "failed_at",
+}
+
+
+def _changes(order: Order, update: Update) -> dict[str, Any]:
+    changes: dict[str, Any] = {
+        "status": update.status,
+        "sequence": update.sequence,
+        "updated_at": update.timestamp,
+        "updates": (*order.updates, update),
+        # These two speak of the latest update only: a retry that succeeded has no error.
+        "error": update.error,
+        "next_retry_at": update.next_retry_at,
+    }
+    for field in _LASTING:
+        value = getattr(update, field)
+        if value is not None:
+            changes[field] = value
+    if update.status in _STAMPS:
+        changes[_STAMPS[update.status]] = update.timestamp
+    return changes
+
+
+def first_update(order_id: str, now_ms: int) -> Update:
+    """The update with which every order begins: pending, sequence 1."""
+    return Update(order_id=order_id, sequence=1, status=Status.PENDING, timestamp=iso(now_ms))
+
+
+def order_of(request: dict[str, Any], updates: Iterable[Update]) -> Order:
+    """The order that `request` (its unchanging fields) and its updates from the first make."""
+    first, *rest = updates
+    order = Order(
+        **request,
+        order_id=first.order_id,
+        status=first.status,
+        sequence=first.sequence,
+        attempt=1,
+        created_at=first.timestamp,
+        updated_at=first.timestamp,
+        updates=(first,),
+    )
+    return reduce(Order.apply, rest, order)
+
+
+def iso(unix_ms: int) -> str:
+    """ISO 8601 in UTC with milliseconds, from Unix time in milliseconds."""
+    seconds, millis = divmod(unix_ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{millis:03d}Z"
+
+
+def unix_ms(timestamp: str) -> int:
+    """Unix time in milliseconds, from ISO 8601 text as `iso` writes it."""
+    parsed = datetime.fromisoformat(timestamp)
+    return int(parsed.timestamp()) * 1000 + parsed.microsecond // 1000

@@ -1,0 +1,111 @@
+"""Every error that an HTTP client sees: one map from error types to RFC 9457 problems."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from pydantic import Field
+
+from functions import store
+from functions.dex.errors import DexError
+from functions.dex.orders import Model
+from functions.runtime import logger
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class FieldError(Model):
+    """A field of the request and the rule that it breaks."""
+
+    field: str
+    rule: str
+
+
+class ProblemDetails(Model):
+    """The body of every error (RFC 9457), with a code for programs and the fields at fault."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(examples=["Bad Request"])
+    status: int = Field(examples=[400])
+    detail: str
+    code: str = Field(examples=["INVALID_REQUEST"])
+    errors: tuple[FieldError, ...] = ()
+
+
+class Problem(Exception):
+    """A refusal: status, code, and either one sentence or the fields at fault."""
+
+    def __init__(
+        self, status: HTTPStatus, code: str, detail: str = "", *errors: FieldError
+    ) -> None:
+        super().__init__(detail)
+        self.details = ProblemDetails(
+            type="about:blank",
+            title=status.phrase,
+            status=status,
+            detail=detail or "; ".join(f"{error.field} {error.rule}" for error in errors),
+            code=code,
+            errors=errors,
+        )
+
+
+def bad_field(code: str, field: str, rule: str) -> Problem:
+    """400 for one field and the rule that it breaks."""
+    return Problem(HTTPStatus.BAD_REQUEST, code, "", FieldError(field=field, rule=rule))
+
+
+def answer(error: Exception) -> Response[Any]:
+    """The HTTP response for any exception; what is not known here is logged and a 500."""
+    details = _problem(error).details
+    return Response(details.status, CONTENT_TYPE, details.to_json())
+
+
+def _problem(error: Exception) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case RequestValidationError():
+            return Problem(
+                HTTPStatus.BAD_REQUEST,
+                "INVALID_REQUEST",
+                "",
+                *dict.fromkeys(_field_error(e) for e in error.errors()),
+            )
+        case DexError():
+            return Problem(HTTPStatus.BAD_REQUEST, error.code, str(error))
+        case store.OrderNotFound():
+            return Problem(
+                HTTPStatus.NOT_FOUND, "ORDER_NOT_FOUND", f"There is no order {error.args[0]}."
+            )
+        case store.InvalidCursor():
+            return bad_field("INVALID_CURSOR", "cursor", "must be a nextCursor of this list")
+        case NotFoundError():
+            return Problem(HTTPStatus.NOT_FOUND, "NOT_FOUND", "There is nothing at this path.")
+    logger.exception("unexpected error", exc_info=error)
+    return Problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "INTERNAL",
+        "Something failed on our side; sending the request again is safe.",
+    )
+
+
+_RULES = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field of this request",
+    "model_attributes_type": "must be a JSON object",
+    "json_invalid": "must be a JSON object",
+}
+
+
+def _field_error(error: dict[str, Any]) -> FieldError:
+    # ("body", "amount", …) names the field amount; ("body",) the body itself.
+    place, *path = (str(part) for part in error["loc"])
+    named = error["type"] not in ("json_invalid", "model_attributes_type")
+    field = ".".join(path) if path and named else place
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should ")
+    rule = _RULES.get(error["type"]) or message.replace("be ", "must be ", 1)
+    return FieldError(field=field, rule=rule)

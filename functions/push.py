@@ -1,0 +1,43 @@
+"""Messages to WebSocket connections, by way of the stage's @connections endpoint."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
+
+CONNECTIONS_AT_ONCE = 16
+
+
+def push(connection_id: str, text: str) -> bool:
+    """Send one text frame; False if the connection is gone. Other failures raise ClientError."""
+    try:
+        _client().post_to_connection(ConnectionId=connection_id, Data=text.encode())
+    except _client().exceptions.GoneException:
+        return False
+    return True
+
+
+def push_json(connection_id: str, message: dict[str, Any]) -> bool:
+    """Send `message` as compact JSON; see `push`."""
+    return push(connection_id, json.dumps(message, separators=(",", ":")))
+
+
+@cache
+def _client() -> ApiGatewayManagementApiClient:
+    # The endpoint is the stage's callback URL, from AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI.
+    return boto3.client(
+        "apigatewaymanagementapi",
+        config=Config(
+            max_pool_connections=CONNECTIONS_AT_ONCE,
+            connect_timeout=2,
+            read_timeout=5,
+            retries={"mode": "standard", "total_max_attempts": 4},
+        ),
+    )

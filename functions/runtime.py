@@ -1,0 +1,51 @@
+"""What every handler shares, made once: settings, logger, tracer, metrics, the clock."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+
+
+def _text(name: str, default: str = "") -> str:
+    value: str = field(default_factory=lambda: os.environ.get(name, default))
+    return value
+
+
+def _number(name: str, default: int) -> int:
+    value: int = field(default_factory=lambda: int(os.environ.get(name, default)))
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The stack's settings, read from the environment that infra/compute.py sets."""
+
+    orders_table: str = _text("ORDERS_TABLE")
+    connections_table: str = _text("CONNECTIONS_TABLE")
+    queue_url: str = _text("QUEUE_URL")
+    version: str = _text("ENGINE_VERSION", "dev")
+    market_seed: str = _text("MARKET_SEED")
+    latency_percent: int = field(
+        default_factory=lambda: round(float(os.environ.get("LATENCY_SCALE", "1")) * 100)
+    )
+    quote_error_ppm: int = _number("QUOTE_ERROR_PPM", 0)
+    drop_ppm: int = _number("DROP_PPM", 0)
+    simulate_allowed: bool = field(
+        default_factory=lambda: os.environ.get("SIMULATE_ALLOWED") == "true"
+    )
+    retry_base_ms: int = _number("RETRY_BASE_MS", 1000)
+    sweep_idle_seconds: int = _number("SWEEP_IDLE_SECONDS", 120)
+
+
+settings = Settings()
+logger = Logger()
+tracer = Tracer()
+metrics = Metrics()
+
+
+def now_ms() -> int:
+    """Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,481 @@
+"""Orders, connections and the order queue: the only module that speaks DynamoDB and SQS."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from functions.dex.orders import (
+    REQUEST_FIELDS,
+    Order,
+    Status,
+    Update,
+    order_of,
+    unix_ms,
+)
+from functions.runtime import settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+    from mypy_boto3_sqs import SQSClient
+
+PUBLIC_OWNER = "public"  # of all orders, as long as no authorizer names one
+MAX_FOLLOWERS = 100
+MAX_SUBSCRIPTIONS = 100
+OPEN_SHARDS = 8
+CONNECTION_TTL_SECONDS = 3 * 3600  # API Gateway ends a WebSocket connection after two hours
+LIST_READS_MAX = 10
+BATCH_GET_MAX = 100
+SQS_DELAY_SECONDS_MAX = 900
+
+
+class OrderNotFound(Exception):
+    """No such order, or not this owner's."""
+
+
+class OrderExists(Exception):
+    """The order id is taken; `stored` is the order that has it."""
+
+    def __init__(self, stored: Order) -> None:
+        super().__init__(stored.order_id)
+        self.stored = stored
+
+
+class StaleOrder(Exception):
+    """Another writer has moved the order on since it was read."""
+
+
+class TooManyFollowers(Exception):
+    """The order has as many followers as it can hold."""
+
+
+class TooManySubscriptions(Exception):
+    """The connection follows as many orders as it may."""
+
+
+class MalformedMessage(Exception):
+    """A message that names no order."""
+
+
+class ConnectionGone(Exception):
+    """The connection has ended."""
+
+
+class InvalidCursor(Exception):
+    """The cursor is none that `list_orders` gave."""
+
+
+# --- orders -----------------------------------------------------------------------------------
+
+
+def create_order(order: Order, owner: str) -> None:
+    """Store a new order; raises OrderExists with the stored one if its id is taken."""
+    item = {
+        "orderId": {"S": order.order_id},
+        "owner": {"S": owner},
+        "createdAt": {"S": order.created_at},
+        "request": {"S": _request_json(order)},
+        "sequence": {"N": str(order.sequence)},
+        "updates": {"L": [{"S": update.to_json()} for update in order.updates]},
+        "followers": {"M": {}},
+        "openShard": {"S": open_shard(order.order_id)},
+        "idleSince": {"S": order.updated_at},
+    }
+    try:
+        _dynamodb().put_item(
+            TableName=settings.orders_table,
+            Item=item,
+            ConditionExpression="attribute_not_exists(orderId)",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+    except ClientError as error:
+        if _code(error) != "ConditionalCheckFailedException":
+            raise
+        raise OrderExists(_order(error.response["Item"])) from None
+
+
+def get_order(order_id: str, owner: str) -> Order:
+    """The owner's order; raises OrderNotFound."""
+    item = _get_order_item(order_id)
+    if item["owner"]["S"] != owner:
+        raise OrderNotFound(order_id)
+    return _order(item)
+
+
+def load_order(order_id: str) -> tuple[Order, str | None]:
+    """Any owner's order and its signed transaction (JSON) if it has one; raises OrderNotFound."""
+    item = _get_order_item(order_id)
+    return _order(item), item.get("transaction", {}).get("S")
+
+
+def append_update(order: Order, update: Update, *, transaction: str | None = None) -> Order:
+    """Store `update` as the order's next, and the signed transaction with it if one is given.
+
+    Raises StaleOrder if another writer was first. Returns the order after the update.
+    """
+    changed = order.apply(update)
+    sets = ["updates = list_append(updates, :update)", "#sequence = :next"]
+    names = {"#sequence": "sequence"}
+    values: dict[str, AttributeValueTypeDef] = {
+        ":update": {"L": [{"S": update.to_json()}]},
+        ":next": {"N": str(update.sequence)},
+        ":read": {"N": str(order.sequence)},
+    }
+    if transaction is not None:
+        names["#transaction"] = "transaction"
+        sets.append("#transaction = :transaction")
+        values[":transaction"] = {"S": transaction}
+    if changed.status.terminal:
+        removes = " REMOVE openShard, idleSince"
+    else:
+        removes = ""
+        sets.append("idleSince = :idle")
+        # An order that waits for its next attempt is idle only from then on.
+        values[":idle"] = {"S": update.next_retry_at or update.timestamp}
+    try:
+        _dynamodb().update_item(
+            TableName=settings.orders_table,
+            Key={"orderId": {"S": order.order_id}},
+            UpdateExpression="SET " + ", ".join(sets) + removes,
+            ConditionExpression="#sequence = :read",
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=values,
+        )
+    except ClientError as error:
+        if _code(error) != "ConditionalCheckFailedException":
+            raise
+        raise StaleOrder(order.order_id) from None
+    return changed
+
+
+def list_orders(
+    owner: str, *, limit: int, cursor: str | None = None, status: Status | None = None
+) -> tuple[list[Order], str | None]:
+    """Up to `limit` of the owner's orders, newest first, and the cursor of the next page.
+
+    With a status a page may hold fewer orders and still have a next one, for a request reads
+    a bounded number of keys. Raises InvalidCursor.
+    """
+    start = _start_key(owner, cursor) if cursor else None
+    found: list[Order] = []
+    for _ in range(LIST_READS_MAX):
+        keys, start = _order_keys(owner, limit if status is None else BATCH_GET_MAX, start)
+        matching = [o for o in _batch_get(keys) if status is None or o.status == status]
+        room = limit - len(found)
+        found += matching[:room]
+        if len(matching) > room:
+            return found, _cursor(found[-1].created_at, found[-1].order_id)
+        if start is None:
+            return found, None
+        if len(found) == limit:
+            break
+    return found, _cursor(start["createdAt"]["S"], start["orderId"]["S"])
+
+
+def idle_orders(shard: str, before: str) -> Iterator[str]:
+    """Ids of open orders of one shard whose last update is older than `before` (ISO 8601)."""
+    pages = (
+        _dynamodb()
+        .get_paginator("query")
+        .paginate(
+            TableName=settings.orders_table,
+            IndexName="openOrders",
+            KeyConditionExpression="openShard = :shard AND idleSince < :before",
+            ExpressionAttributeValues={":shard": {"S": shard}, ":before": {"S": before}},
+        )
+    )
+    for page in pages:
+        for item in page["Items"]:
+            yield item["orderId"]["S"]
+
+
+def open_shard(order_id: str) -> str:
+    """The partition of the openOrders index that an open order stands in."""
+    return str(UUID(order_id).int % OPEN_SHARDS)
+
+
+def _request_json(order: Order) -> str:
+    fields = {"client_order_id", *REQUEST_FIELDS}
+    return order.model_dump_json(by_alias=True, exclude_none=True, include=fields)
+
+
+def _order(item: dict[str, Any]) -> Order:
+    updates = [Update.model_validate_json(update["S"]) for update in item["updates"]["L"]]
+    return order_of(json.loads(item["request"]["S"]), updates)
+
+
+def _get_order_item(order_id: str) -> dict[str, Any]:
+    answer = _dynamodb().get_item(
+        TableName=settings.orders_table, Key={"orderId": {"S": order_id}}, ConsistentRead=True
+    )
+    if "Item" not in answer:
+        raise OrderNotFound(order_id)
+    return answer["Item"]
+
+
+def _order_keys(
+    owner: str, limit: int, start: dict[str, Any] | None
+) -> tuple[list[str], dict[str, Any] | None]:
+    answer = _dynamodb().query(
+        TableName=settings.orders_table,
+        IndexName="byOwner",
+        KeyConditionExpression="#owner = :owner",
+        ExpressionAttributeNames={"#owner": "owner"},
+        ExpressionAttributeValues={":owner": {"S": owner}},
+        ScanIndexForward=False,
+        Limit=limit,
+        **({"ExclusiveStartKey": start} if start else {}),
+    )
+    return [item["orderId"]["S"] for item in answer["Items"]], answer.get("LastEvaluatedKey")
+
+
+def _batch_get(order_ids: list[str]) -> list[Order]:
+    items: dict[str, dict[str, Any]] = {}
+    wanted: Any = {
+        settings.orders_table: {
+            "Keys": [{"orderId": {"S": order_id}} for order_id in order_ids],
+            "ConsistentRead": True,
+        }
+    }
+    while order_ids and wanted:
+        answer = _dynamodb().batch_get_item(RequestItems=wanted)
+        for item in answer["Responses"][settings.orders_table]:
+            items[item["orderId"]["S"]] = item
+        wanted = answer["UnprocessedKeys"]
+    return [_order(items[order_id]) for order_id in order_ids if order_id in items]
+
+
+def _cursor(created_at: str, order_id: str) -> str:
+    text = f"{created_at} {order_id}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _start_key(owner: str, cursor: str) -> dict[str, Any]:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        created_at, order_id = base64.b64decode(padded, altchars=b"-_", validate=True).split(b" ")
+        unix_ms(created_at.decode("ascii"))
+        if not re.fullmatch(r"[\d:.TZ-]{24}", created_at.decode("ascii")):
+            raise ValueError
+        key = {"S": str(UUID(order_id.decode("ascii")))}
+    except (binascii.Error, ValueError):
+        raise InvalidCursor(cursor) from None
+    return {"owner": {"S": owner}, "createdAt": {"S": created_at.decode()}, "orderId": key}
+
+
+# --- the order queue --------------------------------------------------------------------------
+
+
+def enqueue(order_id: str, *, delay_seconds: int = 0) -> None:
+    """Ask the worker to take the order on, after `delay_seconds` (at most 900)."""
+    _sqs().send_message(
+        QueueUrl=settings.queue_url,
+        MessageBody=json.dumps({"orderId": order_id}),
+        DelaySeconds=min(delay_seconds, SQS_DELAY_SECONDS_MAX),
+    )
+
+
+def order_id_of(message_body: str) -> str:
+    """The order that a message of the queue asks for; raises MalformedMessage."""
+    try:
+        return str(UUID(json.loads(message_body)["orderId"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise MalformedMessage(message_body[:200]) from None
+
+
+# --- connections and what they follow ---------------------------------------------------------
+
+
+def connect(owner: str, connection_id: str, now_ms: int) -> None:
+    """Remember a connection of the owner until it disconnects or its time to live ends."""
+    _dynamodb().put_item(
+        TableName=settings.connections_table,
+        Item={
+            **_connection_key(owner, connection_id),
+            "expiresAt": {"N": str(now_ms // 1000 + CONNECTION_TTL_SECONDS)},
+        },
+    )
+
+
+def disconnect(owner: str, connection_id: str) -> None:
+    """Forget a connection and free its places among the followers of its orders."""
+    answer = _dynamodb().delete_item(
+        TableName=settings.connections_table,
+        Key=_connection_key(owner, connection_id),
+        ReturnValues="ALL_OLD",
+    )
+    for order_id in answer.get("Attributes", {}).get("following", {}).get("SS", []):
+        remove_follower(order_id, connection_id)
+
+
+def follow(
+    owner: str, connection_id: str, order_id: str, *, since_sequence: int, request_id: str
+) -> None:
+    """Make the connection a follower of the order: the publisher replays, then pushes.
+
+    The request id makes a repeated subscription a change of the item, and so a replay.
+    Raises TooManySubscriptions, TooManyFollowers, OrderNotFound.
+    """
+    _count_subscription(owner, connection_id, order_id)
+    try:
+        _dynamodb().update_item(
+            TableName=settings.orders_table,
+            Key={"orderId": {"S": order_id}},
+            UpdateExpression="SET followers.#connection = :follower",
+            ConditionExpression="#owner = :owner AND (size(followers) < :most"
+            " OR attribute_exists(followers.#connection))",
+            ExpressionAttributeNames={"#connection": connection_id, "#owner": "owner"},
+            ExpressionAttributeValues={
+                ":follower": {
+                    "M": {"since": {"N": str(since_sequence)}, "request": {"S": request_id}}
+                },
+                ":owner": {"S": owner},
+                ":most": {"N": str(MAX_FOLLOWERS)},
+            },
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+    except ClientError as error:
+        if _code(error) != "ConditionalCheckFailedException":
+            raise
+        _uncount_subscription(owner, connection_id, order_id)
+        stored = error.response.get("Item")
+        if stored and stored["owner"]["S"] == owner:
+            raise TooManyFollowers(order_id) from None
+        raise OrderNotFound(order_id) from None
+
+
+def unfollow(owner: str, connection_id: str, order_id: str) -> None:
+    """End one subscription; no error if there was none."""
+    _uncount_subscription(owner, connection_id, order_id)
+    remove_follower(order_id, connection_id)
+
+
+def remove_follower(order_id: str, connection_id: str) -> None:
+    """Take a connection out of an order's followers; no error if it is not among them."""
+    try:
+        _dynamodb().update_item(
+            TableName=settings.orders_table,
+            Key={"orderId": {"S": order_id}},
+            UpdateExpression="REMOVE followers.#connection",
+            ConditionExpression="attribute_exists(followers.#connection)",
+            ExpressionAttributeNames={"#connection": connection_id},
+        )
+    except ClientError as error:
+        if _code(error) != "ConditionalCheckFailedException":
+            raise
+
+
+def follow_all(owner: str, connection_id: str) -> None:
+    """Make the connection follow every order of the owner from now on."""
+    _update_connection(owner, connection_id, "SET followsAll = :yes", {":yes": {"BOOL": True}})
+
+
+def unfollow_all(owner: str, connection_id: str) -> None:
+    """End what `follow_all` began; single orders stay followed."""
+    _update_connection(owner, connection_id, "REMOVE followsAll")
+
+
+def followers_of_all(owner: str) -> list[str]:
+    """Ids of the owner's connections that follow every order."""
+    pages = (
+        _dynamodb()
+        .get_paginator("query")
+        .paginate(
+            TableName=settings.connections_table,
+            KeyConditionExpression="#owner = :owner",
+            FilterExpression="followsAll = :yes",
+            ProjectionExpression="connectionId",
+            ExpressionAttributeNames={"#owner": "owner"},
+            ExpressionAttributeValues={":owner": {"S": owner}, ":yes": {"BOOL": True}},
+            ConsistentRead=True,
+        )
+    )
+    return [item["connectionId"]["S"] for page in pages for item in page["Items"]]
+
+
+def _count_subscription(owner: str, connection_id: str, order_id: str) -> None:
+    _update_connection(
+        owner,
+        connection_id,
+        "ADD following :order",
+        {
+            ":order": {"SS": [order_id]},
+            ":id": {"S": order_id},
+            ":most": {"N": str(MAX_SUBSCRIPTIONS)},
+        },
+        condition="(attribute_not_exists(following) OR size(following) < :most"
+        " OR contains(following, :id))",
+    )
+
+
+def _uncount_subscription(owner: str, connection_id: str, order_id: str) -> None:
+    _update_connection(
+        owner, connection_id, "DELETE following :order", {":order": {"SS": [order_id]}}
+    )
+
+
+def _update_connection(
+    owner: str,
+    connection_id: str,
+    expression: str,
+    values: dict[str, Any] | None = None,
+    *,
+    condition: str | None = None,
+) -> None:
+    # A message that arrives after its connection's end must not bring the item back.
+    alive = "attribute_exists(expiresAt)"
+    try:
+        _dynamodb().update_item(
+            TableName=settings.connections_table,
+            Key=_connection_key(owner, connection_id),
+            UpdateExpression=expression,
+            ConditionExpression=f"{alive} AND {condition}" if condition else alive,
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            **({"ExpressionAttributeValues": values} if values else {}),
+        )
+    except ClientError as error:
+        if _code(error) != "ConditionalCheckFailedException":
+            raise
+        if error.response.get("Item"):
+            raise TooManySubscriptions(connection_id) from None
+        raise ConnectionGone(connection_id) from None
+
+
+def _connection_key(owner: str, connection_id: str) -> dict[str, AttributeValueTypeDef]:
+    return {"owner": {"S": owner}, "connectionId": {"S": connection_id}}
+
+
+# --- clients ----------------------------------------------------------------------------------
+
+# A worker's batch of ten orders runs at once, each in calls of its own.
+_CONFIG = Config(
+    max_pool_connections=20,
+    connect_timeout=2,
+    read_timeout=5,
+    retries={"mode": "standard", "total_max_attempts": 4},
+)
+
+
+@cache
+def _dynamodb() -> DynamoDBClient:
+    return boto3.client("dynamodb", config=_CONFIG)
+
+
+@cache
+def _sqs() -> SQSClient:
+    return boto3.client("sqs", config=_CONFIG)
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response["Error"]["Code"])

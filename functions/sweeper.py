@@ -1,0 +1,25 @@
+"""Schedule: puts open orders that nothing has moved for a while back on the queue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from functions import store
+from functions.dex.orders import iso
+from functions.runtime import logger, now_ms, settings, tracer
+
+
+@tracer.capture_lambda_handler
+@logger.inject_lambda_context
+def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
+    """Re-queue idle open orders; an order that was healthy after all is not harmed by it."""
+    before = iso(now_ms() - settings.sweep_idle_seconds * 1000)
+    swept = 0
+    for shard in range(store.OPEN_SHARDS):
+        for order_id in store.idle_orders(str(shard), before):
+            store.enqueue(order_id)
+            logger.warning("idle order queued again", order_id=order_id)
+            swept += 1
+    return {"swept": swept}

@@ -1,0 +1,220 @@
+"""Order queue: takes each order, step by step, to a terminal status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import (
+    AsyncBatchProcessor,
+    EventType,
+    async_process_partial_response,
+)
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from functions import store
+from functions.dex import chain, faults, market, router, tokens
+from functions.dex.draws import draw
+from functions.dex.errors import DexError
+from functions.dex.orders import Order, OrderError, Route, Status, Update, iso, unix_ms
+from functions.runtime import logger, now_ms, settings, tracer
+
+# The latencies of the engine that this one is measured against.
+QUOTE_MS = (200, 400)
+BUILDING_MS = 300
+QUOTE_TIMEOUT_MS = 1000
+# A longer wait than this is not sat out by a worker that is billed for it, but queued.
+HOLD_MS_MAX = 5000
+
+_processor = AsyncBatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+
+
+@tracer.capture_lambda_handler
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """Take on up to ten orders at once; those that fail are redelivered, alone."""
+    return async_process_partial_response(event, _take, _processor, context)
+
+
+async def _take(record: SQSRecord) -> None:
+    order_id = store.order_id_of(record.body)
+    order, transaction = await asyncio.to_thread(store.load_order, order_id)
+    try:
+        while not order.status.terminal:
+            step = _STEPS[order.status]
+            moved = await step(order, transaction)
+            if moved is None:  # a delayed message takes it from here
+                return
+            order, transaction = moved
+    except store.StaleOrder:
+        # Whoever moved it on has a message of his own, so this one may go.
+        logger.info("order taken on elsewhere", order_id=order_id, sequence=order.sequence)
+
+
+Moved = tuple[Order, str | None] | None
+Step = Callable[[Order, str | None], Awaitable[Moved]]
+
+
+async def _begin(order: Order, _transaction: str | None) -> Moved:
+    return await _append(order, order.next_update(Status.ROUTING, now_ms()))
+
+
+async def _route(order: Order, _transaction: str | None) -> Moved:
+    """Ask all venues at once, and choose the best route over those that answered."""
+    if order.next_retry_at and (wait_ms := unix_ms(order.next_retry_at) - now_ms()) > 0:
+        return await _come_back(order, wait_ms)
+    slot = market.slot_at(now_ms())
+    answers = await asyncio.gather(*(_ask(order, venue, slot) for venue in market.VENUES))
+    snapshots = dict(zip(market.VENUES, answers, strict=True))
+    silent = {venue: a for venue, a in snapshots.items() if isinstance(a, str)}
+    token_in, token_out = tokens.find(order.token_in), tokens.find(order.token_out)
+    try:
+        route = router.find_route(
+            token_in,
+            token_out,
+            tokens.to_units(order.amount, token_in),
+            order.slippage_bps,
+            snapshots,
+        )
+    except DexError as error:
+        if silent:
+            reasons = ", ".join(f"{venue}: {reason}" for venue, reason in silent.items())
+            return await _retry(order, "QUOTES_UNAVAILABLE", f"No route without {reasons}.")
+        return await _fail(order, error.code, str(error))
+    update = order.next_update(
+        Status.BUILDING, now_ms(), route=Route.model_validate(route.to_json())
+    )
+    return await _append(order, update)
+
+
+async def _ask(order: Order, venue: str, slot: int) -> market.Snapshot | str:
+    error = faults.quote_error(
+        order.order_id, order.attempt, venue, _simulate(order), settings.quote_error_ppm
+    )
+    if error == "QUOTE_TIMEOUT":
+        await _latency(QUOTE_TIMEOUT_MS)
+    else:
+        await _latency(draw(*QUOTE_MS, order.order_id, order.attempt, "quote", venue))
+    return error or market.snapshot(venue, slot, settings.market_seed)
+
+
+async def _build(order: Order, _transaction: str | None) -> Moved:
+    """Sign the transaction, and store it before anybody could send it."""
+    assert order.route is not None  # noqa: S101 - every building update carries one
+    await _latency(BUILDING_MS)
+    now = now_ms()
+    transaction = chain.build(
+        order.order_id,
+        order.attempt,
+        router.Route.from_json(order.route.model_dump(by_alias=True, exclude_none=True)),
+        market.slot_at(now),
+        drop_ppm=settings.drop_ppm,
+        simulate=_simulate(order),
+    )
+    update = order.next_update(Status.SUBMITTED, now, tx_hash=transaction.signature)
+    return await _append(order, update, transaction=transaction.to_json())
+
+
+async def _settle(order: Order, signed: str | None) -> Moved:
+    """Wait for the transaction's landing and tell what became of it.
+
+    Sending a signed transaction again is harmless, and its landing is a pure function of it,
+    so a worker that takes over here repeats nothing.
+    """
+    assert signed is not None  # noqa: S101 - it was stored with the status
+    transaction = chain.Transaction.from_json(signed)
+    outcome = chain.outcome(transaction, settings.market_seed)
+    wait_ms = (outcome.slot * market.SLOT_MS - now_ms()) * settings.latency_percent // 100
+    if wait_ms > HOLD_MS_MAX:
+        return await _come_back(order, wait_ms)
+    await asyncio.sleep(max(0, wait_ms) / 1000)
+    match outcome:
+        case chain.Landed():
+            token_in, token_out = tokens.find(order.token_in), tokens.find(order.token_out)
+            update = order.next_update(
+                Status.CONFIRMED,
+                now_ms(),
+                tx_hash=transaction.signature,
+                out_amount=tokens.to_text(outcome.out_amount, token_out.decimals),
+                executed_price=tokens.price_text(
+                    transaction.amount_in, token_in, outcome.out_amount, token_out
+                ),
+            )
+            return await _append(order, update)
+        case chain.Reverted():
+            return await _retry(order, outcome.code, outcome.message)
+        case chain.Expired():
+            return await _retry(
+                order, "FAILED_TO_LAND", f"The transaction was dropped: slot {outcome.slot} passed."
+            )
+
+
+_STEPS: dict[Status, Step] = {
+    Status.PENDING: _begin,
+    Status.ROUTING: _route,
+    Status.BUILDING: _build,
+    Status.SUBMITTED: _settle,
+}
+
+
+async def _retry(order: Order, code: str, message: str) -> Moved:
+    """Begin a new attempt after exponential backoff with full jitter; the last one fails."""
+    if order.attempt >= order.max_attempts:
+        return await _fail(order, code, message)
+    ceiling_ms = settings.retry_base_ms * 2**order.attempt
+    delay_ms = draw(0, ceiling_ms, order.order_id, order.attempt, "backoff")
+    now = now_ms()
+    update = order.next_update(
+        Status.ROUTING,
+        now,
+        attempt=order.attempt + 1,
+        next_retry_at=iso(now + delay_ms),
+        error=OrderError(code=code, message=message),
+    )
+    await _append(order, update)
+    logger.warning(
+        "attempt failed", order_id=order.order_id, attempt=order.attempt, code=code, reason=message
+    )
+    await asyncio.to_thread(store.enqueue, order.order_id, delay_seconds=_whole_seconds(delay_ms))
+    return None
+
+
+async def _fail(order: Order, code: str, message: str) -> Moved:
+    error = OrderError(code=code, message=message)
+    logger.warning(
+        "order failed", order_id=order.order_id, attempt=order.attempt, code=code, reason=message
+    )
+    return await _append(order, order.next_update(Status.FAILED, now_ms(), error=error))
+
+
+async def _come_back(order: Order, wait_ms: int) -> None:
+    await asyncio.to_thread(store.enqueue, order.order_id, delay_seconds=_whole_seconds(wait_ms))
+
+
+async def _append(order: Order, update: Update, *, transaction: str | None = None) -> Moved:
+    changed = await asyncio.to_thread(store.append_update, order, update, transaction=transaction)
+    logger.info(
+        f"order {changed.status}",
+        order_id=order.order_id,
+        attempt=changed.attempt,
+        sequence=changed.sequence,
+    )
+    return changed, transaction
+
+
+async def _latency(simulated_ms: int) -> None:
+    await asyncio.sleep(simulated_ms * settings.latency_percent / 100_000)
+
+
+def _simulate(order: Order) -> faults.Simulate | None:
+    asked = order.simulate
+    if asked is None or not settings.simulate_allowed:
+        return None
+    return faults.Simulate(asked.fault, asked.venue, asked.attempts)
+
+
+def _whole_seconds(wait_ms: int) -> int:
+    return -(-wait_ms // 1000)

@@ -1,0 +1,44 @@
+"""The handlers over moto: every test has tables, a queue and connections of its own."""
+
+from __future__ import annotations
+
+import os
+
+# The settings are read once, when functions.runtime is imported.
+os.environ.update(
+    {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": "https://ws.example.com/live",
+        "ORDERS_TABLE": "orders",
+        "CONNECTIONS_TABLE": "connections",
+        "QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/orders",
+        "LATENCY_SCALE": "0",
+        "RETRY_BASE_MS": "0",
+        "SIMULATE_ALLOWED": "true",
+        "POWERTOOLS_SERVICE_NAME": "order-execution-engine",
+        "POWERTOOLS_METRICS_NAMESPACE": "OrderExecutionEngine",
+        "POWERTOOLS_TRACE_DISABLED": "true",
+    }
+)
+
+from collections.abc import Iterator
+
+import pytest
+from moto import mock_aws
+
+from functions import push, store
+from tests.functions.world import World
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    for cached in (store._dynamodb, store._sqs, push._client):
+        cached.cache_clear()
+    with mock_aws():
+        world = World()
+        monkeypatch.setattr(push, "_client", lambda: world.connections)
+        yield world
+    for cached in (store._dynamodb, store._sqs):
+        cached.cache_clear()

@@ -1,0 +1,252 @@
+"""A small AWS around the handlers: moto's tables and queue, and connections that are recorded."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from functions import api, dead_letters, publisher, sweeper, websocket, worker
+from functions.runtime import settings
+
+EVENTS = Path(__file__).parents[2] / "events"
+Json = dict[str, Any]
+
+
+def event(name: str) -> Json:
+    """One of the real events in events/."""
+    loaded: Json = json.loads((EVENTS / f"{name}.json").read_text())
+    return loaded
+
+
+class Context(LambdaContext):
+    """What Lambda says of an invocation."""
+
+    def __init__(self) -> None:
+        self._function_name = "function"
+        self._memory_limit_in_mb = 512
+        self._invoked_function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:function"
+        self._aws_request_id = "52fdfc07-2182-154f-163f-5f0f9a621d72"
+
+
+class Answer:
+    """An HTTP answer."""
+
+    def __init__(self, raw: Json) -> None:
+        self.status: int = raw["statusCode"]
+        self.headers: dict[str, str] = raw["headers"]
+        self.text: str = raw["body"]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+class Connections:
+    """Stands for the stage's @connections endpoint; a gone connection answers 410."""
+
+    class GoneException(Exception):
+        pass
+
+    def __init__(self) -> None:
+        self.exceptions = SimpleNamespace(GoneException=self.GoneException)
+        self.received: dict[str, list[Json]] = defaultdict(list)
+        self.gone: set[str] = set()
+        self.before_post: Callable[[str], None] = lambda _connection_id: None
+
+    def post_to_connection(self, *, ConnectionId: str, Data: bytes) -> None:  # noqa: N803
+        self.before_post(ConnectionId)
+        if ConnectionId in self.gone:
+            raise self.GoneException
+        self.received[ConnectionId].append(json.loads(Data))
+
+
+class World:
+    """Everything between a client and the tables, moved by hand."""
+
+    def __init__(self) -> None:
+        self.dynamodb = boto3.client("dynamodb")
+        self.sqs = boto3.client("sqs")
+        self.streams = boto3.client("dynamodbstreams")
+        self.connections = Connections()
+        self._create_tables()
+        self.queue_url = self.sqs.create_queue(QueueName="orders")["QueueUrl"]
+        assert self.queue_url == settings.queue_url
+        self._iterator = self._stream_start()
+
+    # --- clients
+
+    def http(self, name: str, **changes: Any) -> Answer:
+        """Call the API with events/http_{name}.json, changed by body, path, query, headers."""
+        request = event(f"http_{name}")
+        if "body" in changes:
+            body = changes["body"]
+            request["body"] = body if isinstance(body, str | None) else json.dumps(body)
+        if "path" in changes:
+            request["rawPath"] = request["requestContext"]["http"]["path"] = changes["path"]
+        if "query" in changes:
+            request["queryStringParameters"] = changes["query"]
+        if "headers" in changes:
+            request["headers"] = {
+                k: v for k, v in request["headers"].items() if k != "idempotency-key"
+            } | changes["headers"]
+        if "owner" in changes:
+            request["requestContext"]["authorizer"] = {"lambda": {"owner": changes["owner"]}}
+        return Answer(api.handler(request, Context()))
+
+    def submit(self, key: str | None = None, **fields: Any) -> Json:
+        """A new order that the API accepted."""
+        body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1, **fields}
+        headers = {"idempotency-key": key} if key else {}
+        answer = self.http("execute_order", body=body, headers=headers)
+        assert answer.status == 202, answer.text
+        order: Json = answer.json
+        return order
+
+    def read(self, order_id: str) -> Json:
+        answer = self.http("get_order", path=f"/api/orders/{order_id}")
+        assert answer.status == 200, answer.text
+        order: Json = answer.json
+        return order
+
+    def connect(self, connection_id: str) -> str:
+        self._websocket("connect", connection_id)
+        return connection_id
+
+    def disconnect(self, connection_id: str) -> None:
+        self._websocket("disconnect", connection_id)
+
+    def send(self, connection_id: str, message: Json | str) -> None:
+        """A message of a connection; what the engine answers is in `connections.received`."""
+        text = message if isinstance(message, str) else json.dumps(message)
+        self._websocket("subscribe", connection_id, body=text)
+
+    def _websocket(self, name: str, connection_id: str, **changes: Any) -> None:
+        request = event(f"websocket_{name}") | changes
+        self._requests = getattr(self, "_requests", 0) + 1
+        request["requestContext"] |= {
+            "connectionId": connection_id,
+            "requestId": f"request-{self._requests}",
+        }
+        assert websocket.handler(request, Context()) == {"statusCode": 200}
+
+    # --- what AWS does
+
+    def work(self) -> list[Json]:
+        """Give the worker one batch from the queue; returns the failures that it reports."""
+        messages = self.sqs.receive_message(
+            QueueUrl=self.queue_url, MaxNumberOfMessages=10, VisibilityTimeout=0
+        ).get("Messages", [])
+        if not messages:
+            return []
+        handles = {message["MessageId"]: message["ReceiptHandle"] for message in messages}
+        answer = worker.handler(sqs_event("order", messages), Context())
+        failures = answer["batchItemFailures"]
+        for message_id in handles.keys() - {failure["itemIdentifier"] for failure in failures}:
+            self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=handles[message_id])
+        return [dict(failure) for failure in failures]
+
+    def bury(self, body: str) -> Json:
+        """Give the dead-letter handler a message."""
+        message = {"MessageId": "dead", "ReceiptHandle": "dead", "Body": body}
+        return dict(dead_letters.handler(sqs_event("dead_letter", [message]), Context()))
+
+    def sweep(self) -> int:
+        return sweeper.handler(event("schedule_sweep"), Context())["swept"]
+
+    def stream(self) -> list[Json]:
+        """The stream records since the last call, as Lambda hands them over."""
+        answer = self.streams.get_records(ShardIterator=self._iterator)
+        self._iterator = answer["NextShardIterator"]
+        records = copy.deepcopy(answer["Records"])
+        for record in records:
+            record["dynamodb"].pop("ApproximateCreationDateTime", None)
+        return [dict(record) for record in records]
+
+    def publish(self, records: list[Json] | None = None) -> None:
+        records = self.stream() if records is None else records
+        if records:
+            publisher.handler({"Records": records}, Context())
+
+    def settle(self) -> None:
+        """Work and publish until the queue is empty."""
+        for _ in range(20):
+            self.publish()
+            if not self.queued():
+                return
+            self.work()
+        raise AssertionError("the queue does not run dry")
+
+    def queued(self) -> int:
+        """Messages in the queue, visible or not."""
+        names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed")
+        attributes = self.sqs.get_queue_attributes(
+            QueueUrl=self.queue_url, AttributeNames=list(names)
+        )["Attributes"]
+        return sum(int(attributes[name]) for name in names)
+
+    # --- tables, as infra/storage.py makes them
+
+    def _create_tables(self) -> None:
+        keys = ["orderId", "owner", "createdAt", "openShard", "idleSince"]
+        self.dynamodb.create_table(
+            TableName="orders",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": k, "AttributeType": "S"} for k in keys],
+            KeySchema=_keys("orderId"),
+            GlobalSecondaryIndexes=[
+                _index("byOwner", "owner", "createdAt"),
+                _index("openOrders", "openShard", "idleSince"),
+            ],
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+        )
+        keys = ["owner", "connectionId"]
+        self.dynamodb.create_table(
+            TableName="connections",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": k, "AttributeType": "S"} for k in keys],
+            KeySchema=_keys(*keys),
+        )
+
+    def _stream_start(self) -> str:
+        arn = self.dynamodb.describe_table(TableName="orders")["Table"]["LatestStreamArn"]
+        shards = self.streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+        return self.streams.get_shard_iterator(
+            StreamArn=arn, ShardId=shards[0]["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+
+
+def sqs_event(name: str, messages: list[Any]) -> Json:
+    """events/sqs_{name}.json with a record for each of SQS's own messages."""
+    template = event(f"sqs_{name}")
+    (record,) = template["Records"]
+    template["Records"] = [
+        record
+        | {
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message["Body"],
+        }
+        for message in messages
+    ]
+    return template
+
+
+def _keys(partition: str, sort: str | None = None) -> Any:
+    names = [(partition, "HASH")] + ([(sort, "RANGE")] if sort else [])
+    return [{"AttributeName": name, "KeyType": kind} for name, kind in names]
+
+
+def _index(name: str, partition: str, sort: str) -> Any:
+    return {
+        "IndexName": name,
+        "KeySchema": _keys(partition, sort),
+        "Projection": {"ProjectionType": "KEYS_ONLY"},
+    }
