@@ -273,7 +273,8 @@ def get_quote(
     snapshots = {v: market.snapshot(v, slot, settings.market_seed) for v in market.VENUES}
     route = router.find_route(source, target, units, slippage_bps, snapshots)
     answer = {"tokenIn": source.symbol, "tokenOut": target.symbol, **route.to_json()}
-    return Response(HTTPStatus.OK, "application/json", json.dumps(answer))
+    present = {name: value for name, value in answer.items() if value is not None}
+    return Response(HTTPStatus.OK, "application/json", json.dumps(present))
 
 
 @app.get(

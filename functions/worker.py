@@ -40,7 +40,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
 
 
 async def _take(record: SQSRecord) -> None:
-    order_id = store.order_id_of(record.body)
+    try:
+        await _execute(store.order_id_of(record.body))
+    except Exception:
+        # The batch processor would report it to SQS and keep the reason to itself.
+        logger.exception("message failed", message_id=record.message_id, body=record.body[:200])
+        raise
+
+
+async def _execute(order_id: str) -> None:
     order, transaction = await asyncio.to_thread(store.load_order, order_id)
     try:
         while not order.status.terminal:

@@ -112,7 +112,9 @@ class Route(Model):
     route_plan: tuple[Leg, ...]
     quotes: tuple[Quote, ...]
     reason: str
-    advantage_bps: str = Field(description="over the best single venue")
+    advantage_bps: str | None = Field(
+        default=None, description="over the best single venue; absent where none could do it alone"
+    )
     slot: int
 
 

@@ -1,0 +1,15 @@
+"""Draws that look random and are not: a hash of their keys, the same in every process."""
+
+from hashlib import sha256
+
+
+def draw(low: int, high: int, *keys: object) -> int:
+    """An integer in [low, high], spread evenly over the `keys` (text and integers).
+
+    Raises ValueError if low > high.
+    """
+    if low > high:
+        raise ValueError(f"no integer lies in [{low}, {high}]")
+    text = "\x1f".join(map(str, keys))
+    number = int.from_bytes(sha256(text.encode()).digest()[:16], "big")
+    return low + number % (high - low + 1)

@@ -1,0 +1,54 @@
+"""Simulated faults, drawn from an order's id and attempt or asked for by the order itself."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from functions.dex.draws import draw
+
+PPM = 1_000_000
+
+Fault = Literal["venue_down", "quote_timeout", "dropped_transaction", "slippage"]
+Fate = Literal["land", "drop", "slip"]
+
+_QUOTE_ERRORS: dict[Fault, str] = {
+    "venue_down": "VENUE_DOWN",
+    "quote_timeout": "QUOTE_TIMEOUT",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Simulate:
+    """A fault an order asks for: on `venue` (None: on all), in its first `attempts` attempts."""
+
+    fault: Fault
+    venue: str | None = None
+    attempts: int = 3
+
+
+def quote_error(
+    order_id: str, attempt: int, venue: str, simulate: Simulate | None, error_ppm: int
+) -> str | None:
+    """Why `venue` gives no quote in this attempt (counted from 1), or None.
+
+    `error_ppm` is the chance of a failure of its own, in parts per million.
+    """
+    if simulate is not None and attempt <= simulate.attempts and simulate.venue in {None, venue}:
+        asked = _QUOTE_ERRORS.get(simulate.fault)
+        if asked is not None:
+            return asked
+    drawn = draw(0, PPM - 1, "quote", order_id, attempt, venue)
+    return "QUOTE_ERROR" if drawn < error_ppm else None
+
+
+def fate(order_id: str, attempt: int, simulate: Simulate | None, drop_ppm: int) -> Fate:
+    """What the network does with the transaction of this attempt (counted from 1).
+
+    "drop": it never lands. "slip": it lands, but the price has left it. `drop_ppm` is the chance of
+    a drop that nobody asked for, in parts per million.
+    """
+    if simulate is not None and attempt <= simulate.attempts:
+        if simulate.fault == "dropped_transaction":
+            return "drop"
+        if simulate.fault == "slippage":
+            return "slip"
+    return "drop" if draw(0, PPM - 1, "fate", order_id, attempt) < drop_ppm else "land"

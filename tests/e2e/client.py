@@ -1,0 +1,91 @@
+"""A client of a deployed stack: HTTP to submit, a WebSocket to follow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+
+Json = dict[str, Any]
+TERMINAL = {"confirmed", "failed", "cancelled"}
+ORDER: Json = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
+
+
+class Client:
+    """One user of the stack at `http_url` and `web_socket_url`."""
+
+    def __init__(self, http_url: str, web_socket_url: str) -> None:
+        self.http_url, self.web_socket_url = http_url, web_socket_url
+        self.http = httpx.AsyncClient(
+            base_url=http_url, timeout=60, limits=httpx.Limits(max_connections=50)
+        )
+
+    async def submit(self, order: Json | None = None, **headers: str) -> httpx.Response:
+        """POST an order; headers are given with underscores."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.http.post(
+            "/api/orders/execute", json=ORDER if order is None else order, headers=named
+        )
+
+    async def accepted(self, **fields: Any) -> Json:
+        """A new order that the stack accepted."""
+        answer = await self.submit(ORDER | fields)
+        assert answer.status_code == 202, answer.text
+        order: Json = answer.json()
+        return order
+
+    async def read(self, order_id: str) -> Json:
+        answer = await self.http.get(f"/api/orders/{order_id}")
+        assert answer.status_code == 200, answer.text
+        order: Json = answer.json()
+        return order
+
+    @asynccontextmanager
+    async def socket(self) -> AsyncIterator[ClientConnection]:
+        async with connect(self.web_socket_url, open_timeout=60, close_timeout=5) as socket:
+            yield socket
+
+    async def follow(self, order_id: str, since: int = 0) -> list[Json]:
+        """Subscribe on a connection of its own and collect updates to the terminal one."""
+        async with self.socket() as socket:
+            message = {"action": "subscribe", "orderId": order_id, "sinceSequence": since}
+            await socket.send(json.dumps(message))
+            return await updates_of(socket, order_id)
+
+    async def close(self) -> None:
+        await self.http.aclose()
+
+
+async def receive(socket: ClientConnection, timeout: float = 60) -> Json:
+    """The next message, with the time of its arrival as `_received` (Unix seconds)."""
+    message: Json = json.loads(await asyncio.wait_for(socket.recv(), timeout))
+    return message | {"_received": time.time()}
+
+
+async def updates_of(socket: ClientConnection, order_id: str) -> list[Json]:
+    """The updates of one order up to its terminal one, then what else comes within a moment."""
+    updates: list[Json] = []
+    while not updates or updates[-1]["status"] not in TERMINAL:
+        message = await receive(socket)
+        assert "error" not in message or "status" in message, message
+        if message.get("orderId") == order_id and "status" in message:
+            updates.append(message)
+    return updates + await rest_of(socket, order_id)
+
+
+async def rest_of(socket: ClientConnection, order_id: str, seconds: float = 0.3) -> list[Json]:
+    """Updates of the order that still come within `seconds`: none, if nothing is sent twice."""
+    updates: list[Json] = []
+    try:
+        while True:
+            message = await receive(socket, seconds)
+            if message.get("orderId") == order_id and "status" in message:
+                updates.append(message)
+    except TimeoutError:
+        return updates

@@ -1,0 +1,400 @@
+"""The HTTP API: every row of the README's tables, bad input included."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from functions import store
+from tests.functions.world import World
+
+ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
+UNKNOWN = "/api/orders/0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
+
+
+def test_an_order_is_accepted_pending_with_its_first_update(world: World) -> None:
+    answer = world.http("execute_order", body=ORDER, headers={})
+    order = answer.json
+    assert answer.status == 202
+    assert answer.headers["Location"] == f"/api/orders/{order['orderId']}"
+    assert order == {
+        "orderId": order["orderId"],
+        "type": "market",
+        "tokenIn": "SOL",
+        "tokenOut": "USDC",
+        "amount": "1",
+        "slippageBps": 50,
+        "status": "pending",
+        "sequence": 1,
+        "attempt": 1,
+        "maxAttempts": 3,
+        "createdAt": order["createdAt"],
+        "updatedAt": order["createdAt"],
+        "updates": [
+            {
+                "orderId": order["orderId"],
+                "sequence": 1,
+                "status": "pending",
+                "timestamp": order["createdAt"],
+            }
+        ],
+    }
+    assert world.queued() == 1
+
+
+@pytest.mark.parametrize(
+    ("amount", "stored"),
+    [(1, "1"), ("1.50", "1.5"), (0.1, "0.1"), ("0.000000001", "1e-9"), ("1e2", "100")],
+)
+def test_an_amount_is_a_number_or_text_and_answered_as_text(
+    world: World, amount: Any, stored: str
+) -> None:
+    assert float(world.submit(amount=amount)["amount"]) == float(stored)
+    assert "e" not in world.submit(amount=amount)["amount"]
+
+
+def test_an_amount_given_as_a_number_keeps_every_digit(world: World) -> None:
+    body = '{"tokenIn":"SOL","tokenOut":"USDC","amount":1234.567890123}'
+    assert world.http("execute_order", body=body).json["amount"] == "1234.567890123"
+
+
+def test_a_token_may_be_named_by_its_mint(world: World) -> None:
+    mint = "So11111111111111111111111111111111111111112"
+    assert world.submit(tokenIn=mint)["tokenIn"] == "SOL"
+
+
+def refused(fields: dict[str, Any], code: str, field: str, rule: str) -> Any:
+    return pytest.param({**ORDER, **fields}, code, field, rule, id=f"{fields}"[:60])
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field", "rule"),
+    [
+        refused({"amount": -5}, "INVALID_AMOUNT", "amount", "greater than 0"),
+        refused({"amount": 0}, "INVALID_AMOUNT", "amount", "greater than 0"),
+        refused({"amount": "-0.0"}, "INVALID_AMOUNT", "amount", "greater than 0"),
+        refused({"amount": "NaN"}, "INVALID_AMOUNT", "amount", "finite"),
+        refused({"amount": float("inf")}, "INVALID_AMOUNT", "amount", "finite"),
+        refused({"amount": float("nan")}, "INVALID_AMOUNT", "amount", "finite"),
+        refused({"amount": "1.0000000001"}, "INVALID_AMOUNT", "amount", "decimal places"),
+        refused({"amount": "1e999999999"}, "INVALID_AMOUNT", "amount", "at most"),
+        refused({"amount": "9" * 5000}, "INVALID_AMOUNT", "amount", "at most"),
+        refused({"amount": 10**12}, "INVALID_AMOUNT", "amount", "at most"),
+        refused({"amount": "ten"}, "INVALID_AMOUNT", "amount", "number"),
+        refused({"amount": ""}, "INVALID_AMOUNT", "amount", "number"),
+        refused({"amount": True}, "INVALID_REQUEST", "amount", "number"),
+        refused({"amount": None}, "INVALID_REQUEST", "amount", "number"),
+        refused({"amount": [1]}, "INVALID_REQUEST", "amount", "number"),
+        refused({"tokenIn": "DOGE"}, "TOKEN_NOT_TRADABLE", "tokenIn", "listed token"),
+        refused({"tokenOut": "DOGE"}, "TOKEN_NOT_TRADABLE", "tokenOut", "listed token"),
+        refused({"tokenIn": 5}, "INVALID_REQUEST", "tokenIn", "string"),
+        refused({"tokenOut": "SOL"}, "CIRCULAR_ARBITRAGE_IS_DISABLED", "tokenOut", "differ"),
+        refused({"slippageBps": -1}, "INVALID_REQUEST", "slippageBps", "greater than or equal"),
+        refused({"slippageBps": 10_001}, "INVALID_REQUEST", "slippageBps", "less than or equal"),
+        refused({"slippageBps": "50"}, "INVALID_REQUEST", "slippageBps", "integer"),
+        refused({"slippageBps": 0.5}, "INVALID_REQUEST", "slippageBps", "integer"),
+        refused({"side": "buy"}, "INVALID_REQUEST", "side", "not a field"),
+        refused({"clientOrderId": "two words"}, "INVALID_REQUEST", "clientOrderId", "pattern"),
+        refused({"clientOrderId": "x" * 129}, "INVALID_REQUEST", "clientOrderId", "pattern"),
+        refused({"simulate": {"fault": "fire"}}, "INVALID_REQUEST", "simulate.fault", "must be"),
+    ],
+)
+def test_bad_input_is_refused_naming_the_field_and_the_rule(
+    world: World, body: dict[str, Any], code: str, field: str, rule: str
+) -> None:
+    answer = world.http("execute_order", body=body)
+    problem = answer.json
+    assert (answer.status, answer.headers["Content-Type"]) == (400, "application/problem+json")
+    assert (problem["status"], problem["title"]) == (400, "Bad Request")
+    assert problem["code"] == code
+    assert [error["field"] for error in problem["errors"]] == [field]
+    assert rule in problem["errors"][0]["rule"]
+    assert field in problem["detail"]
+    assert world.queued() == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        None,
+        "{",
+        "[]",
+        "null",
+        "5",
+        '"text"',
+        '{"amount":' + "9" * 5000 + "}",
+        "[" * 5000,
+        json.dumps([ORDER]),
+        "\x00",
+    ],
+    ids=lambda body: repr(body)[:20],
+)
+def test_a_body_that_is_no_json_object_is_refused(world: World, body: str | None) -> None:
+    answer = world.http("execute_order", body=body)
+    assert (answer.status, answer.json["code"]) == (400, "INVALID_REQUEST")
+    assert answer.json["errors"][0]["field"] == "body"
+
+
+def test_an_empty_object_is_refused_naming_each_missing_field(world: World) -> None:
+    errors = world.http("execute_order", body={}).json["errors"]
+    assert {error["field"] for error in errors} == {"tokenIn", "tokenOut", "amount"}
+    assert {error["rule"] for error in errors} == {"is required"}
+
+
+def test_a_body_over_10_kilobytes_is_refused(world: World) -> None:
+    answer = world.http("execute_order", body={**ORDER, "note": "x" * 10_240})
+    assert (answer.status, answer.json["code"]) == (400, "BODY_TOO_LARGE")
+
+
+def test_a_body_of_another_content_type_is_read_as_json_all_the_same(world: World) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert world.http("execute_order", body=ORDER, headers=form).status == 202
+
+
+def test_the_same_key_and_body_answer_the_stored_order(world: World) -> None:
+    first = world.http("execute_order", body=ORDER, headers={"idempotency-key": "k"})
+    again = world.http(
+        "execute_order", body={**ORDER, "amount": "1.0"}, headers={"idempotency-key": "k"}
+    )
+    assert (first.status, again.status) == (202, 200)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.json == first.json
+    assert first.json["clientOrderId"] == "k"
+    assert world.queued() == 1
+
+
+def test_the_same_key_with_another_body_is_refused(world: World) -> None:
+    world.submit(key="k")
+    answer = world.http(
+        "execute_order", body={**ORDER, "amount": 2}, headers={"idempotency-key": "k"}
+    )
+    assert (answer.status, answer.json["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+
+
+def test_client_order_id_and_idempotency_key_are_one_thing(world: World) -> None:
+    by_header = world.submit(key="k")
+    by_field = world.http("execute_order", body={**ORDER, "clientOrderId": "k"}, headers={})
+    both = world.http(
+        "execute_order", body={**ORDER, "clientOrderId": "k"}, headers={"idempotency-key": "other"}
+    )
+    assert (by_field.status, by_field.json["orderId"]) == (200, by_header["orderId"])
+    assert (both.status, both.json["errors"][0]["field"]) == (400, "clientOrderId")
+
+
+def test_one_owner_cannot_see_list_find_or_cancel_the_order_of_another(world: World) -> None:
+    order = world.submit(key="k")
+    path = f"/api/orders/{order['orderId']}"
+    assert world.http("get_order", path=path, owner="other").status == 404
+    assert world.http("cancel_order", path=path, owner="other").status == 404
+    assert world.http("list_orders", query={}, owner="other").json["orders"] == []
+    by_key = world.http("list_orders", query={"clientOrderId": "k"}, owner="other")
+    assert by_key.json["orders"] == []
+    theirs = world.http(
+        "execute_order", body=ORDER, headers={"idempotency-key": "k"}, owner="other"
+    )
+    assert theirs.status == 202
+    assert theirs.json["orderId"] != order["orderId"]
+
+
+def test_an_order_survives_a_queue_that_fails(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_order_id: str) -> None:
+        raise ClientError({"Error": {"Code": "ServiceUnavailable"}}, "SendMessage")
+
+    monkeypatch.setattr(store, "enqueue", fail)
+    order = world.submit()
+    assert world.read(order["orderId"])["status"] == "pending"
+
+
+def test_reading_an_unknown_order_is_404_and_a_malformed_id_400(world: World) -> None:
+    unknown = world.http("get_order", path=UNKNOWN)
+    malformed = world.http("get_order", path="/api/orders/123")
+    assert (unknown.status, unknown.json["code"]) == (404, "ORDER_NOT_FOUND")
+    assert (malformed.status, malformed.json["errors"][0]["field"]) == (400, "orderId")
+
+
+def test_a_read_order_tells_its_whole_life(world: World) -> None:
+    order_id = world.submit()["orderId"]
+    world.settle()
+    order = world.read(order_id)
+    statuses = [update["status"] for update in order["updates"]]
+    assert statuses == ["pending", "routing", "building", "submitted", "confirmed"]
+    assert [update["sequence"] for update in order["updates"]] == [1, 2, 3, 4, 5]
+    assert order["status"] == "confirmed"
+    assert order["confirmedAt"] == order["updatedAt"] == order["updates"][-1]["timestamp"]
+    assert order["submittedAt"] == order["updates"][3]["timestamp"]
+    assert order["txHash"] == order["updates"][3]["txHash"] == order["updates"][4]["txHash"]
+    assert 86 <= len(order["txHash"]) <= 88
+    assert order["route"] == order["updates"][2]["route"]
+    assert float(order["outAmount"]) >= float(order["route"]["otherAmountThreshold"])
+    assert order["executedPrice"].startswith(order["outAmount"][:6])
+    assert {quote["venue"] for quote in order["route"]["quotes"]} == {"raydium", "meteora"}
+    assert "error" not in order
+
+
+def test_orders_are_listed_newest_first_in_pages(world: World) -> None:
+    ids = [world.submit()["orderId"] for _ in range(5)]
+    first = world.http("list_orders", query={"limit": "3"}).json
+    second = world.http("list_orders", query={"limit": "3", "cursor": first["nextCursor"]}).json
+    assert [order["orderId"] for order in first["orders"]] == ids[:1:-1]
+    assert [order["orderId"] for order in second["orders"]] == ids[1::-1]
+    assert "nextCursor" not in second
+
+
+def test_orders_are_listed_by_status_across_pages(world: World) -> None:
+    confirmed = [world.submit()["orderId"] for _ in range(3)]
+    world.settle()
+    pending = [world.submit()["orderId"] for _ in range(3)]
+    listed, cursor = [], None
+    for _ in range(3):
+        query = {"status": "confirmed", "limit": "1"} | ({"cursor": cursor} if cursor else {})
+        page = world.http("list_orders", query=query).json
+        listed += [order["orderId"] for order in page["orders"]]
+        cursor = page.get("nextCursor")
+    assert listed == confirmed[::-1]
+    by_pending = world.http("list_orders", query={"status": "pending"}).json["orders"]
+    assert [order["orderId"] for order in by_pending] == pending[::-1]
+
+
+def test_an_order_is_found_by_its_client_order_id(world: World) -> None:
+    order = world.submit(key="k")
+    found = world.http("list_orders", query={"clientOrderId": "k"}).json["orders"]
+    none = world.http("list_orders", query={"clientOrderId": "k", "status": "failed"}).json
+    assert [each["orderId"] for each in found] == [order["orderId"]]
+    assert none["orders"] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"cursor": "nonsense"}, "cursor"),
+        ({"cursor": "AAAA"}, "cursor"),
+        ({"cursor": "é"}, "cursor"),
+        ({"limit": "0"}, "limit"),
+        ({"limit": "101"}, "limit"),
+        ({"limit": "many"}, "limit"),
+        ({"status": "lost"}, "status"),
+        ({"clientOrderId": "two words"}, "clientOrderId"),
+        ({"state": "pending"}, "state"),
+    ],
+)
+def test_a_list_refuses_what_it_does_not_understand(
+    world: World, query: dict[str, str], field: str
+) -> None:
+    answer = world.http("list_orders", query=query)
+    assert (answer.status, answer.json["errors"][0]["field"]) == (400, field)
+
+
+def test_a_pending_order_is_cancelled_once_and_never_executed(world: World) -> None:
+    path = f"/api/orders/{world.submit()['orderId']}"
+    cancelled = world.http("cancel_order", path=path)
+    again = world.http("cancel_order", path=path)
+    assert (cancelled.status, cancelled.json["status"]) == (200, "cancelled")
+    assert again.json == cancelled.json
+    world.settle()
+    assert world.http("get_order", path=path).json == cancelled.json
+
+
+def test_an_order_that_has_begun_cannot_be_cancelled(world: World) -> None:
+    path = f"/api/orders/{world.submit()['orderId']}"
+    world.settle()
+    answer = world.http("cancel_order", path=path)
+    assert (answer.status, answer.json["code"]) == (409, "ORDER_NOT_CANCELLABLE")
+    assert world.http("cancel_order", path=UNKNOWN).status == 404
+    assert world.http("cancel_order", path="/api/orders/x").status == 400
+
+
+def test_a_key_outlives_the_cancellation_of_its_order(world: World) -> None:
+    order = world.submit(key="k")
+    world.http("cancel_order", path=f"/api/orders/{order['orderId']}")
+    again = world.http("execute_order", body=ORDER, headers={"idempotency-key": "k"})
+    assert (again.status, again.json["status"]) == (200, "cancelled")
+
+
+def test_a_quote_shows_both_venues_and_the_route_and_stores_nothing(world: World) -> None:
+    answer = world.http("get_quote")
+    quote = answer.json
+    assert answer.status == 200
+    assert (quote["tokenIn"], quote["tokenOut"], quote["inAmount"]) == ("SOL", "USDC", "1.5")
+    assert quote["slippageBps"] == 30
+    best = max(float(each["outAmount"]) for each in quote["quotes"])
+    assert float(quote["outAmount"]) >= best
+    assert sum(leg["percent"] for leg in quote["routePlan"]) == 100
+    assert quote["reason"]
+    assert world.http("list_orders", query={}).json["orders"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"amount": "-1"}, "amount"),
+        ({"amount": "1e12"}, "amount"),
+        ({"tokenOut": "SOL"}, "tokenOut"),
+        ({"tokenIn": "DOGE"}, "tokenIn"),
+        ({"slippageBps": "x"}, "slippageBps"),
+        ({"venue": "orca"}, "venue"),
+    ],
+)
+def test_a_quote_refuses_bad_input(world: World, change: dict[str, str], field: str) -> None:
+    query = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1", **change}
+    answer = world.http("get_quote", query=query)
+    assert (answer.status, answer.json["errors"][0]["field"]) == (400, field)
+
+
+def test_tokens_come_with_mint_and_decimals(world: World) -> None:
+    listed = {token["symbol"]: token for token in world.http("list_tokens").json["tokens"]}
+    assert set(listed) == {
+        *("SOL", "USDC", "USDT", "RAY", "JUP"),
+        *("BONK", "MET", "mSOL", "JitoSOL"),
+    }
+    assert listed["USDC"]["mint"] == "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
+    assert listed["BONK"]["decimals"] == 5
+
+
+def test_health_tells_the_version(world: World) -> None:
+    assert world.http("get_health").json == {"status": "ok", "version": "dev"}
+
+
+def test_the_openapi_document_describes_every_route_and_its_answers(world: World) -> None:
+    document = world.http("get_openapi").json
+    operations = {
+        (method, path): set(operation["responses"])
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert document["openapi"].startswith("3.1")
+    assert operations == {
+        ("post", "/api/orders/execute"): {"200", "202", "400", "422"},
+        ("get", "/api/orders/{orderId}"): {"200", "400", "404"},
+        ("get", "/api/orders"): {"200", "400"},
+        ("delete", "/api/orders/{orderId}"): {"200", "400", "404", "409"},
+        ("get", "/api/quote"): {"200", "400"},
+        ("get", "/api/tokens"): {"200"},
+        ("get", "/api/health"): {"200"},
+    }
+
+
+def test_the_documentation_page_loads_only_its_own_files(world: World) -> None:
+    docs = world.http("get_docs")
+    script = world.http("get_docs", path="/assets/swagger-ui-bundle.min.js")
+    assert docs.headers["Content-Type"].startswith("text/html")
+    assert "script-src 'self'" in docs.headers["Content-Security-Policy"]
+    assert "http" not in docs.text
+    assert script.status == 200
+    assert world.http("get_docs", path="/assets/store.py").status == 404
+
+
+def test_a_file_that_the_browser_has_is_not_sent_again(world: World) -> None:
+    etag = world.http("get_docs").headers["ETag"]
+    again = world.http("get_docs", headers={"if-none-match": etag})
+    assert (again.status, again.text) == (304, "")
+
+
+def test_an_unknown_path_is_a_problem_too(world: World) -> None:
+    answer = world.http("get_order", path="/api/nothing")
+    assert (answer.status, answer.json["code"]) == (404, "NOT_FOUND")

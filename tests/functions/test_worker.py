@@ -1,0 +1,221 @@
+"""The worker: every order to one terminal status, by the way its faults send it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from functions import store
+from functions.dex.orders import Status
+from tests.functions.world import World
+
+
+def statuses(order: dict[str, Any]) -> list[str]:
+    return [update["status"] for update in order["updates"]]
+
+
+def test_a_batch_of_ten_orders_is_confirmed_at_once(world: World) -> None:
+    ids = [world.submit()["orderId"] for _ in range(10)]
+    assert world.work() == []
+    assert {world.read(order_id)["status"] for order_id in ids} == {"confirmed"}
+    assert world.queued() == 0
+
+
+def test_the_confirmed_amount_is_that_of_the_pools_at_the_landing_slot(world: World) -> None:
+    order_id = world.submit(amount="1000", slippageBps=10_000)["orderId"]
+    world.settle()
+    order = world.read(order_id)
+    quoted, executed = order["route"]["outAmount"], order["outAmount"]
+    assert float(executed) == pytest.approx(float(quoted), rel=0.05)
+    assert executed != quoted
+
+
+def test_a_message_delivered_twice_executes_once(world: World) -> None:
+    order_id = world.submit()["orderId"]
+    store.enqueue(order_id)
+    world.settle()
+    store.enqueue(order_id)
+    world.settle()
+    assert statuses(world.read(order_id)) == [
+        "pending",
+        "routing",
+        "building",
+        "submitted",
+        "confirmed",
+    ]
+
+
+@pytest.mark.parametrize("crash_after", [Status.ROUTING, Status.BUILDING, Status.SUBMITTED])
+def test_a_worker_killed_after_any_step_is_resumed_by_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch, crash_after: Status
+) -> None:
+    order_id = world.submit()["orderId"]
+    append = store.append_update
+
+    def append_then_die(order: Any, update: Any, **kwargs: Any) -> Any:
+        changed = append(order, update, **kwargs)
+        if update.status is crash_after:
+            raise SystemError("killed")
+        return changed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "append_update", append_then_die)
+        assert len(world.work()) == 1
+    left = world.read(order_id)
+    assert left["status"] == crash_after
+    world.settle()
+    order = world.read(order_id)
+    assert statuses(order) == ["pending", "routing", "building", "submitted", "confirmed"]
+    if crash_after is Status.SUBMITTED:
+        assert order["txHash"] == left["txHash"]
+
+
+def test_a_second_worker_on_the_same_order_gives_way(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = world.submit()["orderId"]
+    load = store.load_order
+
+    def load_then_be_overtaken(order_id: str) -> Any:
+        loaded = load(order_id)
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "load_order", load)
+            store.append_update(loaded[0], loaded[0].next_update(Status.CANCELLED, 0))
+        return loaded
+
+    monkeypatch.setattr(store, "load_order", load_then_be_overtaken)
+    assert world.work() == []
+    assert statuses(world.read(order_id)) == ["pending", "cancelled"]
+
+
+def fail(world: World, fault: str, **simulate: Any) -> dict[str, Any]:
+    order_id = world.submit(simulate={"fault": fault, **simulate})["orderId"]
+    world.settle()
+    return world.read(order_id)
+
+
+def test_no_quotes_fails_after_three_attempts_with_their_reasons(world: World) -> None:
+    order = fail(world, "venue_down")
+    assert statuses(order) == ["pending", "routing", "routing", "routing", "failed"]
+    assert [update.get("attempt") for update in order["updates"]] == [None, None, 2, 3, None]
+    assert order["error"]["code"] == "QUOTES_UNAVAILABLE"
+    assert "raydium: VENUE_DOWN" in order["error"]["message"]
+    assert (order["attempt"], order["failedAt"]) == (3, order["updatedAt"])
+    assert all(
+        update["error"]["code"] == "QUOTES_UNAVAILABLE" and update["nextRetryAt"]
+        for update in order["updates"][2:4]
+    )
+
+
+def test_one_venue_down_leaves_the_other(world: World) -> None:
+    order = fail(world, "venue_down", venue="meteora")
+    assert order["status"] == "confirmed"
+    assert {leg["venue"] for leg in order["route"]["routePlan"]} == {"raydium"}
+    quotes = {quote["venue"]: quote for quote in order["route"]["quotes"]}
+    assert quotes["meteora"]["error"] == "VENUE_DOWN"
+    assert "outAmount" not in quotes["meteora"]
+
+
+def test_a_quote_that_times_out_is_retried(world: World) -> None:
+    order = fail(world, "quote_timeout", attempts=1)
+    assert statuses(order)[:3] == ["pending", "routing", "routing"]
+    assert (order["status"], order["attempt"]) == ("confirmed", 2)
+    assert "error" not in order
+
+
+def test_a_dropped_transaction_is_replaced_under_another_signature(world: World) -> None:
+    order = fail(world, "dropped_transaction", attempts=2)
+    hashes = [u["txHash"] for u in order["updates"] if u["status"] == "submitted"]
+    assert (order["status"], order["attempt"]) == ("confirmed", 3)
+    assert len(set(hashes)) == 3
+    assert order["txHash"] == hashes[-1]
+
+
+def test_transactions_that_never_land_fail_the_order(world: World) -> None:
+    assert fail(world, "dropped_transaction")["error"]["code"] == "FAILED_TO_LAND"
+
+
+def test_slippage_on_chain_fails_the_order_after_its_last_attempt(world: World) -> None:
+    order = fail(world, "slippage")
+    assert order["error"]["code"] == "SLIPPAGE_TOLERANCE_EXCEEDED"
+    assert statuses(order).count("submitted") == 3
+
+
+def test_a_fault_is_simulated_only_where_the_stack_allows_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functions import api
+    from functions.runtime import Settings
+
+    monkeypatch.setenv("SIMULATE_ALLOWED", "false")
+    monkeypatch.setattr(api, "settings", Settings())
+    body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1, "simulate": {"fault": "slippage"}}
+    answer = world.http("execute_order", body=body)
+    assert (answer.status, answer.json["errors"][0]["field"]) == (400, "simulate")
+
+
+def test_an_order_beyond_the_depth_of_every_route_fails_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functions.dex import market
+
+    monkeypatch.setattr(market, "capacity", lambda *_tokens: 10**19)
+    order_id = world.submit(amount="1000000")["orderId"]
+    world.settle()
+    order = world.read(order_id)
+    assert statuses(order) == ["pending", "routing", "failed"]
+    assert order["error"]["code"] == "NO_ROUTES_FOUND"
+
+
+def test_a_malformed_message_fails_alone(world: World) -> None:
+    order_id = world.submit()["orderId"]
+    world.sqs.send_message(QueueUrl=world.queue_url, MessageBody="not an order")
+    assert len(world.work()) == 1
+    assert world.read(order_id)["status"] == "confirmed"
+
+
+def test_a_retry_comes_as_a_delayed_message(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from functions import worker
+    from functions.runtime import Settings
+
+    monkeypatch.setenv("RETRY_BASE_MS", "100000")
+    monkeypatch.setattr(worker, "settings", Settings())
+    order_id = world.submit(simulate={"fault": "venue_down"})["orderId"]
+    world.work()
+    order = world.read(order_id)
+    assert (order["status"], order["attempt"]) == ("routing", 2)
+    assert order["nextRetryAt"] > order["updatedAt"]
+    assert (world.work(), world.queued()) == ([], 1)
+    store.enqueue(order_id)  # a duplicate that comes too early waits as well
+    world.work()
+    assert world.read(order_id) == order
+
+
+def test_the_sweeper_queues_open_orders_that_nothing_moves(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle, done = world.submit()["orderId"], world.submit()["orderId"]
+    world.http("cancel_order", path=f"/api/orders/{done}")
+    world.sqs.purge_queue(QueueUrl=world.queue_url)
+    assert world.sweep() == 0
+    monkeypatch.setattr("functions.sweeper.now_ms", lambda: 4_000_000_000_000)
+    assert world.sweep() == 1
+    world.settle()
+    assert world.read(idle)["status"] == "confirmed"
+    assert world.sweep() == 0
+
+
+def test_a_dead_letter_ends_its_order_as_failed(world: World) -> None:
+    order_id = world.submit()["orderId"]
+    assert world.bury(json.dumps({"orderId": order_id})) == {"batchItemFailures": []}
+    order = world.read(order_id)
+    assert (order["status"], order["error"]["code"]) == ("failed", "INTERNAL")
+    world.bury(json.dumps({"orderId": order_id}))
+    assert world.read(order_id) == order
+
+
+@pytest.mark.parametrize("body", ["", "{}", "[]", '{"orderId":1}', '{"orderId":"x"}'])
+def test_a_dead_letter_that_names_no_order_is_set_aside(world: World, body: str) -> None:
+    assert world.bury(body) == {"batchItemFailures": []}
