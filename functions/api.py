@@ -22,7 +22,6 @@ from functions.dex import market, router, tokens
 from functions.dex.errors import CircularArbitrage, InvalidAmount, TokenNotTradable
 from functions.dex.orders import (
     DEFAULT_SLIPPAGE_BPS,
-    DecimalText,
     Model,
     Order,
     Route,

@@ -31,8 +31,8 @@ def _end(record: SQSRecord) -> None:
     try:
         order_id = store.order_id_of(record.body)
         order, transaction = store.load_order(order_id)
-    except (store.MalformedMessage, store.OrderNotFound) as error:
-        logger.error("dead letter set aside", message_id=record.message_id, reason=str(error))
+    except (store.MalformedMessage, store.OrderNotFound) as reason:
+        logger.error("dead letter set aside", message_id=record.message_id, reason=repr(reason))
         return
     if order.status.terminal:
         return

@@ -70,7 +70,8 @@ def _messages(change: dict[str, Any], followers_of_all: Any) -> Iterator[Message
 
 
 def _followers(image: Image) -> dict[str, Any]:
-    return image.get("followers", {}).get("M", {})
+    followers: dict[str, Any] = image["followers"]["M"] if "followers" in image else {}
+    return followers
 
 
 def _deliver(messages: list[Message]) -> None:

@@ -6,9 +6,9 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import boto3
@@ -81,7 +81,7 @@ class InvalidCursor(Exception):
 
 def create_order(order: Order, owner: str) -> None:
     """Store a new order; raises OrderExists with the stored one if its id is taken."""
-    item = {
+    item: dict[str, Any] = {
         "orderId": {"S": order.order_id},
         "owner": {"S": owner},
         "createdAt": {"S": order.created_at},
@@ -102,7 +102,7 @@ def create_order(order: Order, owner: str) -> None:
     except ClientError as error:
         if _code(error) != "ConditionalCheckFailedException":
             raise
-        raise OrderExists(_order(error.response["Item"])) from None
+        raise OrderExists(_order(_stored(error))) from None
 
 
 def get_order(order_id: str, owner: str) -> Order:
@@ -176,11 +176,9 @@ def list_orders(
         found += matching[:room]
         if len(matching) > room:
             return found, _cursor(found[-1].created_at, found[-1].order_id)
-        if start is None:
-            return found, None
-        if len(found) == limit:
+        if start is None or len(found) == limit:
             break
-    return found, _cursor(start["createdAt"]["S"], start["orderId"]["S"])
+    return found, _cursor(start["createdAt"]["S"], start["orderId"]["S"]) if start else None
 
 
 def idle_orders(shard: str, before: str) -> Iterator[str]:
@@ -227,6 +225,7 @@ def _get_order_item(order_id: str) -> dict[str, Any]:
 def _order_keys(
     owner: str, limit: int, start: dict[str, Any] | None
 ) -> tuple[list[str], dict[str, Any] | None]:
+    page: dict[str, Any] = {"ExclusiveStartKey": start} if start else {}
     answer = _dynamodb().query(
         TableName=settings.orders_table,
         IndexName="byOwner",
@@ -235,7 +234,7 @@ def _order_keys(
         ExpressionAttributeValues={":owner": {"S": owner}},
         ScanIndexForward=False,
         Limit=limit,
-        **({"ExclusiveStartKey": start} if start else {}),
+        **page,
     )
     return [item["orderId"]["S"] for item in answer["Items"]], answer.get("LastEvaluatedKey")
 
@@ -349,7 +348,7 @@ def follow(
         if _code(error) != "ConditionalCheckFailedException":
             raise
         _uncount_subscription(owner, connection_id, order_id)
-        stored = error.response.get("Item")
+        stored = _stored(error)
         if stored and stored["owner"]["S"] == owner:
             raise TooManyFollowers(order_id) from None
         raise OrderNotFound(order_id) from None
@@ -435,6 +434,7 @@ def _update_connection(
 ) -> None:
     # A message that arrives after its connection's end must not bring the item back.
     alive = "attribute_exists(expiresAt)"
+    given: dict[str, Any] = {"ExpressionAttributeValues": values} if values else {}
     try:
         _dynamodb().update_item(
             TableName=settings.connections_table,
@@ -442,12 +442,12 @@ def _update_connection(
             UpdateExpression=expression,
             ConditionExpression=f"{alive} AND {condition}" if condition else alive,
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            **({"ExpressionAttributeValues": values} if values else {}),
+            **given,
         )
     except ClientError as error:
         if _code(error) != "ConditionalCheckFailedException":
             raise
-        if error.response.get("Item"):
+        if _stored(error):
             raise TooManySubscriptions(connection_id) from None
         raise ConnectionGone(connection_id) from None
 
@@ -479,3 +479,9 @@ def _sqs() -> SQSClient:
 
 def _code(error: ClientError) -> str:
     return str(error.response["Error"]["Code"])
+
+
+def _stored(error: ClientError) -> dict[str, Any]:
+    """The item that failed a condition, as ReturnValuesOnConditionCheckFailure brings it."""
+    response = cast("dict[str, Any]", error.response)
+    return cast("dict[str, Any]", response.get("Item", {}))

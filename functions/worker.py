@@ -73,7 +73,8 @@ async def _begin(order: Order, _transaction: str | None) -> Moved:
 async def _route(order: Order, _transaction: str | None) -> Moved:
     """Ask all venues at once, and choose the best route over those that answered."""
     if order.next_retry_at and (wait_ms := unix_ms(order.next_retry_at) - now_ms()) > 0:
-        return await _come_back(order, wait_ms)
+        await _come_back(order, wait_ms)
+        return None
     slot = market.slot_at(now_ms())
     answers = await asyncio.gather(*(_ask(order, venue, slot) for venue in market.VENUES))
     snapshots = dict(zip(market.VENUES, answers, strict=True))
@@ -137,7 +138,8 @@ async def _settle(order: Order, signed: str | None) -> Moved:
     outcome = chain.outcome(transaction, settings.market_seed)
     wait_ms = (outcome.slot * market.SLOT_MS - now_ms()) * settings.latency_percent // 100
     if wait_ms > HOLD_MS_MAX:
-        return await _come_back(order, wait_ms)
+        await _come_back(order, wait_ms)
+        return None
     await asyncio.sleep(max(0, wait_ms) / 1000)
     match outcome:
         case chain.Landed():
@@ -186,7 +188,7 @@ async def _retry(order: Order, code: str, message: str) -> Moved:
     logger.warning(
         "attempt failed", order_id=order.order_id, attempt=order.attempt, code=code, reason=message
     )
-    await asyncio.to_thread(store.enqueue, order.order_id, delay_seconds=_whole_seconds(delay_ms))
+    await _come_back(order, delay_ms)
     return None
 
 
@@ -199,7 +201,9 @@ async def _fail(order: Order, code: str, message: str) -> Moved:
 
 
 async def _come_back(order: Order, wait_ms: int) -> None:
-    await asyncio.to_thread(store.enqueue, order.order_id, delay_seconds=_whole_seconds(wait_ms))
+    """Queue the order's next message for then; SQS counts in whole seconds."""
+    seconds = -(-wait_ms // 1000)
+    await asyncio.to_thread(store.enqueue, order.order_id, delay_seconds=seconds)
 
 
 async def _append(order: Order, update: Update, *, transaction: str | None = None) -> Moved:
@@ -222,7 +226,3 @@ def _simulate(order: Order) -> faults.Simulate | None:
     if asked is None or not settings.simulate_allowed:
         return None
     return faults.Simulate(asked.fault, asked.venue, asked.attempts)
-
-
-def _whole_seconds(wait_ms: int) -> int:
-    return -(-wait_ms // 1000)

@@ -159,7 +159,7 @@ class World:
         return dict(dead_letters.handler(sqs_event("dead_letter", [message]), Context()))
 
     def sweep(self) -> int:
-        return sweeper.handler(event("schedule_sweep"), Context())["swept"]
+        return int(sweeper.handler(event("schedule_sweep"), Context())["swept"])
 
     def stream(self) -> list[Json]:
         """The stream records since the last call, as Lambda hands them over."""
@@ -186,11 +186,11 @@ class World:
 
     def queued(self) -> int:
         """Messages in the queue, visible or not."""
-        names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed")
-        attributes = self.sqs.get_queue_attributes(
-            QueueUrl=self.queue_url, AttributeNames=list(names)
+        counts: Any = self.sqs.get_queue_attributes(
+            QueueUrl=self.queue_url,
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed"],
         )["Attributes"]
-        return sum(int(attributes[name]) for name in names)
+        return sum(int(count) for count in counts.values())
 
     # --- tables, as infra/storage.py makes them
 
@@ -215,7 +215,7 @@ class World:
             KeySchema=_keys(*keys),
         )
 
-    def _stream_start(self) -> str:
+    def _stream_start(self) -> Any:
         arn = self.dynamodb.describe_table(TableName="orders")["Table"]["LatestStreamArn"]
         shards = self.streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
         return self.streams.get_shard_iterator(
