@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 from decimal import Decimal
@@ -314,7 +315,7 @@ def get_openapi() -> Response[Any]:
 
 @app.get("/", include_in_schema=False)
 def get_front_page() -> Response[Any]:
-    return Response(HTTPStatus.TEMPORARY_REDIRECT, headers={"Location": "docs"})
+    return Response(HTTPStatus.TEMPORARY_REDIRECT, body="", headers={"Location": "docs"})
 
 
 @app.get("/docs", include_in_schema=False)
@@ -334,18 +335,31 @@ def get_asset(name: str, if_none_match: IfNoneMatch = None) -> Response[Any]:
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """One HTTP request (payload format 2.0); see events/http_*.json for its shape."""
-    body = event.get("body")
-    if body and len(body) > BODY_BYTES_MAX:
-        return _refused(
-            Problem(
-                HTTPStatus.BAD_REQUEST,
-                "BODY_TOO_LARGE",
-                f"A body may have at most {BODY_BYTES_MAX} bytes.",
-            )
-        )
+    try:
+        text = _body_text(event)
+    except Problem as problem:
+        return _refused(problem)
     # A body is JSON whatever the client calls it: curl -d says it is a form.
-    event["headers"] = {**event.get("headers", {}), "content-type": "application/json"}
-    return app.resolve(event, context)
+    headers = {**event.get("headers", {}), "content-type": "application/json"}
+    plain = {**event, "headers": headers, "body": text, "isBase64Encoded": False}
+    return app.resolve(plain, context)
+
+
+def _body_text(event: dict[str, Any]) -> str | None:
+    body = event.get("body")
+    if not body:
+        return None
+    raw = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+    if len(raw) > BODY_BYTES_MAX:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            "BODY_TOO_LARGE",
+            f"A body may have at most {BODY_BYTES_MAX} bytes.",
+        )
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise bad_field("INVALID_REQUEST", "body", "must be JSON in UTF-8") from None
 
 
 def _refused(problem: Problem) -> dict[str, Any]:

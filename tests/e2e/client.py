@@ -62,6 +62,13 @@ class Client:
         await self.http.aclose()
 
 
+async def follow_all(socket: ClientConnection) -> None:
+    """Follow every order of the owner; returns once the stack has said so."""
+    await socket.send('{"orderId":"*"}')
+    while (await receive(socket)).get("type") != "subscribed":  # updates may come before it
+        pass
+
+
 async def receive(socket: ClientConnection, timeout: float = 60) -> Json:
     """The next message, with the time of its arrival as `_received` (Unix seconds)."""
     message: Json = json.loads(await asyncio.wait_for(socket.recv(), timeout))

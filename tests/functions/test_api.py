@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -137,6 +138,16 @@ def test_a_body_that_is_no_json_object_is_refused(world: World, body: str | None
     answer = world.http("execute_order", body=body)
     assert (answer.status, answer.json["code"]) == (400, "INVALID_REQUEST")
     assert answer.json["errors"][0]["field"] == "body"
+
+
+def test_a_body_that_is_no_text_is_refused(world: World) -> None:
+    answer = world.http("execute_order", body=base64.b64encode(b"\xff\xfe").decode(), base64=True)
+    assert (answer.status, answer.json["errors"][0]["field"]) == (400, "body")
+
+
+def test_a_body_that_comes_in_base64_is_read(world: World) -> None:
+    body = base64.b64encode(json.dumps(ORDER).encode()).decode()
+    assert world.http("execute_order", body=body, base64=True).status == 202
 
 
 def test_an_empty_object_is_refused_naming_each_missing_field(world: World) -> None:

@@ -89,6 +89,7 @@ class World:
         if "body" in changes:
             body = changes["body"]
             request["body"] = body if isinstance(body, str | None) else json.dumps(body)
+        request["isBase64Encoded"] = changes.get("base64", False)
         if "path" in changes:
             request["rawPath"] = request["requestContext"]["http"]["path"] = changes["path"]
         if "query" in changes:

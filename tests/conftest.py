@@ -1,0 +1,11 @@
+"""Options of the whole suite."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("deployed stack")
+    group.addoption("--url", help="run tests/e2e against this HTTP URL, not a stack of their own")
+    group.addoption("--ws-url", help="the WebSocket URL that goes with --url")

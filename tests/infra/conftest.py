@@ -1,0 +1,91 @@
+"""The synthesized templates, without building any asset."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App
+
+from infra.app import build
+
+NO_BUNDLING: dict[str, Any] = {"aws:cdk:bundling-stacks": []}
+
+
+class Template:
+    """A template, read by what its resources are rather than by their logical ids."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        self.resources: dict[str, dict[str, Any]] = document["Resources"]
+
+    def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Logical id (less its hash) to resource."""
+        return {
+            short(name): resource
+            for name, resource in self.resources.items()
+            if resource["Type"] == f"AWS::{kind}"
+        }
+
+    def functions(self) -> dict[str, dict[str, Any]]:
+        """Module to properties."""
+        found = {}
+        for resource in self.of_type("Lambda::Function").values():
+            package, module, name = resource["Properties"]["Handler"].split(".")
+            assert (package, name) == ("functions", "handler")
+            found[module] = resource["Properties"]
+        return found
+
+    def statements(self, module: str) -> list[dict[str, Any]]:
+        """The statements of the role of one function."""
+        role = text(self.functions()[module]["Role"]).removesuffix(".Arn")
+        policies = self.of_type("IAM::Policy").values()
+        own = [
+            p["Properties"]
+            for p in policies
+            if [text(r) for r in p["Properties"]["Roles"]] == [role]
+        ]
+        return [s for policy in own for s in policy["PolicyDocument"]["Statement"]]
+
+
+def short(logical_id: str) -> str:
+    """A logical id without the hash that CDK appends."""
+    return re.sub(r"[0-9A-F]{8}$", "", logical_id)
+
+
+def text(value: Any) -> str:
+    """A template value as text, references by short logical id."""
+    match value:
+        case {"Ref": str(name)}:
+            return name if name.startswith("AWS::") else short(name)
+        case {"Fn::GetAtt": [str(name), str(attribute)]}:
+            return f"{short(name)}.{attribute}"
+        case {"Fn::Join": ["", list(parts)]}:
+            return "".join(text(part) for part in parts)
+        case _:
+            return str(value)
+
+
+def synthesize(folder: Path, **context: str) -> Template:
+    """The template of the stack that this context asks for."""
+    app = App(outdir=str(folder), context=NO_BUNDLING | context)
+    stack = build(app)
+    artifact = app.synth().get_stack_by_name(stack.stack_name)
+    return Template(artifact.template)
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
+    """One template a stage, and the local one."""
+    local = {"localEndpoint": "http://127.0.0.1:4566"}
+    contexts: dict[str, dict[str, str]] = {"dev": {}, "prod": {"stage": "prod"}, "local": local}
+    return {
+        name: synthesize(tmp_path_factory.mktemp(name), **context)
+        for name, context in contexts.items()
+    }
+
+
+@pytest.fixture(params=["dev", "prod"])
+def template(templates: dict[str, Template], request: pytest.FixtureRequest) -> Template:
+    """Each stage's template."""
+    return templates[request.param]

@@ -1,0 +1,303 @@
+"""What a deployment consists of, in every stage."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.infra.conftest import Template, short, synthesize, text
+
+MODULES = {"api", "worker", "publisher", "websocket", "sweeper", "dead_letters"}
+TIMEOUT_SECONDS = {
+    "api": 10,
+    "worker": 60,
+    "publisher": 30,
+    "websocket": 10,
+    "sweeper": 30,
+    "dead_letters": 30,
+}
+COMMON_VARIABLES = {
+    "STAGE",
+    "POWERTOOLS_SERVICE_NAME",
+    "POWERTOOLS_METRICS_NAMESPACE",
+    "POWERTOOLS_LOG_LEVEL",
+}
+PUSH_VARIABLE = "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"
+VARIABLES = {
+    "api": {"ORDERS_TABLE", "QUEUE_URL", "MARKET_SEED", "SIMULATE_ALLOWED", "ENGINE_VERSION"},
+    "worker": {
+        "ORDERS_TABLE",
+        "QUEUE_URL",
+        "MARKET_SEED",
+        "SIMULATE_ALLOWED",
+        "LATENCY_SCALE",
+        "QUOTE_ERROR_PPM",
+        "DROP_PPM",
+        "RETRY_BASE_MS",
+    },
+    "publisher": {"ORDERS_TABLE", "CONNECTIONS_TABLE", PUSH_VARIABLE},
+    "websocket": {"ORDERS_TABLE", "CONNECTIONS_TABLE", PUSH_VARIABLE},
+    "sweeper": {"ORDERS_TABLE", "QUEUE_URL", "SWEEP_IDLE_SECONDS"},
+    "dead_letters": {"ORDERS_TABLE"},
+}
+
+
+def mapping_of(template: Template, function: str) -> dict[str, Any]:
+    mappings = template.of_type("Lambda::EventSourceMapping").values()
+    (found,) = [
+        m["Properties"] for m in mappings if text(m["Properties"]["FunctionName"]) == function
+    ]
+    return dict(found)
+
+
+def properties(template: Template, kind: str, name: str) -> dict[str, Any]:
+    return dict(template.of_type(kind)[name]["Properties"])
+
+
+def test_there_is_one_function_for_each_module(template: Template) -> None:
+    assert set(template.functions()) == MODULES
+
+
+def test_functions_run_python_3_13_on_arm64_traced_with_json_logs(template: Template) -> None:
+    for function in template.functions().values():
+        assert function["Runtime"] == "python3.13"
+        assert function["Architectures"] == ["arm64"]
+        assert function["MemorySize"] == 512
+        assert function["TracingConfig"] == {"Mode": "Active"}
+        assert function["LoggingConfig"]["LogFormat"] == "JSON"
+        assert len(function["Layers"]) == 1
+
+
+def test_functions_have_their_timeouts(template: Template) -> None:
+    timeouts = {module: f["Timeout"] for module, f in template.functions().items()}
+    assert timeouts == TIMEOUT_SECONDS
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_function_is_given_only_the_variables_it_needs(template: Template, module: str) -> None:
+    variables = template.functions()[module]["Environment"]["Variables"]
+    assert set(variables) == VARIABLES[module] | COMMON_VARIABLES
+
+
+def test_simulated_faults_may_be_asked_for_only_locally(templates: dict[str, Template]) -> None:
+    allowed = {
+        name: t.functions()["api"]["Environment"]["Variables"]["SIMULATE_ALLOWED"]
+        for name, t in templates.items()
+    }
+    assert allowed["dev"] == allowed["prod"] == "false"
+
+
+def test_each_function_has_its_own_role_and_log_group_with_retention(template: Template) -> None:
+    functions = template.functions()
+    assert len({text(f["Role"]) for f in functions.values()}) == len(functions)
+    groups = template.of_type("Logs::LogGroup")
+    assert {text(f["LoggingConfig"]["LogGroup"]) for f in functions.values()} == set(groups)
+    assert {g["Properties"]["RetentionInDays"] for g in groups.values()} == {30}
+
+
+def test_orders_are_on_demand_recoverable_and_streamed(template: Template) -> None:
+    orders = properties(template, "DynamoDB::Table", "StorageOrders")
+    assert orders["KeySchema"] == [{"AttributeName": "orderId", "KeyType": "HASH"}]
+    assert orders["BillingMode"] == "PAY_PER_REQUEST"
+    assert orders["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert orders["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+    indexes = {
+        index["IndexName"]: [key["AttributeName"] for key in index["KeySchema"]]
+        for index in orders["GlobalSecondaryIndexes"]
+    }
+    assert indexes == {"byOwner": ["owner", "createdAt"], "openOrders": ["openShard", "idleSince"]}
+    projections = {i["Projection"]["ProjectionType"] for i in orders["GlobalSecondaryIndexes"]}
+    assert projections == {"KEYS_ONLY"}
+
+
+def test_connections_are_on_demand_and_expire(template: Template) -> None:
+    connections = properties(template, "DynamoDB::Table", "StorageConnections")
+    keys = [key["AttributeName"] for key in connections["KeySchema"]]
+    assert keys == ["owner", "connectionId"]
+    assert connections["BillingMode"] == "PAY_PER_REQUEST"
+    assert connections["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
+
+
+@pytest.mark.parametrize(("stage", "policy"), [("dev", "Delete"), ("prod", "Retain")])
+def test_only_prod_keeps_its_data(templates: dict[str, Template], stage: str, policy: str) -> None:
+    for table in templates[stage].of_type("DynamoDB::Table").values():
+        assert table["DeletionPolicy"] == policy
+        assert table["UpdateReplacePolicy"] == policy
+        assert table["Properties"]["DeletionProtectionEnabled"] is (stage == "prod")
+
+
+def test_a_taken_order_stays_hidden_six_times_as_long_as_its_worker_may_run(
+    template: Template,
+) -> None:
+    queue = properties(template, "SQS::Queue", "QueuesOrders")
+    assert queue["VisibilityTimeout"] == 6 * TIMEOUT_SECONDS["worker"]
+    dead_letters = properties(template, "SQS::Queue", "QueuesDeadLetters")
+    assert dead_letters["VisibilityTimeout"] == 6 * TIMEOUT_SECONDS["dead_letters"]
+
+
+def test_an_order_taken_three_times_in_vain_becomes_a_dead_letter(template: Template) -> None:
+    redrive = properties(template, "SQS::Queue", "QueuesOrders")["RedrivePolicy"]
+    assert redrive["maxReceiveCount"] == 3
+    assert text(redrive["deadLetterTargetArn"]) == "QueuesDeadLetters.Arn"
+
+
+def test_queues_are_encrypted_keep_messages_a_fortnight_and_refuse_plain_http(
+    template: Template,
+) -> None:
+    queues = template.of_type("SQS::Queue")
+    for queue in queues.values():
+        assert queue["Properties"]["SqsManagedSseEnabled"] is True
+        assert queue["Properties"]["MessageRetentionPeriod"] == 14 * 24 * 3600
+    policies = template.of_type("SQS::QueuePolicy").values()
+    refusing = {
+        text(queue)
+        for policy in policies
+        for queue in policy["Properties"]["Queues"]
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Deny"
+        and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    }
+    assert refusing == set(queues)
+
+
+def test_the_worker_takes_ten_orders_at_once_on_ten_environments(template: Template) -> None:
+    mapping = mapping_of(template, "ComputeWorker")
+    assert text(mapping["EventSourceArn"]) == "QueuesOrders.Arn"
+    assert mapping["BatchSize"] == 10
+    assert "MaximumBatchingWindowInSeconds" not in mapping
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 10}
+
+
+def test_dead_letters_are_taken_from_their_queue(template: Template) -> None:
+    mapping = mapping_of(template, "ComputeDeadLetters")
+    assert text(mapping["EventSourceArn"]) == "QueuesDeadLetters.Arn"
+    assert mapping["BatchSize"] == 10
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_the_publisher_reads_the_whole_stream_and_gives_up_within_bounds(
+    template: Template,
+) -> None:
+    mapping = mapping_of(template, "ComputePublisher")
+    assert text(mapping["EventSourceArn"]) == "StorageOrders.StreamArn"
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+    assert mapping["BatchSize"] == 100
+    assert mapping["ParallelizationFactor"] == 10
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["MaximumRetryAttempts"] == 10
+    assert mapping["MaximumRecordAgeInSeconds"] == 3600
+    destination = mapping["DestinationConfig"]["OnFailure"]["Destination"]
+    assert text(destination) == "QueuesUnpublished.Arn"
+
+
+def test_the_sweeper_runs_every_minute(template: Template) -> None:
+    (rule,) = template.of_type("Events::Rule").values()
+    assert rule["Properties"]["ScheduleExpression"] == "rate(1 minute)"
+    (target,) = rule["Properties"]["Targets"]
+    assert text(target["Arn"]) == "ComputeSweeper.Arn"
+
+
+def test_every_http_path_reaches_the_api_function(template: Template) -> None:
+    routes = {
+        resource["Properties"]["RouteKey"]
+        for resource in template.of_type("ApiGatewayV2::Route").values()
+    }
+    assert routes == {"ANY /", "ANY /{proxy+}", "$connect", "$disconnect", "$default"}
+    integrations = {
+        (text(i["Properties"]["ApiId"]), i["Properties"].get("PayloadFormatVersion"))
+        for i in template.of_type("ApiGatewayV2::Integration").values()
+    }
+    assert ("ApisHttp", "2.0") in integrations
+
+
+def test_both_stages_are_throttled(template: Template) -> None:
+    stages = template.of_type("ApiGatewayV2::Stage").values()
+    assert len(stages) == 2
+    for stage in stages:
+        assert stage["Properties"]["AutoDeploy"] is True
+        assert stage["Properties"]["DefaultRouteSettings"] == {
+            "ThrottlingBurstLimit": 1000,
+            "ThrottlingRateLimit": 500,
+        }
+
+
+def test_outputs_name_what_a_client_and_an_operator_need(template: Template) -> None:
+    assert set(template.document["Outputs"]) == {
+        "HttpUrl",
+        "WebSocketUrl",
+        "OrdersTable",
+        "ConnectionsTable",
+        "OrderQueueUrl",
+        "DeadLetterQueueUrl",
+        "UnpublishedQueueUrl",
+    }
+
+
+def test_nothing_has_a_physical_name_that_a_second_stage_could_want(template: Template) -> None:
+    names = ("FunctionName", "TableName", "QueueName", "RoleName", "LogGroupName", "RuleName")
+    named = [
+        (short(logical_id), name)
+        for logical_id, resource in template.resources.items()
+        for name in names
+        if isinstance(resource.get("Properties", {}).get(name), str)
+    ]
+    assert named == []
+
+
+def test_locally_ids_are_pinned_urls_are_local_and_no_layer_is_built(
+    templates: dict[str, Template],
+) -> None:
+    local = templates["local"]
+    tags = {
+        a["Properties"]["Tags"]["ms-custom-id"] for a in local.of_type("ApiGatewayV2::Api").values()
+    }
+    assert tags == {"c0ffee00", "c0ffee01"}
+    base = "http://127.0.0.1:4566/_aws/execute-api"
+    outputs = local.document["Outputs"]
+    assert outputs["HttpUrl"]["Value"] == f"{base}/c0ffee00"
+    assert outputs["WebSocketUrl"]["Value"] == "ws://127.0.0.1:4566/_aws/execute-api/c0ffee01/dev"
+    pushed_to = local.functions()["publisher"]["Environment"]["Variables"][PUSH_VARIABLE]
+    assert pushed_to == f"{base}/c0ffee01/dev"
+    assert local.of_type("Lambda::LayerVersion") == {}
+
+
+def test_in_the_cloud_pushes_go_to_the_stage_and_no_id_is_pinned(template: Template) -> None:
+    pushed_to = text(template.functions()["publisher"]["Environment"]["Variables"][PUSH_VARIABLE])
+    assert pushed_to.startswith("https://ApisWebSocket.execute-api.")
+    assert "ms-custom-id" not in str(template.document)
+
+
+def test_context_sets_what_may_differ(tmp_path: Path) -> None:
+    template = synthesize(
+        tmp_path,
+        memoryMb="1024",
+        maxConcurrency="50",
+        throttleRate="7",
+        throttleBurst="9",
+        latencyScale="0",
+        logRetentionDays="7",
+        simulateAllowed="true",
+    )
+    worker = template.functions()["worker"]
+    assert worker["MemorySize"] == 1024
+    assert worker["Environment"]["Variables"]["LATENCY_SCALE"] == "0"
+    assert worker["Environment"]["Variables"]["SIMULATE_ALLOWED"] == "true"
+    assert mapping_of(template, "ComputeWorker")["ScalingConfig"] == {"MaximumConcurrency": 50}
+    limits = [
+        s["Properties"]["DefaultRouteSettings"]
+        for s in template.of_type("ApiGatewayV2::Stage").values()
+    ]
+    assert limits == [{"ThrottlingBurstLimit": 9, "ThrottlingRateLimit": 7}] * 2
+    groups = template.of_type("Logs::LogGroup").values()
+    assert {g["Properties"]["RetentionInDays"] for g in groups} == {7}
+
+
+@pytest.mark.parametrize(
+    "context",
+    [{"maxConcurrency": "ten"}, {"simulateAllowed": "yes"}, {"stage": "Prod!"}, {"dropPpm": "-1"}],
+)
+def test_a_setting_that_cannot_be_meant_is_refused(tmp_path: Path, context: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=next(iter(context))):
+        synthesize(tmp_path, **context)

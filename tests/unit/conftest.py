@@ -1,0 +1,12 @@
+"""Nothing in this suite may reach for the network, or fail because the machine is busy."""
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("unit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unit")
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets(socket_disabled: None) -> None:
+    """Pure code opens no socket; one that does fails its test."""

@@ -1,0 +1,246 @@
+"""Settlement: what a transaction is, where it lands, and what becomes of it."""
+
+from dataclasses import replace
+from hashlib import sha512
+from typing import Any
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from functions.dex import base58, chain
+from functions.dex.chain import Expired, Instruction, Landed, Reverted, Transaction
+from functions.dex.faults import Simulate
+from functions.dex.market import VENUES, snapshot
+from functions.dex.router import Route, find_route
+from functions.dex.tokens import TOKENS, Token
+from tests.unit.figures import figures
+
+SLOT = 4_400_000_000
+SLIPPED = "SLIPPAGE_TOLERANCE_EXCEEDED"
+
+
+def route(
+    token_in: str, token_out: str, amount: int, slippage_bps: int = 50, slot: int = SLOT
+) -> Route:
+    snapshots = {venue: snapshot(venue, slot) for venue in VENUES}
+    one, other = TOKENS[token_in], TOKENS[token_out]
+    return find_route(one, other, amount * 10**one.decimals, slippage_bps, snapshots)
+
+
+def built(token_in: str, token_out: str, amount: int, **options: Any) -> Transaction:
+    slot = options.pop("slot", SLOT)
+    order_id = options.pop("order_id", "order-1")
+    bps = options.pop("slippage_bps", 50)
+    found = route(token_in, token_out, amount, bps, slot)
+    return chain.build(order_id, 1, found, slot, **options)
+
+
+def names(transaction: Transaction) -> list[str]:
+    return [f"{step.program}.{step.name}" for step in transaction.instructions]
+
+
+@figures("mock signature")
+def test_a_signature_is_base58_of_sha512(given: dict[str, str], expected: dict[str, Any]) -> None:
+    text = given["order_id"]
+    if ":" in text:
+        order_id, attempt = text.split(":")
+        transaction = replace(built("SOL", "USDC", 1), order_id=order_id, attempt=int(attempt))
+        signature = transaction.signature
+    else:
+        signature = base58.encode(sha512(text.encode()).digest())
+    assert (signature, len(signature)) == (expected["signature"], expected["length"])
+
+
+def test_each_attempt_has_a_signature_of_its_own() -> None:
+    found = route("SOL", "USDC", 1)
+    signatures = {chain.build("order-1", i, found, SLOT).signature for i in (1, 2, 3)}
+    assert len(signatures) == 3
+    assert all(86 <= len(signature) <= 88 for signature in signatures)
+
+
+def test_sol_is_wrapped_on_its_way_in() -> None:
+    transaction = built("SOL", "USDC", 10_000)
+    assert names(transaction) == [
+        "ComputeBudget.SetComputeUnitLimit",
+        "ComputeBudget.SetComputeUnitPrice",
+        "AssociatedTokenAccount.CreateIdempotent",
+        "SystemProgram.Transfer",
+        "Token.SyncNative",
+        "AssociatedTokenAccount.CreateIdempotent",
+        "meteora-dlmm.Swap2",
+        "raydium-cpmm.SwapBaseInput",
+        "Token.CloseAccount",
+    ]
+    assert transaction.instructions[3].value == 10_000 * 10**9
+    assert [step.value for step in transaction.instructions[6:8]] == [0, 1]
+
+
+def test_sol_is_unwrapped_on_its_way_out_and_in_between() -> None:
+    out = names(built("USDC", "SOL", 100))
+    assert "Token.SyncNative" not in out
+    assert out[-1] == "Token.CloseAccount"
+    between = names(built("BONK", "mSOL", 10**6))
+    assert between.count("AssociatedTokenAccount.CreateIdempotent") == 2
+    assert between[-1] == "Token.CloseAccount"
+    without = names(built("RAY", "USDC", 1))
+    assert "Token.CloseAccount" not in without
+
+
+def test_the_fee_is_the_signature_and_the_rounded_up_price_of_the_units() -> None:
+    transaction = built("SOL", "USDC", 1)
+    assert chain.fee_lamports(transaction) == 5_000 + 150_000 * 50_000 // 10**6
+    odd = tuple(
+        Instruction(step.program, step.name, 3) if "ComputeUnit" in step.name else step
+        for step in transaction.instructions
+    )
+    assert chain.fee_lamports(replace(transaction, instructions=odd)) == 5_001
+
+
+def test_a_transaction_lands_five_to_seven_slots_on_and_always_at_the_same() -> None:
+    found = route("SOL", "USDC", 1)
+    landed = [
+        chain.landing_slot(chain.build(f"order-{i}", 1, found, SLOT)) - SLOT for i in range(300)
+    ]
+    assert set(landed) == {5, 6, 7}
+    assert all(landed.count(slots) > 60 for slots in (5, 6, 7))
+    again = chain.build("order-0", 1, found, SLOT)
+    assert chain.landing_slot(again) - SLOT == landed[0]
+
+
+def test_it_executes_against_the_pools_where_it_lands_not_where_it_was_quoted() -> None:
+    transaction = built("RAY", "USDC", 100)
+    landed = chain.outcome(transaction)
+    assert isinstance(landed, Landed)
+    (leg,) = transaction.legs
+    pool = snapshot(leg.venue, landed.slot).pool(leg.pool)
+    assert landed.out_amount == pool.fill(TOKENS["RAY"], leg.in_amount).amount_out
+    assert landed.out_amount != leg.out_amount
+    assert landed.legs == (replace(leg, out_amount=landed.out_amount),)
+    assert landed.fee_lamports == chain.fee_lamports(transaction)
+
+
+def test_a_world_of_another_seed_executes_otherwise() -> None:
+    transaction = replace(built("RAY", "USDC", 1_000), other_amount_threshold=0)
+    here, there = chain.outcome(transaction), chain.outcome(transaction, "elsewhere")
+    assert isinstance(here, Landed)
+    assert isinstance(there, Landed)
+    assert here.out_amount != there.out_amount
+
+
+def test_a_tight_slippage_really_fails_and_really_passes() -> None:
+    outcomes = [
+        chain.outcome(built("RAY", "USDC", 100, slippage_bps=0, slot=SLOT + 400 * i))
+        for i in range(40)
+    ]
+    failed = [outcome for outcome in outcomes if isinstance(outcome, Reverted)]
+    assert 5 < len(failed) < 35
+    assert all(isinstance(outcome, Landed | Reverted) for outcome in outcomes)
+    assert {outcome.code for outcome in failed} == {SLIPPED}
+    assert failed[0].instruction_error == {"InstructionError": [3, {"Custom": 6005}]}
+    assert failed[0].message.startswith("raydium-cpmm refused with 6005 (0x1775): ")
+
+
+@pytest.mark.parametrize(
+    ("pair", "amount", "custom"),
+    [(("RAY", "USDC"), 1, 6005), (("RAY", "SOL"), 100_000, 30), (("MET", "USDC"), 1, 6003)],
+)
+def test_slippage_speaks_the_number_of_the_last_legs_program(
+    pair: tuple[str, str], amount: int, custom: int
+) -> None:
+    transaction = built(*pair, amount, simulate=Simulate("slippage"))
+    reverted = chain.outcome(transaction)
+    assert isinstance(reverted, Reverted)
+    index, detail = reverted.instruction_error["InstructionError"]
+    assert detail == {"Custom": custom}
+    assert transaction.instructions[index].value == len(transaction.legs) - 1
+    assert reverted.code == SLIPPED
+    assert reverted.fee_lamports == chain.fee_lamports(transaction)
+
+
+def test_exactly_the_threshold_lands_and_a_unit_more_fails() -> None:
+    transaction = replace(built("RAY", "USDC", 1_000), other_amount_threshold=0)
+    landed = chain.outcome(transaction)
+    assert isinstance(landed, Landed)
+    just = replace(transaction, other_amount_threshold=landed.out_amount)
+    assert chain.outcome(just) == landed
+    beyond = replace(transaction, other_amount_threshold=landed.out_amount + 1)
+    assert isinstance(chain.outcome(beyond), Reverted)
+
+
+def test_slippage_that_was_asked_for_fails_even_where_nothing_is_too_little() -> None:
+    transaction = built("RAY", "USDC", 1, slippage_bps=10_000, simulate=Simulate("slippage"))
+    assert transaction.other_amount_threshold == 0
+    assert isinstance(chain.outcome(transaction), Reverted)
+
+
+def test_a_drained_ladder_reverts_at_its_own_leg() -> None:
+    transaction = built("SOL", "USDC", 10_000)
+    meteoras = next(leg for leg in transaction.legs if leg.venue == "meteora")
+    greedy = replace(meteoras, in_amount=10 * meteoras.in_amount)
+    legs = tuple(greedy if leg == meteoras else leg for leg in transaction.legs)
+    reverted = chain.outcome(replace(transaction, legs=legs))
+    assert isinstance(reverted, Reverted)
+    assert reverted.code == "INSUFFICIENT_LIQUIDITY"
+    index, detail = reverted.instruction_error["InstructionError"]
+    assert detail == {"Custom": 6012}
+    assert transaction.instructions[index].program == "meteora-dlmm"
+
+
+def test_the_second_hop_spends_all_that_the_first_one_gave() -> None:
+    transaction = built("BONK", "mSOL", 2 * 10**9, slippage_bps=500)
+    assert len(transaction.legs) >= 3
+    landed = chain.outcome(transaction)
+    assert isinstance(landed, Landed)
+    between = [leg for leg in landed.legs if leg.token_in == TOKENS["SOL"]]
+    given = sum(leg.out_amount for leg in landed.legs if leg.token_out == TOKENS["SOL"])
+    assert sum(leg.in_amount for leg in between) == given
+    assert landed.out_amount == sum(leg.out_amount for leg in between)
+
+
+def test_a_dropped_transaction_is_known_dead_only_after_its_last_valid_slot() -> None:
+    transaction = built("SOL", "USDC", 1, simulate=Simulate("dropped_transaction"))
+    assert transaction.last_valid_slot == SLOT + 150
+    assert chain.outcome(transaction) == Expired(SLOT + 150)
+    assert chain.status_at(transaction, SLOT + 10) is None
+    assert chain.status_at(transaction, SLOT + 150) is None
+    assert chain.status_at(transaction, SLOT + 151) == Expired(SLOT + 150)
+
+
+def test_a_landed_transaction_is_pending_until_it_lands() -> None:
+    transaction = built("SOL", "USDC", 1)
+    landing = chain.landing_slot(transaction)
+    assert chain.status_at(transaction, landing - 1) is None
+    assert chain.status_at(transaction, landing) == chain.outcome(transaction)
+
+
+def test_its_fate_is_sealed_when_it_is_built() -> None:
+    certain = built("SOL", "USDC", 1, drop_ppm=1_000_000)
+    assert certain.fate == "drop"
+    assert Transaction.from_json(certain.to_json()).fate == "drop"
+    assert built("SOL", "USDC", 1).fate == "land"
+
+
+pairs = st.permutations(list(TOKENS.values())).map(lambda tokens: (tokens[0], tokens[1]))
+faults = st.none() | st.sampled_from([Simulate("slippage"), Simulate("dropped_transaction")])
+
+
+@settings(max_examples=60)
+@for_all(pairs, st.integers(1, 100), st.integers(0, 100), st.integers(0, 10**6), faults)
+def test_a_stored_transaction_executes_as_the_one_that_was_built(
+    pair: tuple[Token, Token], amount: int, slippage_bps: int, later: int, fault: Simulate | None
+) -> None:
+    transaction = built(
+        pair[0].symbol,
+        pair[1].symbol,
+        amount,
+        slippage_bps=slippage_bps,
+        slot=SLOT + later,
+        simulate=fault,
+    )
+    stored = Transaction.from_json(transaction.to_json())
+    assert stored == transaction
+    assert stored.signature == transaction.signature
+    assert chain.outcome(stored) == chain.outcome(transaction)
+    assert " " not in transaction.to_json()

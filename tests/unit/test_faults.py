@@ -1,0 +1,74 @@
+"""Draws and simulated faults: the same for the same keys, and as often as they should be."""
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+from functions.dex import base58
+from functions.dex.draws import draw
+from functions.dex.faults import Simulate, fate, quote_error
+
+
+@for_all(st.integers(-(10**6), 10**6), st.integers(0, 10**6), st.text(max_size=20))
+def test_a_draw_stays_in_its_bounds_and_repeats(low: int, width: int, key: str) -> None:
+    drawn = draw(low, low + width, key, 1)
+    assert low <= drawn <= low + width
+    assert draw(low, low + width, key, 1) == drawn
+
+
+def test_draws_spread_evenly_and_tell_keys_apart() -> None:
+    drawn = [draw(0, 9, "order", i) for i in range(10_000)]
+    assert all(850 < drawn.count(digit) < 1_150 for digit in range(10))
+    assert draw(0, 10**12, "a", "bc") != draw(0, 10**12, "ab", "c")
+    assert draw(5, 5, "any") == 5
+    with pytest.raises(ValueError, match="no integer"):
+        draw(1, 0)
+
+
+def test_base58_keeps_leading_zeros() -> None:
+    assert base58.encode(b"") == ""
+    assert base58.encode(b"\0\0\1") == "112"
+    assert base58.encode(b"Hello World!") == "2NEpo7TZRRrLZSi2U"
+
+
+def test_nothing_fails_at_a_chance_of_zero_and_everything_at_one() -> None:
+    for i in range(200):
+        assert quote_error(f"order-{i}", 1, "raydium", None, 0) is None
+        assert quote_error(f"order-{i}", 1, "raydium", None, 1_000_000) == "QUOTE_ERROR"
+        assert fate(f"order-{i}", 1, None, 0) == "land"
+        assert fate(f"order-{i}", 1, None, 1_000_000) == "drop"
+
+
+def test_two_percent_is_about_two_percent() -> None:
+    orders = [f"order-{i}" for i in range(10_000)]
+    assert 140 < sum(fate(order, 1, None, 20_000) == "drop" for order in orders) < 260
+    errors = sum(quote_error(order, 1, "meteora", None, 20_000) is not None for order in orders)
+    assert 140 < errors < 260
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"), [("venue_down", "VENUE_DOWN"), ("quote_timeout", "QUOTE_TIMEOUT")]
+)
+def test_a_venue_fails_where_and_as_long_as_the_order_asks(fault: str, reason: str) -> None:
+    one = Simulate(fault, venue="raydium", attempts=2)  # type: ignore[arg-type]
+    assert quote_error("o", 1, "raydium", one, 0) == reason
+    assert quote_error("o", 2, "raydium", one, 0) == reason
+    assert quote_error("o", 3, "raydium", one, 0) is None
+    assert quote_error("o", 1, "meteora", one, 0) is None
+    everywhere = Simulate(fault)  # type: ignore[arg-type]
+    assert quote_error("o", 3, "meteora", everywhere, 0) == reason
+    assert quote_error("o", 4, "meteora", everywhere, 0) is None
+    assert fate("o", 1, everywhere, 0) == "land"
+
+
+def test_a_transaction_drops_or_slips_as_long_as_the_order_asks() -> None:
+    dropped = Simulate("dropped_transaction", attempts=1)
+    assert [fate("o", attempt, dropped, 0) for attempt in (1, 2)] == ["drop", "land"]
+    slipped = Simulate("slippage")
+    assert [fate("o", attempt, slipped, 0) for attempt in (1, 2, 3, 4)] == [
+        "slip",
+        "slip",
+        "slip",
+        "land",
+    ]
+    assert quote_error("o", 1, "raydium", dropped, 0) is None

@@ -1,0 +1,200 @@
+"""The simulated market: its checked price, its bounds, its pools."""
+
+from hashlib import sha256
+from itertools import pairwise, permutations
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+from functions.dex import market, meteora, raydium
+from functions.dex.errors import NoRoutesFound
+from functions.dex.market import LISTINGS, VENUES, snapshot
+from functions.dex.router import find_route
+from functions.dex.tokens import TOKENS, UNITS_MAX, Token
+
+SOL, USDC = TOKENS["SOL"], TOKENS["USDC"]
+SLOT = 1_760_000_000 * 1000 // 400
+
+slots = st.integers(0, 10**10)
+seeds = st.sampled_from(["", "another world"])
+
+
+def test_the_reference_price_is_the_checked_one() -> None:
+    assert market.slot_at(1_760_000_000_000) == SLOT
+    assert market.reference_price(SOL, USDC, SLOT) == 150_694_059
+
+
+def written_down(text: str, second: int) -> int:
+    """The noise term for term: seven octaves of hashed levels, joined by straight lines."""
+
+    def level(octave: int, step: int) -> int:
+        digest = sha256(f"{text}|{octave}|{step}".encode()).digest()
+        return digest[0] * 256 + digest[1] - 32_768
+
+    total = 0
+    for octave in range(7):
+        period = 60 * 4**octave
+        k, r = divmod(second, period)
+        between = level(octave, k) * (period - r) + level(octave, k + 1) * r
+        total += 8 * 2**octave * 10_000 * between // (period * 32_768)
+    return total
+
+
+@for_all(slots, st.sampled_from(VENUES))
+def test_prices_are_what_the_rule_gives_term_for_term(slot: int, venue: str) -> None:
+    second = slot * 400 // 1_000
+    price = 150_000_000 + 150_000_000 * written_down("SOL/USDC", second) // 10**8
+    offset = price * (written_down(f"SOL/USDC|{venue}", second) // 2_000) // 10**8
+    assert market.reference_price(SOL, USDC, slot) == price
+    assert market.venue_price(venue, SOL, USDC, slot) == price + offset
+
+
+def test_slots_are_400_ms_and_prices_go_by_the_second() -> None:
+    assert [market.slot_at(ms) for ms in (0, 399, 400, 1_999)] == [0, 0, 1, 4]
+    assert [market.seconds_at(slot) for slot in (0, 2, 3, 5)] == [0, 0, 1, 2]
+
+
+def test_the_suggested_pools_stand_at_the_suggested_size() -> None:
+    (pool,) = snapshot("raydium", SLOT).pools(SOL, USDC)
+    assert isinstance(pool.state, raydium.Pool)
+    k = pool.state.reserve_x * pool.state.reserve_y
+    assert abs(k - 33_333_333_333_333 * 5_000_000_000_000) <= pool.state.reserve_x
+
+    (ladder,) = snapshot("meteora", SLOT).pools(SOL, USDC)
+    assert isinstance(ladder.state, meteora.Pool)
+    active = ladder.state.active_id
+    assert sorted(ladder.state.bins) == list(range(active - 35, active + 36))
+    assert ladder.state.bins[active] == (25 * 10**9, 3_750 * 10**6)
+    assert ladder.state.bins[active + 35] == (50 * 10**9, 0)
+    assert ladder.state.bins[active - 35] == (0, 7_500 * 10**6)
+    assert ladder.state.last_update is None
+
+
+@for_all(slots, st.sampled_from(LISTINGS), seeds)
+def test_a_pool_stands_at_its_venues_price(slot: int, listing: market.Listing, seed: str) -> None:
+    base, quote = TOKENS[listing.base], TOKENS[listing.quote]
+    price = market.venue_price(listing.venue, base, quote, slot, seed)
+    pool = snapshot(listing.venue, slot, seed).pool(listing.address)
+    lot = 10 ** market.REFERENCES[listing.base].lot
+    if isinstance(pool.state, raydium.Pool):
+        stands_at = pool.state.reserve_y * lot // pool.state.reserve_x
+        assert abs(stands_at - price) <= 1 + price // 10**6
+        return
+    step, active = pool.state.parameters.bin_step, pool.state.active_id
+    distance = {
+        i: abs(meteora.price_of_bin(i, step) * lot - (price << 64))
+        for i in (active - 1, active, active + 1)
+    }
+    assert distance[active] < distance[active - 1]
+    assert distance[active] <= distance[active + 1]
+
+
+@for_all(st.sampled_from([1, 4, 25, 100]), st.integers(-1_000, 1_000))
+def test_the_lower_of_two_equally_near_bins_is_active(bin_step: int, bin_id: int) -> None:
+    lower, upper = (meteora.price_of_bin(i, bin_step) for i in (bin_id, bin_id + 1))
+    # Doubled prices, so that the middle is an integer number of 2^-64.
+    middle = lower + upper
+    assert market._nearest_bin(middle, 2 << 64, bin_step) == bin_id
+    assert market._nearest_bin(middle + 1, 2 << 64, bin_step) == bin_id + 1
+
+
+@for_all(slots, seeds)
+def test_prices_never_leave_their_bounds(slot: int, seed: str) -> None:
+    price = market.reference_price(SOL, USDC, slot, seed)
+    assert abs(price - 150_000_000) * 10_000 <= 150_000_000 * 1_016
+    for venue in VENUES:
+        moved = market.venue_price(venue, SOL, USDC, slot, seed) - price
+        assert abs(moved) * 10_000 <= price * 5
+
+
+def test_prices_move_and_venues_differ() -> None:
+    prices = [market.reference_price(SOL, USDC, SLOT + 150 * i) for i in range(1_440)]
+    assert max(prices) - min(prices) > 150_000_000 // 200
+    steps = [abs(after - before) for before, after in pairwise(prices)]
+    assert max(steps) < 150_000_000 // 200
+    ahead = {
+        market.venue_price("raydium", SOL, USDC, SLOT + 216_000 * i)
+        > market.venue_price("meteora", SOL, USDC, SLOT + 216_000 * i)
+        for i in range(50)
+    }
+    assert ahead == {True, False}
+
+
+def test_a_seed_is_a_world_of_its_own() -> None:
+    assert market.reference_price(SOL, USDC, SLOT, "a") != market.reference_price(
+        SOL, USDC, SLOT, "b"
+    )
+
+
+def test_some_pairs_are_on_one_venue_and_some_need_two_hops() -> None:
+    def venues(one: str, other: str) -> list[str]:
+        pools = [snapshot(venue, SLOT).pools(TOKENS[one], TOKENS[other]) for venue in VENUES]
+        return [venue for venue, found in zip(VENUES, pools, strict=True) if found]
+
+    assert venues("SOL", "USDC") == ["raydium", "meteora"]
+    assert venues("RAY", "USDC") == ["raydium"]
+    assert venues("USDC", "MET") == ["meteora"]
+    assert venues("JitoSOL", "USDC") == []
+
+
+def test_every_pool_has_an_address_of_its_own() -> None:
+    addresses = [listing.address for listing in LISTINGS]
+    assert len(set(addresses)) == len(addresses)
+    assert all(43 <= len(address) <= 44 for address in addresses)
+    with pytest.raises(KeyError):
+        snapshot("raydium", SLOT).pool("nowhere")
+    meteoras = next(listing.address for listing in LISTINGS if listing.venue == "meteora")
+    with pytest.raises(KeyError):
+        snapshot("raydium", SLOT).pool(meteoras)
+    with pytest.raises(ValueError, match="no venue"):
+        snapshot("orca", SLOT)
+
+
+@for_all(slots, st.sampled_from(LISTINGS), st.booleans(), seeds)
+def test_no_pool_ever_takes_more_than_its_capacity_nor_overflows_an_account(
+    slot: int, listing: market.Listing, from_base: bool, seed: str
+) -> None:
+    base, quote = TOKENS[listing.base], TOKENS[listing.quote]
+    token_in, token_out = (base, quote) if from_base else (quote, base)
+    pools = [pool for venue in VENUES for pool in snapshot(venue, slot, seed).pools(base, quote)]
+    most_in = sum(pool.side(token_in).max_in for pool in pools)
+    assert most_in <= market.capacity(token_in, token_out) <= UNITS_MAX
+    for pool in pools:
+        state = pool.state
+        held = (
+            [(state.reserve_x, state.reserve_y)]
+            if isinstance(state, raydium.Pool)
+            else state.bins.values()
+        )
+        assert 2 * most_in + sum(x for x, _ in held) + sum(y for _, y in held) <= UNITS_MAX
+
+
+def test_capacity_counts_direct_pools_or_those_of_the_first_hop() -> None:
+    assert market.capacity(SOL, USDC) > 10_000 * 10**9
+    bonk, msol = TOKENS["BONK"], TOKENS["mSOL"]
+    assert market.capacity(bonk, msol) == market.capacity(bonk, SOL)
+    assert market.capacity(SOL, SOL) == 0
+
+
+@for_all(slots, seeds, st.permutations(list(TOKENS.values())))
+def test_nothing_beyond_capacity_routes(slot: int, seed: str, tokens: list[Token]) -> None:
+    token_in, token_out = tokens[:2]
+    snapshots = {venue: snapshot(venue, slot, seed) for venue in VENUES}
+    with pytest.raises(NoRoutesFound):
+        find_route(token_in, token_out, market.capacity(token_in, token_out) + 1, 50, snapshots)
+
+
+@pytest.mark.parametrize("pair", list(permutations(TOKENS, 2)), ids="/".join)
+def test_every_pair_has_a_route(pair: tuple[str, str]) -> None:
+    token_in, token_out = TOKENS[pair[0]], TOKENS[pair[1]]
+    snapshots = {venue: snapshot(venue, SLOT) for venue in VENUES}
+    route = find_route(token_in, token_out, 10 * 10**token_in.decimals, 50, snapshots)
+    assert route.out_amount > 0
+
+
+def test_a_chart_gets_each_slots_prices_as_text() -> None:
+    (point,) = market.price_points(SOL, USDC, [SLOT])
+    assert point["slot"] == SLOT
+    assert point["reference"] == "150.694059"
+    assert set(point) == {"slot", "reference", "raydium", "meteora"}

@@ -1,0 +1,94 @@
+"""The package is pure: no float, no clock, no chance, no I/O, the same in every process."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted((ROOT / "functions" / "dex").glob("*.py"))
+
+# What these modules could do has no place here, or not in a pure function.
+IMPURE = {
+    "asyncio",
+    "http",
+    "io",
+    "logging",
+    "os",
+    "pathlib",
+    "random",
+    "secrets",
+    "socket",
+    "subprocess",
+    "threading",
+    "time",
+    "urllib",
+    "uuid",
+}
+INTEGER_MATH = {"isqrt"}
+
+
+def imported(tree: ast.AST) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_no_float_is_written_made_or_divided_into_being(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        line = f"{path.name}:{getattr(node, 'lineno', 0)}"
+        assert not (isinstance(node, ast.Constant) and isinstance(node.value, float)), line
+        assert not (isinstance(node, ast.Name) and node.id == "float"), line
+        assert not isinstance(node, ast.Div), line
+        if isinstance(node, ast.ImportFrom) and node.module == "math":
+            assert {alias.name for alias in node.names} <= INTEGER_MATH, line
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_nothing_is_imported_that_reads_a_clock_rolls_dice_or_opens_anything(path: Path) -> None:
+    names = imported(ast.parse(path.read_text()))
+    tops = {name.partition(".")[0] for name in names}
+    assert not tops & IMPURE
+    assert tops <= set(sys.stdlib_module_names) | {"functions", "pydantic"}
+    ours = {name for name in names if name.startswith("functions")}
+    assert all(name.startswith("functions.dex") for name in ours)
+
+
+STORY = """
+from functions.dex import chain, market, router
+from functions.dex.faults import Simulate, quote_error
+from functions.dex.tokens import TOKENS
+from itertools import permutations
+for one, other in permutations(TOKENS.values(), 2):
+    slot = 4_400_000_000
+    pools = {venue: market.snapshot(venue, slot, "a seed") for venue in market.VENUES}
+    route = router.find_route(one, other, 10 * 10**one.decimals, 50, pools)
+    transaction = chain.build("order", 1, route, slot, drop_ppm=20_000)
+    print(route.to_json(), transaction.to_json(), transaction.signature)
+    print(chain.outcome(transaction, "a seed"), market.capacity(one, other))
+    print(quote_error("order", 1, "raydium", Simulate("slippage"), 500_000))
+"""
+
+
+def test_the_same_inputs_give_the_same_result_in_any_process() -> None:
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", STORY],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "4242")
+    ]
+    assert len(told[0]) > 10_000
+    assert told[0] == told[1] == told[2]
