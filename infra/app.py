@@ -1,0 +1,67 @@
+"""CDK entry: reads the context and the environment, and builds the stack of one stage."""
+
+import os
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import App
+
+from infra.engine import Engine
+from infra.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def build(app: App) -> Engine:
+    """Add the engine, as the app's context describes it, to the app."""
+    settings = read_settings(app)
+    return Engine(app, settings.stack_name, settings=settings)
+
+
+def read_settings(app: App) -> Settings:
+    """The settings in the app's context (text, as `-c` gives it, or JSON, as a file does)."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    given: dict[str, Any] = {}
+    for field in fields(Settings):
+        value = app.node.try_get_context(_camel_case(field.name))
+        if value is not None:
+            given[field.name] = _PARSERS[field.type](_camel_case(field.name), str(value))
+    given |= {"version": project["version"], "uv": os.environ.get("UV", "uv")}
+    settings = Settings(**given)
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,19}", settings.stage):
+        raise ValueError(f"stage={settings.stage}: up to 20 lower-case letters, digits, hyphens")
+    return settings
+
+
+def _camel_case(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(part.capitalize() for part in tail)
+
+
+def _integer(name: str, text: str) -> int:
+    if not re.fullmatch(r"\d+", text):
+        raise ValueError(f"{name}={text}: a whole number is needed")
+    return int(text)
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise ValueError(f"{name}={text}: true or false is needed")
+    return text.lower() == "true"
+
+
+def _text(_name: str, text: str) -> str:
+    return text
+
+
+_PARSERS: dict[object, Callable[[str, str], Any]] = {int: _integer, bool: _boolean, str: _text}
+
+
+if __name__ == "__main__":
+    app = App()
+    build(app)
+    app.synth()

@@ -1,0 +1,20 @@
+"""`uv run cdk`: the pinned CDK command line, on the Node that comes with the project."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from infra.node import cdk_command, with_node
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    """Become the CDK command line, in the project's folder and in this Python."""
+    arguments = sys.argv[1:]
+    if not {"-a", "--app"}.intersection(arguments):
+        arguments = ["--app", shlex.join([sys.executable, "-m", "infra.app"]), *arguments]
+    command = cdk_command(*arguments)
+    os.chdir(ROOT)
+    os.execve(command[0], command, with_node(dict(os.environ)))  # noqa: S606

@@ -1,0 +1,123 @@
+"""The functions: one asset, one role, one log group and one short environment each."""
+
+from pathlib import Path
+
+from aws_cdk import Duration, IgnoreMode, RemovalPolicy
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra.dependencies import dependency_layer
+from infra.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+SERVICE = "order-execution-engine"
+METRICS_NAMESPACE = "OrderExecutionEngine"
+
+API_TIMEOUT = Duration.seconds(10)
+DEAD_LETTERS_TIMEOUT = Duration.seconds(30)
+PUBLISHER_TIMEOUT = Duration.seconds(30)
+SWEEPER_TIMEOUT = Duration.seconds(30)
+WEBSOCKET_TIMEOUT = Duration.seconds(10)
+WORKER_TIMEOUT = Duration.seconds(60)
+
+
+class Compute(Construct):
+    """Every function of the engine; what each may do is granted by the stack."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        orders_table: str,
+        connections_table: str,
+        queue_url: str,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._settings = settings
+        self._code = lambda_.Code.from_asset(
+            str(ROOT),
+            exclude=["/*", "!/functions", "__pycache__", "*.pyc"],
+            ignore_mode=IgnoreMode.GIT,
+        )
+        # The emulator runs functions in its own Python, which has them already.
+        self._layers = (
+            [] if settings.local else [dependency_layer(self, "Dependencies", uv=settings.uv)]
+        )
+
+        orders = {"ORDERS_TABLE": orders_table}
+        connections = {"CONNECTIONS_TABLE": connections_table}
+        queue = {"QUEUE_URL": queue_url}
+        simulation = {
+            "LATENCY_SCALE": settings.latency_scale,
+            "QUOTE_ERROR_PPM": str(settings.quote_error_ppm),
+            "DROP_PPM": str(settings.drop_ppm),
+            "RETRY_BASE_MS": str(settings.retry_base_ms),
+        }
+        market = {
+            "MARKET_SEED": settings.market_seed,
+            "SIMULATE_ALLOWED": str(settings.simulate_allowed).lower(),
+        }
+        sweep = {"SWEEP_IDLE_SECONDS": str(settings.sweep_idle_seconds)}
+        version = {"ENGINE_VERSION": settings.version}
+
+        self.api = self._function("api", API_TIMEOUT, orders | queue | market | version)
+        self.worker = self._function("worker", WORKER_TIMEOUT, orders | queue | market | simulation)
+        self.publisher = self._function("publisher", PUBLISHER_TIMEOUT, orders | connections)
+        self.websocket = self._function("websocket", WEBSOCKET_TIMEOUT, orders | connections)
+        self.sweeper = self._function("sweeper", SWEEPER_TIMEOUT, orders | queue | sweep)
+        self.dead_letters = self._function("dead_letters", DEAD_LETTERS_TIMEOUT, orders)
+
+    def _function(
+        self, module: str, timeout: Duration, environment: dict[str, str]
+    ) -> lambda_.Function:
+        settings = self._settings
+        name = module.title().replace("_", "")
+        log_group = logs.LogGroup(
+            self,
+            f"{name}Logs",
+            retention=_RETENTION[settings.log_retention_days],
+            removal_policy=RemovalPolicy.RETAIN if settings.durable else RemovalPolicy.DESTROY,
+        )
+        role = iam.Role(
+            self, f"{name}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com")
+        )
+        log_group.grant_write(role)
+        return lambda_.Function(
+            self,
+            name,
+            code=self._code,
+            handler=f"functions.{module}.handler",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            architecture=lambda_.Architecture.ARM_64,
+            layers=self._layers,
+            role=role,
+            timeout=timeout,
+            memory_size=settings.memory_mb,
+            log_group=log_group,
+            logging_format=lambda_.LoggingFormat.JSON,
+            application_log_level_v2=lambda_.ApplicationLogLevel(settings.log_level),
+            tracing=lambda_.Tracing.ACTIVE,
+            environment={
+                **environment,
+                "STAGE": settings.stage,
+                "POWERTOOLS_SERVICE_NAME": SERVICE,
+                "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
+                "POWERTOOLS_LOG_LEVEL": settings.log_level,
+            },
+        )
+
+
+_RETENTION = {
+    1: logs.RetentionDays.ONE_DAY,
+    3: logs.RetentionDays.THREE_DAYS,
+    7: logs.RetentionDays.ONE_WEEK,
+    14: logs.RetentionDays.TWO_WEEKS,
+    30: logs.RetentionDays.ONE_MONTH,
+    90: logs.RetentionDays.THREE_MONTHS,
+    180: logs.RetentionDays.SIX_MONTHS,
+    365: logs.RetentionDays.ONE_YEAR,
+}

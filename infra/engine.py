@@ -1,0 +1,162 @@
+"""The stack: the constructs, what starts each function, and what each function may do."""
+
+from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from infra.apis import Apis
+from infra.compute import DEAD_LETTERS_TIMEOUT, WORKER_TIMEOUT, Compute
+from infra.queues import Queues
+from infra.settings import Settings
+from infra.storage import Storage
+
+BATCH_SIZE = 10
+PUBLISH_BATCH_SIZE = 100
+PUBLISH_PARALLELIZATION = 10
+PUBLISH_RETRIES = 10
+PUBLISH_AGE_MAX = Duration.hours(1)
+
+# What Lambda itself does, in the function's role, to read a queue or a stream for it.
+RECEIVE = "ReceiveMessage DeleteMessage GetQueueAttributes"
+READ_STREAM = "DescribeStream GetRecords GetShardIterator ListStreams"
+
+
+class Engine(Stack):
+    """The order execution engine of one stage."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
+        super().__init__(scope, construct_id, description="Order execution engine")
+
+        storage = Storage(self, "Storage", durable=settings.durable)
+        queues = Queues(
+            self,
+            "Queues",
+            worker_timeout=WORKER_TIMEOUT,
+            dead_letters_timeout=DEAD_LETTERS_TIMEOUT,
+        )
+        compute = Compute(
+            self,
+            "Compute",
+            settings=settings,
+            orders_table=storage.orders.table_name,
+            connections_table=storage.connections.table_name,
+            queue_url=queues.orders.queue_url,
+        )
+        apis = Apis(
+            self,
+            "Apis",
+            api=compute.api,
+            websocket=compute.websocket,
+            stage=settings.stage,
+            throttle=apigateway.ThrottleSettings(
+                rate_limit=settings.throttle_rate, burst_limit=settings.throttle_burst
+            ),
+            local_endpoint=settings.local_endpoint,
+        )
+
+        self._start(storage, queues, compute, max_concurrency=settings.max_concurrency)
+        self._permit(storage, queues, compute, push_arn=apis.push_arn)
+        for pusher in (compute.publisher, compute.websocket):
+            pusher.add_environment("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", apis.push_url)
+        self._publish_names(storage, queues, apis)
+
+    def _start(
+        self, storage: Storage, queues: Queues, compute: Compute, *, max_concurrency: int
+    ) -> None:
+        lambda_.EventSourceMapping(
+            self,
+            "WorkOrders",
+            target=compute.worker,
+            event_source_arn=queues.orders.queue_arn,
+            batch_size=BATCH_SIZE,
+            max_concurrency=max_concurrency,
+            report_batch_item_failures=True,
+        )
+        lambda_.EventSourceMapping(
+            self,
+            "EndDeadLetters",
+            target=compute.dead_letters,
+            event_source_arn=queues.dead_letters.queue_arn,
+            batch_size=BATCH_SIZE,
+            report_batch_item_failures=True,
+        )
+        publishing = lambda_.EventSourceMapping(
+            self,
+            "PublishUpdates",
+            target=compute.publisher,
+            event_source_arn=storage.orders.table_stream_arn,
+            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+            batch_size=PUBLISH_BATCH_SIZE,
+            parallelization_factor=PUBLISH_PARALLELIZATION,
+            bisect_batch_on_error=True,
+            report_batch_item_failures=True,
+            retry_attempts=PUBLISH_RETRIES,
+            max_record_age=PUBLISH_AGE_MAX,
+        )
+        # Not `on_failure`: that grants two actions more than Lambda needs to send.
+        mapping = publishing.node.default_child
+        if not isinstance(mapping, lambda_.CfnEventSourceMapping):
+            raise TypeError(f"{mapping} is no event source mapping")
+        mapping.add_property_override(
+            "DestinationConfig.OnFailure.Destination", queues.unpublished.queue_arn
+        )
+        events.Rule(
+            self,
+            "EveryMinute",
+            schedule=events.Schedule.rate(Duration.minutes(1)),
+            targets=[targets.LambdaFunction(compute.sweeper)],
+        )
+
+    def _permit(self, storage: Storage, queues: Queues, compute: Compute, *, push_arn: str) -> None:
+        orders, connections = storage.orders.table_arn, storage.connections.table_arn
+        stream = storage.orders.table_stream_arn or ""
+        queue, dead_letters = queues.orders.queue_arn, queues.dead_letters.queue_arn
+        unpublished = queues.unpublished.queue_arn
+        by_owner, open_orders = storage.owner_index_arn, storage.open_orders_index_arn
+
+        _allow(compute.api, orders, "dynamodb", "PutItem GetItem BatchGetItem UpdateItem")
+        _allow(compute.api, by_owner, "dynamodb", "Query")
+        _allow(compute.api, queue, "sqs", "SendMessage")
+
+        _allow(compute.worker, orders, "dynamodb", "GetItem UpdateItem")
+        _allow(compute.worker, queue, "sqs", f"SendMessage {RECEIVE}")
+
+        _allow(compute.publisher, stream, "dynamodb", READ_STREAM)
+        _allow(compute.publisher, orders, "dynamodb", "UpdateItem")
+        _allow(compute.publisher, connections, "dynamodb", "Query DeleteItem")
+        _allow(compute.publisher, push_arn, "execute-api", "ManageConnections")
+        _allow(compute.publisher, unpublished, "sqs", "SendMessage")
+
+        _allow(compute.websocket, orders, "dynamodb", "UpdateItem")
+        _allow(compute.websocket, connections, "dynamodb", "PutItem UpdateItem DeleteItem")
+        _allow(compute.websocket, push_arn, "execute-api", "ManageConnections")
+
+        _allow(compute.sweeper, open_orders, "dynamodb", "Query")
+        _allow(compute.sweeper, queue, "sqs", "SendMessage")
+
+        _allow(compute.dead_letters, orders, "dynamodb", "GetItem UpdateItem")
+        _allow(compute.dead_letters, dead_letters, "sqs", RECEIVE)
+
+    def _publish_names(self, storage: Storage, queues: Queues, apis: Apis) -> None:
+        for name, value in {
+            "HttpUrl": apis.http_url,
+            "WebSocketUrl": apis.web_socket_url,
+            "OrdersTable": storage.orders.table_name,
+            "ConnectionsTable": storage.connections.table_name,
+            "OrderQueueUrl": queues.orders.queue_url,
+            "DeadLetterQueueUrl": queues.dead_letters.queue_url,
+            "UnpublishedQueueUrl": queues.unpublished.queue_url,
+        }.items():
+            CfnOutput(self, name, value=value)
+
+
+def _allow(function: lambda_.Function, resource: str, service: str, actions: str) -> None:
+    function.add_to_role_policy(
+        iam.PolicyStatement(
+            actions=[f"{service}:{action}" for action in actions.split()], resources=[resource]
+        )
+    )

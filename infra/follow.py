@@ -1,0 +1,119 @@
+"""The functions' log and the emulator's complaints, one readable line a record."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.text import Text
+
+POLL_SECONDS = 0.5
+OVERLAP_MS = 10_000  # a record may be listed a little after its own time
+PLATFORM_LINES = ("START RequestId:", "END RequestId:", "REPORT RequestId:", "INIT_START")
+STYLES = {"DEBUG": "dim", "INFO": "green", "WARNING": "yellow"}
+
+
+def follow(
+    console: Console, stack: str, endpoint_url: str, region: str, emulator_log: Path
+) -> None:
+    """Print what the stack's functions and the emulator report, until interrupted.
+
+    Raises:
+        ConnectionError: the endpoint no longer answers.
+    """
+    try:
+        with emulator_log.open() as complaints:
+            complaints.seek(0, 2)
+            for line in _lines(stack, endpoint_url, region, complaints):
+                console.print(line)
+    except (BotoCoreError, ClientError) as error:
+        raise ConnectionError(str(error)) from error
+
+
+def _lines(stack: str, endpoint_url: str, region: str, complaints: IO[str]) -> Iterator[Text]:
+    config = Config(retries={"total_max_attempts": 2}, read_timeout=60)
+    logs = boto3.client("logs", endpoint_url=endpoint_url, region_name=region, config=config)
+    groups = _log_groups(stack, endpoint_url, region)
+    seen: dict[tuple[str, int, str], int] = {}
+    while True:
+        since = time.time_ns() // 1_000_000 - OVERLAP_MS
+        seen = {event: at for event, at in seen.items() if at >= since}
+        found = []
+        for function, group in groups.items():
+            for event in logs.filter_log_events(logGroupName=group, startTime=since)["events"]:
+                # The emulator gives its events no id.
+                record = event["logStreamName"], event["timestamp"], event["message"]
+                if record not in seen:
+                    seen[record] = event["timestamp"]
+                    found.append((event["timestamp"], function, event["message"]))
+        for at, function, message in sorted(found, key=lambda record: record[0]):
+            line = _readable(at, function, message)
+            if line is not None:
+                yield line
+        yield from _complaints(complaints)
+        time.sleep(POLL_SECONDS)
+
+
+def _complaints(log: IO[str]) -> Iterator[Text]:
+    for line in log:
+        found = re.match(r"\S+ (\S+) (WARNING|ERROR) \[(\w+)\] (.*)", line)
+        if found:
+            clock, level, service, message = found.groups()
+            yield _line(f"{clock}.000", f"({service})", level, message)
+
+
+def _log_groups(stack: str, endpoint_url: str, region: str) -> dict[str, str]:
+    client = boto3.client("cloudformation", endpoint_url=endpoint_url, region_name=region)
+    groups = {}
+    for page in client.get_paginator("list_stack_resources").paginate(StackName=stack):
+        for resource in page["StackResourceSummaries"]:
+            named = re.fullmatch(r"Compute(\w+)Logs[0-9A-F]{8}", resource["LogicalResourceId"])
+            if named and resource["ResourceType"] == "AWS::Logs::LogGroup":
+                module = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", named[1]).lower()
+                groups[module] = resource["PhysicalResourceId"]
+    return groups
+
+
+def _readable(at_ms: int, function: str, message: str) -> Text | None:
+    if not message.strip() or message.startswith(PLATFORM_LINES):
+        return None
+    record = _record(message)
+    if "_aws" in record:  # a metric
+        return None
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    with suppress(ValueError, KeyError):  # its own time, where it says so
+        at = datetime.strptime(record["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
+    clock = at.astimezone().strftime("%H:%M:%S.%f")[:-3]
+    level = str(record.get("level", ""))
+    line = _line(clock, function, level, str(record.get("message", message)))
+    order_id = record.get("order_id") or record.get("orderId")
+    if order_id:
+        line.append(f"  {order_id}", "dim")
+    if "exception" in record:
+        line.append(f"\n{record['exception']}", "red")
+    return line
+
+
+def _line(clock: str, source: str, level: str, message: str) -> Text:
+    return Text.assemble(
+        (clock, "dim"),
+        (f"  {source:<12} ", "cyan"),
+        (f"{level:<8}", STYLES.get(level, "bold red")),
+        message.rstrip(),
+    )
+
+
+def _record(message: str) -> dict[str, Any]:
+    try:
+        record = json.loads(message)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}

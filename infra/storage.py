@@ -1,0 +1,61 @@
+"""The two tables: orders, and the WebSocket connections that may follow them."""
+
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_dynamodb as dynamodb
+from constructs import Construct
+
+OPEN_ORDERS_INDEX = "openOrders"
+OWNER_INDEX = "byOwner"
+
+
+class Storage(Construct):
+    """On-demand tables; durable ones outlive the stack and refuse to be deleted."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, durable: bool) -> None:
+        super().__init__(scope, construct_id)
+        removal_policy = RemovalPolicy.RETAIN if durable else RemovalPolicy.DESTROY
+
+        self.orders = dynamodb.Table(
+            self,
+            "Orders",
+            partition_key=_text("orderId"),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            stream=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=durable,
+            removal_policy=removal_policy,
+        )
+        self.orders.add_global_secondary_index(
+            index_name=OWNER_INDEX,
+            partition_key=_text("owner"),
+            sort_key=_text("createdAt"),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
+        # Sparse: an order leaves it at its terminal status.
+        self.orders.add_global_secondary_index(
+            index_name=OPEN_ORDERS_INDEX,
+            partition_key=_text("openShard"),
+            sort_key=_text("idleSince"),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
+
+        self.connections = dynamodb.Table(
+            self,
+            "Connections",
+            partition_key=_text("owner"),
+            sort_key=_text("connectionId"),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            time_to_live_attribute="expiresAt",
+            deletion_protection=durable,
+            removal_policy=removal_policy,
+        )
+
+        orders_arn = self.orders.table_arn
+        self.owner_index_arn = f"{orders_arn}/index/{OWNER_INDEX}"
+        self.open_orders_index_arn = f"{orders_arn}/index/{OPEN_ORDERS_INDEX}"
+
+
+def _text(name: str) -> dynamodb.Attribute:
+    return dynamodb.Attribute(name=name, type=dynamodb.AttributeType.STRING)
