@@ -6,13 +6,15 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
 Json = dict[str, Any]
+# Each request under way at the same moment is a Lambda worker of its own: a process, locally.
+AT_ONCE = 20
 TERMINAL = {"confirmed", "failed", "cancelled"}
 ORDER: Json = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
 
@@ -23,8 +25,9 @@ class Client:
     def __init__(self, http_url: str, web_socket_url: str) -> None:
         self.http_url, self.web_socket_url = http_url, web_socket_url
         self.http = httpx.AsyncClient(
-            base_url=http_url, timeout=60, limits=httpx.Limits(max_connections=50)
+            base_url=http_url, timeout=60, limits=httpx.Limits(max_connections=AT_ONCE)
         )
+        self._opening = asyncio.Semaphore(AT_ONCE)
 
     async def submit(self, order: Json | None = None, **headers: str) -> httpx.Response:
         """POST an order; headers are given with underscores."""
@@ -48,7 +51,11 @@ class Client:
 
     @asynccontextmanager
     async def socket(self) -> AsyncIterator[ClientConnection]:
-        async with connect(self.web_socket_url, open_timeout=60, close_timeout=5) as socket:
+        async with AsyncExitStack() as opened:
+            async with self._opening:
+                # No time-out of pings: a machine busy with cold starts is no dead connection.
+                opening = connect(self.web_socket_url, open_timeout=60, ping_timeout=None)
+                socket = await opened.enter_async_context(opening)
             yield socket
 
     async def follow(self, order_id: str, since: int = 0) -> list[Json]:
