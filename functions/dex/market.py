@@ -200,6 +200,8 @@ def capacity(token_in: Token, token_out: Token) -> int:
 
     A bound, not a promise: an amount below it may still find no route. 0 without a path.
     """
+    if token_in == token_out:
+        return 0
     paths = [_capacity_of_hop(token_in.symbol, token_out.symbol)]
     for hub in HUBS:
         if hub not in {token_in.symbol, token_out.symbol} and _listed(hub, token_out.symbol):
@@ -222,7 +224,7 @@ def _listed(one: str, other: str) -> tuple[Listing, ...]:
     return _BY_PAIR.get(frozenset((one, other)), ())
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def _pool_at(listing: Listing, second: int, seed: str) -> Pool:
     return _pool(listing, _venue_price(listing.venue, listing.base, listing.quote, second, seed))
 

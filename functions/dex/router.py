@@ -262,13 +262,20 @@ def _mixed(sides: Sequence[Side], amount: int) -> Iterable[Shares]:
     curves_max = sum(side.max_in for side in curves)
     if len(curves) == 2 and amount <= curves_max:
         yield over_curves(amount)
-    for ladder in ladders:
-        # The loop's own names would be bound late.
-        def with_ladder(share: int, ladder: Side = ladder) -> Shares:
-            return ((ladder, share), *over_curves(amount - share))
+    if ladders:
+        low, high = max(0, amount - curves_max), min(amount, ladders[0].max_in)
+        yield _with_ladder(ladders[0], over_curves, amount, low, high)
 
-        low, high = max(0, amount - curves_max), min(amount, ladder.max_in)
-        yield with_ladder(_peak(lambda share: _output(with_ladder(share)), amount, low, high))
+
+def _with_ladder(
+    ladder: Side, over_curves: Callable[[int], Shares], amount: int, low: int, high: int
+) -> Shares:
+    """The best split whose ladder takes from `low` to `high` and whose curves take the rest."""
+
+    def shares(to_ladder: int) -> Shares:
+        return ((ladder, to_ladder), *over_curves(amount - to_ladder))
+
+    return shares(_peak(lambda to_ladder: _output(shares(to_ladder)), amount, low, high))
 
 
 def _over_curves(curves: Sequence[Side]) -> Callable[[int], Shares]:

@@ -243,7 +243,7 @@ def test_no_leg_gives_nothing_for_its_swap_would_fail_on_chain() -> None:
     """The tiny pool's fair share is one unit, which buys none."""
     tiny, deep = (
         Pool(name, "raydium", SOL, USDC, raydium.Pool(depth, depth, trade_fee_rate=0))
-        for name, depth in (("tiny", 1_000), ("deep", 10**9))
+        for name, depth in (("tiny", 20_000), ("deep", 10**9))
     )
     bins = meteora.Pool(meteora.Parameters(bin_step=1), 0, {0: (0, 10**9)})
     ladder = Pool("ladder", "meteora", SOL, USDC, bins)
