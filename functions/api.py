@@ -32,7 +32,7 @@ from functions.dex.orders import (
     order_of,
 )
 from functions.problems import Problem, bad_field
-from functions.runtime import logger, now_ms, settings, tracer
+from functions.runtime import logger, now_ms, settings, traced
 
 BODY_BYTES_MAX = 10 * 1024
 KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
@@ -331,7 +331,7 @@ def get_asset(name: str, if_none_match: IfNoneMatch = None) -> Response[Any]:
 # --- the handler ------------------------------------------------------------------------------
 
 
-@tracer.capture_lambda_handler
+@traced
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """One HTTP request (payload format 2.0); see events/http_*.json for its shape."""

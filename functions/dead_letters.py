@@ -15,12 +15,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import store
 from functions.dex.orders import OrderError, Status
-from functions.runtime import logger, now_ms, tracer
+from functions.runtime import logger, now_ms, traced
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
-@tracer.capture_lambda_handler
+@traced
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """End each message's order as failed; what cannot be treated returns to the queue."""

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import store
 from functions.push import CONNECTIONS_AT_ONCE, push
-from functions.runtime import logger, tracer
+from functions.runtime import logger, traced
 
 Image = dict[str, Any]
 _pool = ThreadPoolExecutor(CONNECTIONS_AT_ONCE)
@@ -27,7 +27,7 @@ class Message(NamedTuple):
     text: str
 
 
-@tracer.capture_lambda_handler
+@traced
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     """Push a batch of stream records: each connection's messages in order, connections at once.

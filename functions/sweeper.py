@@ -8,10 +8,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import store
 from functions.dex.orders import iso
-from functions.runtime import logger, now_ms, settings, tracer
+from functions.runtime import logger, now_ms, settings, traced
 
 
-@tracer.capture_lambda_handler
+@traced
 @logger.inject_lambda_context
 def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     """Re-queue idle open orders; an order that was healthy after all is not harmed by it."""

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from functions import store
 from functions.dex.orders import Model
 from functions.push import push_json
-from functions.runtime import logger, now_ms, tracer
+from functions.runtime import logger, now_ms, traced
 
 
 class _Message(Model):
@@ -54,7 +54,7 @@ class Refused(Exception):
         self.answer = {"error": {"code": code, "message": message}}
 
 
-@tracer.capture_lambda_handler
+@traced
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     """One event of a connection; see events/websocket_*.json for its shapes."""

@@ -20,7 +20,7 @@ from functions.dex import chain, faults, market, router, tokens
 from functions.dex.draws import draw
 from functions.dex.errors import DexError
 from functions.dex.orders import Order, OrderError, Route, Status, Update, iso, unix_ms
-from functions.runtime import logger, now_ms, settings, tracer
+from functions.runtime import logger, now_ms, settings, traced
 
 # The latencies of the engine that this one is measured against.
 QUOTE_MS = (200, 400)
@@ -32,7 +32,7 @@ HOLD_MS_MAX = 5000
 _processor = AsyncBatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
-@tracer.capture_lambda_handler
+@traced
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Take on up to ten orders at once; those that fail are redelivered, alone."""

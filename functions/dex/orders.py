@@ -59,7 +59,12 @@ class Model(BaseModel):
     Unknown fields are ignored: what a newer release stored, an older one must still read.
     """
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        defer_build=True,  # a function that never reads an order starts without building this
+    )
 
     def to_json(self) -> str:
         """Compact JSON text; absent fields are left out, not null."""
