@@ -1,4 +1,4 @@
-"""HTTP API: submit, read, list and cancel orders; quotes and tokens; documentation."""
+"""HTTP API: submit, read, list and cancel orders; quotes, tokens, tickets; documentation."""
 
 from __future__ import annotations
 
@@ -28,13 +28,20 @@ from functions.dex.orders import (
     Route,
     Simulate,
     Status,
+    Timestamp,
     first_update,
+    iso,
     order_of,
 )
 from functions.problems import Problem, bad_field
 from functions.runtime import logger, now_ms, settings, traced
 
+# What needs no key, and "/assets/"; infra/apis.py has the same list.
+PUBLIC_PATHS = ("/", "/docs", "/openapi.json", "/api/health")
+PUBLIC_FOLDER = "/assets/"
 BODY_BYTES_MAX = 10 * 1024
+RETRY_AFTER_SECONDS = 5
+PRICE_POINTS_MAX = 300
 KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
 _ORDER_IDS = UUID("8f1c0d5e-3c39-4b5e-9d0a-6a1f5be6a3c4")  # name space of ids derived from keys
 
@@ -117,6 +124,7 @@ class TokenView(Model):
     """A token that can be traded."""
 
     symbol: str
+    name: str
     mint: str
     decimals: int
 
@@ -127,11 +135,37 @@ class TokenList(Model):
     tokens: tuple[TokenView, ...]
 
 
+class Ticket(Model):
+    """Stands for its owner once: `?ticket=` when a browser opens the WebSocket."""
+
+    ticket: str
+    expires_at: Timestamp
+    web_socket_url: str = Field(description="where it is good for")
+
+
+class PricePoint(Model):
+    """Prices at one moment: tokenOut for one tokenIn, as decimal text."""
+
+    timestamp: Timestamp
+    reference: str
+    raydium: str | None = Field(default=None, description="absent without a pool of this pair")
+    meteora: str | None = Field(default=None, description="absent without a pool of this pair")
+
+
+class PriceList(Model):
+    """The last minutes of a pair, oldest first."""
+
+    token_in: str
+    token_out: str
+    points: tuple[PricePoint, ...]
+
+
 class Health(Model):
     """Liveness: the answer itself is the sign of life."""
 
     status: str = "ok"
     version: str
+    simulate_allowed: bool = Field(description="whether orders may ask for simulated faults")
 
 
 def _documented(success: dict[int, type[Model]], *refusals: int) -> dict[int, OpenAPIResponse]:
@@ -159,7 +193,7 @@ def _documented(success: dict[int, type[Model]], *refusals: int) -> dict[int, Op
     summary="Submit a market order",
     operation_id="executeOrder",
     tags=["Orders"],
-    responses=_documented({200: Order, 202: Order}, 400, 422),
+    responses=_documented({200: Order, 202: Order}, 400, 422, 429),
 )
 def execute_order(
     request: OrderRequest,
@@ -174,16 +208,12 @@ def execute_order(
     """
     key = _key(request, idempotency_key)
     order = _new_order(request, key)
+    if not _has_room(_owner()):
+        return _stored_or_refused(order)
     try:
         store.create_order(order, _owner())
     except store.OrderExists as taken:
-        if not taken.stored.asks_the_same(order):
-            raise Problem(
-                HTTPStatus.UNPROCESSABLE_ENTITY,
-                "IDEMPOTENCY_KEY_REUSED",
-                f"The key {key} was used for another order.",
-            ) from None
-        return _json(taken.stored, headers={"Idempotent-Replayed": "true"})
+        return _replayed(taken.stored, order)
     try:
         store.enqueue(order.order_id)
     except (BotoCoreError, ClientError):
@@ -251,6 +281,22 @@ def cancel_order(order_id: Annotated[UUID, Path(alias="orderId")]) -> Response[A
     return _json(order)
 
 
+@app.post(
+    "/api/tickets",
+    summary="Get a ticket for the WebSocket",
+    operation_id="createTicket",
+    tags=["Live updates"],
+    responses=_documented({201: Ticket}),
+)
+def create_ticket() -> Response[Any]:
+    """For browsers, which cannot send a header with a WebSocket: good once, for a minute."""
+    now = now_ms()
+    ticket = store.create_ticket(_owner(), now)
+    expires_at = iso(now + store.TICKET_SECONDS * 1000)
+    answer = Ticket(ticket=ticket, expires_at=expires_at, web_socket_url=settings.web_socket_url)
+    return _json(answer, HTTPStatus.CREATED)
+
+
 # --- the market -------------------------------------------------------------------------------
 
 
@@ -278,6 +324,34 @@ def get_quote(
 
 
 @app.get(
+    "/api/prices",
+    summary="Prices of the last minutes",
+    operation_id="getPrices",
+    tags=["Market"],
+    responses=_documented({200: PriceList}, 400),
+)
+def get_prices(
+    token_in: Annotated[TokenName, Query(alias="tokenIn")],
+    token_out: Annotated[TokenName, Query(alias="tokenOut")],
+    minutes: Annotated[int, Query(ge=1, le=60)] = 15,
+) -> Response[Any]:
+    """The reference price and that of each venue with a pool of this pair, for a chart."""
+    source, target = _pair(token_in, token_out)
+    # Points stand on a fixed grid, so that one who asks again gets the same ones.
+    step = max(1, minutes * 60 // PRICE_POINTS_MAX)
+    last = now_ms() // 1000 // step * step
+    times = [second * 1000 for second in range(last - minutes * 60 + step, last + step, step)]
+    slots = [market.slot_at(time) for time in times]
+    priced = market.price_points(source, target, slots, settings.market_seed)
+    points = (
+        PricePoint.model_validate({**point, "timestamp": iso(time)})
+        for time, point in zip(times, priced, strict=True)
+    )
+    answer = PriceList(token_in=source.symbol, token_out=target.symbol, points=tuple(points))
+    return _json(answer)
+
+
+@app.get(
     "/api/tokens",
     summary="List tokens",
     operation_id="listTokens",
@@ -287,7 +361,7 @@ def get_quote(
 def list_tokens() -> Response[Any]:
     """Every token that can be traded, with its mint and decimals."""
     views = (
-        TokenView(symbol=token.symbol, mint=token.mint, decimals=token.decimals)
+        TokenView(symbol=token.symbol, name=token.name, mint=token.mint, decimals=token.decimals)
         for token in tokens.TOKENS.values()
     )
     return _json(TokenList(tokens=tuple(views)))
@@ -302,7 +376,7 @@ def list_tokens() -> Response[Any]:
 )
 def get_health() -> Response[Any]:
     """Answers as long as the API does."""
-    return _json(Health(version=settings.version))
+    return _json(Health(version=settings.version, simulate_allowed=settings.simulate_allowed))
 
 
 # --- pages ------------------------------------------------------------------------------------
@@ -310,12 +384,14 @@ def get_health() -> Response[Any]:
 
 @app.get("/openapi.json", include_in_schema=False)
 def get_openapi() -> Response[Any]:
-    return Response(HTTPStatus.OK, "application/json", pages.openapi(app, settings.version))
+    return Response(
+        HTTPStatus.OK, "application/json", pages.openapi(app, settings.version, PUBLIC_PATHS)
+    )
 
 
 @app.get("/", include_in_schema=False)
-def get_front_page() -> Response[Any]:
-    return Response(HTTPStatus.TEMPORARY_REDIRECT, body="", headers={"Location": "docs"})
+def get_front_page(if_none_match: IfNoneMatch = None) -> Response[Any]:
+    return pages.page("index.html", if_none_match)
 
 
 @app.get("/docs", include_in_schema=False)
@@ -336,6 +412,7 @@ def get_asset(name: str, if_none_match: IfNoneMatch = None) -> Response[Any]:
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """One HTTP request (payload format 2.0); see events/http_*.json for its shape."""
     try:
+        _admit(event)
         text = _body_text(event)
     except Problem as problem:
         return _refused(problem)
@@ -343,6 +420,44 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     headers = {**event.get("headers", {}), "content-type": "application/json"}
     plain = {**event, "headers": headers, "body": text, "isBase64Encoded": False}
     return app.resolve(plain, context)
+
+
+def _admit(event: dict[str, Any]) -> None:
+    """Refuse who has no key and what no route takes, before anything else is looked at."""
+    path, method = event["rawPath"], event["requestContext"]["http"]["method"]
+    public = path in PUBLIC_PATHS or path.startswith(PUBLIC_FOLDER)
+    if not public and not _owner_of(event):
+        raise _unauthorized()
+    allowed = _methods(path)
+    if allowed and method not in allowed:
+        raise Problem(
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            "METHOD_NOT_ALLOWED",
+            f"This path takes {', '.join(allowed)}.",
+            headers={"Allow": ", ".join(allowed)},
+        )
+
+
+def _methods(path: str) -> list[str]:
+    """What the routes of a path take; a route of exactly this path shadows all patterns."""
+    exact = sorted(route.method for route in app._static_routes if route.rule.match(path))
+    matching = (route.method for route in app._dynamic_routes if route.rule.match(path))
+    return exact or sorted(matching)
+
+
+def _owner_of(event: dict[str, Any]) -> str | None:
+    """Whom the authorizer let in; it lets through, without an owner, who has a wrong key."""
+    authorizer = event["requestContext"].get("authorizer") or {}
+    return (authorizer.get("lambda") or {}).get("owner") or None
+
+
+def _unauthorized() -> Problem:
+    return Problem(
+        HTTPStatus.UNAUTHORIZED,
+        "UNAUTHORIZED",
+        "An API key is needed, and it must be a valid one: Authorization: Bearer oee_…",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
 
 
 def _body_text(event: dict[str, Any]) -> str | None:
@@ -366,7 +481,7 @@ def _refused(problem: Problem) -> dict[str, Any]:
     response = problems.answer(problem)
     return {
         "statusCode": response.status_code,
-        "headers": {"Content-Type": problems.CONTENT_TYPE},
+        "headers": {"Content-Type": problems.CONTENT_TYPE, **response.headers},
         "body": response.body,
     }
 
@@ -383,8 +498,53 @@ app.use(middlewares=[_refuse_unknown_parameters])
 
 
 def _owner() -> str:
-    authorizer = app.current_event.request_context.get("authorizer") or {}
-    return cast(str, authorizer.get("lambda", {}).get("owner", store.PUBLIC_OWNER))
+    owner = _owner_of(app.current_event.raw_event)
+    if owner is None:
+        raise _unauthorized()
+    return owner
+
+
+_room: dict[str, int] = {}
+
+
+def _has_room(owner: str) -> bool:
+    """Whether the owner has fewer open orders than he may have, as well as can be told cheaply.
+
+    A count lets this environment accept a twentieth of what was free before it counts again: so
+    a busy owner costs hardly a call, and one near the limit is counted order by order. The limit
+    guards the others' share of the queue, which a few orders more do not take.
+    """
+    room = _room.get(owner, 0)
+    if room == 0:
+        free = settings.max_open_orders - store.open_order_count(owner)
+        if free <= 0:
+            return False
+        room = max(1, free // 20)
+    _room[owner] = room - 1
+    return True
+
+
+def _stored_or_refused(order: Order) -> Response[Any]:
+    """A repeat of what was accepted before is answered whatever the limit says."""
+    try:
+        return _replayed(store.get_order(order.order_id, _owner()), order)
+    except store.OrderNotFound:
+        raise Problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "TOO_MANY_OPEN_ORDERS",
+            f"At most {settings.max_open_orders} of your orders may be open at once.",
+            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        ) from None
+
+
+def _replayed(stored: Order, asked: Order) -> Response[Any]:
+    if not stored.asks_the_same(asked):
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "IDEMPOTENCY_KEY_REUSED",
+            f"The key {asked.client_order_id} was used for another order.",
+        )
+    return _json(stored, headers={"Idempotent-Replayed": "true"})
 
 
 def _key(request: OrderRequest, header: str | None) -> str | None:
@@ -412,9 +572,7 @@ def _new_order(request: OrderRequest, key: str | None) -> Order:
 
 def _swap(token_in: str, token_out: str, amount: str) -> tuple[tokens.Token, tokens.Token, int]:
     """Both tokens and the amount in base units; every rule of a swap is checked here."""
-    source, target = _token("tokenIn", token_in), _token("tokenOut", token_out)
-    if source == target:
-        raise bad_field(CircularArbitrage.code, "tokenOut", "must differ from tokenIn")
+    source, target = _pair(token_in, token_out)
     try:
         units = tokens.to_units(amount, source)
     except InvalidAmount as error:
@@ -424,6 +582,13 @@ def _swap(token_in: str, token_out: str, amount: str) -> tuple[tokens.Token, tok
         text = tokens.to_text(most, source.decimals)
         raise bad_field(InvalidAmount.code, "amount", f"must be at most {text}, the pools' depth")
     return source, target, units
+
+
+def _pair(token_in: str, token_out: str) -> tuple[tokens.Token, tokens.Token]:
+    source, target = _token("tokenIn", token_in), _token("tokenOut", token_out)
+    if source == target:
+        raise bad_field(CircularArbitrage.code, "tokenOut", "must differ from tokenIn")
+    return source, target
 
 
 def _token(field: str, name: str) -> tokens.Token:
@@ -451,4 +616,5 @@ def _time_ordered_id(now: int) -> str:
 def _json(
     body: Model, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None
 ) -> Response[Any]:
-    return Response(status, "application/json", body.to_json(), headers=headers or {})
+    all_headers: dict[str, Any] = {**problems.NOT_STORED, **(headers or {})}
+    return Response(status, "application/json", body.to_json(), headers=all_headers)

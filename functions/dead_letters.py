@@ -14,32 +14,50 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import store
-from functions.dex.orders import OrderError, Status
-from functions.runtime import logger, now_ms, traced
+from functions.dex import chain, market, settlement
+from functions.dex.orders import Order, OrderError, Status, Update
+from functions.runtime import logger, now_ms, settings, traced
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+
+
+class StillUnderWay(Exception):
+    """The order's transaction may yet land, so nobody can say how the order ends."""
 
 
 @traced
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """End each message's order as failed; what cannot be treated returns to the queue."""
-    return process_partial_response(event, _end, _processor, context)
+    """End each message's order; what cannot be ended yet returns to the queue, alone."""
+    return process_partial_response(event, _take, _processor, context)
+
+
+def _take(record: SQSRecord) -> None:
+    try:
+        _end(record)
+    except (store.MalformedMessage, store.OrderNotFound) as reason:
+        logger.error("dead letter set aside", message_id=record.message_id, reason=repr(reason))
+    except Exception:
+        # The batch processor would report it to SQS and keep the reason to itself.
+        logger.exception("dead letter not treated", message_id=record.message_id)
+        raise
 
 
 def _end(record: SQSRecord) -> None:
-    try:
-        order_id = store.order_id_of(record.body)
-        order, transaction = store.load_order(order_id)
-    except (store.MalformedMessage, store.OrderNotFound) as reason:
-        logger.error("dead letter set aside", message_id=record.message_id, reason=repr(reason))
-        return
+    order, transaction = store.load_order(store.order_id_of(record.body))
     if order.status.terminal:
         return
-    if transaction and order.status is Status.SUBMITTED:
-        # Its swap may have landed: only settling it tells, and the sweeper will ask for that.
-        logger.error("dead letter of a submitted order", order_id=order_id)
-        return
-    error = OrderError(code="INTERNAL", message="The order could not be processed.")
-    store.append_update(order, order.next_update(Status.FAILED, now_ms(), error=error))
-    logger.error("order ended by its dead letter", order_id=order_id)
+    changed = store.append_update(order, _last_update(order, transaction))
+    logger.error("order ended by its dead letter", order_id=order.order_id, status=changed.status)
+
+
+def _last_update(order: Order, signed: str | None) -> Update:
+    if order.status is not Status.SUBMITTED or signed is None:
+        # Nothing of the present attempt was sent: the transaction is stored before that.
+        error = OrderError(code="INTERNAL", message="The order could not be processed.")
+        return order.next_update(Status.FAILED, now_ms(), error=error)
+    transaction = chain.Transaction.from_json(signed)
+    outcome = chain.outcome(transaction, settings.market_seed)
+    if outcome.slot > market.slot_at(now_ms()):
+        raise StillUnderWay(order.order_id)
+    return settlement.ending(order, transaction, outcome, now_ms())

@@ -16,6 +16,8 @@ from functions.dex.orders import Model
 from functions.runtime import logger
 
 CONTENT_TYPE = "application/problem+json"
+# What belongs to one owner is for no cache.
+NOT_STORED = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class FieldError(Model):
@@ -40,9 +42,15 @@ class Problem(Exception):
     """A refusal: status, code, and either one sentence or the fields at fault."""
 
     def __init__(
-        self, status: HTTPStatus, code: str, detail: str = "", *errors: FieldError
+        self,
+        status: HTTPStatus,
+        code: str,
+        detail: str = "",
+        *errors: FieldError,
+        headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
+        self.headers = headers or {}
         self.details = ProblemDetails(
             type="about:blank",
             title=status.phrase,
@@ -60,8 +68,10 @@ def bad_field(code: str, field: str, rule: str) -> Problem:
 
 def answer(error: Exception) -> Response[Any]:
     """The HTTP response for any exception; what is not known here is logged and a 500."""
-    details = _problem(error).details
-    return Response(details.status, CONTENT_TYPE, details.to_json())
+    problem = _problem(error)
+    details = problem.details
+    headers: dict[str, Any] = {**NOT_STORED, **problem.headers}
+    return Response(details.status, CONTENT_TYPE, details.to_json(), headers=headers)
 
 
 def _problem(error: Exception) -> Problem:

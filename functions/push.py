@@ -16,7 +16,10 @@ CONNECTIONS_AT_ONCE = 16
 
 
 def push(connection_id: str, text: str) -> bool:
-    """Send one text frame; False if the connection is gone. Other failures raise ClientError."""
+    """Send one text frame; False if the connection is gone.
+
+    Other failures raise botocore's BotoCoreError or ClientError.
+    """
     try:
         _client().post_to_connection(ConnectionId=connection_id, Data=text.encode())
     except _client().exceptions.GoneException:
@@ -29,6 +32,14 @@ def push_json(connection_id: str, message: dict[str, Any]) -> bool:
     return push(connection_id, json.dumps(message, separators=(",", ":")))
 
 
+def close(connection_id: str) -> None:
+    """End the connection; no error if it is gone. Other failures raise as those of `push`."""
+    try:
+        _client().delete_connection(ConnectionId=connection_id)
+    except _client().exceptions.GoneException:
+        pass
+
+
 @cache
 def _client() -> ApiGatewayManagementApiClient:
     # The endpoint is the stage's callback URL, from AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI.
@@ -38,6 +49,6 @@ def _client() -> ApiGatewayManagementApiClient:
             max_pool_connections=CONNECTIONS_AT_ONCE,
             connect_timeout=2,
             read_timeout=5,
-            retries={"mode": "standard", "total_max_attempts": 4},
+            retries={"mode": "standard", "total_max_attempts": 3},
         ),
     )

@@ -27,7 +27,9 @@ class Settings:
 
     orders_table: str = _text("ORDERS_TABLE")
     connections_table: str = _text("CONNECTIONS_TABLE")
+    access_table: str = _text("ACCESS_TABLE")
     queue_url: str = _text("QUEUE_URL")
+    web_socket_url: str = _text("WEB_SOCKET_URL")
     version: str = _text("ENGINE_VERSION", "dev")
     market_seed: str = _text("MARKET_SEED")
     latency_percent: int = field(
@@ -39,6 +41,7 @@ class Settings:
         default_factory=lambda: os.environ.get("SIMULATE_ALLOWED") == "true"
     )
     retry_base_ms: int = _number("RETRY_BASE_MS", 1000)
+    max_open_orders: int = _number("MAX_OPEN_ORDERS", 1000)
     sweep_idle_seconds: int = _number("SWEEP_IDLE_SECONDS", 120)
 
 

@@ -1,15 +1,17 @@
-"""Orders, connections and the order queue: the only module that speaks DynamoDB and SQS."""
+"""Orders, connections, access and the order queue: the only module that speaks DynamoDB and SQS."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import re
+import secrets
 from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import boto3
 from botocore.config import Config
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
     from mypy_boto3_sqs import SQSClient
 
-PUBLIC_OWNER = "public"  # of all orders, as long as no authorizer names one
 MAX_FOLLOWERS = 100
 MAX_SUBSCRIPTIONS = 100
 OPEN_SHARDS = 8
@@ -38,6 +39,11 @@ CONNECTION_TTL_SECONDS = 3 * 3600  # API Gateway ends a WebSocket connection aft
 LIST_READS_MAX = 10
 BATCH_GET_MAX = 100
 SQS_DELAY_SECONDS_MAX = 900
+MAX_CONNECTIONS = 500
+TICKET_SECONDS = 60
+KEY_PREFIX, TICKET_PREFIX = "oee_", "oet_"
+_KEY = re.compile(KEY_PREFIX + r"[\w-]{43}", re.ASCII)
+_TICKET = re.compile(TICKET_PREFIX + r"[\w-]{43}", re.ASCII)
 
 
 class OrderNotFound(Exception):
@@ -81,6 +87,7 @@ class InvalidCursor(Exception):
 
 def create_order(order: Order, owner: str) -> None:
     """Store a new order; raises OrderExists with the stored one if its id is taken."""
+    writer = uuid4().hex
     item: dict[str, Any] = {
         "orderId": {"S": order.order_id},
         "owner": {"S": owner},
@@ -90,7 +97,9 @@ def create_order(order: Order, owner: str) -> None:
         "updates": {"L": [{"S": update.to_json()} for update in order.updates]},
         "followers": {"M": {}},
         "openShard": {"S": open_shard(order.order_id)},
+        "openOwner": {"S": owner},
         "idleSince": {"S": order.updated_at},
+        "writer": {"S": writer},
     }
     try:
         _dynamodb().put_item(
@@ -102,7 +111,10 @@ def create_order(order: Order, owner: str) -> None:
     except ClientError as error:
         if _code(error) != "ConditionalCheckFailedException":
             raise
-        raise OrderExists(_order(_stored(error))) from None
+        stored = _stored(error)
+        # The answer to this very put may have been lost, and botocore have sent it again.
+        if stored.get("writer") != item["writer"]:
+            raise OrderExists(_order(stored)) from None
 
 
 def get_order(order_id: str, owner: str) -> Order:
@@ -137,7 +149,7 @@ def append_update(order: Order, update: Update, *, transaction: str | None = Non
         sets.append("#transaction = :transaction")
         values[":transaction"] = {"S": transaction}
     if changed.status.terminal:
-        removes = " REMOVE openShard, idleSince"
+        removes = " REMOVE openShard, openOwner, idleSince"
     else:
         removes = ""
         sets.append("idleSince = :idle")
@@ -151,11 +163,16 @@ def append_update(order: Order, update: Update, *, transaction: str | None = Non
             ConditionExpression="#sequence = :read",
             ExpressionAttributeNames=names,
             ExpressionAttributeValues=values,
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
     except ClientError as error:
         if _code(error) != "ConditionalCheckFailedException":
             raise
-        raise StaleOrder(order.order_id) from None
+        # The answer to this very write may have been lost, and botocore have sent it again.
+        # Two writers of one and the same update are no harm: either may go on from it.
+        stored = _stored(error).get("updates", {"L": []})["L"]
+        if stored[order.sequence : update.sequence] != values[":update"]["L"]:
+            raise StaleOrder(order.order_id) from None
     return changed
 
 
@@ -319,7 +336,13 @@ def disconnect(owner: str, connection_id: str) -> None:
 
 
 def follow(
-    owner: str, connection_id: str, order_id: str, *, since_sequence: int, request_id: str
+    owner: str,
+    connection_id: str,
+    order_id: str,
+    *,
+    since_sequence: int,
+    request_id: str,
+    now_ms: int,
 ) -> None:
     """Make the connection a follower of the order: the publisher replays, then pushes.
 
@@ -327,6 +350,26 @@ def follow(
     Raises TooManySubscriptions, TooManyFollowers, OrderNotFound.
     """
     _count_subscription(owner, connection_id, order_id)
+    now = now_ms // 1000
+    follower: dict[str, AttributeValueTypeDef] = {
+        "since": {"N": str(since_sequence)},
+        "request": {"S": request_id},
+        "until": {"N": str(now + CONNECTION_TTL_SECONDS)},
+    }
+    try:
+        _add_follower(owner, connection_id, order_id, follower, now)
+    except (TooManyFollowers, OrderNotFound):
+        _uncount_subscription(owner, connection_id, order_id)
+        raise
+
+
+def _add_follower(
+    owner: str,
+    connection_id: str,
+    order_id: str,
+    follower: dict[str, AttributeValueTypeDef],
+    now: int,
+) -> None:
     try:
         _dynamodb().update_item(
             TableName=settings.orders_table,
@@ -336,9 +379,7 @@ def follow(
             " OR attribute_exists(followers.#connection))",
             ExpressionAttributeNames={"#connection": connection_id, "#owner": "owner"},
             ExpressionAttributeValues={
-                ":follower": {
-                    "M": {"since": {"N": str(since_sequence)}, "request": {"S": request_id}}
-                },
+                ":follower": {"M": follower},
                 ":owner": {"S": owner},
                 ":most": {"N": str(MAX_FOLLOWERS)},
             },
@@ -347,11 +388,17 @@ def follow(
     except ClientError as error:
         if _code(error) != "ConditionalCheckFailedException":
             raise
-        _uncount_subscription(owner, connection_id, order_id)
         stored = _stored(error)
-        if stored and stored["owner"]["S"] == owner:
+        if not stored or stored["owner"]["S"] != owner:
+            raise OrderNotFound(order_id) from None
+        # A connection whose end nobody told of still has its place, until it must be over.
+        followers = stored["followers"]["M"].items()
+        over = [id_ for id_, known in followers if int(known["M"]["until"]["N"]) < now]
+        if not over:
             raise TooManyFollowers(order_id) from None
-        raise OrderNotFound(order_id) from None
+        for id_ in over:
+            remove_follower(order_id, id_)
+        _add_follower(owner, connection_id, order_id, follower, now)
 
 
 def unfollow(owner: str, connection_id: str, order_id: str) -> None:
@@ -454,6 +501,101 @@ def _update_connection(
 
 def _connection_key(owner: str, connection_id: str) -> dict[str, AttributeValueTypeDef]:
     return {"owner": {"S": owner}, "connectionId": {"S": connection_id}}
+
+
+# --- who may come in, and how much ------------------------------------------------------------
+
+
+def owner_of_key(key: str) -> str | None:
+    """The owner of an API key; None for one that is unknown or disabled.
+
+    The table holds only hashes, and a look-up by hash compares no secret, so its duration tells
+    nothing of one.
+    """
+    if not _KEY.fullmatch(key):
+        return None
+    item = (
+        _dynamodb()
+        .get_item(TableName=settings.access_table, Key=_key_key(key), ConsistentRead=True)
+        .get("Item")
+    )
+    return item["owner"]["S"] if item and "disabledAt" not in item else None
+
+
+def create_ticket(owner: str, now_ms: int) -> str:
+    """A new ticket, which stands for the owner once within `TICKET_SECONDS`."""
+    ticket = TICKET_PREFIX + secrets.token_urlsafe(32)
+    _dynamodb().put_item(
+        TableName=settings.access_table,
+        Item={
+            **_ticket_key(ticket),
+            "owner": {"S": owner},
+            "expiresAt": {"N": str(now_ms // 1000 + TICKET_SECONDS)},
+        },
+    )
+    return ticket
+
+
+def redeem_ticket(ticket: str, now_ms: int) -> str | None:
+    """The owner that a ticket stands for, and the ticket's end; None if it is void.
+
+    One conditional delete: of two who come with the same ticket at once, one is let in.
+    """
+    if not _TICKET.fullmatch(ticket):
+        return None
+    try:
+        answer = _dynamodb().delete_item(
+            TableName=settings.access_table,
+            Key=_ticket_key(ticket),
+            ConditionExpression="expiresAt > :now",
+            ExpressionAttributeValues={":now": {"N": str(now_ms // 1000)}},
+            ReturnValues="ALL_OLD",
+        )
+    except ClientError as error:
+        if _code(error) != "ConditionalCheckFailedException":
+            raise
+        return None
+    return answer["Attributes"]["owner"]["S"]
+
+
+def connection_count(owner: str) -> int:
+    """How many connections the owner has open, and perhaps a few that have just ended."""
+    return _count(settings.connections_table, None, "owner", owner)
+
+
+def open_order_count(owner: str) -> int:
+    """How many of the owner's orders have not ended; a moment behind, as an index is."""
+    return _count(settings.orders_table, "openByOwner", "openOwner", owner)
+
+
+def secret_hash(secret: str) -> str:
+    """What is stored of an API key or a ticket; infra/keys.py has the same rule for keys."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _key_key(key: str) -> dict[str, AttributeValueTypeDef]:
+    return {"id": {"S": f"key#{secret_hash(key)}"}}
+
+
+def _ticket_key(ticket: str) -> dict[str, AttributeValueTypeDef]:
+    return {"id": {"S": f"ticket#{secret_hash(ticket)}"}}
+
+
+def _count(table: str, index: str | None, attribute: str, owner: str) -> int:
+    named: Any = {"IndexName": index} if index else {}
+    pages = (
+        _dynamodb()
+        .get_paginator("query")
+        .paginate(
+            TableName=table,
+            KeyConditionExpression="#owner = :owner",
+            ExpressionAttributeNames={"#owner": attribute},
+            ExpressionAttributeValues={":owner": {"S": owner}},
+            Select="COUNT",
+            **named,
+        )
+    )
+    return sum(page["Count"] for page in pages)
 
 
 # --- clients ----------------------------------------------------------------------------------

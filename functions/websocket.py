@@ -43,6 +43,7 @@ class Ping(_Message):
 _MESSAGE: TypeAdapter[Subscribe | Unsubscribe | Ping] = TypeAdapter(
     Annotated[Subscribe | Unsubscribe | Ping, Field(discriminator="action")]
 )
+MESSAGE_CHARACTERS_MAX = 4096
 _ACTIONS = ("subscribe", "unsubscribe", "ping")
 
 
@@ -60,9 +61,14 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     """One event of a connection; see events/websocket_*.json for its shapes."""
     request = event["requestContext"]
     connection_id: str = request["connectionId"]
-    owner: str = request.get("authorizer", {}).get("owner", store.PUBLIC_OWNER)
+    owner: str | None = (request.get("authorizer") or {}).get("owner")
+    if not owner:
+        return {"statusCode": 401}
     match request["routeKey"]:
         case "$connect":
+            if store.connection_count(owner) >= store.MAX_CONNECTIONS:
+                logger.warning("too many connections", owner=owner)
+                return {"statusCode": 429}
             store.connect(owner, connection_id, now_ms())
         case "$disconnect":
             store.disconnect(owner, connection_id)
@@ -108,6 +114,7 @@ def _subscribe(owner: str, connection_id: str, message: Subscribe, request_id: s
             order_id,
             since_sequence=message.since_sequence,
             request_id=request_id,
+            now_ms=now_ms(),
         )
     except store.OrderNotFound:
         raise Refused("ORDER_NOT_FOUND", f"There is no order {order_id}.") from None
@@ -125,6 +132,10 @@ def _subscribe(owner: str, connection_id: str, message: Subscribe, request_id: s
 
 
 def _parse(body: str) -> Subscribe | Unsubscribe | Ping:
+    if len(body) > MESSAGE_CHARACTERS_MAX:
+        raise Refused(
+            "MESSAGE_TOO_LARGE", f"A message may have at most {MESSAGE_CHARACTERS_MAX} characters."
+        )
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):

@@ -16,7 +16,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import store
-from functions.dex import chain, faults, market, router, tokens
+from functions.dex import chain, faults, market, router, settlement, tokens
 from functions.dex.draws import draw
 from functions.dex.errors import DexError
 from functions.dex.orders import Order, OrderError, Route, Status, Update, iso, unix_ms
@@ -91,8 +91,9 @@ async def _route(order: Order, _transaction: str | None) -> Moved:
     except DexError as error:
         if silent:
             reasons = ", ".join(f"{venue}: {reason}" for venue, reason in silent.items())
-            return await _retry(order, "QUOTES_UNAVAILABLE", f"No route without {reasons}.")
-        return await _fail(order, error.code, str(error))
+            why = OrderError(code="QUOTES_UNAVAILABLE", message=f"No route without {reasons}.")
+            return await _retry(order, why)
+        return await _fail(order, OrderError(code=error.code, message=str(error)))
     update = order.next_update(
         Status.BUILDING, now_ms(), route=Route.model_validate(route.to_json())
     )
@@ -141,25 +142,9 @@ async def _settle(order: Order, signed: str | None) -> Moved:
         await _come_back(order, wait_ms)
         return None
     await asyncio.sleep(max(0, wait_ms) / 1000)
-    match outcome:
-        case chain.Landed():
-            token_in, token_out = tokens.find(order.token_in), tokens.find(order.token_out)
-            update = order.next_update(
-                Status.CONFIRMED,
-                now_ms(),
-                tx_hash=transaction.signature,
-                out_amount=tokens.to_text(outcome.out_amount, token_out.decimals),
-                executed_price=tokens.price_text(
-                    transaction.amount_in, token_in, outcome.out_amount, token_out
-                ),
-            )
-            return await _append(order, update)
-        case chain.Reverted():
-            return await _retry(order, outcome.code, outcome.message)
-        case chain.Expired():
-            return await _retry(
-                order, "FAILED_TO_LAND", f"The transaction was dropped: slot {outcome.slot} passed."
-            )
+    if not isinstance(outcome, chain.Landed):
+        return await _retry(order, settlement.reason(outcome))
+    return await _append(order, settlement.ending(order, transaction, outcome, now_ms()))
 
 
 _STEPS: dict[Status, Step] = {
@@ -170,10 +155,10 @@ _STEPS: dict[Status, Step] = {
 }
 
 
-async def _retry(order: Order, code: str, message: str) -> Moved:
+async def _retry(order: Order, error: OrderError) -> Moved:
     """Begin a new attempt after exponential backoff with full jitter; the last one fails."""
     if order.attempt >= order.max_attempts:
-        return await _fail(order, code, message)
+        return await _fail(order, error)
     ceiling_ms = settings.retry_base_ms * 2**order.attempt
     delay_ms = draw(0, ceiling_ms, order.order_id, order.attempt, "backoff")
     now = now_ms()
@@ -182,22 +167,27 @@ async def _retry(order: Order, code: str, message: str) -> Moved:
         now,
         attempt=order.attempt + 1,
         next_retry_at=iso(now + delay_ms),
-        error=OrderError(code=code, message=message),
+        error=error,
     )
     await _append(order, update)
-    logger.warning(
-        "attempt failed", order_id=order.order_id, attempt=order.attempt, code=code, reason=message
-    )
+    _log("attempt failed", order, error)
     await _come_back(order, delay_ms)
     return None
 
 
-async def _fail(order: Order, code: str, message: str) -> Moved:
-    error = OrderError(code=code, message=message)
-    logger.warning(
-        "order failed", order_id=order.order_id, attempt=order.attempt, code=code, reason=message
-    )
+async def _fail(order: Order, error: OrderError) -> Moved:
+    _log("order failed", order, error)
     return await _append(order, order.next_update(Status.FAILED, now_ms(), error=error))
+
+
+def _log(event: str, order: Order, error: OrderError) -> None:
+    logger.warning(
+        event,
+        order_id=order.order_id,
+        attempt=order.attempt,
+        code=error.code,
+        reason=error.message,
+    )
 
 
 async def _come_back(order: Order, wait_ms: int) -> None:

@@ -1,17 +1,35 @@
-"""The two doors: the HTTP API and the WebSocket API, each in front of one function."""
+"""The two doors: the HTTP API and the WebSocket API, with one authorizer before both."""
 
-from aws_cdk import Aws, Tags
+import json
+
+from aws_cdk import Aws, Duration, Fn, RemovalPolicy, Tags
+from aws_cdk import aws_apigateway as account
 from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk.aws_apigatewayv2_authorizers import (
+    HttpLambdaAuthorizer,
+    HttpLambdaResponseType,
+    WebSocketLambdaAuthorizer,
+)
 from aws_cdk.aws_apigatewayv2_integrations import HttpLambdaIntegration, WebSocketLambdaIntegration
 from constructs import Construct
 
+from infra.compute import RETENTION
+from infra.settings import Settings
+
 LOCAL_HTTP_ID = "c0ffee00"
 LOCAL_WEB_SOCKET_ID = "c0ffee01"
+# What needs no key; functions/api.py has the same list.
+PUBLIC_PATHS = ("/", "/docs", "/openapi.json", "/assets/{name}", "/api/health")
+# Never the path, the query or a header: they may hold a ticket or a key.
+HTTP_LOG = "requestId ip requestTime httpMethod routeKey status responseLength responseLatency"
+WEB_SOCKET_LOG = "requestId ip requestTime eventType routeKey status connectionId"
 
 
 class Apis(Construct):
-    """Both APIs with one throttled stage each; on the emulator their ids never change."""
+    """Both APIs with one throttled, logged stage each; on the emulator their ids never change."""
 
     def __init__(
         self,
@@ -20,43 +38,40 @@ class Apis(Construct):
         *,
         api: lambda_.Function,
         websocket: lambda_.Function,
-        stage: str,
-        throttle: apigateway.ThrottleSettings,
-        local_endpoint: str,
+        authorizer: lambda_.Function,
+        settings: Settings,
     ) -> None:
         super().__init__(scope, construct_id)
+        self._settings = settings
+        stage = settings.stage
 
-        http = apigateway.HttpApi(self, "Http", create_default_stage=False)
-        integration = HttpLambdaIntegration("Api", api)
-        for path in ("/", "/{proxy+}"):
-            http.add_routes(path=path, methods=[apigateway.HttpMethod.ANY], integration=integration)
-        apigateway.HttpStage(self, "HttpStage", http_api=http, auto_deploy=True, throttle=throttle)
-
-        web_socket = apigateway.WebSocketApi(
-            self, "WebSocket", route_selection_expression="$request.body.action"
+        http = self._http(api, authorizer)
+        http_stage = apigateway.HttpStage(
+            self, "HttpStage", http_api=http, auto_deploy=True, throttle=self._throttle()
         )
-        for route in ("$connect", "$disconnect", "$default"):
-            web_socket.add_route(
-                route,
-                integration=WebSocketLambdaIntegration("Integration", websocket),
-            )
+        web_socket = self._web_socket(websocket, authorizer)
         web_socket_stage = apigateway.WebSocketStage(
             self,
             "WebSocketStage",
             web_socket_api=web_socket,
             stage_name=stage,
             auto_deploy=True,
-            throttle=throttle,
+            throttle=self._throttle(),
         )
+        self._log(http_stage, "HttpAccess", f"{HTTP_LOG} integrationErrorMessage")
+        self._log(web_socket_stage, "WebSocketAccess", WEB_SOCKET_LOG)
+        if settings.api_gateway_log_role and not settings.local:
+            web_socket_stage.node.add_dependency(self._log_role())
 
-        self.push_arn = (
+        connections = (
             f"arn:{Aws.PARTITION}:execute-api:{Aws.REGION}:{Aws.ACCOUNT_ID}"
-            f":{web_socket.api_id}/{stage}/POST/@connections/*"
+            f":{web_socket.api_id}/{stage}/%s/@connections/*"
         )
-        if local_endpoint:
+        self.push_arn, self.close_arn = connections % "POST", connections % "DELETE"
+        if settings.local:
             _pin_id(http, LOCAL_HTTP_ID)
             _pin_id(web_socket, LOCAL_WEB_SOCKET_ID)
-            base = f"{local_endpoint}/_aws/execute-api"
+            base = f"{settings.local_endpoint}/_aws/execute-api"
             self.http_url = f"{base}/{LOCAL_HTTP_ID}"
             self.push_url = f"{base}/{LOCAL_WEB_SOCKET_ID}/{stage}"
             self.web_socket_url = self.push_url.replace("http", "ws", 1)
@@ -64,6 +79,105 @@ class Apis(Construct):
             self.http_url = http.api_endpoint
             self.push_url = web_socket_stage.callback_url
             self.web_socket_url = web_socket_stage.url
+
+    def _http(self, api: lambda_.Function, authorizer: lambda_.Function) -> apigateway.HttpApi:
+        origin = self._settings.cors_origin
+        cors = apigateway.CorsPreflightOptions(
+            allow_origins=[origin],
+            allow_methods=[
+                apigateway.CorsHttpMethod.GET,
+                apigateway.CorsHttpMethod.POST,
+                apigateway.CorsHttpMethod.DELETE,
+            ],
+            allow_headers=["authorization", "content-type", "idempotency-key"],
+            expose_headers=["location", "idempotent-replayed", "retry-after"],
+            max_age=Duration.hours(1),
+        )
+        http = apigateway.HttpApi(
+            self, "Http", create_default_stage=False, cors_preflight=cors if origin else None
+        )
+        integration = HttpLambdaIntegration("Api", api)
+        for path in PUBLIC_PATHS:
+            http.add_routes(path=path, methods=[apigateway.HttpMethod.ANY], integration=integration)
+        http.add_routes(
+            path="/{proxy+}",
+            methods=[apigateway.HttpMethod.ANY],
+            integration=integration,
+            authorizer=HttpLambdaAuthorizer(
+                "Access",
+                authorizer,
+                response_types=[HttpLambdaResponseType.SIMPLE],
+                identity_source=["$request.header.Authorization"],
+                results_cache_ttl=Duration.seconds(self._settings.key_cache_seconds),
+            ),
+        )
+        if origin:  # a preflight brings no key
+            http.add_routes(
+                path="/{proxy+}", methods=[apigateway.HttpMethod.OPTIONS], integration=integration
+            )
+        return http
+
+    def _web_socket(
+        self, websocket: lambda_.Function, authorizer: lambda_.Function
+    ) -> apigateway.WebSocketApi:
+        web_socket = apigateway.WebSocketApi(
+            self, "WebSocket", route_selection_expression="$request.body.action"
+        )
+        for route in ("$connect", "$disconnect", "$default"):
+            # A key comes in a header or a ticket in the query, and an identity source that is
+            # named must be there: so one is named that always is.
+            access = WebSocketLambdaAuthorizer(
+                "Access", authorizer, identity_source=["route.request.header.Host"]
+            )
+            web_socket.add_route(
+                route,
+                integration=WebSocketLambdaIntegration("Integration", websocket),
+                authorizer=access if route == "$connect" else None,
+            )
+        return web_socket
+
+    def _throttle(self) -> apigateway.ThrottleSettings:
+        return apigateway.ThrottleSettings(
+            rate_limit=self._settings.throttle_rate, burst_limit=self._settings.throttle_burst
+        )
+
+    def _log(self, stage: Construct, name: str, fields: str) -> None:
+        group = logs.LogGroup(
+            self,
+            f"{name}Logs",
+            retention=RETENTION[self._settings.log_retention_days],
+            removal_policy=RemovalPolicy.RETAIN
+            if self._settings.durable
+            else RemovalPolicy.DESTROY,
+        )
+        cfn_stage = stage.node.default_child
+        if not isinstance(cfn_stage, apigateway.CfnStage):
+            raise TypeError(f"{cfn_stage} is no stage")
+        cfn_stage.access_log_settings = apigateway.CfnStage.AccessLogSettingsProperty(
+            # An HTTP API takes the ARN without the ":*" that Fn::GetAtt ends it with.
+            destination_arn=Fn.select(0, Fn.split(":*", group.log_group_arn)),
+            format=json.dumps({field: f"$context.{field}" for field in fields.split()}),
+        )
+
+    def _log_role(self) -> account.CfnAccount:
+        """What lets a WebSocket API log: one setting for an account and region.
+
+        It outlives the stack, for others in the account log by it too.
+        """
+        role = iam.Role(
+            self,
+            "LogRole",
+            assumed_by=iam.ServicePrincipal("apigateway.amazonaws.com"),
+            managed_policies=[
+                iam.ManagedPolicy.from_aws_managed_policy_name(
+                    "service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+                )
+            ],
+        )
+        role.apply_removal_policy(RemovalPolicy.RETAIN)
+        setting = account.CfnAccount(self, "LogAccount", cloud_watch_role_arn=role.role_arn)
+        setting.apply_removal_policy(RemovalPolicy.RETAIN)
+        return setting
 
 
 def _pin_id(api: Construct, api_id: str) -> None:

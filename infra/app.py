@@ -14,6 +14,7 @@ from infra.engine import Engine
 from infra.settings import Settings
 
 ROOT = Path(__file__).parents[1]
+KEY_CACHE_SECONDS_MAX = 60
 
 
 def build(app: App) -> Engine:
@@ -34,6 +35,11 @@ def read_settings(app: App) -> Settings:
     settings = Settings(**given)
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,19}", settings.stage):
         raise ValueError(f"stage={settings.stage}: up to 20 lower-case letters, digits, hyphens")
+    if settings.key_cache_seconds > KEY_CACHE_SECONDS_MAX:
+        raise ValueError(
+            f"keyCacheSeconds={settings.key_cache_seconds}: a disabled key must be refused within"
+            f" {KEY_CACHE_SECONDS_MAX} s"
+        )
     return settings
 
 

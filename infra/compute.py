@@ -16,8 +16,9 @@ SERVICE = "order-execution-engine"
 METRICS_NAMESPACE = "OrderExecutionEngine"
 
 API_TIMEOUT = Duration.seconds(10)
+AUTHORIZER_TIMEOUT = Duration.seconds(10)
 DEAD_LETTERS_TIMEOUT = Duration.seconds(30)
-PUBLISHER_TIMEOUT = Duration.seconds(30)
+PUBLISHER_TIMEOUT = Duration.seconds(60)
 SWEEPER_TIMEOUT = Duration.seconds(30)
 WEBSOCKET_TIMEOUT = Duration.seconds(10)
 WORKER_TIMEOUT = Duration.seconds(60)
@@ -34,6 +35,7 @@ class Compute(Construct):
         settings: Settings,
         orders_table: str,
         connections_table: str,
+        access_table: str,
         queue_url: str,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -50,6 +52,8 @@ class Compute(Construct):
 
         orders = {"ORDERS_TABLE": orders_table}
         connections = {"CONNECTIONS_TABLE": connections_table}
+        access = {"ACCESS_TABLE": access_table}
+        limits = {"MAX_OPEN_ORDERS": str(settings.max_open_orders)}
         queue = {"QUEUE_URL": queue_url}
         simulation = {
             "LATENCY_SCALE": settings.latency_scale,
@@ -57,19 +61,20 @@ class Compute(Construct):
             "DROP_PPM": str(settings.drop_ppm),
             "RETRY_BASE_MS": str(settings.retry_base_ms),
         }
-        market = {
-            "MARKET_SEED": settings.market_seed,
-            "SIMULATE_ALLOWED": str(settings.simulate_allowed).lower(),
-        }
+        seed = {"MARKET_SEED": settings.market_seed}
+        market = seed | {"SIMULATE_ALLOWED": str(settings.simulate_allowed).lower()}
         sweep = {"SWEEP_IDLE_SECONDS": str(settings.sweep_idle_seconds)}
         version = {"ENGINE_VERSION": settings.version}
 
-        self.api = self._function("api", API_TIMEOUT, orders | queue | market | version)
+        self.api = self._function(
+            "api", API_TIMEOUT, orders | access | queue | market | limits | version
+        )
+        self.authorizer = self._function("authorizer", AUTHORIZER_TIMEOUT, access)
         self.worker = self._function("worker", WORKER_TIMEOUT, orders | queue | market | simulation)
         self.publisher = self._function("publisher", PUBLISHER_TIMEOUT, orders | connections)
         self.websocket = self._function("websocket", WEBSOCKET_TIMEOUT, orders | connections)
         self.sweeper = self._function("sweeper", SWEEPER_TIMEOUT, orders | queue | sweep)
-        self.dead_letters = self._function("dead_letters", DEAD_LETTERS_TIMEOUT, orders)
+        self.dead_letters = self._function("dead_letters", DEAD_LETTERS_TIMEOUT, orders | seed)
 
     def _function(
         self, module: str, timeout: Duration, environment: dict[str, str]
@@ -79,7 +84,7 @@ class Compute(Construct):
         log_group = logs.LogGroup(
             self,
             f"{name}Logs",
-            retention=_RETENTION[settings.log_retention_days],
+            retention=RETENTION[settings.log_retention_days],
             removal_policy=RemovalPolicy.RETAIN if settings.durable else RemovalPolicy.DESTROY,
         )
         role = iam.Role(
@@ -107,11 +112,13 @@ class Compute(Construct):
                 "POWERTOOLS_SERVICE_NAME": SERVICE,
                 "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": settings.log_level,
+                # A trace is no place for an answer: that of POST /api/tickets is a secret.
+                "POWERTOOLS_TRACER_CAPTURE_RESPONSE": "false",
             },
         )
 
 
-_RETENTION = {
+RETENTION = {
     1: logs.RetentionDays.ONE_DAY,
     3: logs.RetentionDays.THREE_DAYS,
     7: logs.RetentionDays.ONE_WEEK,

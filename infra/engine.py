@@ -1,7 +1,6 @@
 """The stack: the constructs, what starts each function, and what each function may do."""
 
 from aws_cdk import CfnOutput, Duration, Stack
-from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
@@ -44,6 +43,7 @@ class Engine(Stack):
             settings=settings,
             orders_table=storage.orders.table_name,
             connections_table=storage.connections.table_name,
+            access_table=storage.access.table_name,
             queue_url=queues.orders.queue_url,
         )
         apis = Apis(
@@ -51,17 +51,15 @@ class Engine(Stack):
             "Apis",
             api=compute.api,
             websocket=compute.websocket,
-            stage=settings.stage,
-            throttle=apigateway.ThrottleSettings(
-                rate_limit=settings.throttle_rate, burst_limit=settings.throttle_burst
-            ),
-            local_endpoint=settings.local_endpoint,
+            authorizer=compute.authorizer,
+            settings=settings,
         )
 
         self._start(storage, queues, compute, max_concurrency=settings.max_concurrency)
-        self._permit(storage, queues, compute, push_arn=apis.push_arn)
+        self._permit(storage, queues, compute, push_arn=apis.push_arn, close_arn=apis.close_arn)
         for pusher in (compute.publisher, compute.websocket):
             pusher.add_environment("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", apis.push_url)
+        compute.api.add_environment("WEB_SOCKET_URL", apis.web_socket_url)
         self._publish_names(storage, queues, apis)
 
     def _start(
@@ -111,16 +109,29 @@ class Engine(Stack):
             targets=[targets.LambdaFunction(compute.sweeper)],
         )
 
-    def _permit(self, storage: Storage, queues: Queues, compute: Compute, *, push_arn: str) -> None:
+    def _permit(
+        self,
+        storage: Storage,
+        queues: Queues,
+        compute: Compute,
+        *,
+        push_arn: str,
+        close_arn: str,
+    ) -> None:
         orders, connections = storage.orders.table_arn, storage.connections.table_arn
-        stream = storage.orders.table_stream_arn or ""
+        stream, access = storage.orders.table_stream_arn or "", storage.access.table_arn
         queue, dead_letters = queues.orders.queue_arn, queues.dead_letters.queue_arn
         unpublished = queues.unpublished.queue_arn
         by_owner, open_orders = storage.owner_index_arn, storage.open_orders_index_arn
 
         _allow(compute.api, orders, "dynamodb", "PutItem GetItem BatchGetItem UpdateItem")
         _allow(compute.api, by_owner, "dynamodb", "Query")
+        _allow(compute.api, storage.open_by_owner_index_arn, "dynamodb", "Query")
+        _allow(compute.api, access, "dynamodb", "PutItem", keys="ticket#*")
         _allow(compute.api, queue, "sqs", "SendMessage")
+
+        _allow(compute.authorizer, access, "dynamodb", "GetItem", keys="key#*")
+        _allow(compute.authorizer, access, "dynamodb", "DeleteItem", keys="ticket#*")
 
         _allow(compute.worker, orders, "dynamodb", "GetItem UpdateItem")
         _allow(compute.worker, queue, "sqs", f"SendMessage {RECEIVE}")
@@ -129,10 +140,11 @@ class Engine(Stack):
         _allow(compute.publisher, orders, "dynamodb", "UpdateItem")
         _allow(compute.publisher, connections, "dynamodb", "Query DeleteItem")
         _allow(compute.publisher, push_arn, "execute-api", "ManageConnections")
+        _allow(compute.publisher, close_arn, "execute-api", "ManageConnections")
         _allow(compute.publisher, unpublished, "sqs", "SendMessage")
 
         _allow(compute.websocket, orders, "dynamodb", "UpdateItem")
-        _allow(compute.websocket, connections, "dynamodb", "PutItem UpdateItem DeleteItem")
+        _allow(compute.websocket, connections, "dynamodb", "PutItem UpdateItem DeleteItem Query")
         _allow(compute.websocket, push_arn, "execute-api", "ManageConnections")
 
         _allow(compute.sweeper, open_orders, "dynamodb", "Query")
@@ -147,6 +159,7 @@ class Engine(Stack):
             "WebSocketUrl": apis.web_socket_url,
             "OrdersTable": storage.orders.table_name,
             "ConnectionsTable": storage.connections.table_name,
+            "AccessTable": storage.access.table_name,
             "OrderQueueUrl": queues.orders.queue_url,
             "DeadLetterQueueUrl": queues.dead_letters.queue_url,
             "UnpublishedQueueUrl": queues.unpublished.queue_url,
@@ -154,9 +167,15 @@ class Engine(Stack):
             CfnOutput(self, name, value=value)
 
 
-def _allow(function: lambda_.Function, resource: str, service: str, actions: str) -> None:
+def _allow(
+    function: lambda_.Function, resource: str, service: str, actions: str, *, keys: str = ""
+) -> None:
+    """Grant actions on one resource; with `keys`, on items whose partition key is like it."""
+    only = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [keys]}} if keys else None
     function.add_to_role_policy(
         iam.PolicyStatement(
-            actions=[f"{service}:{action}" for action in actions.split()], resources=[resource]
+            actions=[f"{service}:{action}" for action in actions.split()],
+            resources=[resource],
+            conditions=only,
         )
     )

@@ -25,14 +25,18 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from infra.deployed import STACK_FILE, Deployed
 from infra.follow import follow
+from infra.keys import create, new_key
 from infra.node import cdk_command, with_node
 
 ROOT = Path(__file__).parents[1]
-WORK = ROOT / ".local"
+WORK = STACK_FILE.parent
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 EMULATOR_LOG = "ministack.log"
+OWNER = "local"
+KEY_FILE = "api-key"
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
 
@@ -50,6 +54,19 @@ class Stack:
     aws_endpoint_url: str
     region: str
     ca_bundle: Path | None
+    outputs: dict[str, str]
+    api_key: str
+
+    @property
+    def deployed(self) -> Deployed:
+        """The same for the commands that work on any stack."""
+        return Deployed(
+            outputs=self.outputs,
+            region=self.region,
+            endpoint_url=self.aws_endpoint_url,
+            ca_bundle=self.ca_bundle,
+            api_key=self.api_key,
+        )
 
 
 class LocalError(Exception):
@@ -107,14 +124,29 @@ def running_stack(
             given = {"localEndpoint": endpoint, "simulateAllowed": "true", **(context or {})}
             name, outputs = cdk.deploy(given, report)
 
-        yield Stack(
+        stack = Stack(
             name=name,
             http_url=outputs["HttpUrl"],
             web_socket_url=outputs["WebSocketUrl"],
             aws_endpoint_url=endpoint,
             region=REGION,
             ca_bundle=ca_bundle,
+            outputs=outputs,
+            api_key=_own_key(data),
         )
+        create(stack.deployed, OWNER, key=stack.api_key)
+        yield stack
+
+
+def _own_key(data: Path | None) -> str:
+    """A new key, or that of the data, which outlives the run as they do."""
+    if data is None:
+        return new_key()
+    kept = data / KEY_FILE
+    if not kept.exists():
+        kept.touch(mode=0o600)
+        kept.write_text(new_key())
+    return kept.read_text()
 
 
 def _free_port(port: int) -> int:
@@ -342,9 +374,10 @@ def _run(console: Console, port: int, data: Path | None) -> None:
         with _shown(console) as steps:
             running = running_stack(port, data, work=WORK, steps=steps)
             stack = open_stack.enter_context(running)
-        stack_file = WORK / "stack.json"
-        stack_file.write_text(json.dumps(_as_json(stack), indent=2) + "\n")
-        open_stack.callback(stack_file.unlink, missing_ok=True)
+        STACK_FILE.unlink(missing_ok=True)
+        STACK_FILE.touch(mode=0o600)  # it holds the key
+        STACK_FILE.write_text(json.dumps(_as_json(stack), indent=2) + "\n")
+        open_stack.callback(STACK_FILE.unlink, missing_ok=True)
         _explain(console, stack, port)
         log = WORK / EMULATOR_LOG
         try:
@@ -359,6 +392,8 @@ def _as_json(stack: Stack) -> dict[str, str]:
         "webSocketUrl": stack.web_socket_url,
         "awsEndpointUrl": stack.aws_endpoint_url,
         "region": stack.region,
+        "stackName": stack.name,
+        "apiKey": stack.api_key,
     }
 
 
@@ -367,16 +402,16 @@ def _explain(console: Console, stack: Stack, port: int) -> None:
     order = '{"tokenIn":"SOL","tokenOut":"USDC","amount":"1.5"}'
     for line in (
         "",
-        f"[bold]Dashboard[/]  http://{api_id}.execute-api.localhost:{port}/",
-        f"           {stack.http_url}/",
+        f"[bold]Dashboard[/]  http://{api_id}.execute-api.localhost:{port}/#key={stack.api_key}",
+        f"           {stack.http_url}/#key={stack.api_key}",
         f"[bold]API docs[/]   {stack.http_url}/docs",
         "",
         "[bold]Place an order[/]",
         f"  curl -X POST {stack.http_url}/api/orders/execute "
+        f"-H 'authorization: Bearer {stack.api_key}' "
         f"-H 'content-type: application/json' -d '{order}'",
-        "[bold]Watch every order[/] (run it, then type the second line)",
-        f"  uv run python -m websockets {stack.web_socket_url}",
-        '  {"orderId":"*"}',
+        "[bold]Watch every order[/]",
+        "  uv run watch",
         "",
         "The engine's log follows; Ctrl-C stops everything.",
         "",

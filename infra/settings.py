@@ -13,6 +13,10 @@ class Settings:
     log_level: str = "INFO"
     log_retention_days: int = 30
     max_concurrency: int = 10
+    max_open_orders: int = 1000
+    key_cache_seconds: int = 30
+    cors_origin: str = ""
+    api_gateway_log_role: bool = True
     throttle_rate: int = 500
     throttle_burst: int = 1000
     latency_scale: str = "1"

@@ -1,10 +1,11 @@
-"""The two tables: orders, and the WebSocket connections that may follow them."""
+"""The tables: orders, the WebSocket connections that may follow them, and who may come in."""
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
 OPEN_ORDERS_INDEX = "openOrders"
+OPEN_BY_OWNER_INDEX = "openByOwner"
 OWNER_INDEX = "byOwner"
 
 
@@ -40,6 +41,12 @@ class Storage(Construct):
             sort_key=_text("idleSince"),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
+        # Sparse as well: counted, so that one owner's orders cannot fill the queue.
+        self.orders.add_global_secondary_index(
+            index_name=OPEN_BY_OWNER_INDEX,
+            partition_key=_text("openOwner"),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
 
         self.connections = dynamodb.Table(
             self,
@@ -52,8 +59,23 @@ class Storage(Construct):
             removal_policy=removal_policy,
         )
 
+        # Hashed API keys, which stay, and one-use tickets, which expire.
+        self.access = dynamodb.Table(
+            self,
+            "Access",
+            partition_key=_text("id"),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            time_to_live_attribute="expiresAt",
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=durable,
+            removal_policy=removal_policy,
+        )
+
         orders_arn = self.orders.table_arn
         self.owner_index_arn = f"{orders_arn}/index/{OWNER_INDEX}"
+        self.open_by_owner_index_arn = f"{orders_arn}/index/{OPEN_BY_OWNER_INDEX}"
         self.open_orders_index_arn = f"{orders_arn}/index/{OPEN_ORDERS_INDEX}"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 
@@ -9,3 +11,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("deployed stack")
     group.addoption("--url", help="run tests/e2e against this HTTP URL, not a stack of their own")
     group.addoption("--ws-url", help="the WebSocket URL that goes with --url")
+    group.addoption(
+        "--key", default=os.environ.get("OEE_API_KEY", ""), help="an API key of it (OEE_API_KEY)"
+    )

@@ -179,15 +179,19 @@ def venue_price(venue: str, base: Token, quote: Token, slot: int, seed: str = ""
 def price_points(
     base: Token, quote: Token, slots: Iterable[int], seed: str = ""
 ) -> list[dict[str, int | str]]:
-    """For a chart: the reference and each venue's price at each slot, as text in whole tokens."""
-    lot = 10 ** REFERENCES[base.symbol].lot
+    """For a chart: the reference's price at each slot, as text in whole tokens.
+
+    And that of each venue with a pool of these two.
+    """
+    lot = _lot(base.symbol)
+    venues = {listing.venue for listing in _listed(base.symbol, quote.symbol)}
     points: list[dict[str, int | str]] = []
     for slot in slots:
         point: dict[str, int | str] = {
             "slot": slot,
             "reference": price_text(lot, base, reference_price(base, quote, slot, seed), quote),
         }
-        for venue in VENUES:
+        for venue in sorted(venues):
             price = venue_price(venue, base, quote, slot, seed)
             point[venue] = price_text(lot, base, price, quote)
         points.append(point)

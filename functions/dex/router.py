@@ -100,7 +100,7 @@ class Route:
     reason: str
     advantage_bps: str | None
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, Any]:
         """The route as clients read it: camelCase, amounts as decimal text of whole tokens."""
         decimals_in, decimals_out = self.token_in.decimals, self.token_out.decimals
         return {

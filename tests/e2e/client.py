@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,12 +22,20 @@ ORDER: Json = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
 
 
 class Client:
-    """One user of the stack at `http_url` and `web_socket_url`."""
+    """One user of the stack at `http_url` and `web_socket_url`, by an API key (or none)."""
 
-    def __init__(self, http_url: str, web_socket_url: str) -> None:
+    def __init__(
+        self, http_url: str, web_socket_url: str, api_key: str, ca_bundle: Path | None = None
+    ) -> None:
         self.http_url, self.web_socket_url = http_url, web_socket_url
+        self.headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        self.tls = ssl.create_default_context(cafile=ca_bundle) if ca_bundle else None
         self.http = httpx.AsyncClient(
-            base_url=http_url, timeout=60, limits=httpx.Limits(max_connections=AT_ONCE)
+            base_url=http_url,
+            headers=self.headers,
+            verify=self.tls or True,
+            timeout=60,
+            limits=httpx.Limits(max_connections=AT_ONCE),
         )
         self._opening = asyncio.Semaphore(AT_ONCE)
 
@@ -50,11 +60,17 @@ class Client:
         return order
 
     @asynccontextmanager
-    async def socket(self) -> AsyncIterator[ClientConnection]:
+    async def socket(self, ticket: str = "") -> AsyncIterator[ClientConnection]:
+        """A connection opened by the API key, or by a ticket instead."""
         async with AsyncExitStack() as opened:
             async with self._opening:
-                # No time-out of pings: a machine busy with cold starts is no dead connection.
-                opening = connect(self.web_socket_url, open_timeout=60, ping_timeout=None)
+                opening = connect(
+                    self.web_socket_url + (f"?ticket={ticket}" if ticket else ""),
+                    additional_headers={} if ticket else self.headers,
+                    ssl=self.tls,
+                    open_timeout=60,
+                    ping_timeout=None,  # a machine busy with cold starts is no dead connection
+                )
                 socket = await opened.enter_async_context(opening)
             yield socket
 

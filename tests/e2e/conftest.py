@@ -1,31 +1,92 @@
-"""The deployed stack: started once a session by the code of `uv run local`, or given by URL."""
+"""The deployed stack: started once a session by the code of `uv run local`, or given by URL.
+
+The local one enforces IAM and speaks TLS only, so a grant that is missing fails what needs it.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from infra.local import running_stack
+from infra.deployed import Deployed
+from infra.keys import create
+from infra.local import EMULATOR_LOG, running_stack
 from tests.e2e.client import Client
 
-# Venues answer ten times as fast as they do by default, and only asked-for faults happen.
-CONTEXT = {"latencyScale": "0.1", "quoteErrorPpm": "0", "dropPpm": "0", "retryBaseMs": "100"}
+# Venues answer ten times as fast as they do by default, only asked-for faults happen, and what is
+# known of a key is forgotten after a moment.
+CONTEXT = {
+    "latencyScale": "0.1",
+    "quoteErrorPpm": "0",
+    "dropPpm": "0",
+    "retryBaseMs": "100",
+    "keyCacheSeconds": "2",
+}
+ENFORCED = {"AUTH": "true", "USE_SSL": "1"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """The stack under test; one given by URL has no `deployed` and no log here."""
+
+    http_url: str
+    web_socket_url: str
+    api_key: str
+    ca_bundle: Path | None = None
+    deployed: Deployed | None = None
+    emulator_log: Path | None = None
+
+    def client(self, api_key: str | None = None) -> Client:
+        """A client with the stack's own key, or with another one."""
+        key = self.api_key if api_key is None else api_key
+        return Client(self.http_url, self.web_socket_url, key, self.ca_bundle)
 
 
 @pytest.fixture(scope="session")
-def urls(pytestconfig: pytest.Config) -> Iterator[tuple[str, str]]:
-    """HTTP and WebSocket URL of the stack under test."""
+def target(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Target]:
+    """The stack under test."""
     http_url, web_socket_url = pytestconfig.getoption("url"), pytestconfig.getoption("ws_url")
     if http_url and web_socket_url:
-        yield http_url, web_socket_url
+        yield Target(http_url, web_socket_url, pytestconfig.getoption("key"))
         return
-    with running_stack(context=CONTEXT) as stack:
-        yield stack.http_url, stack.web_socket_url
+    work = tmp_path_factory.mktemp("stack")
+    with running_stack(context=CONTEXT, environment=ENFORCED, work=work) as stack:
+        yield Target(
+            stack.http_url,
+            stack.web_socket_url,
+            stack.api_key,
+            stack.ca_bundle,
+            stack.deployed,
+            work / EMULATOR_LOG,
+        )
 
 
 @pytest.fixture
-async def client(urls: tuple[str, str]) -> AsyncIterator[Client]:
-    client = Client(*urls)
+async def client(target: Target) -> AsyncIterator[Client]:
+    client = target.client()
+    yield client
+    await client.close()
+
+
+@pytest.fixture(scope="session")
+def other_key(target: Target) -> str:
+    """The key of another owner."""
+    if target.deployed:
+        return create(target.deployed, "other")
+    if key := os.environ.get("OEE_OTHER_API_KEY"):
+        return key
+    pytest.skip("OEE_OTHER_API_KEY, the key of another owner, is not given")
+
+
+@pytest.fixture
+async def other(target: Target, other_key: str) -> AsyncIterator[Client]:
+    """A client of another owner."""
+    client = target.client(other_key)
     yield client
     await client.close()

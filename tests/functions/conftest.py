@@ -13,7 +13,9 @@ os.environ.update(
         "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": "https://ws.example.com/live",
         "ORDERS_TABLE": "orders",
         "CONNECTIONS_TABLE": "connections",
+        "ACCESS_TABLE": "access",
         "QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/orders",
+        "WEB_SOCKET_URL": "wss://ws.example.com/live",
         "LATENCY_SCALE": "0",
         "RETRY_BASE_MS": "0",
         "SIMULATE_ALLOWED": "true",
@@ -28,7 +30,7 @@ from collections.abc import Iterator
 import pytest
 from moto import mock_aws
 
-from functions import push, store
+from functions import api, push, store
 from tests.functions.world import World
 
 
@@ -36,6 +38,7 @@ from tests.functions.world import World
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     for cached in (store._dynamodb, store._sqs, push._client):
         cached.cache_clear()
+    api._room.clear()
     with mock_aws():
         world = World()
         monkeypatch.setattr(push, "_client", lambda: world.connections)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from functions import store
+from functions import api, pages, store
+from functions.dex.orders import unix_ms
 from tests.functions.world import World
 
 ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
@@ -363,12 +367,76 @@ def test_tokens_come_with_mint_and_decimals(world: World) -> None:
         *("SOL", "USDC", "USDT", "RAY", "JUP"),
         *("BONK", "MET", "mSOL", "JitoSOL"),
     }
+    assert listed["USDC"]["name"] == "USD Coin"
     assert listed["USDC"]["mint"] == "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
     assert listed["BONK"]["decimals"] == 5
 
 
-def test_health_tells_the_version(world: World) -> None:
-    assert world.http("get_health").json == {"status": "ok", "version": "dev"}
+def test_prices_cover_the_minutes_asked_for_on_a_fixed_grid(world: World) -> None:
+    answer = world.http("get_prices")
+    prices = answer.json
+    assert answer.status == 200
+    assert (prices["tokenIn"], prices["tokenOut"]) == ("SOL", "USDC")
+    times = [unix_ms(point["timestamp"]) for point in prices["points"]]
+    assert {later - earlier for earlier, later in pairwise(times)} == {3000}
+    assert len(times) == 300
+    assert set(prices["points"][0]) == {"timestamp", "reference", "raydium", "meteora"}
+    again = {point["timestamp"]: point for point in world.http("get_prices").json["points"]}
+    assert all(again.get(point["timestamp"], point) == point for point in prices["points"])
+
+
+@pytest.mark.parametrize(
+    ("token_in", "token_out", "venues"),
+    [
+        ("SOL", "USDC", {"raydium", "meteora"}),
+        ("USDC", "SOL", {"raydium", "meteora"}),
+        ("MET", "SOL", {"meteora"}),
+        ("RAY", "USDC", {"raydium"}),
+        ("JUP", "BONK", set()),
+    ],
+)
+def test_prices_name_only_venues_with_a_pool_of_the_pair(
+    world: World, token_in: str, token_out: str, venues: set[str]
+) -> None:
+    query = {"tokenIn": token_in, "tokenOut": token_out, "minutes": "1"}
+    points = world.http("get_prices", query=query).json["points"]
+    assert {frozenset(point) for point in points} == {
+        frozenset({"timestamp", "reference", *venues}),
+    }
+
+
+def test_a_pair_and_its_reverse_have_reciprocal_prices(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "now_ms", lambda: 1_770_000_000_000)
+
+    def price(token_in: str, token_out: str) -> float:
+        query = {"tokenIn": token_in, "tokenOut": token_out, "minutes": "1"}
+        return float(world.http("get_prices", query=query).json["points"][-1]["reference"])
+
+    assert price("SOL", "USDC") * price("USDC", "SOL") == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"tokenIn": "DOGE"}, "tokenIn"),
+        ({"tokenOut": "SOL"}, "tokenOut"),
+        ({"minutes": "0"}, "minutes"),
+        ({"minutes": "61"}, "minutes"),
+        ({"minutes": "x"}, "minutes"),
+        ({"venue": "orca"}, "venue"),
+    ],
+)
+def test_prices_refuse_bad_input(world: World, change: dict[str, str], field: str) -> None:
+    query = {"tokenIn": "SOL", "tokenOut": "USDC", "minutes": "1", **change}
+    answer = world.http("get_prices", query=query)
+    assert (answer.status, answer.json["errors"][0]["field"]) == (400, field)
+
+
+def test_health_tells_the_version_and_whether_faults_may_be_asked_for(world: World) -> None:
+    health = world.http("get_health").json
+    assert health == {"status": "ok", "version": "dev", "simulateAllowed": True}
 
 
 def test_the_openapi_document_describes_every_route_and_its_answers(world: World) -> None:
@@ -380,12 +448,14 @@ def test_the_openapi_document_describes_every_route_and_its_answers(world: World
     }
     assert document["openapi"].startswith("3.1")
     assert operations == {
-        ("post", "/api/orders/execute"): {"200", "202", "400", "422"},
-        ("get", "/api/orders/{orderId}"): {"200", "400", "404"},
-        ("get", "/api/orders"): {"200", "400"},
-        ("delete", "/api/orders/{orderId}"): {"200", "400", "404", "409"},
-        ("get", "/api/quote"): {"200", "400"},
-        ("get", "/api/tokens"): {"200"},
+        ("post", "/api/orders/execute"): {"200", "202", "400", "401", "422", "429"},
+        ("get", "/api/orders/{orderId}"): {"200", "400", "401", "404"},
+        ("get", "/api/orders"): {"200", "400", "401"},
+        ("delete", "/api/orders/{orderId}"): {"200", "400", "401", "404", "409"},
+        ("post", "/api/tickets"): {"201", "401"},
+        ("get", "/api/quote"): {"200", "400", "401"},
+        ("get", "/api/prices"): {"200", "400", "401"},
+        ("get", "/api/tokens"): {"200", "401"},
         ("get", "/api/health"): {"200"},
     }
 
@@ -398,6 +468,28 @@ def test_the_documentation_page_loads_only_its_own_files(world: World) -> None:
     assert "http" not in docs.text
     assert script.status == 200
     assert world.http("get_docs", path="/assets/store.py").status == 404
+
+
+def test_the_front_page_is_the_dashboard_under_a_policy_without_anything_inline(
+    world: World,
+) -> None:
+    page = world.http("get_front_page")
+    policy = page.headers["Content-Security-Policy"]
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert "script-src 'self';" in policy
+    assert "style-src 'self';" in policy
+    assert policy.endswith("connect-src 'self' wss://ws.example.com")
+    assert not re.search(r"https?:|style=|<style|<script(?! src| type=\"module\" src)", page.text)
+
+
+def test_every_file_that_the_dashboard_names_is_served(world: World) -> None:
+    folder = Path(pages.__file__).parent / "dashboard"
+    scripts = "".join(file.read_text() for file in folder.glob("*.js"))
+    named = set(re.findall(r'"assets/([^"]+)"', (folder / "index.html").read_text()))
+    named |= set(re.findall(r'from "\./([^"]+)"', scripts))
+    assert len(named) > 10
+    for name in named:
+        assert world.http("get_docs", path=f"/assets/{name}").status == 200, name
 
 
 def test_a_file_that_the_browser_has_is_not_sent_again(world: World) -> None:

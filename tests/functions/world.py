@@ -13,8 +13,9 @@ from typing import Any
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions import api, dead_letters, publisher, sweeper, websocket, worker
+from functions import api, authorizer, dead_letters, publisher, sweeper, websocket, worker
 from functions.runtime import settings
+from infra import keys
 
 EVENTS = Path(__file__).parents[2] / "events"
 Json = dict[str, Any]
@@ -67,6 +68,11 @@ class Connections:
             raise self.GoneException
         self.received[ConnectionId].append(json.loads(Data))
 
+    def delete_connection(self, *, ConnectionId: str) -> None:  # noqa: N803
+        if ConnectionId in self.gone:
+            raise self.GoneException
+        self.gone.add(ConnectionId)
+
 
 class World:
     """Everything between a client and the tables, moved by hand."""
@@ -117,26 +123,66 @@ class World:
         order: Json = answer.json
         return order
 
-    def connect(self, connection_id: str) -> str:
-        self._websocket("connect", connection_id)
+    def ticket(self, **changes: Any) -> str:
+        """A new ticket of the owner."""
+        answer = self.http("create_ticket", **changes)
+        assert answer.status == 201, answer.text
+        ticket: str = answer.json["ticket"]
+        return ticket
+
+    def add_key(self, owner: str, **fields: str) -> str:
+        """A key of the owner, as infra/keys.py stores it."""
+        key = keys.new_key()
+        item = {"id": keys.stored_id(key), "owner": owner, **fields}
+        self.dynamodb.put_item(
+            TableName="access", Item={name: {"S": value} for name, value in item.items()}
+        )
+        return key
+
+    def authorize_http(self, **headers: str) -> str | None:
+        """The owner that an HTTP request with these headers has; None if it is to be refused."""
+        answer = authorizer.handler(event("authorizer_http") | {"headers": headers}, Context())
+        assert set(answer) == {"isAuthorized", "context"}
+        assert answer["isAuthorized"] is True
+        return answer["context"]["owner"] or None
+
+    def authorize_websocket(self, ticket: str | None = None, **headers: str) -> str | None:
+        """The owner that a handshake with this ticket or these headers has, if it may connect."""
+        request = event("authorizer_websocket")
+        request["headers"] |= headers
+        request["queryStringParameters"] = {"ticket": ticket} if ticket is not None else None
+        answer = authorizer.handler(request, Context())
+        (statement,) = answer["policyDocument"]["Statement"]
+        assert statement["Action"] == "execute-api:Invoke"
+        assert statement["Resource"] == request["methodArn"]
+        owner: str | None = answer["context"].get("owner")
+        assert statement["Effect"] == ("Allow" if owner else "Deny")
+        return owner
+
+    def connect(self, connection_id: str, **changes: Any) -> str:
+        self._websocket("connect", connection_id, **changes)
         return connection_id
 
     def disconnect(self, connection_id: str) -> None:
         self._websocket("disconnect", connection_id)
 
-    def send(self, connection_id: str, message: Json | str) -> None:
+    def send(self, connection_id: str, message: Json | str, **changes: Any) -> None:
         """A message of a connection; what the engine answers is in `connections.received`."""
         text = message if isinstance(message, str) else json.dumps(message)
-        self._websocket("subscribe", connection_id, body=text)
+        self._websocket("subscribe", connection_id, body=text, **changes)
 
-    def _websocket(self, name: str, connection_id: str, **changes: Any) -> None:
+    def _websocket(
+        self, name: str, connection_id: str, *, owner: str = "", status: int = 200, **changes: Any
+    ) -> None:
         request = event(f"websocket_{name}") | changes
+        if owner:
+            request["requestContext"]["authorizer"] = {"owner": owner, "principalId": owner}
         self._requests = getattr(self, "_requests", 0) + 1
         request["requestContext"] |= {
             "connectionId": connection_id,
             "requestId": f"request-{self._requests}",
         }
-        assert websocket.handler(request, Context()) == {"statusCode": 200}
+        assert websocket.handler(request, Context()) == {"statusCode": status}
 
     # --- what AWS does
 
@@ -196,7 +242,7 @@ class World:
     # --- tables, as infra/storage.py makes them
 
     def _create_tables(self) -> None:
-        keys = ["orderId", "owner", "createdAt", "openShard", "idleSince"]
+        keys = ["orderId", "owner", "createdAt", "openShard", "openOwner", "idleSince"]
         self.dynamodb.create_table(
             TableName="orders",
             BillingMode="PAY_PER_REQUEST",
@@ -205,6 +251,7 @@ class World:
             GlobalSecondaryIndexes=[
                 _index("byOwner", "owner", "createdAt"),
                 _index("openOrders", "openShard", "idleSince"),
+                _index("openByOwner", "openOwner"),
             ],
             StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
         )
@@ -214,6 +261,12 @@ class World:
             BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[{"AttributeName": k, "AttributeType": "S"} for k in keys],
             KeySchema=_keys(*keys),
+        )
+        self.dynamodb.create_table(
+            TableName="access",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=_keys("id"),
         )
 
     def _stream_start(self) -> Any:
@@ -245,7 +298,7 @@ def _keys(partition: str, sort: str | None = None) -> Any:
     return [{"AttributeName": name, "KeyType": kind} for name, kind in names]
 
 
-def _index(name: str, partition: str, sort: str) -> Any:
+def _index(name: str, partition: str, sort: str | None = None) -> Any:
     return {
         "IndexName": name,
         "KeySchema": _keys(partition, sort),

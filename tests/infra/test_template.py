@@ -1,17 +1,29 @@
 """What a deployment consists of, in every stage."""
 
+import ast
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.apis import PUBLIC_PATHS
 from tests.infra.conftest import Template, short, synthesize, text
 
-MODULES = {"api", "worker", "publisher", "websocket", "sweeper", "dead_letters"}
+MODULES = {
+    "api",
+    "authorizer",
+    "dead_letters",
+    "publisher",
+    "sweeper",
+    "websocket",
+    "worker",
+}
 TIMEOUT_SECONDS = {
     "api": 10,
+    "authorizer": 10,
     "worker": 60,
-    "publisher": 30,
+    "publisher": 60,
     "websocket": 10,
     "sweeper": 30,
     "dead_letters": 30,
@@ -21,10 +33,36 @@ COMMON_VARIABLES = {
     "POWERTOOLS_SERVICE_NAME",
     "POWERTOOLS_METRICS_NAMESPACE",
     "POWERTOOLS_LOG_LEVEL",
+    "POWERTOOLS_TRACER_CAPTURE_RESPONSE",
+}
+ROOT = Path(__file__).parents[2]
+# What an access log may hold: nothing that a client could put a secret into.
+HARMLESS = {
+    "connectionId",
+    "eventType",
+    "httpMethod",
+    "integrationErrorMessage",
+    "ip",
+    "requestId",
+    "requestTime",
+    "responseLatency",
+    "responseLength",
+    "routeKey",
+    "status",
 }
 PUSH_VARIABLE = "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"
 VARIABLES = {
-    "api": {"ORDERS_TABLE", "QUEUE_URL", "MARKET_SEED", "SIMULATE_ALLOWED", "ENGINE_VERSION"},
+    "authorizer": {"ACCESS_TABLE"},
+    "api": {
+        "ORDERS_TABLE",
+        "ACCESS_TABLE",
+        "MAX_OPEN_ORDERS",
+        "QUEUE_URL",
+        "MARKET_SEED",
+        "SIMULATE_ALLOWED",
+        "ENGINE_VERSION",
+        "WEB_SOCKET_URL",
+    },
     "worker": {
         "ORDERS_TABLE",
         "QUEUE_URL",
@@ -38,7 +76,7 @@ VARIABLES = {
     "publisher": {"ORDERS_TABLE", "CONNECTIONS_TABLE", PUSH_VARIABLE},
     "websocket": {"ORDERS_TABLE", "CONNECTIONS_TABLE", PUSH_VARIABLE},
     "sweeper": {"ORDERS_TABLE", "QUEUE_URL", "SWEEP_IDLE_SECONDS"},
-    "dead_letters": {"ORDERS_TABLE"},
+    "dead_letters": {"ORDERS_TABLE", "MARKET_SEED"},
 }
 
 
@@ -91,7 +129,9 @@ def test_each_function_has_its_own_role_and_log_group_with_retention(template: T
     functions = template.functions()
     assert len({text(f["Role"]) for f in functions.values()}) == len(functions)
     groups = template.of_type("Logs::LogGroup")
-    assert {text(f["LoggingConfig"]["LogGroup"]) for f in functions.values()} == set(groups)
+    own = {text(f["LoggingConfig"]["LogGroup"]) for f in functions.values()}
+    assert own == {name for name in groups if name.startswith("Compute")}
+    assert len(own) == len(functions)
     assert {g["Properties"]["RetentionInDays"] for g in groups.values()} == {30}
 
 
@@ -105,7 +145,11 @@ def test_orders_are_on_demand_recoverable_and_streamed(template: Template) -> No
         index["IndexName"]: [key["AttributeName"] for key in index["KeySchema"]]
         for index in orders["GlobalSecondaryIndexes"]
     }
-    assert indexes == {"byOwner": ["owner", "createdAt"], "openOrders": ["openShard", "idleSince"]}
+    assert indexes == {
+        "byOwner": ["owner", "createdAt"],
+        "openOrders": ["openShard", "idleSince"],
+        "openByOwner": ["openOwner"],
+    }
     projections = {i["Projection"]["ProjectionType"] for i in orders["GlobalSecondaryIndexes"]}
     assert projections == {"KEYS_ONLY"}
 
@@ -116,6 +160,14 @@ def test_connections_are_on_demand_and_expire(template: Template) -> None:
     assert keys == ["owner", "connectionId"]
     assert connections["BillingMode"] == "PAY_PER_REQUEST"
     assert connections["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
+
+
+def test_access_is_on_demand_recoverable_and_its_tickets_expire(template: Template) -> None:
+    access = properties(template, "DynamoDB::Table", "StorageAccess")
+    assert access["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
+    assert access["BillingMode"] == "PAY_PER_REQUEST"
+    assert access["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
+    assert access["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
 @pytest.mark.parametrize(("stage", "policy"), [("dev", "Delete"), ("prod", "Retain")])
@@ -199,17 +251,91 @@ def test_the_sweeper_runs_every_minute(template: Template) -> None:
     assert text(target["Arn"]) == "ComputeSweeper.Arn"
 
 
-def test_every_http_path_reaches_the_api_function(template: Template) -> None:
-    routes = {
-        resource["Properties"]["RouteKey"]
-        for resource in template.of_type("ApiGatewayV2::Route").values()
+def routes(template: Template) -> dict[str, Any]:
+    """Route key to its authorizer, None where it has none."""
+    found = {}
+    for resource in template.of_type("ApiGatewayV2::Route").values():
+        route = resource["Properties"]
+        assert (route["AuthorizationType"] == "CUSTOM") == ("AuthorizerId" in route)
+        assert not route.get("ApiKeyRequired")
+        found[route["RouteKey"]] = text(route["AuthorizerId"]) if "AuthorizerId" in route else None
+    return found
+
+
+def test_all_but_health_documentation_and_the_dashboards_files_is_behind_the_authorizer(
+    template: Template,
+) -> None:
+    found = routes(template)
+    assert found.pop("ANY /{proxy+}") == "ApisHttpAccess"
+    assert found.pop("$connect") == "ApisWebSocketAccess"
+    # Messages come on a connection that was let in, with the owner that it was let in for.
+    assert found.pop("$default") is found.pop("$disconnect") is None
+    assert set(found) == {f"ANY {path}" for path in PUBLIC_PATHS}
+    assert set(found.values()) == {None}
+
+
+def test_the_gateway_and_the_function_agree_on_what_needs_no_key() -> None:
+    tree = ast.parse((ROOT / "functions" / "api.py").read_text())
+    named = {
+        target.id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id.startswith("PUBLIC_")
     }
-    assert routes == {"ANY /", "ANY /{proxy+}", "$connect", "$disconnect", "$default"}
-    integrations = {
-        (text(i["Properties"]["ApiId"]), i["Properties"].get("PayloadFormatVersion"))
-        for i in template.of_type("ApiGatewayV2::Integration").values()
-    }
-    assert ("ApisHttp", "2.0") in integrations
+    expected = {*named["PUBLIC_PATHS"], named["PUBLIC_FOLDER"] + "{name}"}
+    assert set(PUBLIC_PATHS) == expected
+
+
+def test_one_function_authorizes_both_apis_and_is_remembered_half_a_minute_over_http(
+    template: Template,
+) -> None:
+    http = properties(template, "ApiGatewayV2::Authorizer", "ApisHttpAccess")
+    web_socket = properties(template, "ApiGatewayV2::Authorizer", "ApisWebSocketAccess")
+    assert "ComputeAuthorizer.Arn" in text(http["AuthorizerUri"])
+    assert text(http["AuthorizerUri"]) == text(web_socket["AuthorizerUri"])
+    assert http["AuthorizerType"] == web_socket["AuthorizerType"] == "REQUEST"
+    assert http["AuthorizerPayloadFormatVersion"] == "2.0"
+    assert http["EnableSimpleResponses"] is True
+    assert http["IdentitySource"] == ["$request.header.Authorization"]
+    assert http["AuthorizerResultTtlInSeconds"] == 30
+    # Present in every handshake, whether it brings a header or a ticket.
+    assert web_socket["IdentitySource"] == ["route.request.header.Host"]
+    assert "AuthorizerResultTtlInSeconds" not in web_socket
+
+
+def test_access_logs_tell_neither_path_nor_query_nor_header(template: Template) -> None:
+    stages = template.of_type("ApiGatewayV2::Stage")
+    assert set(stages) == {"ApisHttpStage", "ApisWebSocketStage"}
+    for stage in stages.values():
+        logged = stage["Properties"]["AccessLogSettings"]
+        variables = set(re.findall(r"\$context\.([\w.]+)", logged["Format"]))
+        assert {"requestId", "status", "routeKey", "ip"} <= variables
+        assert variables <= HARMLESS
+        assert "$" not in logged["Format"].replace("$context.", "")
+
+
+def test_cors_is_off_unless_an_origin_is_given(template: Template, tmp_path: Path) -> None:
+    assert "CorsConfiguration" not in properties(template, "ApiGatewayV2::Api", "ApisHttp")
+    given = synthesize(tmp_path, corsOrigin="https://desk.example")
+    cors = properties(given, "ApiGatewayV2::Api", "ApisHttp")["CorsConfiguration"]
+    assert cors["AllowOrigins"] == ["https://desk.example"]
+    assert "AllowCredentials" not in cors
+    assert routes(given)["OPTIONS /{proxy+}"] is None
+
+
+def test_api_gateway_keeps_its_log_role_when_the_stack_goes(template: Template) -> None:
+    role, setting = (
+        template.of_type("IAM::Role")["ApisLogRole"],
+        template.of_type("ApiGateway::Account")["ApisLogAccount"],
+    )
+    assert role["DeletionPolicy"] == setting["DeletionPolicy"] == "Retain"
+
+
+def test_answers_are_not_kept_in_traces(template: Template) -> None:
+    for function in template.functions().values():
+        variables = function["Environment"]["Variables"]
+        assert variables["POWERTOOLS_TRACER_CAPTURE_RESPONSE"] == "false"
 
 
 def test_both_stages_are_throttled(template: Template) -> None:
@@ -229,6 +355,7 @@ def test_outputs_name_what_a_client_and_an_operator_need(template: Template) -> 
         "WebSocketUrl",
         "OrdersTable",
         "ConnectionsTable",
+        "AccessTable",
         "OrderQueueUrl",
         "DeadLetterQueueUrl",
         "UnpublishedQueueUrl",
@@ -279,6 +406,9 @@ def test_context_sets_what_may_differ(tmp_path: Path) -> None:
         latencyScale="0",
         logRetentionDays="7",
         simulateAllowed="true",
+        maxOpenOrders="5",
+        keyCacheSeconds="0",
+        apiGatewayLogRole="false",
     )
     worker = template.functions()["worker"]
     assert worker["MemorySize"] == 1024
@@ -292,11 +422,21 @@ def test_context_sets_what_may_differ(tmp_path: Path) -> None:
     assert limits == [{"ThrottlingBurstLimit": 9, "ThrottlingRateLimit": 7}] * 2
     groups = template.of_type("Logs::LogGroup").values()
     assert {g["Properties"]["RetentionInDays"] for g in groups} == {7}
+    assert template.functions()["api"]["Environment"]["Variables"]["MAX_OPEN_ORDERS"] == "5"
+    access = properties(template, "ApiGatewayV2::Authorizer", "ApisHttpAccess")
+    assert access["AuthorizerResultTtlInSeconds"] == 0
+    assert template.of_type("ApiGateway::Account") == {}
 
 
 @pytest.mark.parametrize(
     "context",
-    [{"maxConcurrency": "ten"}, {"simulateAllowed": "yes"}, {"stage": "Prod!"}, {"dropPpm": "-1"}],
+    [
+        {"maxConcurrency": "ten"},
+        {"simulateAllowed": "yes"},
+        {"stage": "Prod!"},
+        {"dropPpm": "-1"},
+        {"keyCacheSeconds": "61"},
+    ],
 )
 def test_a_setting_that_cannot_be_meant_is_refused(tmp_path: Path, context: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=next(iter(context))):

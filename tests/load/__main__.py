@@ -114,10 +114,13 @@ def main() -> None:
     parser.add_argument("--max-concurrency", default="10", help="worker invocations at once (10)")
     parser.add_argument("--url", help="HTTP URL of a stack that runs already")
     parser.add_argument("--ws-url", help="its WebSocket URL")
+    parser.add_argument(
+        "--key", default=os.environ.get("OEE_API_KEY", ""), help="an API key of it (OEE_API_KEY)"
+    )
     arguments = parser.parse_args()
     console = Console()
     with ExitStack() as running:
-        http_url, web_socket_url = arguments.url, arguments.ws_url
+        http_url, web_socket_url, key = arguments.url, arguments.ws_url, arguments.key
         if not (http_url and web_socket_url):
             console.print("Starting the local stack …")
             context = {
@@ -127,10 +130,10 @@ def main() -> None:
                 "dropPpm": "0",
             }
             stack = running.enter_context(running_stack(context=context))
-            http_url, web_socket_url = stack.http_url, stack.web_socket_url
+            http_url, web_socket_url, key = stack.http_url, stack.web_socket_url, stack.api_key
 
         async def go() -> Run:
-            client = Client(http_url, web_socket_url)
+            client = Client(http_url, web_socket_url, key)
             try:
                 for count in filter(None, (arguments.warm_up, arguments.orders)):
                     console.print(f"Posting {count} orders, {arguments.at_once} at once …")

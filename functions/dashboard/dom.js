@@ -1,0 +1,56 @@
+// Elements out of data: text is set as text, never as markup.
+
+/** An element: h("button", { type: "button", onclick: act }, "Copy", child, …). */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value != null) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child != null && child !== false));
+  return element;
+}
+
+/** The element with this id, which index.html has. */
+export const byId = (id) => document.getElementById(id);
+
+/** Set an element's text, touching the page only where it differs. */
+export function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** A share in percent, for the style sheet: no style attribute is ever written. */
+export function share(element, percent) {
+  element.style.setProperty("--share", `${percent}%`);
+  return element;
+}
+
+/** A button that copies `text` and says so for a moment. */
+export function copyButton(text, label, shown) {
+  const button = h("button", { type: "button", class: "copy", "data-key": label }, shown);
+  button.title = text;
+  button.setAttribute("aria-label", `Copy ${label} ${text}`);
+  button.addEventListener("click", async (event) => {
+    event.stopPropagation();
+    const done = await copy(text);
+    announce(done ? `Copied ${label}` : `Your browser does not allow copying; ${label}: ${text}`);
+    button.textContent = done ? "Copied" : shown;
+    setTimeout(() => { button.textContent = shown; }, 1200);
+  });
+  return button;
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Say something to a screen reader, without moving anything. */
+export function announce(text) {
+  byId("announcer").textContent = text;
+}

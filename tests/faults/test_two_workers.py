@@ -1,0 +1,179 @@
+"""Several workers on one order, interleaved call by call, with all that may come between."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from itertools import count
+from types import SimpleNamespace, coroutine
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from functions import dead_letters, store, worker
+from functions.dex.orders import Order, Status
+from tests.faults.injection import Bench
+from tests.faults.schedule import EPOCH_MS, LIVES, SWEEP_AFTER_MS, Ledger
+from tests.functions.world import Context, sqs_event
+
+WORKERS_MAX = 3
+STEPS_MAX = 1000
+_bench: list[Bench] = []
+_orders = count()
+
+
+@coroutine
+def _pause() -> Generator[None]:
+    yield
+
+
+@pytest.fixture(autouse=True)
+def stepping(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A worker stops before and after each of its calls, until it is told to go on."""
+
+    async def to_thread(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        await _pause()
+        answer = call(*arguments, **named)
+        await _pause()
+        return answer
+
+    async def sleep(seconds: float) -> None:
+        bench.clock.now_ms += round(seconds * 1000)
+        await _pause()
+
+    async def gather(*waiting: Awaitable[Any]) -> list[Any]:
+        return [await each for each in waiting]
+
+    stepped = SimpleNamespace(to_thread=to_thread, sleep=sleep, gather=gather)
+    monkeypatch.setattr(worker, "asyncio", stepped)
+    _bench.append(bench)
+    yield
+    _bench.clear()
+
+
+class TwoWorkers(RuleBasedStateMachine):
+    """One order, its messages, and the workers that have one of them each."""
+
+    @initialize(life=st.sampled_from(LIVES))
+    def submit(self, life: tuple[dict[str, Any] | None, str]) -> None:
+        self.bench = _bench[0]
+        self.bench.reset({}, EPOCH_MS)
+        self.ledger = Ledger()
+        self.messages: list[int] = []  # when each is due
+        self.running: list[Coroutine[Any, Any, None]] = []
+        self.cancelled = False
+        simulate, _ = life
+        fields = {"simulate": simulate} if simulate else {}
+        self.order_id = self.bench.world.submit(f"order-{next(_orders)}", **fields)["orderId"]
+
+    @property
+    def due(self) -> list[int]:
+        return [at for at in self.messages if at <= self.bench.clock.now_ms]
+
+    @precondition(lambda self: self.due and len(self.running) < WORKERS_MAX)
+    @rule()
+    def receive(self) -> None:
+        self.messages.remove(self.due[0])
+        self.running.append(worker._execute(self.order_id))
+
+    @precondition(lambda self: self.running)
+    @rule(chosen=st.integers(0, WORKERS_MAX - 1), steps=st.integers(1, 6))
+    def go_on(self, chosen: int, steps: int) -> None:
+        execution = self.running[chosen % len(self.running)]
+        try:
+            for _ in range(steps):
+                execution.send(None)
+        except StopIteration:
+            self.running.remove(execution)  # and its message is deleted
+
+    @precondition(lambda self: self.running)
+    @rule(chosen=st.integers(0, WORKERS_MAX - 1))
+    def kill(self, chosen: int) -> None:
+        execution = self.running.pop(chosen % len(self.running))
+        execution.close()
+        self.messages.append(self.bench.clock.now_ms)  # it comes again, and early
+
+    @rule()
+    def deliver_twice(self) -> None:
+        self.messages.append(self.bench.clock.now_ms)
+
+    @rule()
+    def cancel(self) -> None:
+        answer = self.bench.world.http("cancel_order", path=f"/api/orders/{self.order_id}")
+        assert answer.status in (200, 409)
+        self.cancelled |= answer.status == 200
+
+    @rule()
+    def sweep(self) -> None:
+        self.bench.world.sweep()
+
+    @rule(ms=st.sampled_from([1, 400, 3000, 60_000, SWEEP_AFTER_MS]))
+    def let_time_pass(self, ms: int) -> None:
+        self.bench.clock.now_ms += ms
+
+    @rule()
+    def bury(self) -> None:
+        body = json.dumps({"orderId": self.order_id})
+        letter = {"MessageId": "dead", "ReceiptHandle": "dead", "Body": body}
+        dead_letters.handler(sqs_event("dead_letter", [letter]), Context())
+
+    @invariant()
+    def take_in(self) -> None:
+        sent = self.bench.world.messages()
+        for message in sent:
+            delay_ms = round(max(0, message.delayed_until - message.sent_timestamp))
+            self.messages.append(self.bench.clock.now_ms + delay_ms)
+        sent.clear()
+        records = self.bench.world.tables("orders").stream_shard.items
+        for record in records:
+            self.ledger.observe(record.to_json()["dynamodb"])
+        records.clear()
+
+    def teardown(self) -> None:
+        """Whatever happened, the order ends, once, and with one swap or none."""
+        if not _bench or not hasattr(self, "order_id"):
+            return
+        for _ in range(STEPS_MAX):
+            self.take_in()
+            if self.running:
+                self.go_on(0, 1)
+            elif self.due:
+                self.receive()
+            elif self.messages:
+                self.bench.clock.now_ms = min(self.messages)
+            elif not self.stored().status.terminal:
+                self.let_time_pass(SWEEP_AFTER_MS)
+                self.sweep()
+            else:
+                break
+        order = self.stored()
+        self.ledger.judge(order)
+        assert self.cancelled == (order.status is Status.CANCELLED)
+
+    def stored(self) -> Order:
+        order, _ = store.load_order(self.order_id)
+        return order
+
+
+def test_workers_on_one_order_execute_it_once_whatever_comes_between() -> None:
+    run_state_machine_as_test(
+        TwoWorkers,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=30,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

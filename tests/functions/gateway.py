@@ -1,0 +1,67 @@
+"""The HTTP API's gateway in process: what API Gateway does between a client and the handlers."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from functions import api, authorizer
+from tests.functions.world import Context, event
+
+Environ = dict[str, Any]
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+
+def gateway(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """A WSGI application: authorizes as infra/apis.py says, then calls the API's handler."""
+    request = _event(environ)
+    path = request["rawPath"]
+    public = path in api.PUBLIC_PATHS or path.startswith(api.PUBLIC_FOLDER)
+    if public:
+        answer = api.handler(request, Context())
+    elif "authorization" not in request["headers"]:
+        message = '{"message":"Unauthorized"}'
+        headers = {"Content-Type": "application/json"}
+        answer = {"statusCode": 401, "headers": headers, "body": message}
+    else:
+        asked = event("authorizer_http") | {"headers": request["headers"]}
+        told = authorizer.handler(asked, Context())
+        assert told["isAuthorized"] is True
+        request["requestContext"]["authorizer"] = {"lambda": told["context"]}
+        answer = api.handler(request, Context())
+    headers = {name: str(value) for name, value in answer["headers"].items()}
+    start_response(f"{int(answer['statusCode'])} -", list(headers.items()))
+    return [answer["body"].encode()]
+
+
+def _event(environ: Environ) -> dict[str, Any]:
+    raw = environ.get("REQUEST_URI") or environ["PATH_INFO"].encode("latin-1").decode(
+        "utf-8", "replace"
+    )
+    path = unquote_to_bytes(raw.partition("?")[0]).decode("utf-8", "replace")
+    query: dict[str, str] = {}
+    for name, value in parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True):
+        query[name] = f"{query[name]},{value}" if name in query else value
+    headers = {
+        name[5:].replace("_", "-").lower(): str(value)
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            headers[name.replace("_", "-").lower()] = environ[name]
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    request: dict[str, Any] = json.loads(json.dumps(event("http_list_tokens")))
+    del request["requestContext"]["authorizer"]
+    request["requestContext"]["http"] |= {"method": environ["REQUEST_METHOD"], "path": path}
+    return request | {
+        "rawPath": path,
+        "rawQueryString": environ.get("QUERY_STRING", ""),
+        "queryStringParameters": query,
+        "headers": headers,
+        "body": base64.b64encode(body).decode() if body else None,
+        "isBase64Encoded": bool(body),
+    }

@@ -1,0 +1,404 @@
+"""Only the owner gets in: keys, tickets, walls between owners, and limits."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from functions import api, authorizer, store, websocket
+from functions.runtime import settings
+from infra import keys
+from tests.functions.world import Context, World, event
+
+ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
+PROTECTED = [
+    ("POST", "/api/orders/execute"),
+    ("GET", "/api/orders"),
+    ("GET", "/api/orders/0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"),
+    ("DELETE", "/api/orders/0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"),
+    ("GET", "/api/quote"),
+    ("GET", "/api/tokens"),
+    ("POST", "/api/tickets"),
+    ("GET", "/api/nothing"),
+    ("GET", "/api/health/"),
+    ("GET", "/nothing"),
+    ("GET", "/docs/x"),
+    ("GET", "//api/orders"),
+]
+
+
+def ask(method: str, path: str, told: Any) -> dict[str, Any]:
+    request = event("http_get_order")
+    request["rawPath"] = request["requestContext"]["http"]["path"] = path
+    request["requestContext"]["http"]["method"] = method
+    request["requestContext"]["authorizer"] = told
+    if told is None:
+        del request["requestContext"]["authorizer"]
+    answer: dict[str, Any] = api.handler(request, Context())
+    return answer
+
+
+# --- keys -------------------------------------------------------------------------------------
+
+
+def test_a_key_has_256_bits_and_a_prefix_that_scanners_know() -> None:
+    made = {keys.new_key() for _ in range(1000)}
+    assert len(made) == 1000
+    assert all(re.fullmatch(r"oee_[\w-]{43}", key) for key in made)  # 43 × 6 bits ≥ 256
+
+
+def test_the_command_and_the_engine_store_a_key_under_the_same_hash() -> None:
+    for _ in range(100):
+        key = keys.new_key()
+        assert store._key_key(key) == {"id": {"S": keys.stored_id(key)}}
+        assert key not in keys.stored_id(key)
+
+
+def test_a_key_stands_for_its_owner_at_both_apis(world: World) -> None:
+    bearer = f"Bearer {world.add_key('alice')}"
+    for name in ("authorization", "Authorization", "AUTHORIZATION"):
+        assert world.authorize_http(**{name: bearer}) == "alice"
+        assert world.authorize_websocket(**{name: bearer}) == "alice"
+    assert world.authorize_http(authorization=bearer.replace("Bearer", "bearer")) == "alice"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda _key: "",
+        lambda key: key,
+        lambda key: f"Basic {key}",
+        lambda _key: "Bearer",
+        lambda _key: "Bearer ",
+        lambda key: f"Bearer {key}x",
+        lambda key: f"Bearer {key[:-1]}",
+        lambda key: f"Bearer {key.swapcase()}",
+        lambda _key: f"Bearer {keys.new_key()}",
+        lambda key: f"Bearer {keys.stored_id(key)}",
+        lambda key: f"Bearer {key}, Bearer {key}",
+        lambda key: f"Bearer key#{key}",
+        lambda _key: "Bearer " + "é" * 47,
+        lambda _key: "Bearer oee_" + "x" * 100_000,
+    ],
+)
+def test_what_is_no_key_stands_for_nobody(world: World, spoil: Callable[[str], str]) -> None:
+    header = spoil(world.add_key("alice"))
+    assert world.authorize_http(authorization=header) is None
+    assert world.authorize_websocket(Authorization=header) is None
+
+
+def test_a_disabled_key_stands_for_nobody(world: World) -> None:
+    key = world.add_key("alice", disabledAt="2026-03-12T20:58:41Z")
+    assert world.authorize_http(authorization=f"Bearer {key}") is None
+    assert world.authorize_websocket(Authorization=f"Bearer {key}") is None
+
+
+def test_an_authorizer_that_cannot_look_up_lets_nobody_in(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = world.add_key("alice")
+    monkeypatch.setattr(store, "settings", replace(settings, access_table="gone"))
+    with pytest.raises(Exception, match="ResourceNotFoundException"):
+        world.authorize_http(authorization=f"Bearer {key}")
+
+
+# --- the door ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("method", "path"), PROTECTED)
+@pytest.mark.parametrize(
+    "told",
+    [None, {}, {"lambda": None}, {"lambda": {}}, {"lambda": {"owner": ""}}, {"owner": "alice"}],
+    ids=repr,
+)
+def test_without_an_owner_everything_else_is_a_401(method: str, path: str, told: Any) -> None:
+    answer = ask(method, path, told)
+    assert answer["statusCode"] == 401
+    assert answer["headers"]["Content-Type"] == "application/problem+json"
+    assert answer["headers"]["WWW-Authenticate"] == "Bearer"
+    assert '"code":"UNAUTHORIZED"' in answer["body"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/health", "/docs", "/openapi.json", "/assets/docs.js", "/assets/nothing"]
+)
+def test_health_and_documentation_need_no_key(path: str) -> None:
+    assert ask("GET", path, None)["statusCode"] == (404 if "nothing" in path else 200)
+
+
+@pytest.mark.parametrize(
+    "path", ["/assets/../api/orders", "/assets/%2e%2e/api/orders", "/assets//api/orders"]
+)
+def test_a_public_folder_leads_nowhere_else(path: str) -> None:
+    assert ask("GET", path, None)["statusCode"] == 404
+
+
+def test_every_route_of_the_document_but_health_needs_a_key() -> None:
+    document = json.loads(ask("GET", "/openapi.json", None)["body"])
+    assert document["components"]["securitySchemes"]["apiKey"]["scheme"] == "bearer"
+    assert document["security"] == [{"apiKey": []}]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            asked = ask(method.upper(), path.replace("{orderId}", "x"), None)["statusCode"]
+            if operation.get("security") == []:
+                assert (path, asked) == ("/api/health", 200)
+            else:
+                assert (asked, "401" in operation["responses"]) == (401, True)
+
+
+@pytest.mark.parametrize("route", ["connect", "subscribe", "ping", "unsubscribe", "disconnect"])
+@pytest.mark.parametrize("told", [None, {}, {"owner": ""}, {"principalId": "x"}], ids=repr)
+def test_a_connection_without_an_owner_is_refused_and_told_nothing(
+    world: World, route: str, told: Any
+) -> None:
+    request = event(f"websocket_{route}")
+    request["requestContext"]["authorizer"] = told
+    assert websocket.handler(request, Context()) == {"statusCode": 401}
+    assert world.connections.received == {}
+    assert world.dynamodb.scan(TableName="connections")["Items"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/api/orders/execute", "POST"),
+        ("DELETE", "/api/orders/execute", "POST"),
+        ("POST", "/api/orders", "GET"),
+        ("PATCH", "/api/orders/0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d", "DELETE, GET"),
+        ("GET", "/api/tickets", "POST"),
+        ("POST", "/api/health", "GET"),
+        ("PUT", "/docs", "GET"),
+        ("POST", "/assets/docs.js", "GET"),
+    ],
+)
+def test_a_wrong_method_is_a_405_that_names_the_right_ones(
+    method: str, path: str, allowed: str
+) -> None:
+    answer = ask(method, path, {"lambda": {"owner": "alice"}})
+    assert (answer["statusCode"], answer["headers"]["Allow"]) == (405, allowed)
+
+
+def test_answers_of_an_owner_are_for_no_cache(world: World) -> None:
+    ok = world.http("list_orders", query={})
+    refused = world.http("get_order", path="/api/orders/x")
+    assert ok.headers["Cache-Control"] == refused.headers["Cache-Control"] == "no-store"
+
+
+# --- tickets ----------------------------------------------------------------------------------
+
+
+def test_a_ticket_lets_its_owner_connect_once(world: World) -> None:
+    ticket = world.ticket(owner="alice")
+    assert world.authorize_websocket(ticket) == "alice"
+    assert world.authorize_websocket(ticket) is None
+
+
+def test_of_many_who_come_with_one_ticket_at_once_one_is_let_in(world: World) -> None:
+    for _ in range(10):
+        ticket = world.ticket(owner="alice")
+        with ThreadPoolExecutor(8) as pool:
+            let_in = list(pool.map(world.authorize_websocket, [ticket] * 8))
+        assert sorted(map(str, let_in)) == ["None"] * 7 + ["alice"]
+
+
+def test_a_ticket_is_void_after_a_minute(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "now_ms", lambda: 1_800_000_000_000)
+    answer = world.http("create_ticket").json
+    late = world.ticket()
+    assert answer["expiresAt"] == "2027-01-15T08:01:00.000Z"
+    monkeypatch.setattr(authorizer, "now_ms", lambda: 1_800_000_059_999)
+    assert world.authorize_websocket(answer["ticket"]) == "desk-7"
+    monkeypatch.setattr(authorizer, "now_ms", lambda: 1_800_000_060_000)
+    assert world.authorize_websocket(late) is None
+
+
+@pytest.mark.parametrize("ticket", ["", "x", "oet_", "oet_" + "x" * 43, "é" * 47, "x" * 100_000])
+def test_what_is_no_ticket_lets_nobody_in(world: World, ticket: str) -> None:
+    assert world.authorize_websocket(ticket) is None
+
+
+def test_a_ticket_opens_the_websocket_only_and_a_key_is_no_ticket(world: World) -> None:
+    ticket, key = world.ticket(), world.add_key("alice")
+    assert world.authorize_http(authorization=f"Bearer {ticket}") is None
+    assert world.authorize_websocket(Authorization=f"Bearer {ticket}") is None
+    assert world.authorize_websocket(key) is None
+
+
+def test_a_valid_key_spares_the_ticket(world: World) -> None:
+    ticket, bearer = world.ticket(owner="alice"), f"Bearer {world.add_key('bob')}"
+    assert world.authorize_websocket(ticket, Authorization=bearer) == "bob"
+    assert world.authorize_websocket(ticket) == "alice"
+
+
+def test_no_secret_is_stored(world: World) -> None:
+    secrets = [world.ticket(), world.add_key("alice")]
+    stored = str(world.dynamodb.scan(TableName="access")["Items"])
+    assert all(secret not in stored for secret in secrets)
+    assert all(store.secret_hash(secret) in stored for secret in secrets)
+
+
+# --- walls ------------------------------------------------------------------------------------
+
+
+def test_the_order_of_another_is_not_found_by_any_route(world: World) -> None:
+    path = f"/api/orders/{world.submit(key='k')['orderId']}"
+    unknown = "/api/orders/0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
+    for name in ("get_order", "cancel_order"):
+        theirs, none = (world.http(name, path=p, owner="other") for p in (path, unknown))
+        assert theirs.status == none.status == 404
+        # Nothing but the id tells an order of another from one that is not there.
+        assert theirs.json | {"detail": ""} == none.json | {"detail": ""}
+        assert theirs.headers == none.headers
+    assert world.read(path.rpartition("/")[2])["status"] == "pending"
+
+
+def test_the_order_of_another_is_neither_listed_nor_found_by_its_key(world: World) -> None:
+    world.submit(key="k")
+    for query in ({}, {"status": "pending"}, {"clientOrderId": "k"}, {"limit": "100"}):
+        assert world.http("list_orders", query=query, owner="other").json["orders"] == []
+
+
+def test_the_key_of_another_is_free(world: World) -> None:
+    mine = world.submit(key="k")
+    theirs = world.http(
+        "execute_order",
+        body={**ORDER, "amount": 2},
+        headers={"idempotency-key": "k"},
+        owner="other",
+    )
+    assert theirs.status == 202  # neither replayed nor refused as reused
+    assert theirs.json["orderId"] != mine["orderId"]
+
+
+def test_the_order_of_another_cannot_be_subscribed_to(world: World) -> None:
+    order_id = world.submit()["orderId"]
+    world.connect("spy", owner="other")
+    world.send("spy", {"orderId": order_id}, owner="other")
+    (answer,) = world.connections.received.pop("spy")
+    assert answer["error"]["code"] == "ORDER_NOT_FOUND"
+    world.send("spy", {"orderId": "*"}, owner="other")
+    world.settle()
+    assert world.connections.received["spy"] == [{"type": "subscribed", "orderId": "*"}]
+
+
+def test_following_all_shows_each_owner_his_own(world: World) -> None:
+    for owner in ("desk-7", "other"):
+        world.connect(owner, owner=owner)
+        world.send(owner, {"orderId": "*"}, owner=owner)
+    mine = world.submit()["orderId"]
+    theirs = world.http("execute_order", body=ORDER, headers={}, owner="other").json["orderId"]
+    world.settle()
+    seen = {
+        owner: {m["orderId"] for m in world.connections.received[owner] if "status" in m}
+        for owner in ("desk-7", "other")
+    }
+    assert seen == {"desk-7": {mine}, "other": {theirs}}
+
+
+def test_a_cursor_of_another_leads_into_ones_own_list(world: World) -> None:
+    for owner in ("desk-7", "other"):
+        for _ in range(3):
+            world.http("execute_order", body=ORDER, headers={}, owner=owner)
+    cursor = world.http("list_orders", query={"limit": "1"}, owner="other").json["nextCursor"]
+    mine = {order["orderId"] for order in world.http("list_orders", query={}).json["orders"]}
+    listed = world.http("list_orders", query={"cursor": cursor}).json["orders"]
+    assert {order["orderId"] for order in listed} <= mine
+
+
+def test_an_unsubscription_cannot_end_that_of_another(world: World) -> None:
+    order_id = world.submit()["orderId"]
+    world.send(world.connect("mine"), {"orderId": order_id})
+    world.connect("spy", owner="other")
+    world.send("spy", {"action": "unsubscribe", "orderId": order_id}, owner="other")
+    world.send("spy", {"action": "unsubscribe", "orderId": "*"}, owner="other")
+    world.settle()
+    statuses = [message["status"] for message in world.connections.received["mine"]]
+    assert statuses[-1] == "confirmed"
+
+
+# --- limits -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "settings", replace(settings, max_open_orders=3))
+
+
+@pytest.mark.usefixtures("few")
+def test_an_owner_has_at_most_so_many_open_orders(world: World) -> None:
+    first = world.submit(key="first")
+    world.submit()
+    world.submit()
+    refused = world.http("execute_order", body=ORDER, headers={})
+    assert (refused.status, refused.json["code"]) == (429, "TOO_MANY_OPEN_ORDERS")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert world.queued() == 3
+    others = world.http("execute_order", body=ORDER, headers={}, owner="other")
+    assert others.status == 202  # and keeps nobody else from his
+    world.http("cancel_order", path=f"/api/orders/{first['orderId']}")
+    assert world.http("execute_order", body=ORDER, headers={}).status == 202
+
+
+@pytest.mark.usefixtures("few")
+def test_at_the_limit_a_repeat_is_answered_all_the_same(world: World) -> None:
+    orders = [world.submit(key=key) for key in ("a", "b", "c")]
+    again = world.http("execute_order", body=ORDER, headers={"idempotency-key": "b"})
+    assert (again.status, again.json["orderId"]) == (200, orders[1]["orderId"])
+    reused = world.http(
+        "execute_order", body={**ORDER, "amount": 2}, headers={"idempotency-key": "b"}
+    )
+    assert reused.status == 422
+
+
+@pytest.mark.usefixtures("few")
+def test_ended_orders_make_room(world: World) -> None:
+    for _ in range(4):
+        for _ in range(3):
+            world.submit()
+        assert world.http("execute_order", body=ORDER, headers={}).status == 429
+        world.settle()
+
+
+def test_the_default_limit_is_1000_and_is_counted_seldom(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One environment never exceeds it: what a count allows is a part of what was free."""
+    accepted, counts = 0, 0
+
+    def count(_owner: str) -> int:
+        nonlocal counts
+        counts += 1
+        return accepted
+
+    monkeypatch.setattr(store, "open_order_count", count)
+    while api._has_room("alice"):
+        accepted += 1
+    assert settings.max_open_orders == accepted == 1000
+    assert counts < 150
+
+
+def test_an_owner_has_at_most_so_many_connections(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MAX_CONNECTIONS", 2)
+    world.connect("c1")
+    world.connect("c2")
+    world.connect("c3", status=429)
+    world.connect("c4", owner="other")
+    world.disconnect("c1")
+    world.connect("c3")
+
+
+def test_a_message_has_at_most_so_many_characters(world: World) -> None:
+    client = world.connect("c1")
+    fits = '{"action":"ping"}'.ljust(websocket.MESSAGE_CHARACTERS_MAX)
+    world.send(client, fits)
+    world.send(client, fits + " ")
+    pong, error = world.connections.received[client]
+    assert (pong, error["error"]["code"]) == ({"type": "pong"}, "MESSAGE_TOO_LARGE")

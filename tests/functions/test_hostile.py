@@ -1,0 +1,129 @@
+"""Hostile input: what the document allows and what it does not, and bodies of any bytes."""
+
+from __future__ import annotations
+
+import base64
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given
+from hypothesis import event as hypothesis_event
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from schemathesis import Case, Response
+
+from functions import api, store
+from functions.dex.orders import Order
+from tests.functions.gateway import gateway
+from tests.functions.hostile import attack
+from tests.functions.world import Context, World, event
+
+CASES = 200  # valid, and as many invalid, of each operation
+CASES_MIN = 2000
+BODIES = 2000
+
+
+def test_generated_requests_are_answered_as_the_document_says_and_never_by_a_5xx(
+    world: World,
+) -> None:
+    key = world.add_key("alice")
+    document = schemathesis.openapi.from_wsgi("/openapi.json", gateway).raw_schema
+
+    def send(case: Case) -> Response:
+        return case.call(app=gateway, headers={"Authorization": f"Bearer {key}"})
+
+    answered = attack(document, send, cases=CASES)
+    print("\n".join(f"{count:5} {what}" for what, count in sorted(answered.items())))
+    assert answered.total() >= CASES_MIN
+
+
+def submit(body: bytes | None) -> dict[str, Any]:
+    request = event("http_execute_order")
+    request["body"] = None if body is None else base64.b64encode(body).decode()
+    request["isBase64Encoded"] = body is not None
+    answer: dict[str, Any] = api.handler(request, Context())
+    return answer
+
+
+numbers = st.one_of(
+    st.integers(),
+    st.floats(),
+    st.decimals(),
+    st.sampled_from(["1", "1.5", "1e9", "-0", "1e-400", "9" * 400, "NaN", "Infinity"]),
+)
+values = st.recursive(
+    st.none() | st.booleans() | numbers.map(str) | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+orders = st.fixed_dictionaries(
+    {
+        "tokenIn": st.sampled_from(["SOL", "USDC", "BONK", "DOGE"]) | values,
+        "tokenOut": st.sampled_from(["USDC", "SOL", "JUP", "", "sol"]) | values,
+        "amount": numbers.map(str) | values,
+    },
+    optional={"slippageBps": values, "clientOrderId": values, "simulate": values, "": values},
+)
+likely_orders = st.fixed_dictionaries(
+    {
+        "tokenIn": st.sampled_from(["SOL", "USDC"]),
+        "tokenOut": st.sampled_from(["BONK", "JUP"]),
+        "amount": st.decimals("-1", "100", places=3).map(str) | st.integers(-1, 100),
+    },
+    optional={"slippageBps": st.integers(-1, 10_001)},
+)
+depths = st.integers(1, 5000)
+bodies = st.one_of(
+    st.none(),
+    st.binary(max_size=200),
+    st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    values.map(lambda value: json.dumps(value, default=str).encode()),
+    orders.map(lambda order: json.dumps(order, default=str).encode()),
+    likely_orders.map(lambda order: json.dumps(order).encode()),
+    depths.map(lambda depth: b"[" * depth),
+    depths.map(lambda depth: b'{"amount":' * depth + b"1" + b"}" * depth),
+    st.integers(1, 12_000).map(lambda size: b'{"amount":' + b"9" * size + b"}"),
+)
+
+
+@pytest.fixture
+def stored(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
+    """What would have been stored, without a table."""
+    orders: list[Order] = []
+    monkeypatch.setattr(store, "open_order_count", lambda _owner: 0)
+    monkeypatch.setattr(store, "create_order", lambda order, _owner: orders.append(order))
+    monkeypatch.setattr(store, "enqueue", lambda _order_id: None)
+    return orders
+
+
+@hypothesis_settings(
+    max_examples=BODIES,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+@given(body=bodies)
+def test_any_body_is_an_order_as_it_was_asked_for_or_a_refusal_that_says_why(
+    stored: list[Order], body: bytes | None
+) -> None:
+    stored.clear()
+    answer = submit(body)
+    told = json.loads(answer["body"])
+    if answer["statusCode"] == 202:
+        (order,) = stored
+        asked = json.loads(body or b"", parse_float=Decimal)
+        assert Decimal(order.amount) == Decimal(asked["amount"]) > 0
+        assert {asked["tokenIn"], asked["tokenOut"]} == {order.token_in, order.token_out}
+        assert order.slippage_bps == asked.get("slippageBps", 50)
+        assert order.client_order_id in (asked.get("clientOrderId"), "desk-7-0001")
+        hypothesis_event("an order")
+    else:
+        assert (answer["statusCode"], stored) == (400, [])
+        assert answer["headers"]["Content-Type"] == "application/problem+json"
+        assert told["errors"] or told["code"] == "BODY_TOO_LARGE"
+        assert told["detail"]
+        hypothesis_event(told["code"])

@@ -1,0 +1,162 @@
+"""What each function is granted is what it calls: no less, and nothing for later."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+
+from functions import api, authorizer, dead_letters, publisher, sweeper, websocket, worker
+from tests.functions.world import World
+from tests.infra.granted import (
+    BY_OWNER,
+    CONNECTIONS,
+    DEAD_LETTERS,
+    GRANTED,
+    KEYS,
+    OPEN_BY_OWNER,
+    OPEN_ORDERS,
+    ORDERS,
+    QUEUE,
+    READ_STREAM,
+    RECEIVE,
+    TICKETS,
+)
+
+Calls = dict[str, dict[str, set[str]]]
+
+# What Lambda does in the function's role, to bring it messages and records; no code calls it.
+BY_LAMBDA: dict[str, dict[str, set[str]]] = {
+    "worker": {QUEUE: RECEIVE},
+    "dead_letters": {DEAD_LETTERS: RECEIVE},
+    "publisher": {
+        "StorageOrders.StreamArn": READ_STREAM,
+        "QueuesUnpublished.Arn": {"sqs:SendMessage"},
+    },
+}
+MODULES = (api, authorizer, dead_letters, publisher, sweeper, websocket, worker)
+INDEXES = {"byOwner": BY_OWNER, "openOrders": OPEN_ORDERS, "openByOwner": OPEN_BY_OWNER}
+
+
+class Recorder:
+    """Which function calls what; one runs at a time."""
+
+    def __init__(self) -> None:
+        self.calls: Calls = defaultdict(lambda: defaultdict(set))
+        self.running = ""
+
+    def note(self, resource: str, action: str) -> None:
+        if self.running:
+            self.calls[self.running][resource].add(action)
+
+    def of(self, module: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+        def handle(*arguments: Any) -> Any:
+            self.running = module
+            try:
+                return handler(*arguments)
+            finally:
+                self.running = ""
+
+        return handle
+
+
+def resources(operation: str, given: dict[str, Any]) -> Iterator[str]:
+    """What a call is about, in the words of GRANTED."""
+    if "QueueUrl" in given:
+        yield QUEUE
+    elif "IndexName" in given:
+        yield INDEXES[given["IndexName"]]
+    else:
+        for table in given.get("RequestItems") or [given["TableName"]]:
+            key = (given.get("Key") or given.get("Item") or {}).get("id", {}).get("S", "")
+            kinds = {"key#": KEYS, "tick": TICKETS, "": "StorageAccess.Arn"}
+            tables = {"orders": ORDERS, "connections": CONNECTIONS, "access": kinds[key[:4]]}
+            yield tables[table]
+
+
+@pytest.fixture
+def recorder(world: World, monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    recorder = Recorder()
+    for module in MODULES:
+        name = module.__name__.rpartition(".")[2]
+        monkeypatch.setattr(module, "handler", recorder.of(name, module.handler))
+    call: Callable[..., Any] = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def recorded(client: Any, operation: str, given: dict[str, Any]) -> Any:
+        service = client.meta.service_model.service_name
+        if recorder.running:
+            for resource in resources(operation, given):
+                recorder.note(resource, f"{service}:{operation}")
+        return call(client, operation, given)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", recorded)
+    delete = world.connections.delete_connection
+
+    def close(*, ConnectionId: str) -> None:  # noqa: N803
+        recorder.note("close", "execute-api:ManageConnections")
+        delete(ConnectionId=ConnectionId)
+
+    world.connections.before_post = lambda _connection_id: recorder.note(
+        "push", "execute-api:ManageConnections"
+    )
+    monkeypatch.setattr(world.connections, "delete_connection", close)
+    return recorder
+
+
+def live(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that the engine does: every route, message and trigger, good and bad."""
+    world.authorize_http(authorization=f"Bearer {world.add_key('desk-7')}")
+    world.authorize_websocket(world.ticket())
+    for client in ("here", "gone", "slow"):
+        world.connect(client)
+        world.send(client, {"orderId": "*"})
+    followed = world.submit(key="k")["orderId"]
+    world.http(
+        "execute_order",
+        body={"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1},
+        headers={"idempotency-key": "k"},
+    )
+    for client in ("here", "gone", "slow"):
+        world.send(client, {"orderId": followed})
+    world.send("here", {"action": "unsubscribe", "orderId": followed})
+    world.send("here", {"action": "unsubscribe", "orderId": "*"})
+    world.connections.gone.add("gone")
+    noted = world.connections.before_post
+
+    def slow(connection_id: str) -> None:
+        noted(connection_id)
+        if connection_id == "slow":
+            raise TimeoutError
+
+    world.connections.before_post = slow
+    world.publish()
+    world.connections.before_post = noted
+    failing = world.submit(simulate={"fault": "venue_down"})["orderId"]
+    cancelled = world.submit()["orderId"]
+    world.http("cancel_order", path=f"/api/orders/{cancelled}")
+    world.settle()
+    assert world.read(followed)["status"] == "confirmed"
+    assert world.read(failing)["status"] == "failed"
+    world.http("list_orders", query={})
+    world.disconnect("here")
+    stuck = world.submit()["orderId"]
+    world.bury(f'{{"orderId":"{stuck}"}}')
+    world.submit()
+    with monkeypatch.context() as later:
+        later.setattr(sweeper, "now_ms", lambda: 4_000_000_000_000)
+        assert world.sweep() == 1
+
+
+def test_each_function_calls_all_that_it_is_granted_and_nothing_else(
+    world: World,
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    live(world, monkeypatch)
+    for module, by_resource in BY_LAMBDA.items():
+        for resource, actions in by_resource.items():
+            recorder.calls[module][resource] |= actions
+    assert {module: dict(calls) for module, calls in recorder.calls.items()} == GRANTED

@@ -1,0 +1,58 @@
+"""What each function is granted: action by action, resource by resource."""
+
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+RECEIVE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+READ_STREAM = {
+    "dynamodb:DescribeStream",
+    "dynamodb:GetRecords",
+    "dynamodb:GetShardIterator",
+    "dynamodb:ListStreams",
+}
+PUSH = {"execute-api:ManageConnections"}
+
+ORDERS, CONNECTIONS = "StorageOrders.Arn", "StorageConnections.Arn"
+KEYS, TICKETS = "StorageAccess.Arn key#*", "StorageAccess.Arn ticket#*"
+OPEN_BY_OWNER = f"{ORDERS}/index/openByOwner"
+BY_OWNER, OPEN_ORDERS = f"{ORDERS}/index/byOwner", f"{ORDERS}/index/openOrders"
+QUEUE, DEAD_LETTERS = "QueuesOrders.Arn", "QueuesDeadLetters.Arn"
+
+GRANTED = {
+    "api": {
+        ORDERS: {
+            "dynamodb:PutItem",
+            "dynamodb:GetItem",
+            "dynamodb:BatchGetItem",
+            "dynamodb:UpdateItem",
+        },
+        BY_OWNER: {"dynamodb:Query"},
+        OPEN_BY_OWNER: {"dynamodb:Query"},
+        TICKETS: {"dynamodb:PutItem"},
+        QUEUE: {"sqs:SendMessage"},
+    },
+    "authorizer": {KEYS: {"dynamodb:GetItem"}, TICKETS: {"dynamodb:DeleteItem"}},
+    "worker": {
+        ORDERS: {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        QUEUE: {"sqs:SendMessage"} | RECEIVE,
+    },
+    "publisher": {
+        "StorageOrders.StreamArn": READ_STREAM,
+        ORDERS: {"dynamodb:UpdateItem"},
+        CONNECTIONS: {"dynamodb:Query", "dynamodb:DeleteItem"},
+        "QueuesUnpublished.Arn": {"sqs:SendMessage"},
+        "push": PUSH,
+        "close": PUSH,
+    },
+    "websocket": {
+        ORDERS: {"dynamodb:UpdateItem"},
+        CONNECTIONS: {
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+            "dynamodb:DeleteItem",
+            "dynamodb:Query",
+        },
+        "push": PUSH,
+    },
+    "sweeper": {OPEN_ORDERS: {"dynamodb:Query"}, QUEUE: {"sqs:SendMessage"}},
+    "dead_letters": {ORDERS: {"dynamodb:GetItem", "dynamodb:UpdateItem"}, DEAD_LETTERS: RECEIVE},
+}

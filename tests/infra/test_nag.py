@@ -1,0 +1,73 @@
+"""cdk-nag's packs AwsSolutions and Serverless find what is accepted here, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+from aws_cdk import App, Validations
+from cdk_nag import AwsSolutionsChecks, ServerlessChecks
+
+from infra.app import build
+from tests.infra.conftest import NO_BUNDLING
+
+# Rule and construct, both as patterns, and why it is no fault here.
+ACCEPTED = {
+    ("AwsSolutions-APIG4", "Apis/Http/ANY--*"): "Health, documentation and the dashboard's files "
+    "need no key; all else has the authorizer, which test_template.py holds.",
+    ("AwsSolutions-APIG4", "Apis/WebSocket/$d*-Route"): "API Gateway authorizes a WebSocket at "
+    "$connect only; later messages carry the owner found there.",
+    ("AwsSolutions-DDB3", "Storage/Connections"): "Connections end within hours; there is nothing "
+    "to recover.",
+    ("AwsSolutions-IAM4[[]Policy::*AmazonAPIGatewayPushToCloudWatchLogs]", "Apis/LogRole"): "API "
+    "Gateway asks for what this policy grants when it is given its log role.",
+    ("AwsSolutions-IAM5[[]Resource::*/@connections/[*]]", "Compute/*Role/DefaultPolicy"): "The ids "
+    "of connections are not known beforehand; API, stage and method are.",
+    ("AwsSolutions-IAM5[[]Resource::[*]]", "Compute/*Role/DefaultPolicy"): "X-Ray, the only use "
+    "of *, knows no resources; test_permissions.py holds that.",
+    ("AwsSolutions-L1", "Compute/*"): "Python 3.13 is what uv.lock's wheels are installed for.",
+    ("AwsSolutions-SQS3", "Queues/Unpublished"): "It is a dead-letter queue, of a stream.",
+    ("Serverless-EventBusDLQ", "EveryMinute"): "The next minute sweeps again.",
+    ("Serverless-LambdaDLQ", "Compute/*"): "APIs call and wait, queues and the stream keep what "
+    "failed, and the sweeper runs every minute.",
+    ("Serverless-LambdaEventSourceMappingDestination", "PublishUpdates"): "It has one, by a "
+    "property override that cdk-nag does not see; test_template.py holds it.",
+    ("Serverless-LambdaEventSourceMappingDestination", "*s"): "SQS keeps what failed and buries "
+    "it in the dead-letter queue.",
+    ("Serverless-LambdaLatestVersion", "Compute/*"): "As AwsSolutions-L1.",
+    ("Serverless-SQSRedrivePolicy", "Queues/*"): "Both are dead-letter queues themselves.",
+}
+
+
+def findings(folder: Path, **context: str) -> Iterator[tuple[str, str]]:
+    app = App(outdir=str(folder), context=NO_BUNDLING | context)
+    stack = build(app)
+    for pack in (AwsSolutionsChecks(app), ServerlessChecks(app)):
+        Validations.of(app).add_plugins(pack)
+    with suppress(RuntimeError):  # the findings, as text
+        app.synth()
+    report = json.loads((folder / "validation-report.json").read_text())
+    packs = {pack["pluginName"]: pack["violations"] for pack in report["pluginReports"]}
+    assert {"AwsSolutions", "Serverless"} <= set(packs)
+    for violations in packs.values():
+        for violation in violations:
+            for construct in violation["violatingConstructs"]:
+                path = construct["constructPath"].removesuffix("/Resource")
+                yield violation["ruleName"], path.removeprefix(f"{stack.stack_name}/")
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_every_finding_is_accepted_for_a_reason_and_every_acceptance_needed(
+    tmp_path: Path, stage: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    found = set(findings(tmp_path, stage=stage))
+    capfd.readouterr()  # what the packs print of the same
+    matches = {
+        finding: [a for a in ACCEPTED if all(map(fnmatchcase, finding, a))] for finding in found
+    }
+    assert [finding for finding, accepted in matches.items() if not accepted] == []
+    assert set(ACCEPTED) == {accepted for several in matches.values() for accepted in several}
