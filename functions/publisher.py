@@ -22,6 +22,10 @@ CONNECTION_SECONDS_MAX = 5
 _pool = ThreadPoolExecutor(CONNECTIONS_AT_ONCE)
 
 
+class OutOfTime(Exception):
+    """A connection has not taken its part of a batch in its time."""
+
+
 class Change(NamedTuple):
     """One write to an order: its updates, those that are new with it, and who gets which."""
 
@@ -113,12 +117,12 @@ def _deliver(messages: list[Message]) -> None:
     for message in messages:
         try:
             if time.monotonic() > give_up_at:
-                raise TimeoutError
+                raise OutOfTime
             if not push(connection_id, message.text):
                 logger.info("connection gone", connection_id=connection_id)
                 _forget(messages)
                 return
-        except (BotoCoreError, ClientError, TimeoutError):
+        except (BotoCoreError, ClientError, OutOfTime):
             logger.exception("connection closed", connection_id=connection_id)
             # If not even that is possible, the endpoint is at fault, and the batch comes again.
             close(connection_id)

@@ -64,13 +64,14 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     owner: str | None = (request.get("authorizer") or {}).get("owner")
     if not owner:
         return {"statusCode": 401}
-    match request["routeKey"]:
-        case "$connect":
+    # Not by the route: a message of the action "$connect" may reach that of $connect.
+    match request["eventType"]:
+        case "CONNECT":
             if store.connection_count(owner) >= store.MAX_CONNECTIONS:
                 logger.warning("too many connections", owner=owner)
                 return {"statusCode": 429}
             store.connect(owner, connection_id, now_ms())
-        case "$disconnect":
+        case "DISCONNECT":
             store.disconnect(owner, connection_id)
         case _:
             try:

@@ -44,7 +44,6 @@ function begin() {
   rows.clear();
   own.clear();
   session += 1;
-  showList("loading", "Loading orders…");
   stream.start();
   settle(sync.begin());
   offer();
@@ -127,8 +126,10 @@ function refilter() {
   rows.filter(chosen(), sync.horizon(listOf(chosen())));
 }
 
+/** Show what the first load brings, then go on. */
 async function settle(loading) {
   const mine = session;
+  showList("loading", "Loading orders…");
   try {
     await loading;
     if (mine !== session) return;
@@ -136,37 +137,47 @@ async function settle(loading) {
     showList("idle");
     await fill();
   } catch (error) {
-    if (mine !== session || error.name === "AbortError" || error.status === 401) return;
-    showList("error", "The orders could not be loaded.");
+    complain(mine, error);
   }
 }
 
+let filling = false;
+
 /** Load older pages for as long as the list's end is in sight. */
 async function fill() {
-  const filter = chosen();
+  if (filling) return; // and notices by itself that another filter was chosen
+  filling = true;
   const mine = session;
-  for (let without = 0; nearEnd() && filter === chosen() && mine === session;) {
+  try {
+    for (let filter = null; filter !== chosen() && mine === session;) {
+      filter = chosen();
+      await fillFor(filter);
+    }
+  } catch (error) {
+    complain(mine, error);
+  } finally {
+    filling = false;
+  }
+}
+
+async function fillFor(filter) {
+  for (let without = 0; nearEnd() && filter === chosen();) {
     if (filter === "open" || !sync.hasOlder(listOf(filter))) return showList("end");
     if (without === EMPTY_PAGES_MAX) return showList("more");
     showList("loading", "Loading older orders…");
     const before = shown;
     await sync.older(listOf(filter));
     refilter();
-    await new Promise(requestAnimationFrame);
-    refilter();
+    await new Promise(requestAnimationFrame); // the rows are there
     without = shown > before ? 0 : without + 1;
   }
-  if (filter === chosen() && mine === session) showList("idle");
+  if (filter === chosen()) showList("idle");
   return undefined;
 }
 
-let filling = false;
-
-async function fillOnce() {
-  if (filling || byId("list-state").dataset.state === "error") return;
-  filling = true;
-  await settle(null);
-  filling = false;
+function complain(mine, error) {
+  if (mine !== session || error.name === "AbortError" || error.status === 401) return;
+  showList("error", "The orders could not be loaded.");
 }
 
 function nearEnd() {
@@ -192,13 +203,12 @@ function showCount(count) {
 byId("filters").addEventListener("change", () => {
   refilter();
   showList("idle");
-  fillOnce();
+  fill();
 });
-byId("list-action").addEventListener("click", () => {
-  showList("loading", "Loading orders…");
-  settle(sync.hasOlder("") === true && shown === 0 && !orders.byId.size ? sync.begin() : null);
-});
-addEventListener("scroll", () => nearEnd() && byId("list-state").dataset.state === "idle" && fillOnce(), { passive: true });
+byId("list-action").addEventListener("click", () => settle(null));
+addEventListener("scroll", () => {
+  if (byId("list-state").dataset.state === "idle" && nearEnd()) fill();
+}, { passive: true });
 
 // --- what a screen reader is told of one's own orders
 

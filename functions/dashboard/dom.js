@@ -28,15 +28,19 @@ export function share(element, percent) {
 
 /** A button that copies `text` and says so for a moment. */
 export function copyButton(text, label, shown) {
-  const button = h("button", { type: "button", class: "copy", "data-key": label }, shown);
+  const button = h("button", { type: "button", class: "copy", "data-key": label });
   button.title = text;
-  button.setAttribute("aria-label", `Copy ${label} ${text}`);
+  const named = (words) => {
+    button.textContent = words;
+    button.setAttribute("aria-label", `Copy ${label}: ${words}`);
+  };
+  named(shown);
   button.addEventListener("click", async (event) => {
     event.stopPropagation();
     const done = await copy(text);
     announce(done ? `Copied ${label}` : `Your browser does not allow copying; ${label}: ${text}`);
-    button.textContent = done ? "Copied" : shown;
-    setTimeout(() => { button.textContent = shown; }, 1200);
+    named(done ? "Copied" : shown);
+    setTimeout(() => named(shown), 1200);
   });
   return button;
 }

@@ -79,6 +79,9 @@ export class Form {
     const fields = {};
     if (amount && !DECIMAL.test(amount)) fields.amount = "must be a number such as 1.5";
     else if (amount && !Number(amount)) fields.amount = "must be greater than 0";
+    else if ((amount.split(".")[1] ?? "").length > this.#tokenIn.decimals) {
+      fields.amount = `must have at most ${this.#tokenIn.decimals} decimal places`;
+    }
     if (slippage !== null && !(DECIMAL.test(slippage) && bps <= 10_000)) {
       fields.slippageBps = "must be between 0 and 100 %";
     }

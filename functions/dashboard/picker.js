@@ -45,6 +45,11 @@ export class Picker {
     this.#tokens = tokens;
   }
 
+  /** How many decimal places an amount of the chosen token may have. */
+  get decimals() {
+    return this.#tokens.find(({ symbol }) => symbol === this.symbol)?.decimals ?? Infinity;
+  }
+
   pick(symbol) {
     this.show(symbol);
     this.#close();

@@ -46,7 +46,7 @@ export class Quote {
     } catch (error) {
       if (signal.aborted) return;
       this.#onFields(error.fields ?? {});
-      this.#state("error", error.status ? error.message : "No answer; asking again in a moment.");
+      this.#state("error", error.status ? refusal(error) : "No answer; asking again in a moment.");
     }
   }
 
@@ -70,6 +70,11 @@ export class Quote {
     say(byId("quote-advantage"), advantage(route.advantageBps));
     say(byId("quote-reason"), route.reason);
   }
+}
+
+/** What is wrong with a field is said next to it. */
+function refusal(error) {
+  return Object.keys(error.fields).length ? "No quote for this." : error.message;
 }
 
 function advantage(gainBps) {

@@ -32,7 +32,7 @@ export class Sync {
     this.#session = new AbortController();
     this.#orders.clear();
     for (const kept of [this.#lists, this.#wanted, this.#resumed]) kept.clear();
-    this.#loaded = this.#load(new Date(this.#orders.now() - RECENT_MS).toISOString());
+    this.#loaded = this.#load(this.#recent());
     return this.#loaded;
   }
 
@@ -74,12 +74,16 @@ export class Sync {
 
   /** What happened while we were away: to open orders since their last update, and new ones. */
   async #catchUp() {
-    await this.#loaded;
+    await this.#loaded.catch(() => {}); // what it lacks is loaded now
     const known = [...this.#orders.byId.values()].sort(byCreation);
     const open = known.filter(isOpen);
     // Those too many to be resumed one by one are read with the list.
-    const since = (open.length > RESUMED_MAX ? open[0] : known.at(-1))?.createdAt ?? "";
+    const since = (open.length > RESUMED_MAX ? open[0] : known.at(-1))?.createdAt ?? this.#recent();
     await Promise.all([this.#resume(open.slice(-RESUMED_MAX)), this.#load(since)]);
+  }
+
+  #recent() {
+    return new Date(this.#orders.now() - RECENT_MS).toISOString();
   }
 
   async #resume(open) {

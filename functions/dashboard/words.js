@@ -89,6 +89,8 @@ export function splitOf(route) {
 
 /** A split in words: "Raydium 60 % · Meteora 40 % via SOL". */
 export function splitText({ shares, via }) {
-  const parts = shares.map(([venue, part]) => `${title(venue)} ${Math.round(part)} %`);
+  const whole = shares.map(([, part]) => Math.round(part));
+  whole[0] += 100 - whole.reduce((sum, part) => sum + part, 0); // 17.5 and 82.5 are not 101
+  const parts = shares.map(([venue], i) => `${title(venue)} ${whole[i]} %`);
   return parts.join(" · ") + (via.length ? ` via ${via.join(", ")}` : "");
 }

@@ -36,6 +36,15 @@ _INFLATE = (
     ".pipe(fs.createWriteStream(to))"
 )
 
+_FONTS = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>{own}</dir>
+  <cachedir>{cache}</cachedir>
+  <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+</fontconfig>
+"""
+
 
 @dataclass(frozen=True)
 class Chromium:
@@ -51,8 +60,8 @@ class Chromium:
             return {**os.environ}
         known = os.environ.get("LD_LIBRARY_PATH")
         found = os.pathsep.join(filter(None, [str(self.libraries), known]))
-        fonts = str(self.libraries.parent.parent / "fonts")
-        return {**os.environ, "LD_LIBRARY_PATH": found, "FONTCONFIG_PATH": fonts}
+        fonts = str(self.binary.with_name("fonts.conf"))
+        return {**os.environ, "LD_LIBRARY_PATH": found, "FONTCONFIG_FILE": fonts}
 
 
 def find() -> Chromium:
@@ -80,6 +89,8 @@ def fetched() -> Chromium:
     if not unpacked.exists():
         with TemporaryDirectory(dir=package) as folder:
             _unpack(package / "bin", Path(folder, "unpacked"))
+            fonts = _FONTS.format(own=unpacked / "fonts", cache=unpacked / "fonts-cache")
+            Path(folder, "unpacked", "fonts.conf").write_text(fonts)
             _move(Path(folder, "unpacked"), unpacked)
     return Chromium(unpacked / "chromium", unpacked / "al2023" / "lib")
 
@@ -117,7 +128,7 @@ def npm_package(name: str) -> Path:
 
 
 def _npm(*arguments: str) -> None:
-    command = [NODE, NPX.with_name("npm-cli.js"), *arguments]
+    command = [str(NODE), str(NPX.with_name("npm-cli.js")), *arguments]
     subprocess.run(
         command, check=True, env=with_node(dict(os.environ)), stdout=subprocess.DEVNULL, timeout=300
     )
@@ -136,7 +147,7 @@ def _unpack(compressed: Path, folder: Path) -> None:
 
 
 def _inflate(compressed: Path, file: Path) -> None:
-    subprocess.run([NODE, "-e", _INFLATE, compressed, file], check=True)
+    subprocess.run([str(NODE), "-e", _INFLATE, str(compressed), str(file)], check=True)
 
 
 def _move(made: Path, place: Path) -> None:

@@ -74,6 +74,13 @@ class Client:
                 socket = await opened.enter_async_context(opening)
             yield socket
 
+    async def ticket(self) -> str:
+        """A new ticket."""
+        answer = await self.http.post("/api/tickets")
+        assert answer.status_code == 201, answer.text
+        ticket: str = answer.json()["ticket"]
+        return ticket
+
     async def follow(self, order_id: str, since: int = 0) -> list[Json]:
         """Subscribe on a connection of its own and collect updates to the terminal one."""
         async with self.socket() as socket:

@@ -17,14 +17,15 @@ from infra.keys import create
 from infra.local import EMULATOR_LOG, running_stack
 from tests.e2e.client import Client
 
-# Venues answer ten times as fast as they do by default, only asked-for faults happen, and what is
-# known of a key is forgotten after a moment.
+# Venues answer ten times as fast as they do by default, only asked-for faults happen, what is known
+# of a key is forgotten after a moment, and an order that nothing moves is soon found.
 CONTEXT = {
     "latencyScale": "0.1",
     "quoteErrorPpm": "0",
     "dropPpm": "0",
     "retryBaseMs": "100",
     "keyCacheSeconds": "2",
+    "sweepIdleSeconds": "5",
 }
 ENFORCED = {"AUTH": "true", "USE_SSL": "1"}
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import checks
+from schemathesis.core.result import Ok
 
 # Not `positive_data_acceptance`: a document cannot say that an amount must fit its token.
 CHECKS = [
@@ -24,39 +25,22 @@ CHECKS = [
     checks.response_schema_conformance,
     checks.negative_data_rejection,
 ]
+SEED = 5
 # So that cases get beyond the checks of the request, and among orders that there are.
 SENSIBLE: dict[str, Any] = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1"}
 
-Send = Callable[[schemathesis.Case], schemathesis.Response]
+Case = schemathesis.Case[Any]
+Send = Callable[[Case], schemathesis.Response]
 
 
-def attack(document: dict[str, Any], send: Send, *, cases: int, seed: int = 5) -> Counter[str]:
+def attack(document: dict[str, Any], send: Send, *, cases: int) -> Counter[str]:
     """Send `cases` valid and as many invalid requests to each operation; what was answered."""
     answered: Counter[str] = Counter()
+    made: list[str] = []
     # The sender knows where, and has a key.
     schema = schemathesis.openapi.from_dict({**document, "servers": [{"url": "/"}], "security": []})
-    for found in schema.get_all_operations():
-        operation = found.ok()
-        for mode in schemathesis.GenerationMode:
-            strategy = operation.as_strategy(generation_mode=mode)
-            with suppress(Unsatisfiable):  # an operation without parameters takes nothing wrong
-                _attack(strategy, send, answered, made, cases, seed)
-    return answered
 
-
-def _attack(
-    strategy: Any, send: Send, answered: Counter[str], made: list[str], cases: int, seed: int
-) -> None:
-    @hypothesis.seed(seed)
-    @hypothesis.settings(
-        max_examples=cases,
-        deadline=None,
-        database=None,
-        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(case=strategy, sensible=st.booleans())
-    def run(case: schemathesis.Case, sensible: bool) -> None:
+    def check(case: Case, sensible: bool) -> None:
         if sensible and case.meta and case.meta.generation.mode.is_positive:
             _make_sensible(case, made)
         response = send(case)
@@ -65,12 +49,32 @@ def _attack(
         answered[f"{case.method} {case.operation.path} {response.status_code}"] += 1
         case.validate_response(response, checks=CHECKS)
 
-    run()
+    found = list(schema.get_all_operations())
+    operations = [each.ok() for each in found if isinstance(each, Ok)]
+    assert len(operations) == len(found)
+    operations.sort(key=lambda operation: operation.method != "post")  # so that there are orders
+    for operation in operations:
+        for mode in schemathesis.GenerationMode:
+            strategy = operation.as_strategy(generation_mode=mode)
+            run = given(case=strategy, sensible=st.booleans())(check)
+            with suppress(Unsatisfiable):  # an operation without parameters takes nothing wrong
+                hypothesis.seed(SEED)(_settings(cases)(run))()
+    return answered
 
 
-def _make_sensible(case: schemathesis.Case, made: list[str]) -> None:
+def _settings(cases: int) -> hypothesis.settings:
+    return hypothesis.settings(
+        max_examples=cases,
+        deadline=None,
+        database=None,
+        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def _make_sensible(case: Case, made: list[str]) -> None:
     if "orderId" in case.path_parameters and made:
-        case.path_parameters["orderId"] = made.pop()
+        case.path_parameters["orderId"] = made[-1]
     for place in (case.body, case.query):
         if isinstance(place, dict):
             place.update({name: value for name, value in SENSIBLE.items() if name in place})

@@ -164,6 +164,18 @@ def test_a_connection_without_an_owner_is_refused_and_told_nothing(
     assert world.dynamodb.scan(TableName="connections")["Items"] == []
 
 
+@pytest.mark.parametrize("route", ["$connect", "$disconnect"])
+def test_a_message_that_names_a_route_of_the_gateway_is_a_message(world: World, route: str) -> None:
+    world.connect("c1")
+    request = event("websocket_ping")
+    request["requestContext"] |= {"routeKey": route, "connectionId": "c1"}
+    request["body"] = json.dumps({"action": route})
+    assert websocket.handler(request, Context()) == {"statusCode": 200}
+    (answer,) = world.connections.received["c1"]
+    assert answer["error"]["code"] == "UNKNOWN_ACTION"
+    assert len(world.dynamodb.scan(TableName="connections")["Items"]) == 1
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
@@ -188,6 +200,25 @@ def test_answers_of_an_owner_are_for_no_cache(world: World) -> None:
     ok = world.http("list_orders", query={})
     refused = world.http("get_order", path="/api/orders/x")
     assert ok.headers["Cache-Control"] == refused.headers["Cache-Control"] == "no-store"
+
+
+def test_whatever_a_browser_is_served_runs_and_loads_only_what_is_ours() -> None:
+    for path in ("/", "/docs", "/assets/docs.js", "/assets/swagger-ui.min.css"):
+        answer = ask("GET", path, None)
+        headers = answer["headers"]
+        assert answer["statusCode"] == 200
+        rules = dict(
+            rule.split(maxsplit=1) for rule in headers["Content-Security-Policy"].split(";")
+        )
+        assert rules.pop("connect-src").split() == ["'self'", "wss://ws.example.com"]
+        assert rules.pop("img-src").split() == ["'self'", "data:"]
+        assert {rules.pop("script-src"), rules.pop("style-src")} == {"'self'"}
+        assert set(rules) == {"default-src", "base-uri", "form-action", "frame-ancestors"}
+        assert set(rules.values()) == {"'none'"}
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert "max-age" in headers["Strict-Transport-Security"]
+        assert "style=" not in answer["body"] if "html" in headers["Content-Type"] else True
 
 
 # --- tickets ----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from moto import mock_aws
 
 from infra import ops
-from infra.deployed import Deployed
+from infra.deployed import Deployed, NotDeployed
 
 REGION = "eu-central-1"
 
@@ -42,7 +42,7 @@ def test_a_stack_that_is_not_there_is_one_clear_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def nowhere(_stack: str) -> Deployed:
-        raise ops.NotDeployed("There is no such stack.")
+        raise NotDeployed("There is no such stack.")
 
     monkeypatch.setattr(ops, "find", nowhere)
     monkeypatch.setattr("sys.argv", ["ops", "redrive", "--stack", "nowhere"])

@@ -1,0 +1,88 @@
+"""`uv run python -m tests.e2e.screenshots`: the README's pictures, of a stack at work."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page
+
+from infra.local import Stack, running_stack
+from tests.e2e.browser import launched
+
+FOLDER = Path(__file__).parents[2] / ".github"
+DESKTOP = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+LIVELY = {"quoteErrorPpm": "100000", "dropPpm": "0"}
+ROUNDS = 5
+SECONDS_BETWEEN_ROUNDS = 14
+SWAPS = (("SOL", "USDC", "800"), ("JUP", "BONK", "2500"), ("USDC", "JitoSOL", "900"))
+
+
+def main() -> None:
+    """Let a stack work for a minute, then photograph it in each dress."""
+    FOLDER.mkdir(exist_ok=True)
+    with running_stack(context=LIVELY) as stack, launched() as browser:
+        page = opened(browser, stack, viewport=DESKTOP, color_scheme="light")
+        for _ in range(ROUNDS):
+            for swap in SWAPS:
+                submit(page, *swap)
+            page.click("#submit-five")
+            time.sleep(SECONDS_BETWEEN_ROUNDS)
+        submit(page, "SOL", "USDC", "4", fault="venue_down")
+        time.sleep(4)
+        shoot(browser, stack, page, "light", viewport=DESKTOP, color_scheme="light")
+        shoot(browser, stack, page, "dark", viewport=DESKTOP, color_scheme="dark", detail=True)
+        shoot(browser, stack, page, "phone", viewport=PHONE, color_scheme="dark", scroll=True)
+
+
+def opened(browser: Browser, stack: Stack, **options: Any) -> Page:
+    page = browser.new_context(**options).new_page()
+    page.goto(f"{stack.http_url}/#key={stack.api_key}")
+    page.wait_for_selector("#connection[data-state=live]")
+    page.wait_for_selector("#quote[data-state=ready]")
+    return page
+
+
+def submit(page: Page, token_in: str, token_out: str, amount: str, fault: str = "") -> None:
+    for field, symbol in (("#token-in", token_in), ("#token-out", token_out)):
+        page.fill(field, symbol)
+        page.press(field, "Enter")
+    page.locator("#faults").evaluate("details => { details.open = true }")
+    page.select_option("#fault", fault)
+    page.locator("#faults").evaluate("(details, open) => { details.open = open }", bool(fault))
+    page.fill("#amount", amount)
+    page.wait_for_timeout(600)
+    page.click("#submit")
+
+
+def shoot(
+    browser: Browser,
+    stack: Stack,
+    worker: Page,
+    name: str,
+    *,
+    detail: bool = False,
+    scroll: bool = False,
+    **options: Any,
+) -> None:
+    """Photograph the page a moment after new orders were submitted."""
+    page = opened(browser, stack, device_scale_factor=1.5, **options)
+    page.fill("#amount", "800")
+    page.locator("#amount").blur()
+    for swap in SWAPS:
+        submit(worker, *swap)
+        page.wait_for_timeout(700)
+    if scroll:
+        page.evaluate("document.querySelector('.orders').scrollIntoView()")
+    if detail:
+        page.locator(".row[data-status=confirmed]", has_text="800 SOL").first.click()
+        page.wait_for_timeout(300)
+    page.wait_for_timeout(400)
+    page.screenshot(path=FOLDER / f"dashboard-{name}.png")
+    page.context.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Only the owner gets in: keys, tickets and walls at the real gateway, and what comes uninvited."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import ssl
+import time
+from uuid import uuid4
+
+import pytest
+import schemathesis
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from infra.keys import create, disable
+from tests.e2e.client import ORDER, Client, follow_all, receive, updates_of
+from tests.e2e.conftest import CONTEXT, Target
+from tests.functions.hostile import Case, attack
+
+PROTECTED = ["/api/orders", f"/api/orders/{uuid4()}", "/api/tokens", "/api/nothing", "/nothing"]
+
+
+async def connects(client: Client, ticket: str = "") -> bool:
+    try:
+        async with client.socket(ticket) as socket:
+            await socket.send('{"action":"ping"}')
+            return bool((await receive(socket))["type"] == "pong")
+    except InvalidStatus as refused:
+        return refused.response.status_code not in (401, 403)
+
+
+# --- keys -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["", "oee_" + "x" * 43, "nonsense"])
+async def test_without_a_valid_key_there_is_nothing_but_the_public_pages(
+    target: Target, key: str
+) -> None:
+    client = target.client(key)
+    for path in PROTECTED:
+        answer = await client.http.get(path)
+        assert answer.status_code == 401
+        assert answer.headers["content-type"] in ("application/json", "application/problem+json")
+        assert answer.json()
+    for path in ("/api/orders/execute", "/api/tickets"):
+        assert (await client.http.post(path, json=ORDER)).status_code == 401
+    for path in ("/api/health", "/docs", "/openapi.json", "/assets/docs.js"):
+        assert (await client.http.get(path)).status_code == 200
+    assert not await connects(client)
+    await client.close()
+
+
+async def test_a_disabled_key_is_refused_once_it_is_no_longer_remembered(target: Target) -> None:
+    if not target.deployed:
+        pytest.skip("a key is made and disabled in the stack's own table")
+    name = f"leaver-{uuid4()}"
+    client = target.client(create(target.deployed, name))
+    assert (await client.http.get("/api/orders")).status_code == 200
+    assert await connects(client)
+    disable(target.deployed, name)
+    assert not await connects(client)  # nothing is remembered there
+    deadline = time.monotonic() + int(CONTEXT["keyCacheSeconds"]) + 5
+    while (await client.http.get("/api/orders")).status_code == 200:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.2)
+    assert (await client.http.get("/api/orders")).status_code == 401
+    await client.close()
+
+
+async def test_a_key_in_the_url_opens_nothing(target: Target) -> None:
+    client = target.client("")
+    for name in ("key", "apiKey", "token", "authorization", "ticket"):
+        query = f"?{name}={target.api_key}"
+        assert (await client.http.get(f"/api/orders{query}")).status_code == 401
+    assert not await connects(client, ticket=target.api_key)
+    await client.close()
+
+
+# --- tickets ----------------------------------------------------------------------------------
+
+
+async def test_a_ticket_opens_one_connection_of_its_owner(client: Client) -> None:
+    ticket = await client.ticket()
+    async with client.socket(ticket) as socket:
+        await follow_all(socket)
+        order = await client.accepted()
+        updates = await updates_of(socket, order["orderId"])
+        assert [update["sequence"] for update in updates] == [1, 2, 3, 4, 5]
+    assert not await connects(client, ticket)
+
+
+async def test_of_ten_who_come_with_one_ticket_at_once_one_is_let_in(client: Client) -> None:
+    for _ in range(3):
+        ticket = await client.ticket()
+        let_in = await asyncio.gather(*(connects(client, ticket) for _ in range(10)))
+        assert let_in.count(True) == 1
+
+
+# --- walls ------------------------------------------------------------------------------------
+
+
+async def test_an_owner_is_walled_off_from_another(client: Client, other: Client) -> None:
+    key = str(uuid4())
+    mine = (await client.submit(idempotency_key=key)).json()
+    path = f"/api/orders/{mine['orderId']}"
+    assert (await other.http.get(path)).status_code == 404
+    assert (await other.http.delete(path)).status_code == 404
+    found = await other.http.get("/api/orders", params={"clientOrderId": key})
+    assert found.json()["orders"] == []
+    theirs = await other.submit(ORDER | {"amount": 2}, idempotency_key=key)
+    assert theirs.status_code == 202
+    listed = (await other.http.get("/api/orders?limit=100")).json()["orders"]
+    assert mine["orderId"] not in {order["orderId"] for order in listed}
+    async with other.socket(await other.ticket()) as socket:
+        await socket.send(json.dumps({"orderId": mine["orderId"]}))
+        assert (await receive(socket))["error"]["code"] == "ORDER_NOT_FOUND"
+        await follow_all(socket)
+        order = await other.accepted()
+        await client.follow(mine["orderId"])
+        seen = await updates_of(socket, order["orderId"])
+        assert {update["orderId"] for update in seen} == {order["orderId"]}
+
+
+# --- hostile input ----------------------------------------------------------------------------
+
+
+async def test_a_wrong_method_is_told_the_right_one(client: Client) -> None:
+    answer = await client.http.get("/api/orders/execute")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+def test_generated_requests_are_answered_as_the_served_document_says(target: Target) -> None:
+    verify = str(target.ca_bundle) if target.ca_bundle else True
+    document = schemathesis.openapi.from_url(
+        f"{target.http_url}/openapi.json", verify=verify
+    ).raw_schema
+    headers = {"Authorization": f"Bearer {target.api_key}"}
+
+    def send(case: Case) -> schemathesis.Response:
+        return case.call(base_url=target.http_url, headers=headers, verify=verify)
+
+    answered = attack(document, send, cases=10)
+    assert answered.total() > 100
+
+
+async def test_whatever_one_connection_sends_it_is_answered_or_closed_and_no_other_hurt(
+    client: Client,
+) -> None:
+    chance = random.Random(5)
+    frames: list[str | bytes] = [
+        chance.choice(
+            (
+                chance.randbytes(chance.randint(0, 300)),
+                "".join(chr(chance.randint(32, 0xD7FF)) for _ in range(chance.randint(0, 100))),
+                "[" * chance.randint(1, 4000),
+                '{"orderId":' * chance.randint(1, 400),
+                json.dumps({"action": chance.choice([None, 5, [], {}, "", "$connect"])}),
+                json.dumps({"orderId": chance.choice([None, 5, [], {}, "", True])}),
+                json.dumps({"orderId": "*", "sinceSequence": chance.choice([-1, "1", 0.5])}),
+            )
+        )
+        for _ in range(100)
+    ]
+    order = await client.accepted()
+    async with client.socket() as bystander:
+        await bystander.send(json.dumps({"orderId": order["orderId"]}))
+        for huge in ("x" * 100_000, b"\xff" * 30_000):
+            await attacked(client, [huge])
+        for start in range(0, len(frames), 20):
+            await attacked(client, frames[start : start + 20])
+        await attacked(client, ['{"action":"ping"}'] * 100)  # a flood
+        updates = await updates_of(bystander, order["orderId"])
+        assert [update["sequence"] for update in updates] == [1, 2, 3, 4, 5]
+
+
+async def attacked(client: Client, frames: list[str | bytes]) -> None:
+    """Send all at once on a connection; each is answered unless that was closed."""
+    try:
+        async with client.socket() as socket:
+            for frame in frames:
+                await socket.send(frame)
+            for _ in frames:
+                answer = await receive(socket)
+                assert "error" in answer or answer["type"] == "pong"
+    except ConnectionClosed:
+        pass
+
+
+async def test_plain_http_is_refused_where_tls_is_on(target: Target) -> None:
+    if not target.ca_bundle:
+        pytest.skip("the stack under test is not the local one")
+    context = ssl.create_default_context()
+    host, port = target.http_url.removeprefix("https://").split("/")[0].split(":")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await asyncio.open_connection(host, int(port), ssl=context)

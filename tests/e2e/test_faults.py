@@ -1,0 +1,140 @@
+"""The deployed stack when things break: killed workers, cut lines, a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from infra.local import running_stack
+from tests.e2e.client import TERMINAL, Client, Json, follow_all, receive
+from tests.e2e.conftest import CONTEXT, Target
+from tests.e2e.test_journey import LIFE, whole
+
+PROC = Path("/proc")
+ORDERS = 200
+FOLLOWERS = 20
+KILLS = 6
+RESTARTED = 10
+KILL_APART_SECONDS = 1.0
+SWEPT_SECONDS_MAX = 240  # the sweeper comes each minute; a busy machine is no failure
+
+
+async def test_two_hundred_orders_survive_workers_killed_mid_swap_and_lines_cut(
+    target: Target, client: Client
+) -> None:
+    """Each order executes once, and each follower, cut off time and again, misses nothing."""
+    if target.deployed is None or not PROC.exists():
+        pytest.skip("only the processes of an emulator on Linux can be found and killed")
+    made = asyncio.gather(*(client.accepted() for _ in range(ORDERS)))
+    port = urlsplit(str(target.deployed.endpoint_url)).port
+    killing = asyncio.create_task(_kill_workers_mid_swap(client, f"GATEWAY_PORT={port}"))
+    ids = [order["orderId"] for order in await made]
+    shares = [ids[number::FOLLOWERS] for number in range(FOLLOWERS)]
+    async with asyncio.timeout(SWEPT_SECONDS_MAX):
+        followed = await asyncio.gather(
+            *(_follow_with_cuts(client, share, random.Random(n)) for n, share in enumerate(shares))
+        )
+    assert await killing >= KILLS
+    seen = {order_id: updates for share in followed for order_id, updates in share.items()}
+    assert set(seen) == set(ids)
+    # Once each: a status is neither lost with its worker nor had a second time by the next.
+    assert [order_id for order_id, updates in seen.items() if not whole(updates)] == []
+    stored = await asyncio.gather(*(client.read(order_id) for order_id in ids))
+    assert {order["status"] for order in stored} == {"confirmed"}
+    assert all(order["updates"] == seen[order["orderId"]] for order in stored)
+
+
+async def test_orders_and_their_keys_survive_a_restart_with_the_data_kept(tmp_path: Path) -> None:
+    """It stops while swaps are under way, and their messages with it."""
+    data, context = tmp_path / "data", CONTEXT | {"latencyScale": "1"}
+    keys = [f"restart-{number}" for number in range(RESTARTED)]
+    with running_stack(data=data, context=context) as stack:
+        client = Client(stack.http_url, stack.web_socket_url, stack.api_key)
+        answers = [await client.submit(idempotency_key=key) for key in keys]
+        assert {answer.status_code for answer in answers} == {202}
+        orders = [answer.json()["orderId"] for answer in answers]
+        await client.close()
+    with running_stack(data=data, context=context) as stack:
+        client = Client(stack.http_url, stack.web_socket_url, stack.api_key)
+        again = [await client.submit(idempotency_key=key) for key in keys]
+        assert {answer.status_code for answer in again} == {200}
+        assert [answer.json()["orderId"] for answer in again] == orders
+        async with asyncio.timeout(SWEPT_SECONDS_MAX):
+            lives = await _follow_with_cuts(client, orders, random.Random(0))
+        await client.close()
+    assert [updates for updates in lives.values() if not whole(updates)] == []
+
+
+async def test_a_subscriber_who_comes_after_the_end_sees_the_whole_life(client: Client) -> None:
+    order_id = (await client.accepted())["orderId"]
+    assert whole(await client.follow(order_id))
+    assert [update["status"] for update in await client.follow(order_id)] == LIFE
+
+
+async def _kill_workers_mid_swap(client: Client, ours: str) -> int:
+    """Kill the workers' processes while transactions of theirs are under way; how many."""
+    killed, last = 0, 0.0
+    async with client.socket() as socket:
+        await follow_all(socket)
+        while killed < KILLS:
+            message = await receive(socket)
+            if message.get("status") == "submitted" and time.monotonic() > last:
+                last = time.monotonic() + KILL_APART_SECONDS
+                for process in _workers(ours):
+                    with suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
+                        killed += 1
+    return killed
+
+
+def _workers(ours: str) -> Iterator[int]:
+    """The processes of the worker function of our emulator: no other has its environment."""
+    for folder in PROC.glob("[0-9]*"):
+        with suppress(OSError):
+            environment = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+            names = [e for e in environment if e.startswith("AWS_LAMBDA_FUNCTION_NAME=")]
+            if ours in environment and any("Worker" in name for name in names):
+                yield int(folder.name)
+
+
+async def _follow_with_cuts(
+    client: Client, order_ids: list[str], moments: random.Random
+) -> dict[str, list[Json]]:
+    """Every update of the orders, by a client whose line is cut after every few messages."""
+    seen: dict[str, list[Json]] = {order_id: [] for order_id in order_ids}
+
+    def unfinished() -> list[str]:
+        return [i for i, u in seen.items() if not u or u[-1]["status"] not in TERMINAL]
+
+    while unfinished():
+        with suppress(ConnectionClosed, TimeoutError):
+            async with client.socket() as socket:
+                for order_id in unfinished():
+                    since = {"sinceSequence": len(seen[order_id])} if seen[order_id] else {}
+                    await socket.send(json.dumps({"orderId": order_id, **since}))
+                for _ in range(moments.randint(10, 40)):
+                    if not unfinished():
+                        break
+                    _take(seen, await receive(socket, 90))
+    return seen
+
+
+def _take(seen: dict[str, list[Json]], message: Json) -> None:
+    del message["_received"]
+    updates = seen[message["orderId"]]
+    if message["sequence"] <= len(updates):
+        assert message == updates[message["sequence"] - 1]
+    else:
+        assert message["sequence"] == len(updates) + 1, "an update was skipped"
+        updates.append(message)

@@ -1,0 +1,43 @@
+"""No secret is in a log: of the functions, of the gateway, of the emulator. It runs last."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.client import Client
+from tests.e2e.conftest import Target
+
+SECRET = re.compile(r"(?:oee|oet)_[\w-]{43}|Bearer +\S+", re.ASCII)
+
+
+def logged(target: Target) -> Iterator[tuple[str, str]]:
+    """Each log's name and text."""
+    assert target.deployed
+    client = target.deployed.client("logs")
+    for page in client.get_paginator("describe_log_groups").paginate():
+        for group in page["logGroups"]:
+            name = group["logGroupName"]
+            events = client.get_paginator("filter_log_events").paginate(logGroupName=name)
+            yield name, "\n".join(e["message"] for found in events for e in found["events"])
+    assert target.emulator_log
+    yield "emulator", target.emulator_log.read_text(errors="replace")
+
+
+async def test_no_log_of_the_whole_run_holds_a_key_or_a_ticket(
+    target: Target, client: Client, other_key: str
+) -> None:
+    if not target.deployed:
+        pytest.skip("the logs of another stack are for its owner")
+    ticket = await client.ticket()
+    async with client.socket(ticket):
+        order = await client.accepted()
+    await client.follow(order["orderId"])
+    texts = dict(logged(target))
+    assert any(order["orderId"] in text for text in texts.values())  # they are those of this run
+    for name, text in texts.items():
+        for secret in (target.api_key, other_key, ticket):
+            assert secret not in text, name
+        assert not SECRET.findall(text), name

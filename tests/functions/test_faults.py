@@ -1,0 +1,206 @@
+"""What a fault makes of one handler; tests/faults has all of them together."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from functions import push, store
+from functions.dex import market
+from functions.dex.orders import Status
+from functions.runtime import now_ms
+from tests.functions.world import World, event
+
+REFUSED = ClientError({"Error": {"Code": "LimitExceededException"}}, "PostToConnection")
+
+
+def statuses(world: World, connection_id: str) -> list[str]:
+    return [m["status"] for m in world.connections.received[connection_id] if "status" in m]
+
+
+def submitted(world: World, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> dict[str, Any]:
+    """An order whose worker died as soon as its transaction was stored."""
+    order_id = world.submit(**fields)["orderId"]
+    append = store.append_update
+
+    def append_then_die(order: Any, update: Any, **kwargs: Any) -> Any:
+        changed = append(order, update, **kwargs)
+        if update.status is Status.SUBMITTED:
+            raise SystemError("killed")
+        return changed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "append_update", append_then_die)
+        world.work()
+    order = world.read(order_id)
+    assert order["status"] == "submitted"
+    return order
+
+
+def bury_later(world: World, monkeypatch: pytest.MonkeyPatch, order: dict[str, Any]) -> Any:
+    """Give the order's dead letter when its transaction must have landed, or never will."""
+    later = now_ms() + 200 * market.SLOT_MS
+    monkeypatch.setattr("functions.dead_letters.now_ms", lambda: later)
+    assert world.bury(json.dumps({"orderId": order["orderId"]})) == {"batchItemFailures": []}
+    return world.read(order["orderId"])
+
+
+def test_a_dead_letter_confirms_an_order_whose_transaction_landed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = submitted(world, monkeypatch)
+    ended = bury_later(world, monkeypatch, order)
+    assert (ended["status"], ended["txHash"]) == ("confirmed", order["txHash"])
+    assert ended["outAmount"]
+    assert ended["executedPrice"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [("slippage", "SLIPPAGE_TOLERANCE_EXCEEDED"), ("dropped_transaction", "FAILED_TO_LAND")],
+)
+def test_a_dead_letter_fails_an_order_whose_transaction_is_provably_dead(
+    world: World, monkeypatch: pytest.MonkeyPatch, fault: str, code: str
+) -> None:
+    order = submitted(world, monkeypatch, simulate={"fault": fault})
+    ended = bury_later(world, monkeypatch, order)
+    assert (ended["status"], ended["error"]["code"]) == ("failed", code)
+
+
+def test_a_dead_letter_waits_for_a_transaction_that_may_yet_land(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = submitted(world, monkeypatch, simulate={"fault": "dropped_transaction"})
+    failures = world.bury(json.dumps({"orderId": order["orderId"]}))["batchItemFailures"]
+    assert [failure["itemIdentifier"] for failure in failures] == ["dead"]
+    assert world.read(order["orderId"]) == order
+
+
+def test_a_write_whose_answer_was_lost_is_known_as_ones_own(world: World) -> None:
+    order, _ = store.load_order(world.submit()["orderId"])
+    update = order.next_update(Status.ROUTING, 1)
+    assert store.append_update(order, update) == store.append_update(order, update)
+    with pytest.raises(store.StaleOrder):
+        store.append_update(order, order.next_update(Status.ROUTING, 2))
+
+
+def test_a_stream_record_that_cannot_be_read_is_set_aside_and_blocks_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    (good,) = event("stream_order")["Records"]
+    bad: list[dict[str, Any]] = [{"eventID": "bad-0"}, {"eventID": "bad-1", "dynamodb": 1}]
+    for number, field in enumerate(("owner", "orderId", "updates"), start=2):
+        broken = copy.deepcopy(good) | {"eventID": f"bad-{number}"}
+        del broken["dynamodb"]["NewImage"][field]
+        bad.append(broken)
+    world.publish([*bad, good])
+    assert [len(messages) for messages in world.connections.received.values()] == [1]
+    logged = [getattr(record, "event_id", None) for record in caplog.records]
+    assert logged == [record["eventID"] for record in bad]
+
+
+def test_a_connection_that_takes_nothing_is_closed_and_the_others_are_served(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = world.submit()["orderId"]
+    for client in ("stuck", "here"):
+        world.send(world.connect(client), {"orderId": order_id})
+    closed: list[str] = []
+
+    def refuse(connection_id: str) -> None:
+        if connection_id == "stuck":
+            raise REFUSED
+
+    def close(connection_id: str) -> None:
+        closed.append(connection_id)
+        world.connections.gone.add(connection_id)
+
+    world.connections.before_post = refuse
+    monkeypatch.setattr("functions.publisher.close", close)
+    world.settle()
+    assert closed == ["stuck"]
+    assert statuses(world, "here") == ["pending", "routing", "building", "submitted", "confirmed"]
+    world.connections.before_post = lambda _connection_id: None
+    world.send(world.connect("back"), {"orderId": order_id, "sinceSequence": 1})
+    world.settle()
+    assert statuses(world, "back") == ["routing", "building", "submitted", "confirmed"]
+
+
+def test_a_slow_connection_is_given_up_after_its_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = world.submit()["orderId"]
+    world.send(world.connect("slow"), {"orderId": order_id})
+    world.work()
+    times = iter(range(0, 100, 3))  # each push takes three seconds
+    monkeypatch.setattr("functions.publisher.time.monotonic", lambda: next(times))
+    closed: list[str] = []
+    monkeypatch.setattr("functions.publisher.close", closed.append)
+    world.publish()
+    assert (closed, statuses(world, "slow")) == (["slow"], ["pending"])
+
+
+def test_an_endpoint_that_cannot_even_close_brings_the_batch_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = world.submit()["orderId"]
+    world.send(world.connect("c1"), {"orderId": order_id})
+    records = world.stream()
+
+    def refuse(_connection_id: str) -> None:
+        raise REFUSED
+
+    monkeypatch.setattr("functions.publisher.close", refuse)
+    world.connections.before_post = refuse
+    with pytest.raises(ClientError):
+        world.publish(records)
+    world.connections.before_post = lambda _connection_id: None
+    world.publish(records)
+    assert statuses(world, "c1") == ["pending"]
+
+
+def test_closing_a_connection_that_is_gone_is_no_error(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(**_: str) -> None:
+        raise world.connections.GoneException
+
+    monkeypatch.setattr(world.connections, "delete_connection", gone, raising=False)
+    push.close("c1")
+
+
+def test_followers_whose_end_nobody_told_of_give_way_when_their_time_is_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = world.submit()["orderId"]
+    for number in range(store.MAX_FOLLOWERS):
+        world.send(world.connect(f"c{number}"), {"orderId": order_id})
+    world.connect("late")
+    world.send("late", {"orderId": order_id})
+    (refusal,) = world.connections.received["late"]
+    assert refusal["error"]["code"] == "TOO_MANY_FOLLOWERS"
+    now = now_ms() + (store.CONNECTION_TTL_SECONDS + 1) * 1000
+    monkeypatch.setattr("functions.websocket.now_ms", lambda: now)
+    world.send(world.connect("later"), {"orderId": order_id})
+    world.publish()
+    assert statuses(world, "later") == ["pending"]
+
+
+def test_the_largest_update_fits_a_frame(world: World) -> None:
+    """32 KB is a WebSocket frame of API Gateway, 128 KB a message."""
+    orders = [
+        world.submit(tokenIn="JUP", tokenOut="BONK", amount="1000"),
+        world.submit(simulate={"fault": "venue_down"}),
+        world.submit(simulate={"fault": "slippage"}),
+    ]
+    world.settle()
+    sizes = [
+        len(update.to_json().encode())
+        for order in orders
+        for update in store.load_order(order["orderId"])[0].updates
+    ]
+    assert max(sizes) < 32 * 1024 // 4
