@@ -29,10 +29,12 @@ const stream = new Stream({ onOpen: () => sync.follow(), onMessage: take, onStat
 const sync = new Sync(orders, stream);
 const detail = new Detail(orders);
 const rows = new Rows(orders, { onOpen: (id) => detail.open(id), onCount: showCount });
-const charts = new Charts(orders);
+// The chart library refuses a few odd browsers; orders matter more than plots.
+const charts = globalThis.uPlot ? new Charts(orders) : null;
+byId("market").hidden = !charts;
 const form = new Form({
   onOrder: (order) => { own.add(order.orderId); orders.merge(order); },
-  onPair: (tokenIn, tokenOut) => charts.follow(tokenIn, tokenOut),
+  onPair: (tokenIn, tokenOut) => charts?.follow(tokenIn, tokenOut),
 });
 
 // --- the key and what depends on it
@@ -87,10 +89,14 @@ addEventListener("hashchange", () => takeKeyFromUrl() && begin());
 
 // --- the connection
 
-function take(message) {
-  sync.take(message).then(refilter).catch((error) => {
+async function take(message) {
+  try {
+    await sync.take(message);
+    refilter();
+    if (byId("list-state").dataset.state === "error") settle(null); // it has been loaded after all
+  } catch (error) {
     if (error.name !== "AbortError" && error.status !== 401) stream.again(); // and catch up anew
-  });
+  }
 }
 
 const CONNECTION = {

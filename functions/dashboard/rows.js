@@ -5,6 +5,7 @@ import { isOpen, lifeMs, prices, STEPS, stepReached, timeSpent } from "./orders.
 import { bps, bpsBetween, duration, number, reason, shortHash, shortId, splitOf, splitText, timeOf, title } from "./words.js";
 
 const TICK_MS = 200;
+const ROWS_PER_FRAME = 60;
 
 export class Rows {
   #orders;
@@ -44,15 +45,14 @@ export class Rows {
   clear() {
     this.#rows.clear();
     this.#sorted = [];
-    this.#changed.clear();
     byId("rows").replaceChildren();
     this.#count();
   }
 
   #draw() {
-    const changed = [...this.#changed];
-    this.#changed.clear();
+    const changed = [...this.#changed].slice(0, ROWS_PER_FRAME);
     for (const id of changed) {
+      this.#changed.delete(id);
       const order = this.#orders.byId.get(id);
       if (!order) continue; // of a key that was changed meanwhile
       const row = this.#rows.get(id) ?? this.#insert(new Row(order));
@@ -60,6 +60,7 @@ export class Rows {
       this.#showOrHide(row);
     }
     this.#count();
+    if (this.#changed.size) requestAnimationFrame(() => this.#draw());
   }
 
   #insert(row) {
