@@ -17,7 +17,7 @@ from functions.push import CONNECTIONS_AT_ONCE, close, push
 from functions.runtime import logger, traced
 
 # One that has not taken its part of a batch by then does not hold up the next batch.
-CONNECTION_SECONDS_MAX = 5
+CONNECTION_SECONDS_MAX = 15
 
 _pool = ThreadPoolExecutor(CONNECTIONS_AT_ONCE)
 

@@ -38,6 +38,8 @@ EMULATOR_LOG = "ministack.log"
 OWNER = "local"
 KEY_FILE = "api-key"
 START_SECONDS_MAX = 60
+# As many workers as two cores can drive; faults may be asked for, to see what they do.
+LOCAL_CONTEXT = {"maxConcurrency": "20", "simulateAllowed": "true"}
 STOP_SECONDS_MAX = 30
 
 Report = Callable[[int, int], None]  # so many done of so many
@@ -121,7 +123,7 @@ def running_stack(
         with steps("Preparing the account"):
             cdk.run(["bootstrap", f"aws://{ACCOUNT}/{REGION}"], "Bootstrapping failed")
         with steps("Deploying the engine") as report:
-            given = {"localEndpoint": endpoint, "simulateAllowed": "true", **(context or {})}
+            given = {"localEndpoint": endpoint, **LOCAL_CONTEXT, **(context or {})}
             name, outputs = cdk.deploy(given, report)
 
         stack = Stack(

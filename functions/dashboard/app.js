@@ -202,6 +202,7 @@ function showList(state, message = "") {
 
 function showCount(count) {
   shown = count;
+  byId("list-state").toggleAttribute("data-empty", !count);
   const { state } = byId("list-state").dataset;
   if (state === "end") showList("end");
 }

@@ -5,7 +5,7 @@ import { isOpen, lifeMs, prices, STEPS, stepReached, timeSpent } from "./orders.
 import { bps, bpsBetween, duration, number, reason, shortHash, shortId, splitOf, splitText, timeOf, title } from "./words.js";
 
 const TICK_MS = 200;
-const ROWS_PER_FRAME = 60;
+const ROWS_PER_FRAME = 30;
 
 export class Rows {
   #orders;
@@ -14,6 +14,8 @@ export class Rows {
   #changed = new Set();
   #filter = "";
   #horizon = "9";
+  #inSight = new Set();
+  #sight = new IntersectionObserver((entries) => this.#see(entries));
   #onCount;
   #onOpen;
 
@@ -43,6 +45,8 @@ export class Rows {
   }
 
   clear() {
+    this.#sight.disconnect();
+    this.#inSight.clear();
     this.#rows.clear();
     this.#sorted = [];
     byId("rows").replaceChildren();
@@ -71,6 +75,7 @@ export class Rows {
       else high = middle;
     }
     byId("rows").insertBefore(row.element, this.#sorted[low]?.element ?? null);
+    this.#sight.observe(row.element);
     this.#sorted.splice(low, 0, row);
     this.#rows.set(row.order.orderId, row);
     return row;
@@ -92,9 +97,17 @@ export class Rows {
   #tick() {
     if (document.visibilityState === "hidden") return;
     const now = this.#orders.now();
-    for (const { orderId } of this.#orders.open()) {
-      const row = this.#rows.get(orderId);
-      if (row?.element.checkVisibility({ contentVisibilityAuto: true })) row.tick(now);
+    for (const id of this.#inSight) {
+      const row = this.#rows.get(id);
+      if (isOpen(row.order)) row.tick(now);
+    }
+  }
+
+  #see(entries) {
+    for (const { target, isIntersecting } of entries) {
+      const { id } = target.dataset;
+      if (isIntersecting && this.#rows.has(id)) this.#inSight.add(id);
+      else this.#inSight.delete(id);
     }
   }
 }

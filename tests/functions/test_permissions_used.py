@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.client import BaseClient
+from botocore.exceptions import ReadTimeoutError
 
 from functions import api, authorizer, dead_letters, publisher, sweeper, websocket, worker
 from tests.functions.world import World
@@ -129,7 +130,7 @@ def live(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def slow(connection_id: str) -> None:
         noted(connection_id)
         if connection_id == "slow":
-            raise TimeoutError
+            raise ReadTimeoutError(endpoint_url="connections")
 
     world.connections.before_post = slow
     world.publish()

@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=10, help="posts under way at any time")
     parser.add_argument("--latency-scale", default="1", help="of the simulated venues (1)")
     parser.add_argument("--warm-up", type=int, default=200, help="orders before those counted")
-    parser.add_argument("--max-concurrency", default="10", help="worker invocations at once (10)")
+    parser.add_argument("--max-concurrency", default="20", help="worker invocations at once (20)")
     parser.add_argument("--url", help="HTTP URL of a stack that runs already")
     parser.add_argument("--ws-url", help="its WebSocket URL")
     parser.add_argument(
