@@ -136,7 +136,7 @@ def test_a_slow_connection_is_given_up_after_its_time(
     order_id = world.submit()["orderId"]
     world.send(world.connect("slow"), {"orderId": order_id})
     world.work()
-    times = iter(range(0, 100, 3))  # each push takes three seconds
+    times = iter(range(0, 100, 10))  # each push takes ten seconds
     monkeypatch.setattr("functions.publisher.time.monotonic", lambda: next(times))
     closed: list[str] = []
     monkeypatch.setattr("functions.publisher.close", closed.append)
