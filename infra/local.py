@@ -407,12 +407,13 @@ def _explain(console: Console, stack: Stack, port: int) -> None:
         f"[bold]Dashboard[/]  http://{api_id}.execute-api.localhost:{port}/#key={stack.api_key}",
         f"           {stack.http_url}/#key={stack.api_key}",
         f"[bold]API docs[/]   {stack.http_url}/docs",
+        f"[bold]WebSocket[/]  {stack.web_socket_url} (the key goes into the Authorization header)",
         "",
         "[bold]Place an order[/]",
         f"  curl -X POST {stack.http_url}/api/orders/execute "
         f"-H 'authorization: Bearer {stack.api_key}' "
         f"-H 'content-type: application/json' -d '{order}'",
-        "[bold]Watch every order[/]",
+        "[bold]Watch every order, over the WebSocket[/]",
         "  uv run watch",
         "",
         "The engine's log follows; Ctrl-C stops everything.",
