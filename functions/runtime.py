@@ -1,4 +1,4 @@
-"""What every handler shares, made once: settings, logger, metrics, tracing, the clock."""
+"""What every handler shares, made once: settings, logger, tracing, the clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Logger
 
 
 def _text(name: str, default: str = "") -> str:
@@ -47,13 +47,12 @@ class Settings:
 
 settings = Settings()
 logger = Logger()
-metrics = Metrics()
 
 Handler = Callable[[dict[str, Any], Any], Any]
 
 
 def traced(handler: Handler) -> Handler:
-    """The handler under X-Ray; where tracing is off, its SDK (0.15 s of a start) stays out."""
+    """The handler under X-Ray, whose SDK is slow to import and stays out where tracing is off."""
     if os.environ.get("POWERTOOLS_TRACE_DISABLED") == "true":
         return handler
     from aws_lambda_powertools import Tracer  # noqa: PLC0415
