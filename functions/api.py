@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from functions import pages, problems, store
+from functions import pages, problems, store, telemetry
 from functions.dex import market, router, tokens
 from functions.dex.errors import CircularArbitrage, InvalidAmount, TokenNotTradable
 from functions.dex.orders import (
@@ -34,7 +34,8 @@ from functions.dex.orders import (
     order_of,
 )
 from functions.problems import Problem, bad_field
-from functions.runtime import logger, now_ms, settings, traced
+from functions.runtime import logger, now_ms, settings, trace_order, traced
+from functions.telemetry import counted
 
 # What needs no key, and "/assets/"; infra/apis.py has the same list.
 PUBLIC_PATHS = ("/", "/docs", "/openapi.json", "/api/health")
@@ -210,6 +211,8 @@ def execute_order(
     order = _new_order(request, key)
     if not _has_room(_owner()):
         return _stored_or_refused(order)
+    began_ms = now_ms()
+    logger.append_keys(order_id=order.order_id, attempt=order.attempt)
     try:
         store.create_order(order, _owner())
     except store.OrderExists as taken:
@@ -218,8 +221,10 @@ def execute_order(
         store.enqueue(order.order_id)
     except (BotoCoreError, ClientError):
         # The order is durable and the sweeper will queue it: no reason to refuse it.
-        logger.exception("order not queued", order_id=order.order_id)
-    logger.info("order accepted", order_id=order.order_id)
+        logger.exception("order not queued")
+    logger.info("order accepted")
+    telemetry.count("OrdersAccepted")
+    trace_order(order.order_id, began_ms)
     return _json(order, HTTPStatus.ACCEPTED, headers={"Location": f"/api/orders/{order.order_id}"})
 
 
@@ -265,11 +270,14 @@ def list_orders(
 )
 def cancel_order(order_id: Annotated[UUID, Path(alias="orderId")]) -> Response[Any]:
     """Possible while the order is pending; cancelling again answers the same order."""
+    began_ms = now_ms()
+    logger.append_keys(order_id=str(order_id))
     order = store.get_order(str(order_id), _owner())
     if order.status is Status.PENDING:
-        update = order.next_update(Status.CANCELLED, now_ms())
+        update = order.next_update(Status.CANCELLED, began_ms)
         try:
             order = store.append_update(order, update)
+            logger.info("order cancelled", attempt=order.attempt)
         except store.StaleOrder:  # the worker, or another cancellation, was first
             order = store.get_order(str(order_id), _owner())
     if order.status is not Status.CANCELLED:
@@ -278,6 +286,7 @@ def cancel_order(order_id: Annotated[UUID, Path(alias="orderId")]) -> Response[A
             "ORDER_NOT_CANCELLABLE",
             f"The order is {order.status}; only a pending order can be cancelled.",
         )
+    trace_order(order.order_id, began_ms)
     return _json(order)
 
 
@@ -408,7 +417,10 @@ def get_asset(name: str, if_none_match: IfNoneMatch = None) -> Response[Any]:
 
 
 @traced
-@logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
+@logger.inject_lambda_context(
+    correlation_id_path=correlation_paths.API_GATEWAY_HTTP, clear_state=True
+)
+@counted
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """One HTTP request (payload format 2.0); see events/http_*.json for its shape."""
     try:
@@ -416,6 +428,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         text = _body_text(event)
     except Problem as problem:
         return _refused(problem)
+    if owner := _owner_of(event):
+        logger.append_keys(owner=owner)
     # A body is JSON whatever the client calls it: curl -d says it is a form.
     headers = {**event.get("headers", {}), "content-type": "application/json"}
     plain = {**event, "headers": headers, "body": text, "isBase64Encoded": False}

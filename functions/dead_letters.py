@@ -13,10 +13,11 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions import store
+from functions import store, telemetry
 from functions.dex import chain, market, settlement
 from functions.dex.orders import Order, OrderError, Status, Update
-from functions.runtime import logger, now_ms, settings, traced
+from functions.runtime import logger, now_ms, settings, trace_order, traced
+from functions.telemetry import counted
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
@@ -26,29 +27,38 @@ class StillUnderWay(Exception):
 
 
 @traced
-@logger.inject_lambda_context
+@logger.inject_lambda_context(clear_state=True)
+@counted
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """End each message's order; what cannot be ended yet returns to the queue, alone."""
     return process_partial_response(event, _take, _processor, context)
 
 
 def _take(record: SQSRecord) -> None:
+    began_ms = now_ms()
+    logger.thread_safe_clear_keys()
+    logger.thread_safe_append_keys(message_id=record.message_id)
     try:
-        _end(record)
+        order_id = store.order_id_of(record.body)
+        logger.thread_safe_append_keys(order_id=order_id)
+        _end(order_id)
+        trace_order(order_id, began_ms)
     except (store.MalformedMessage, store.OrderNotFound) as reason:
-        logger.error("dead letter set aside", message_id=record.message_id, reason=repr(reason))
+        logger.error("dead letter set aside", reason=repr(reason))
     except Exception:
         # The batch processor would report it to SQS and keep the reason to itself.
-        logger.exception("dead letter not treated", message_id=record.message_id)
+        logger.exception("dead letter not treated")
         raise
 
 
-def _end(record: SQSRecord) -> None:
-    order, transaction = store.load_order(store.order_id_of(record.body))
+def _end(order_id: str) -> None:
+    order, owner, transaction = store.load_order(order_id)
+    logger.thread_safe_append_keys(owner=owner, attempt=order.attempt)
     if order.status.terminal:
         return
     changed = store.append_update(order, _last_update(order, transaction))
-    logger.error("order ended by its dead letter", order_id=order.order_id, status=changed.status)
+    telemetry.count_ending(changed)
+    logger.error("order ended by its dead letter", status=changed.status)
 
 
 def _last_update(order: Order, signed: str | None) -> Update:

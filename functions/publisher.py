@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cache
 from typing import Any, NamedTuple
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
-from functions import store
+from functions import store, telemetry
+from functions.dex.orders import unix_ms
 from functions.push import CONNECTIONS_AT_ONCE, close, push
-from functions.runtime import logger, traced
+from functions.runtime import logger, now_ms, trace_order, traced
+from functions.telemetry import counted
 
 # One that has not taken its part of a batch by then does not hold up the next batch.
 CONNECTION_SECONDS_MAX = 15
 
+LOOKUPS_MAX = 10_000
+
+_lookups: dict[str, tuple[int, list[str]]] = {}
 _pool = ThreadPoolExecutor(CONNECTIONS_AT_ONCE)
 
 
@@ -38,16 +43,18 @@ class Change(NamedTuple):
 
 
 class Message(NamedTuple):
-    """One update of one order, for one connection."""
+    """One update of one order, for one connection; live if its write is what brings it."""
 
     owner: str
     order_id: str
     connection_id: str
     text: str
+    live: bool
 
 
 @traced
-@logger.inject_lambda_context
+@logger.inject_lambda_context(clear_state=True)
+@counted
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     """Push a batch of stream records: each connection's messages in order, connections at once.
 
@@ -55,17 +62,22 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     resumes, and nobody waits for it. What fails for any other cause fails the batch, which the
     event source mapping sends again; a client ignores the sequences that it has seen.
     """
+    began_ms = now_ms()
     queues: dict[str, list[Message]] = defaultdict(list)
-    followers_of_all = cache(store.followers_of_all)  # one look-up an owner and batch
     for record in event["Records"]:
         change = _read(record)
         if change is not None:
-            for message in _messages(change, followers_of_all):
+            for message in _messages(change):
                 queues[message.connection_id].append(message)
+            trace_order(change.order_id, began_ms)
     deliveries = [_pool.submit(_deliver, messages) for messages in queues.values()]
     wait(deliveries)
     for delivery in deliveries:
-        delivery.result()
+        lags_ms, gone = delivery.result()
+        for lag_ms in lags_ms:
+            telemetry.time("PushLag", lag_ms)
+        if gone:
+            telemetry.count("ConnectionsGone")
 
 
 def _read(record: dict[str, Any]) -> Change | None:
@@ -97,37 +109,66 @@ def _change(write: dict[str, Any]) -> Change | None:
     return Change(owner, order_id, updates, updates[known_updates:], skips)
 
 
-def _messages(change: Change, followers_of_all: Callable[[str], list[str]]) -> Iterator[Message]:
+def _messages(change: Change) -> Iterator[Message]:
     """What one write gives the order's followers, and its owner's followers of everything."""
 
-    def to(connection_id: str, texts: list[str]) -> Iterator[Message]:
-        return (Message(change.owner, change.order_id, connection_id, text) for text in texts)
+    known = len(change.updates) - len(change.fresh)
+
+    def to(connection_id: str, skip: int) -> Iterator[Message]:
+        return (
+            Message(change.owner, change.order_id, connection_id, text, live=number >= known)
+            for number, text in enumerate(change.updates[skip:], start=skip)
+        )
 
     for connection_id, skip in change.skips.items():
-        yield from to(connection_id, change.updates[skip:])
+        yield from to(connection_id, skip)
     if change.fresh:
-        for connection_id in followers_of_all(change.owner):
+        for connection_id in _followers_of_all(change.owner):
             if connection_id not in change.skips:
-                yield from to(connection_id, change.fresh)
+                yield from to(connection_id, known)
 
 
-def _deliver(messages: list[Message]) -> None:
+def _followers_of_all(owner: str) -> list[str]:
+    """Who follows every order of the owner; a look-up serves a while, across batches.
+
+    One who begins to follow all is told so only when every look-up before that has lapsed.
+    """
+    now = now_ms()
+    looked_up_at, found = _lookups.get(owner, (0, []))
+    if not 0 <= now - looked_up_at < store.LOOKUP_SECONDS * 1000:
+        found = store.followers_of_all(owner)
+        if len(_lookups) >= LOOKUPS_MAX:
+            _lookups.clear()
+        _lookups[owner] = now, found
+    return found
+
+
+def _deliver(messages: list[Message]) -> tuple[list[int], bool]:
+    """Push one connection's messages: how late (ms) each live one was, and whether it is gone."""
     connection_id = messages[0].connection_id
     give_up_at = time.monotonic() + CONNECTION_SECONDS_MAX
+    lags_ms: list[int] = []
     for message in messages:
+        logger.thread_safe_append_keys(
+            connection_id=connection_id, order_id=message.order_id, owner=message.owner
+        )
         try:
             if time.monotonic() > give_up_at:
                 raise OutOfTime
             if not push(connection_id, message.text):
-                logger.info("connection gone", connection_id=connection_id)
+                logger.info("connection gone")
                 _forget(messages)
-                return
+                return lags_ms, True
         except (BotoCoreError, ClientError, OutOfTime):
-            logger.exception("connection closed", connection_id=connection_id)
+            logger.exception("connection closed")
             # If not even that is possible, the endpoint is at fault, and the batch comes again.
             close(connection_id)
             _forget(messages)
-            return
+            return lags_ms, True
+        logger.debug("update pushed")
+        if message.live:
+            lags_ms.append(now_ms() - unix_ms(json.loads(message.text)["timestamp"]))
+    return lags_ms, False
 
 
 def _forget(messages: list[Message]) -> None:
@@ -135,7 +176,7 @@ def _forget(messages: list[Message]) -> None:
     try:
         store.disconnect(gone.owner, gone.connection_id)
         for order_id in {message.order_id for message in messages}:
-            store.remove_follower(order_id, gone.connection_id)
+            store.unfollow(order_id, gone.connection_id)
     except (BotoCoreError, ClientError):
         # The next push to it will find it gone as well.
-        logger.exception("gone connection not forgotten", connection_id=gone.connection_id)
+        logger.exception("gone connection not forgotten")

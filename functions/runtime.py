@@ -41,6 +41,8 @@ class Settings:
         default_factory=lambda: os.environ.get("SIMULATE_ALLOWED") == "true"
     )
     retry_base_ms: int = _number("RETRY_BASE_MS", 1000)
+    hold_ms: int = _number("HOLD_MS", 5000)
+    order_expiry_days: int = _number("ORDER_EXPIRY_DAYS", 0)
     max_open_orders: int = _number("MAX_OPEN_ORDERS", 1000)
     sweep_idle_seconds: int = _number("SWEEP_IDLE_SECONDS", 120)
 
@@ -51,14 +53,33 @@ logger = Logger()
 Handler = Callable[[dict[str, Any], Any], Any]
 
 
-def traced(handler: Handler) -> Handler:
-    """The handler under X-Ray, whose SDK is slow to import and stays out where tracing is off."""
+def _tracer() -> Any:
+    """X-Ray's, whose SDK is slow to import and stays out where tracing is off."""
     if os.environ.get("POWERTOOLS_TRACE_DISABLED") == "true":
-        return handler
+        return None
     from aws_lambda_powertools import Tracer  # noqa: PLC0415
 
-    wrapped: Handler = Tracer().capture_lambda_handler(handler)
+    return Tracer()
+
+
+tracer = _tracer()
+
+
+def traced(handler: Handler) -> Handler:
+    """The handler under X-Ray, where tracing is on."""
+    wrapped: Handler = tracer.capture_lambda_handler(handler) if tracer else handler
     return wrapped
+
+
+def trace_order(order_id: str, began_ms: int) -> None:
+    """Name an order in the trace, as a part of it from `began_ms` (Unix time) until now.
+
+    Told at the end, for orders that are under way at once would nest in one another.
+    """
+    if tracer:
+        with tracer.provider.in_subsegment("## order") as part:
+            part.put_annotation("order_id", order_id)
+            part.start_time = began_ms / 1000
 
 
 def now_ms() -> int:

@@ -10,7 +10,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from uuid import UUID, uuid4
 
 import boto3
@@ -22,6 +22,7 @@ from functions.dex.orders import (
     Order,
     Status,
     Update,
+    iso,
     order_of,
     unix_ms,
 )
@@ -29,12 +30,14 @@ from functions.runtime import settings
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+    from mypy_boto3_dynamodb.literals import ReturnValueType
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, UpdateItemOutputTypeDef
     from mypy_boto3_sqs import SQSClient
 
 MAX_FOLLOWERS = 100
-MAX_SUBSCRIPTIONS = 100
+LOOKUP_SECONDS = 1
 OPEN_SHARDS = 8
+IDLE_GRID_MS = 10_000
 CONNECTION_TTL_SECONDS = 3 * 3600  # API Gateway ends a WebSocket connection after two hours
 LIST_READS_MAX = 10
 BATCH_GET_MAX = 100
@@ -44,6 +47,14 @@ TICKET_SECONDS = 60
 KEY_PREFIX, TICKET_PREFIX = "oee_", "oet_"
 _KEY = re.compile(KEY_PREFIX + r"[\w-]{43}", re.ASCII)
 _TICKET = re.compile(TICKET_PREFIX + r"[\w-]{43}", re.ASCII)
+
+
+class StoredOrder(NamedTuple):
+    """An order, whose it is, and its signed transaction (JSON) if it has one."""
+
+    order: Order
+    owner: str
+    transaction: str | None
 
 
 class OrderNotFound(Exception):
@@ -64,10 +75,6 @@ class StaleOrder(Exception):
 
 class TooManyFollowers(Exception):
     """The order has as many followers as it can hold."""
-
-
-class TooManySubscriptions(Exception):
-    """The connection follows as many orders as it may."""
 
 
 class MalformedMessage(Exception):
@@ -98,7 +105,7 @@ def create_order(order: Order, owner: str) -> None:
         "followers": {"M": {}},
         "openShard": {"S": open_shard(order.order_id)},
         "openOwner": {"S": owner},
-        "idleSince": {"S": order.updated_at},
+        "idleSince": {"S": _idle_since(order.updates[-1])},
         "writer": {"S": writer},
     }
     try:
@@ -109,9 +116,7 @@ def create_order(order: Order, owner: str) -> None:
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
     except ClientError as error:
-        if _code(error) != "ConditionalCheckFailedException":
-            raise
-        stored = _stored(error)
+        stored = _stored_on_refusal(error)
         # The answer to this very put may have been lost, and botocore have sent it again.
         if stored.get("writer") != item["writer"]:
             raise OrderExists(_order(stored)) from None
@@ -125,10 +130,23 @@ def get_order(order_id: str, owner: str) -> Order:
     return _order(item)
 
 
-def load_order(order_id: str) -> tuple[Order, str | None]:
-    """Any owner's order and its signed transaction (JSON) if it has one; raises OrderNotFound."""
-    item = _get_order_item(order_id)
-    return _order(item), item.get("transaction", {}).get("S")
+def load_order(order_id: str) -> StoredOrder:
+    """Any owner's order; raises OrderNotFound."""
+    return _stored_order(_get_order_item(order_id))
+
+
+def begin_order(update: Update) -> StoredOrder:
+    """Store an order's second update, unless it has one, and return the order as it then is.
+
+    Either way one call: a write that is refused brings what it met. Raises OrderNotFound.
+    """
+    try:
+        answer = _append(update, returned="ALL_NEW")
+    except ClientError as error:
+        if not (stored := _stored_on_refusal(error)):
+            raise OrderNotFound(update.order_id) from None
+        return _stored_order(stored)
+    return _stored_order(answer["Attributes"])
 
 
 def append_update(order: Order, update: Update, *, transaction: str | None = None) -> Order:
@@ -137,43 +155,62 @@ def append_update(order: Order, update: Update, *, transaction: str | None = Non
     Raises StaleOrder if another writer was first. Returns the order after the update.
     """
     changed = order.apply(update)
+    try:
+        _append(update, transaction=transaction)
+    except ClientError as error:
+        # The answer to this very write may have been lost, and botocore have sent it again.
+        # Two writers of one and the same update are no harm: either may go on from it.
+        stored = _stored_on_refusal(error).get("updates", {"L": []})["L"]
+        if stored[order.sequence : update.sequence] != [{"S": update.to_json()}]:
+            raise StaleOrder(order.order_id) from None
+    return changed
+
+
+def _append(
+    update: Update, *, transaction: str | None = None, returned: ReturnValueType = "NONE"
+) -> UpdateItemOutputTypeDef:
     sets = ["updates = list_append(updates, :update)", "#sequence = :next"]
     names = {"#sequence": "sequence"}
     values: dict[str, AttributeValueTypeDef] = {
         ":update": {"L": [{"S": update.to_json()}]},
         ":next": {"N": str(update.sequence)},
-        ":read": {"N": str(order.sequence)},
+        ":read": {"N": str(update.sequence - 1)},
     }
     if transaction is not None:
         names["#transaction"] = "transaction"
         sets.append("#transaction = :transaction")
         values[":transaction"] = {"S": transaction}
-    if changed.status.terminal:
-        removes = " REMOVE openShard, openOwner, idleSince"
-    else:
-        removes = ""
+    removes = ""
+    if not update.status.terminal:
         sets.append("idleSince = :idle")
-        # An order that waits for its next attempt is idle only from then on.
-        values[":idle"] = {"S": update.next_retry_at or update.timestamp}
-    try:
-        _dynamodb().update_item(
-            TableName=settings.orders_table,
-            Key={"orderId": {"S": order.order_id}},
-            UpdateExpression="SET " + ", ".join(sets) + removes,
-            ConditionExpression="#sequence = :read",
-            ExpressionAttributeNames=names,
-            ExpressionAttributeValues=values,
-            ReturnValuesOnConditionCheckFailure="ALL_OLD",
-        )
-    except ClientError as error:
-        if _code(error) != "ConditionalCheckFailedException":
-            raise
-        # The answer to this very write may have been lost, and botocore have sent it again.
-        # Two writers of one and the same update are no harm: either may go on from it.
-        stored = _stored(error).get("updates", {"L": []})["L"]
-        if stored[order.sequence : update.sequence] != values[":update"]["L"]:
-            raise StaleOrder(order.order_id) from None
-    return changed
+        values[":idle"] = {"S": _idle_since(update)}
+    else:
+        removes = " REMOVE openShard, openOwner, idleSince"
+        if settings.order_expiry_days:
+            sets.append("expiresAt = :expires")
+            seconds = unix_ms(update.timestamp) // 1000 + settings.order_expiry_days * 86_400
+            values[":expires"] = {"N": str(seconds)}
+    return _dynamodb().update_item(
+        TableName=settings.orders_table,
+        Key={"orderId": {"S": update.order_id}},
+        UpdateExpression="SET " + ", ".join(sets) + removes,
+        ConditionExpression="#sequence = :read",
+        ExpressionAttributeNames=names,
+        ExpressionAttributeValues=values,
+        ReturnValues=returned,
+        ReturnValuesOnConditionCheckFailure="ALL_OLD",
+    )
+
+
+def _idle_since(update: Update) -> str:
+    """When the order is idle from, if this is its last update: on a grid, and not too early.
+
+    An index is written, and paid for, each time that a key in it changes; few orders take long
+    enough to come to the grid's next point.
+    """
+    # An order that waits for its next attempt is idle only from then on.
+    idle_ms = unix_ms(update.next_retry_at or update.timestamp)
+    return iso(-(-idle_ms // IDLE_GRID_MS) * IDLE_GRID_MS)
 
 
 def list_orders(
@@ -228,6 +265,10 @@ def _request_json(order: Order) -> str:
 def _order(item: dict[str, Any]) -> Order:
     updates = [Update.model_validate_json(update["S"]) for update in item["updates"]["L"]]
     return order_of(json.loads(item["request"]["S"]), updates)
+
+
+def _stored_order(item: dict[str, Any]) -> StoredOrder:
+    return StoredOrder(_order(item), item["owner"]["S"], item.get("transaction", {}).get("S"))
 
 
 def _get_order_item(order_id: str) -> dict[str, Any]:
@@ -325,14 +366,10 @@ def connect(owner: str, connection_id: str, now_ms: int) -> None:
 
 
 def disconnect(owner: str, connection_id: str) -> None:
-    """Forget a connection and free its places among the followers of its orders."""
-    answer = _dynamodb().delete_item(
-        TableName=settings.connections_table,
-        Key=_connection_key(owner, connection_id),
-        ReturnValues="ALL_OLD",
+    """Forget a connection; among its orders' followers it stays until a push finds it gone."""
+    _dynamodb().delete_item(
+        TableName=settings.connections_table, Key=_connection_key(owner, connection_id)
     )
-    for order_id in answer.get("Attributes", {}).get("following", {}).get("SS", []):
-        remove_follower(order_id, connection_id)
 
 
 def follow(
@@ -347,29 +384,11 @@ def follow(
     """Make the connection a follower of the order: the publisher replays, then pushes.
 
     The request id makes a repeated subscription a change of the item, and so a replay.
-    Raises TooManySubscriptions, TooManyFollowers, OrderNotFound.
+    Raises TooManyFollowers, OrderNotFound.
     """
-    _count_subscription(owner, connection_id, order_id)
-    now = now_ms // 1000
-    follower: dict[str, AttributeValueTypeDef] = {
-        "since": {"N": str(since_sequence)},
-        "request": {"S": request_id},
-        "until": {"N": str(now + CONNECTION_TTL_SECONDS)},
+    follower: AttributeValueTypeDef = {
+        "M": {"since": {"N": str(since_sequence)}, "request": {"S": request_id}}
     }
-    try:
-        _add_follower(owner, connection_id, order_id, follower, now)
-    except (TooManyFollowers, OrderNotFound):
-        _uncount_subscription(owner, connection_id, order_id)
-        raise
-
-
-def _add_follower(
-    owner: str,
-    connection_id: str,
-    order_id: str,
-    follower: dict[str, AttributeValueTypeDef],
-    now: int,
-) -> None:
     try:
         _dynamodb().update_item(
             TableName=settings.orders_table,
@@ -379,35 +398,34 @@ def _add_follower(
             " OR attribute_exists(followers.#connection))",
             ExpressionAttributeNames={"#connection": connection_id, "#owner": "owner"},
             ExpressionAttributeValues={
-                ":follower": {"M": follower},
+                ":follower": follower,
                 ":owner": {"S": owner},
                 ":most": {"N": str(MAX_FOLLOWERS)},
             },
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
     except ClientError as error:
-        if _code(error) != "ConditionalCheckFailedException":
-            raise
-        stored = _stored(error)
+        stored = _stored_on_refusal(error)
         if not stored or stored["owner"]["S"] != owner:
             raise OrderNotFound(order_id) from None
-        # A connection whose end nobody told of still has its place, until it must be over.
-        followers = stored["followers"]["M"].items()
-        over = [id_ for id_, known in followers if int(known["M"]["until"]["N"]) < now]
-        if not over:
+        # Connections that have ended since the order's last push still have their places.
+        alive = _connections(owner, "expiresAt > :now", {":now": {"N": str(now_ms // 1000)}})
+        ended = stored["followers"]["M"].keys() - alive
+        if not ended:
             raise TooManyFollowers(order_id) from None
-        for id_ in over:
-            remove_follower(order_id, id_)
-        _add_follower(owner, connection_id, order_id, follower, now)
+        for id_ in ended:
+            unfollow(order_id, id_)
+        follow(
+            owner,
+            connection_id,
+            order_id,
+            since_sequence=since_sequence,
+            request_id=request_id,
+            now_ms=now_ms,
+        )
 
 
-def unfollow(owner: str, connection_id: str, order_id: str) -> None:
-    """End one subscription; no error if there was none."""
-    _uncount_subscription(owner, connection_id, order_id)
-    remove_follower(order_id, connection_id)
-
-
-def remove_follower(order_id: str, connection_id: str) -> None:
+def unfollow(order_id: str, connection_id: str) -> None:
     """Take a connection out of an order's followers; no error if it is not among them."""
     try:
         _dynamodb().update_item(
@@ -418,85 +436,59 @@ def remove_follower(order_id: str, connection_id: str) -> None:
             ExpressionAttributeNames={"#connection": connection_id},
         )
     except ClientError as error:
-        if _code(error) != "ConditionalCheckFailedException":
-            raise
+        _stored_on_refusal(error)
 
 
 def follow_all(owner: str, connection_id: str) -> None:
-    """Make the connection follow every order of the owner from now on."""
-    _update_connection(owner, connection_id, "SET followsAll = :yes", {":yes": {"BOOL": True}})
+    """Make the connection follow every order of the owner; raises ConnectionGone.
+
+    A look-up of such followers may be used for `LOOKUP_SECONDS`: until then the publisher may
+    not know of it.
+    """
+    _set_follows_all(owner, connection_id, follows=True)
 
 
 def unfollow_all(owner: str, connection_id: str) -> None:
-    """End what `follow_all` began; single orders stay followed."""
-    _update_connection(owner, connection_id, "REMOVE followsAll")
+    """End what `follow_all` began; single orders stay followed. Raises ConnectionGone."""
+    _set_follows_all(owner, connection_id, follows=False)
 
 
 def followers_of_all(owner: str) -> list[str]:
     """Ids of the owner's connections that follow every order."""
+    return _connections(owner, "followsAll = :yes", {":yes": {"BOOL": True}})
+
+
+def _set_follows_all(owner: str, connection_id: str, *, follows: bool) -> None:
+    try:
+        _dynamodb().update_item(
+            TableName=settings.connections_table,
+            Key=_connection_key(owner, connection_id),
+            UpdateExpression="SET followsAll = :follows",
+            # A message that arrives after its connection's end must not bring the item back.
+            ConditionExpression="attribute_exists(expiresAt)",
+            ExpressionAttributeValues={":follows": {"BOOL": follows}},
+        )
+    except ClientError as error:
+        _stored_on_refusal(error)
+        raise ConnectionGone(connection_id) from None
+
+
+def _connections(owner: str, condition: str, values: dict[str, Any]) -> list[str]:
+    """Ids of the owner's connections that meet a condition, at this moment."""
     pages = (
         _dynamodb()
         .get_paginator("query")
         .paginate(
             TableName=settings.connections_table,
             KeyConditionExpression="#owner = :owner",
-            FilterExpression="followsAll = :yes",
+            FilterExpression=condition,
             ProjectionExpression="connectionId",
             ExpressionAttributeNames={"#owner": "owner"},
-            ExpressionAttributeValues={":owner": {"S": owner}, ":yes": {"BOOL": True}},
+            ExpressionAttributeValues={":owner": {"S": owner}, **values},
             ConsistentRead=True,
         )
     )
     return [item["connectionId"]["S"] for page in pages for item in page["Items"]]
-
-
-def _count_subscription(owner: str, connection_id: str, order_id: str) -> None:
-    _update_connection(
-        owner,
-        connection_id,
-        "ADD following :order",
-        {
-            ":order": {"SS": [order_id]},
-            ":id": {"S": order_id},
-            ":most": {"N": str(MAX_SUBSCRIPTIONS)},
-        },
-        condition="(attribute_not_exists(following) OR size(following) < :most"
-        " OR contains(following, :id))",
-    )
-
-
-def _uncount_subscription(owner: str, connection_id: str, order_id: str) -> None:
-    _update_connection(
-        owner, connection_id, "DELETE following :order", {":order": {"SS": [order_id]}}
-    )
-
-
-def _update_connection(
-    owner: str,
-    connection_id: str,
-    expression: str,
-    values: dict[str, Any] | None = None,
-    *,
-    condition: str | None = None,
-) -> None:
-    # A message that arrives after its connection's end must not bring the item back.
-    alive = "attribute_exists(expiresAt)"
-    given: dict[str, Any] = {"ExpressionAttributeValues": values} if values else {}
-    try:
-        _dynamodb().update_item(
-            TableName=settings.connections_table,
-            Key=_connection_key(owner, connection_id),
-            UpdateExpression=expression,
-            ConditionExpression=f"{alive} AND {condition}" if condition else alive,
-            ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            **given,
-        )
-    except ClientError as error:
-        if _code(error) != "ConditionalCheckFailedException":
-            raise
-        if _stored(error):
-            raise TooManySubscriptions(connection_id) from None
-        raise ConnectionGone(connection_id) from None
 
 
 def _connection_key(owner: str, connection_id: str) -> dict[str, AttributeValueTypeDef]:
@@ -552,8 +544,7 @@ def redeem_ticket(ticket: str, now_ms: int) -> str | None:
             ReturnValues="ALL_OLD",
         )
     except ClientError as error:
-        if _code(error) != "ConditionalCheckFailedException":
-            raise
+        _stored_on_refusal(error)
         return None
     return answer["Attributes"]["owner"]["S"]
 
@@ -619,11 +610,12 @@ def _sqs() -> SQSClient:
     return boto3.client("sqs", config=_CONFIG)
 
 
-def _code(error: ClientError) -> str:
-    return str(error.response["Error"]["Code"])
+def _stored_on_refusal(error: ClientError) -> dict[str, Any]:
+    """The item that failed a write's condition, empty if there is none; raises any other error.
 
-
-def _stored(error: ClientError) -> dict[str, Any]:
-    """The item that failed a condition, as ReturnValuesOnConditionCheckFailure brings it."""
+    ReturnValuesOnConditionCheckFailure brings it.
+    """
+    if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+        raise error
     response = cast("dict[str, Any]", error.response)
     return cast("dict[str, Any]", response.get("Item", {}))

@@ -6,13 +6,15 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions import store
+from functions import store, telemetry
 from functions.dex.orders import iso
 from functions.runtime import logger, now_ms, settings, traced
+from functions.telemetry import counted
 
 
 @traced
-@logger.inject_lambda_context
+@logger.inject_lambda_context(clear_state=True)
+@counted
 def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     """Re-queue idle open orders; an order that was healthy after all is not harmed by it."""
     before = iso(now_ms() - settings.sweep_idle_seconds * 1000)
@@ -22,4 +24,5 @@ def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
             store.enqueue(order_id)
             logger.warning("idle order queued again", order_id=order_id)
             swept += 1
+    telemetry.count("OrdersSwept", swept)
     return {"swept": swept}

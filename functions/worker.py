@@ -15,59 +15,72 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions import store
+from functions import store, telemetry
 from functions.dex import chain, faults, market, router, settlement, tokens
 from functions.dex.draws import draw
 from functions.dex.errors import DexError
-from functions.dex.orders import Order, OrderError, Route, Status, Update, iso, unix_ms
-from functions.runtime import logger, now_ms, settings, traced
+from functions.dex.orders import (
+    Order,
+    OrderError,
+    Route,
+    Status,
+    Update,
+    iso,
+    routing_update,
+    unix_ms,
+)
+from functions.runtime import logger, now_ms, settings, trace_order, traced
+from functions.telemetry import counted
 
 # The latencies of the engine that this one is measured against.
 QUOTE_MS = (200, 400)
 BUILDING_MS = 300
 QUOTE_TIMEOUT_MS = 1000
-# A longer wait than this is not sat out by a worker that is billed for it, but queued.
-HOLD_MS_MAX = 5000
 
 _processor = AsyncBatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
 @traced
-@logger.inject_lambda_context
+@logger.inject_lambda_context(clear_state=True)
+@counted
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Take on up to ten orders at once; those that fail are redelivered, alone."""
     return async_process_partial_response(event, _take, _processor, context)
 
 
 async def _take(record: SQSRecord) -> None:
+    began_ms = now_ms()
+    # Each record is a task with a context of its own: so are these keys.
+    logger.thread_safe_append_keys(message_id=record.message_id)
     try:
-        await _execute(store.order_id_of(record.body))
+        order_id = store.order_id_of(record.body)
+        logger.thread_safe_append_keys(order_id=order_id)
+        await _execute(order_id)
+        trace_order(order_id, began_ms)
     except Exception:
         # The batch processor would report it to SQS and keep the reason to itself.
-        logger.exception("message failed", message_id=record.message_id, body=record.body[:200])
+        logger.exception("message failed", body=record.body[:200])
         raise
 
 
 async def _execute(order_id: str) -> None:
-    order, transaction = await asyncio.to_thread(store.load_order, order_id)
+    begin = routing_update(order_id, now_ms())
+    order, owner, transaction = await asyncio.to_thread(store.begin_order, begin)
+    logger.thread_safe_append_keys(owner=owner, attempt=order.attempt)
+    logger.info("order taken on", status=order.status, sequence=order.sequence)
     try:
         while not order.status.terminal:
-            step = _STEPS[order.status]
-            moved = await step(order, transaction)
+            moved = await _STEPS[order.status](order, transaction)
             if moved is None:  # a delayed message takes it from here
                 return
             order, transaction = moved
     except store.StaleOrder:
         # Whoever moved it on has a message of his own, so this one may go.
-        logger.info("order taken on elsewhere", order_id=order_id, sequence=order.sequence)
+        logger.info("order taken on elsewhere", sequence=order.sequence)
 
 
 Moved = tuple[Order, str | None] | None
 Step = Callable[[Order, str | None], Awaitable[Moved]]
-
-
-async def _begin(order: Order, _transaction: str | None) -> Moved:
-    return await _append(order, order.next_update(Status.ROUTING, now_ms()))
 
 
 async def _route(order: Order, _transaction: str | None) -> Moved:
@@ -104,10 +117,12 @@ async def _ask(order: Order, venue: str, slot: int) -> market.Snapshot | str:
     error = faults.quote_error(
         order.order_id, order.attempt, venue, _simulate(order), settings.quote_error_ppm
     )
+    asked_ms = now_ms()
     if error == "QUOTE_TIMEOUT":
         await _latency(QUOTE_TIMEOUT_MS)
     else:
         await _latency(draw(*QUOTE_MS, order.order_id, order.attempt, "quote", venue))
+    telemetry.time("QuoteLatency", now_ms() - asked_ms)
     return error or market.snapshot(venue, slot, settings.market_seed)
 
 
@@ -138,7 +153,7 @@ async def _settle(order: Order, signed: str | None) -> Moved:
     transaction = chain.Transaction.from_json(signed)
     outcome = chain.outcome(transaction, settings.market_seed)
     wait_ms = (outcome.slot * market.SLOT_MS - now_ms()) * settings.latency_percent // 100
-    if wait_ms > HOLD_MS_MAX:
+    if wait_ms > settings.hold_ms:  # not sat out by a worker that is billed for it
         await _come_back(order, wait_ms)
         return None
     await asyncio.sleep(max(0, wait_ms) / 1000)
@@ -148,7 +163,6 @@ async def _settle(order: Order, signed: str | None) -> Moved:
 
 
 _STEPS: dict[Status, Step] = {
-    Status.PENDING: _begin,
     Status.ROUTING: _route,
     Status.BUILDING: _build,
     Status.SUBMITTED: _settle,
@@ -170,24 +184,14 @@ async def _retry(order: Order, error: OrderError) -> Moved:
         error=error,
     )
     await _append(order, update)
-    _log("attempt failed", order, error)
+    logger.warning("attempt failed", code=error.code, reason=error.message)
     await _come_back(order, delay_ms)
     return None
 
 
 async def _fail(order: Order, error: OrderError) -> Moved:
-    _log("order failed", order, error)
+    logger.warning("order fails", code=error.code, reason=error.message)
     return await _append(order, order.next_update(Status.FAILED, now_ms(), error=error))
-
-
-def _log(event: str, order: Order, error: OrderError) -> None:
-    logger.warning(
-        event,
-        order_id=order.order_id,
-        attempt=order.attempt,
-        code=error.code,
-        reason=error.message,
-    )
 
 
 async def _come_back(order: Order, wait_ms: int) -> None:
@@ -198,12 +202,10 @@ async def _come_back(order: Order, wait_ms: int) -> None:
 
 async def _append(order: Order, update: Update, *, transaction: str | None = None) -> Moved:
     changed = await asyncio.to_thread(store.append_update, order, update, transaction=transaction)
-    logger.info(
-        f"order {changed.status}",
-        order_id=order.order_id,
-        attempt=changed.attempt,
-        sequence=changed.sequence,
-    )
+    logger.thread_safe_append_keys(attempt=changed.attempt)
+    logger.info(f"order {changed.status}", sequence=changed.sequence)
+    if changed.status.terminal:
+        telemetry.count_ending(changed)
     return changed, transaction
 
 

@@ -133,7 +133,7 @@ class Engine(Stack):
         _allow(compute.authorizer, access, "dynamodb", "GetItem", keys="key#*")
         _allow(compute.authorizer, access, "dynamodb", "DeleteItem", keys="ticket#*")
 
-        _allow(compute.worker, orders, "dynamodb", "GetItem UpdateItem")
+        _allow(compute.worker, orders, "dynamodb", "UpdateItem")
         _allow(compute.worker, queue, "sqs", f"SendMessage {RECEIVE}")
 
         _allow(compute.publisher, stream, "dynamodb", READ_STREAM)

@@ -233,6 +233,11 @@ def first_update(order_id: str, now_ms: int) -> Update:
     return Update(order_id=order_id, sequence=1, status=Status.PENDING, timestamp=iso(now_ms))
 
 
+def routing_update(order_id: str, now_ms: int) -> Update:
+    """The update with which the work on a pending order begins: routing, sequence 2."""
+    return Update(order_id=order_id, sequence=2, status=Status.ROUTING, timestamp=iso(now_ms))
+
+
 def order_of(request: dict[str, Any], updates: Iterable[Update]) -> Order:
     """The order that `request` (its unchanging fields) and its updates from the first make."""
     first, *rest = updates

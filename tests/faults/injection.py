@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from io import BytesIO
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -124,8 +126,11 @@ class Clock:
     def monotonic(self) -> float:
         return self.now_ms / 1000
 
-    async def sleep(self, seconds: float) -> None:
+    def pass_by(self, seconds: float) -> None:
         self.now_ms += round(seconds * 1000)
+
+    async def sleep(self, seconds: float) -> None:
+        self.pass_by(seconds)
         await asyncio.sleep(0)
 
 
@@ -204,6 +209,7 @@ class Bench:
         self.calls.begin(plan)
         self.clock.now_ms = now_ms
         api._room.clear()
+        publisher._lookups.clear()
 
 
 @contextmanager
@@ -211,16 +217,22 @@ def bench() -> Iterator[Bench]:
     """Everything that faults need: the product's code as it is, under a clock that is moved."""
     calls, clock = Calls(), Clock()
     connections = CountedConnections(calls)
-    with pytest.MonkeyPatch.context() as patch, mock_aws():
+    with (
+        Path(os.devnull).open("w") as unread,
+        redirect_stdout(unread),  # metrics are printed, as Lambda wants them
+        pytest.MonkeyPatch.context() as patch,
+        mock_aws(),
+    ):
         for cached in (store._dynamodb, store._sqs):
             cached.cache_clear()
         world = FaultyWorld()
         calls.watch(store._dynamodb())
         calls.watch(store._sqs())
         patch.setattr(push, "_client", lambda: connections)
-        for module in (api, dead_letters, sweeper, websocket, worker):
+        for module in (api, dead_letters, publisher, sweeper, websocket, worker):
             patch.setattr(module, "now_ms", clock.read)
         patch.setattr(publisher, "time", clock)
+        patch.setattr(websocket, "time", SimpleNamespace(sleep=clock.pass_by))
         patch.setattr(publisher, "_pool", _Inline())
         patch.setattr(worker, "asyncio", _stepping(clock))
         patch.setattr(

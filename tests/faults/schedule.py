@@ -24,7 +24,7 @@ DEAD_LETTER_VISIBILITY_MS = 180_000
 RECEIVES_MAX = 3
 BATCH_MAX = 10
 STREAM_RETRIES_MAX = 10
-SWEEP_AFTER_MS = 121_000
+SWEEP_AFTER_MS = 131_000  # idle for 120 s, counted from the next ten
 TURNS_MAX = 400
 CALLS_TYPICAL = 70  # a fault beyond a schedule's last call does not happen, and is not counted
 

@@ -26,11 +26,12 @@ os.environ.update(
 )
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from moto import mock_aws
 
-from functions import api, push, store
+from functions import api, publisher, push, store, websocket
 from tests.functions.world import World
 
 
@@ -39,9 +40,13 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     for cached in (store._dynamodb, store._sqs, push._client):
         cached.cache_clear()
     api._room.clear()
+    publisher._lookups.clear()
     with mock_aws():
         world = World()
         monkeypatch.setattr(push, "_client", lambda: world.connections)
+        # What waits for look-ups to lapse waits for nothing else.
+        lapse = SimpleNamespace(sleep=lambda _seconds: publisher._lookups.clear())
+        monkeypatch.setattr(websocket, "time", lapse)
         yield world
     for cached in (store._dynamodb, store._sqs):
         cached.cache_clear()

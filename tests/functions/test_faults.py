@@ -81,7 +81,7 @@ def test_a_dead_letter_waits_for_a_transaction_that_may_yet_land(
 
 
 def test_a_write_whose_answer_was_lost_is_known_as_ones_own(world: World) -> None:
-    order, _ = store.load_order(world.submit()["orderId"])
+    order = store.load_order(world.submit()["orderId"]).order
     update = order.next_update(Status.ROUTING, 1)
     assert store.append_update(order, update) == store.append_update(order, update)
     with pytest.raises(store.StaleOrder):
@@ -201,6 +201,6 @@ def test_the_largest_update_fits_a_frame(world: World) -> None:
     sizes = [
         len(update.to_json().encode())
         for order in orders
-        for update in store.load_order(order["orderId"])[0].updates
+        for update in store.load_order(order["orderId"]).order.updates
     ]
     assert max(sizes) < 32 * 1024 // 4

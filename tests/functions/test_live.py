@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from functions import store
+from functions import publisher, store, websocket
+from functions.dex.orders import unix_ms
+from functions.runtime import settings
 from tests.functions.world import World, event
 
 LIFE = ["pending", "routing", "building", "submitted", "confirmed"]
@@ -14,7 +18,8 @@ UNKNOWN = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
 
 
 def statuses(world: World, connection_id: str) -> list[str]:
-    return [message["status"] for message in world.connections.received[connection_id]]
+    received = world.connections.received[connection_id]
+    return [message["status"] for message in received if "status" in message]
 
 
 @pytest.mark.parametrize("when", ["before", "during", "after"])
@@ -82,6 +87,39 @@ def test_all_orders_of_the_owner_are_followed_from_now_on(world: World) -> None:
         assert [u["status"] for u in updates if u["orderId"] == order_id] == LIFE
 
 
+def test_a_look_up_of_followers_serves_a_while_and_none_outlives_the_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=1_000_000)
+    look_ups: list[str] = []
+    look_up = store.followers_of_all
+
+    def counted(owner: str) -> list[str]:
+        look_ups.append(owner)
+        return look_up(owner)
+
+    def pass_by(seconds: float) -> None:
+        world.publish()  # while the client waits for its answer, an old look-up may serve
+        clock.now += round(seconds * 1000)
+
+    monkeypatch.setattr(store, "followers_of_all", counted)
+    monkeypatch.setattr(publisher, "now_ms", lambda: clock.now)
+    monkeypatch.setattr(websocket, "time", SimpleNamespace(sleep=pass_by))
+    world.submit()
+    world.settle()
+    assert len(look_ups) == 1
+    world.submit()
+    world.send(world.connect("c1"), {"orderId": "*"})
+    assert len(look_ups) == 1
+    assert world.connections.received["c1"] == [{"type": "subscribed", "orderId": "*"}]
+    world.settle()
+    assert statuses(world, "c1") == LIFE[1:]
+    clock.now -= 10_000  # a clock that was put back
+    world.submit()
+    world.settle()
+    assert len(look_ups) == 3
+
+
 def test_following_one_order_and_all_orders_gives_each_update_once(world: World) -> None:
     client = world.connect("c1")
     order_id = world.submit()["orderId"]
@@ -140,20 +178,6 @@ def test_a_bad_message_is_answered_with_an_error_and_the_connection_stays(
     assert error["error"]["code"] == code
     assert names in error["error"]["message"]
     assert pong == {"type": "pong"}
-
-
-def test_a_connection_follows_at_most_100_orders(world: World) -> None:
-    client = world.connect("c1")
-    ids = [world.submit()["orderId"] for _ in range(101)]
-    for order_id in ids[:100]:
-        world.send(client, {"orderId": order_id})
-    world.send(client, {"orderId": ids[0]})  # again: no new subscription
-    assert world.connections.received[client] == []
-    world.send(client, {"orderId": ids[100]})
-    assert world.connections.received[client][0]["error"]["code"] == "TOO_MANY_SUBSCRIPTIONS"
-    world.send(client, {"action": "unsubscribe", "orderId": ids[0]})
-    world.send(client, {"orderId": ids[100]})
-    assert world.connections.received[client][1:] == [{"type": "unsubscribed", "orderId": ids[0]}]
 
 
 def test_an_order_has_at_most_100_followers(world: World) -> None:
@@ -230,6 +254,24 @@ def test_the_recorded_stream_event_is_pushed_to_its_follower(world: World) -> No
     world.publish(event("stream_order")["Records"])
     (update,) = world.connections.received["UrZ6idTPliACEvA="]
     assert (update["status"], update["sequence"]) == ("routing", 2)
+
+
+def test_an_order_expires_only_where_that_is_asked_for_and_only_once_it_has_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def expiry(order_id: str) -> str | None:
+        item = world.dynamodb.get_item(TableName="orders", Key={"orderId": {"S": order_id}})["Item"]
+        return item.get("expiresAt", {}).get("N")
+
+    kept = world.submit()["orderId"]
+    world.settle()
+    assert expiry(kept) is None
+    monkeypatch.setattr(store, "settings", replace(settings, order_expiry_days=30))
+    order = world.submit()
+    assert expiry(order["orderId"]) is None
+    world.settle()
+    ended = world.read(order["orderId"])["confirmedAt"]
+    assert expiry(order["orderId"]) == str(unix_ms(ended) // 1000 + 30 * 86_400)
 
 
 def test_connections_age_out(world: World) -> None:

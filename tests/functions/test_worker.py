@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from functions import store
-from functions.dex.orders import Status
+from functions.dex.orders import OrderError, Status, Update
 from tests.functions.world import World
 
 
@@ -52,16 +52,16 @@ def test_a_worker_killed_after_any_step_is_resumed_by_the_next(
     world: World, monkeypatch: pytest.MonkeyPatch, crash_after: Status
 ) -> None:
     order_id = world.submit()["orderId"]
-    append = store.append_update
+    append = store._append
 
-    def append_then_die(order: Any, update: Any, **kwargs: Any) -> Any:
-        changed = append(order, update, **kwargs)
+    def append_then_die(update: Update, **kwargs: Any) -> Any:
+        answer = append(update, **kwargs)
         if update.status is crash_after:
             raise SystemError("killed")
-        return changed
+        return answer
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "append_update", append_then_die)
+        patch.setattr(store, "_append", append_then_die)
         assert len(world.work()) == 1
     left = world.read(order_id)
     assert left["status"] == crash_after
@@ -76,18 +76,19 @@ def test_a_second_worker_on_the_same_order_gives_way(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order_id = world.submit()["orderId"]
-    load = store.load_order
+    begin = store.begin_order
 
-    def load_then_be_overtaken(order_id: str) -> Any:
-        loaded = load(order_id)
-        with monkeypatch.context() as patch:
-            patch.setattr(store, "load_order", load)
-            store.append_update(loaded[0], loaded[0].next_update(Status.CANCELLED, 0))
-        return loaded
+    def begin_and_be_overtaken(update: Update) -> store.StoredOrder:
+        begun = begin(update)
+        overtaking = begun.order.next_update(
+            Status.FAILED, 0, error=OrderError(code="X", message="")
+        )
+        store.append_update(begun.order, overtaking)
+        return begun
 
-    monkeypatch.setattr(store, "load_order", load_then_be_overtaken)
+    monkeypatch.setattr(store, "begin_order", begin_and_be_overtaken)
     assert world.work() == []
-    assert statuses(world.read(order_id)) == ["pending", "cancelled"]
+    assert statuses(world.read(order_id)) == ["pending", "routing", "failed"]
 
 
 def fail(world: World, fault: str, **simulate: Any) -> dict[str, Any]:

@@ -164,6 +164,7 @@ class World:
         return connection_id
 
     def disconnect(self, connection_id: str) -> None:
+        self.connections.gone.add(connection_id)
         self._websocket("disconnect", connection_id)
 
     def send(self, connection_id: str, message: Json | str, **changes: Any) -> None:

@@ -32,7 +32,7 @@ GRANTED = {
     },
     "authorizer": {KEYS: {"dynamodb:GetItem"}, TICKETS: {"dynamodb:DeleteItem"}},
     "worker": {
-        ORDERS: {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        ORDERS: {"dynamodb:UpdateItem"},
         QUEUE: {"sqs:SendMessage"} | RECEIVE,
     },
     "publisher": {

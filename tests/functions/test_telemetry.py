@@ -1,0 +1,188 @@
+"""Metrics, logs and traces: what an operator sees of an order."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from typing import Any
+
+import pytest
+from aws_xray_sdk.core import xray_recorder
+from aws_xray_sdk.core.models.subsegment import Subsegment
+
+from functions import runtime
+from functions.dex.orders import unix_ms
+from tests.functions.world import Json, World
+
+SERVICE = "order-execution-engine"
+OWNER = "desk-7"  # of the events
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """The log lines of the handlers, as they are written."""
+    written = io.StringIO()
+    handler = runtime.logger.registered_handler
+    assert isinstance(handler, logging.StreamHandler)
+    monkeypatch.setattr(handler, "stream", written)
+    return written
+
+
+def lines(log: io.StringIO) -> list[Json]:
+    return [json.loads(line) for line in log.getvalue().splitlines()]
+
+
+def metrics(printed: str) -> list[tuple[str, tuple[str, ...], list[float]]]:
+    """(name, values of its dimensions, values) of every metric in EMF lines."""
+    found = []
+    for line in printed.splitlines():
+        blob: dict[str, Any] = json.loads(line)
+        for directive in blob["_aws"]["CloudWatchMetrics"]:
+            assert directive["Namespace"] == "OrderExecutionEngine"
+            (dimensions,) = directive["Dimensions"]
+            named = tuple(sorted(blob[dimension] for dimension in dimensions))
+            for metric in directive["Metrics"]:
+                values = blob[metric["Name"]]
+                found.append(
+                    (metric["Name"], named, values if isinstance(values, list) else [values])
+                )
+    return found
+
+
+def test_a_confirmed_order_is_counted_and_timed(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = world.submit()
+    world.send(world.connect("c1"), {"orderId": order["orderId"]})
+    world.settle()
+    found = metrics(capsys.readouterr().out)
+    counted = {(name, named): values for name, named, values in found if name != "PushLag"}
+    here = (SERVICE,)
+    assert counted.keys() == {
+        ("OrdersAccepted", here),
+        ("OrdersConfirmed", here),
+        ("Attempts", here),
+        ("TimeToConfirm", here),
+        ("QuoteLatency", here),
+    }
+    assert counted["OrdersAccepted", here] == counted["OrdersConfirmed", here] == [1]
+    assert counted["Attempts", here] == [1]
+    assert len(counted["QuoteLatency", here]) == 2
+    (took,) = counted["TimeToConfirm", here]
+    times = world.read(order["orderId"])
+    assert took == unix_ms(times["confirmedAt"]) - unix_ms(times["createdAt"])
+    # One for each live update: the replay of "pending" is not late, it was asked for.
+    lags = [lag for name, _, values in found if name == "PushLag" for lag in values]
+    assert len(lags) == 4
+    assert all(lag >= 0 for lag in lags)
+
+
+def test_a_failed_order_is_counted_by_its_code(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.submit(simulate={"fault": "venue_down"})
+    world.settle()
+    found = metrics(capsys.readouterr().out)
+    assert ("OrdersFailed", ("QUOTES_UNAVAILABLE", SERVICE), [1]) in found
+    assert ("Attempts", (SERVICE,), [3]) in found
+    assert "OrdersConfirmed" not in {name for name, _, _ in found}
+
+
+def test_a_gone_connection_and_a_swept_order_are_counted(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = world.submit()["orderId"]
+    world.send(world.connect("c1"), {"orderId": order_id})
+    world.connections.gone.add("c1")
+    world.publish()
+    assert world.sweep() == 0
+    monkeypatch.setattr("functions.sweeper.now_ms", lambda: runtime.now_ms() + 140_000)
+    assert world.sweep() == 1
+    found = metrics(capsys.readouterr().out)
+    assert ("ConnectionsGone", (SERVICE,), [1]) in found
+    assert [values for name, _, values in found if name == "OrdersSwept"] == [[0], [1]]
+
+
+def test_metrics_are_written_even_if_the_handler_fails(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.submit()
+    capsys.readouterr()
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("functions.dex.router.find_route", broken)
+    world.work()
+    assert [name for name, _, _ in metrics(capsys.readouterr().out)] == ["QuoteLatency"]
+
+
+def test_one_query_of_the_logs_tells_the_story_of_an_order(world: World, log: io.StringIO) -> None:
+    orders = [world.submit()["orderId"] for _ in range(3)]
+    retried = world.submit(simulate={"fault": "slippage", "attempts": 1})["orderId"]
+    world.settle()
+    told: dict[str, list[Json]] = {}
+    for line in lines(log):
+        told.setdefault(line["order_id"], []).append(line)
+    assert told.keys() == {*orders, retried}
+    for order_id in orders:
+        assert [line["message"] for line in told[order_id]] == [
+            "order accepted",
+            "order taken on",
+            "order building",
+            "order submitted",
+            "order confirmed",
+        ]
+    assert [line["attempt"] for line in told[retried] if "attempt" in line][-1] == 2
+    assert "SLIPPAGE_TOLERANCE_EXCEEDED" in [line.get("code") for line in told[retried]]
+    for line in lines(log):
+        assert (line["owner"], line["service"]) == (OWNER, SERVICE)
+        assert line["attempt"] in (1, 2)
+
+
+def test_a_log_line_tells_of_no_other_order_than_its_own(world: World, log: io.StringIO) -> None:
+    world.submit()
+    world.http("list_orders")
+    world.http("execute_order", body={"tokenIn": "SOL"})
+    world.work()
+    world.sqs.send_message(QueueUrl=world.queue_url, MessageBody="no order")
+    world.work()
+    (failed,) = [line for line in lines(log) if line["message"] == "message failed"]
+    assert not {"order_id", "owner", "attempt"} & failed.keys()
+    assert failed["body"] == "no order"
+
+
+def test_a_message_that_fails_is_logged_with_its_order(
+    world: World, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no chain")
+
+    order_id = world.submit()["orderId"]
+    monkeypatch.setattr("functions.dex.chain.build", broken)
+    world.work()
+    (failed,) = [line for line in lines(log) if line["level"] == "ERROR"]
+    assert (failed["order_id"], failed["owner"], failed["attempt"]) == (order_id, OWNER, 1)
+    assert failed["message_id"]
+    assert "no chain" in failed["exception"]
+
+
+def test_a_trace_names_each_order_of_a_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    vars(xray_recorder.emitter)["_socket"].close()  # nothing is sent
+    xray_recorder.configure(sampling=False, context_missing="RUNTIME_ERROR", plugins=())
+    segment = xray_recorder.begin_segment("worker")
+
+    class Tracing:
+        provider = xray_recorder
+
+    monkeypatch.setattr(runtime, "tracer", Tracing())
+    orders = {world.submit()["orderId"] for _ in range(3)}
+    segment.subsegments.clear()
+    began = runtime.now_ms() / 1000
+    world.work()
+    parts: list[Subsegment] = segment.subsegments
+    assert {part.annotations["order_id"] for part in parts} == orders
+    for part in parts:
+        assert part.parent_id == segment.id  # side by side, though they ran at once
+        assert began - 1 <= part.start_time <= part.end_time
