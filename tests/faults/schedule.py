@@ -26,7 +26,7 @@ BATCH_MAX = 10
 STREAM_RETRIES_MAX = 10
 SWEEP_AFTER_MS = 131_000  # idle for 120 s, counted from the next ten
 TURNS_MAX = 400
-CALLS_TYPICAL = 70  # a fault beyond a schedule's last call does not happen, and is not counted
+CALLS_TYPICAL = 50  # a fault beyond a schedule's last call does not happen, and is not counted
 
 # Schedules of which each call gets each fault: retried, cancelled, and poisonous.
 BASES = (24, 10, 30)
