@@ -13,7 +13,6 @@ from uuid import UUID, uuid5
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
-from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -34,8 +33,7 @@ from functions.dex.orders import (
     order_of,
 )
 from functions.problems import Problem, bad_field
-from functions.runtime import logger, now_ms, settings, trace_order, traced
-from functions.telemetry import counted
+from functions.runtime import logger, now_ms, settings
 
 # What needs no key, and "/assets/"; infra/apis.py has the same list.
 PUBLIC_PATHS = ("/", "/docs", "/openapi.json", "/api/health")
@@ -224,7 +222,7 @@ def execute_order(
         logger.exception("order not queued")
     logger.info("order accepted")
     telemetry.count("OrdersAccepted")
-    trace_order(order.order_id, began_ms)
+    telemetry.trace_order(order.order_id, began_ms)
     return _json(order, HTTPStatus.ACCEPTED, headers={"Location": f"/api/orders/{order.order_id}"})
 
 
@@ -286,7 +284,7 @@ def cancel_order(order_id: Annotated[UUID, Path(alias="orderId")]) -> Response[A
             "ORDER_NOT_CANCELLABLE",
             f"The order is {order.status}; only a pending order can be cancelled.",
         )
-    trace_order(order.order_id, began_ms)
+    telemetry.trace_order(order.order_id, began_ms)
     return _json(order)
 
 
@@ -416,13 +414,10 @@ def get_asset(name: str, if_none_match: IfNoneMatch = None) -> Response[Any]:
 # --- the handler ------------------------------------------------------------------------------
 
 
-@traced
-@logger.inject_lambda_context(
-    correlation_id_path=correlation_paths.API_GATEWAY_HTTP, clear_state=True
-)
-@counted
+@telemetry.observed
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """One HTTP request (payload format 2.0); see events/http_*.json for its shape."""
+    logger.set_correlation_id(event["requestContext"]["requestId"])
     try:
         _admit(event)
         text = _body_text(event)

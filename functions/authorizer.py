@@ -6,12 +6,11 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions import store
-from functions.runtime import logger, now_ms, traced
+from functions import store, telemetry
+from functions.runtime import now_ms
 
 
-@traced
-@logger.inject_lambda_context
+@telemetry.observed
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Who asks: of an HTTP request (payload 2.0) or of a WebSocket's $connect.
 

@@ -16,8 +16,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from functions import store, telemetry
 from functions.dex import chain, market, settlement
 from functions.dex.orders import Order, OrderError, Status, Update
-from functions.runtime import logger, now_ms, settings, trace_order, traced
-from functions.telemetry import counted
+from functions.runtime import logger, now_ms, settings
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
@@ -26,9 +25,7 @@ class StillUnderWay(Exception):
     """The order's transaction may yet land, so nobody can say how the order ends."""
 
 
-@traced
-@logger.inject_lambda_context(clear_state=True)
-@counted
+@telemetry.observed
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """End each message's order; what cannot be ended yet returns to the queue, alone."""
     return process_partial_response(event, _take, _processor, context)
@@ -42,7 +39,7 @@ def _take(record: SQSRecord) -> None:
         order_id = store.order_id_of(record.body)
         logger.thread_safe_append_keys(order_id=order_id)
         _end(order_id)
-        trace_order(order_id, began_ms)
+        telemetry.trace_order(order_id, began_ms)
     except (store.MalformedMessage, store.OrderNotFound) as reason:
         logger.error("dead letter set aside", reason=repr(reason))
     except Exception:

@@ -15,8 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from functions import store, telemetry
 from functions.dex.orders import unix_ms
 from functions.push import CONNECTIONS_AT_ONCE, close, push
-from functions.runtime import logger, now_ms, trace_order, traced
-from functions.telemetry import counted
+from functions.runtime import logger, now_ms
 
 # One that has not taken its part of a batch by then does not hold up the next batch.
 CONNECTION_SECONDS_MAX = 15
@@ -52,9 +51,7 @@ class Message(NamedTuple):
     live: bool
 
 
-@traced
-@logger.inject_lambda_context(clear_state=True)
-@counted
+@telemetry.observed
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     """Push a batch of stream records: each connection's messages in order, connections at once.
 
@@ -69,7 +66,6 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
         if change is not None:
             for message in _messages(change):
                 queues[message.connection_id].append(message)
-            trace_order(change.order_id, began_ms)
     deliveries = [_pool.submit(_deliver, messages) for messages in queues.values()]
     wait(deliveries)
     for delivery in deliveries:
@@ -78,6 +74,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
             telemetry.time("PushLag", lag_ms)
         if gone:
             telemetry.count("ConnectionsGone")
+    for order_id in {message.order_id for messages in queues.values() for message in messages}:
+        telemetry.trace_order(order_id, began_ms)
 
 
 def _read(record: dict[str, Any]) -> Change | None:

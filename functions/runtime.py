@@ -1,12 +1,10 @@
-"""What every handler shares, made once: settings, logger, tracing, the clock."""
+"""What every handler shares, made once: settings, logger, the clock."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from aws_lambda_powertools import Logger
 
@@ -49,37 +47,6 @@ class Settings:
 
 settings = Settings()
 logger = Logger()
-
-Handler = Callable[[dict[str, Any], Any], Any]
-
-
-def _tracer() -> Any:
-    """X-Ray's, whose SDK is slow to import and stays out where tracing is off."""
-    if os.environ.get("POWERTOOLS_TRACE_DISABLED") == "true":
-        return None
-    from aws_lambda_powertools import Tracer  # noqa: PLC0415
-
-    return Tracer()
-
-
-tracer = _tracer()
-
-
-def traced(handler: Handler) -> Handler:
-    """The handler under X-Ray, where tracing is on."""
-    wrapped: Handler = tracer.capture_lambda_handler(handler) if tracer else handler
-    return wrapped
-
-
-def trace_order(order_id: str, began_ms: int) -> None:
-    """Name an order in the trace, as a part of it from `began_ms` (Unix time) until now.
-
-    Told at the end, for orders that are under way at once would nest in one another.
-    """
-    if tracer:
-        with tracer.provider.in_subsegment("## order") as part:
-            part.put_annotation("order_id", order_id)
-            part.start_time = began_ms / 1000
 
 
 def now_ms() -> int:

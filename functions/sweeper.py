@@ -8,13 +8,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import store, telemetry
 from functions.dex.orders import iso
-from functions.runtime import logger, now_ms, settings, traced
-from functions.telemetry import counted
+from functions.runtime import logger, now_ms, settings
 
 
-@traced
-@logger.inject_lambda_context(clear_state=True)
-@counted
+@telemetry.observed
 def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     """Re-queue idle open orders; an order that was healthy after all is not harmed by it."""
     before = iso(now_ms() - settings.sweep_idle_seconds * 1000)

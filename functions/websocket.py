@@ -10,10 +10,10 @@ from uuid import UUID
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from functions import store
+from functions import store, telemetry
 from functions.dex.orders import Model
 from functions.push import push_json
-from functions.runtime import logger, now_ms, trace_order, traced
+from functions.runtime import logger, now_ms
 
 
 class _Message(Model):
@@ -56,8 +56,7 @@ class Refused(Exception):
         self.answer = {"error": {"code": code, "message": message}}
 
 
-@traced
-@logger.inject_lambda_context(clear_state=True)
+@telemetry.observed
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     """One event of a connection; see events/websocket_*.json for its shapes."""
     request = event["requestContext"]
@@ -130,7 +129,7 @@ def _subscribe(owner: str, connection_id: str, message: Subscribe, request_id: s
             f"Order {order_id} has {store.MAX_FOLLOWERS} followers, which is the most it can have.",
         ) from None
     logger.info("order followed", order_id=order_id, since_sequence=message.since_sequence)
-    trace_order(order_id, began_ms)
+    telemetry.trace_order(order_id, began_ms)
 
 
 def _parse(body: str) -> Subscribe | Unsubscribe | Ping:

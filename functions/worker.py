@@ -29,8 +29,7 @@ from functions.dex.orders import (
     routing_update,
     unix_ms,
 )
-from functions.runtime import logger, now_ms, settings, trace_order, traced
-from functions.telemetry import counted
+from functions.runtime import logger, now_ms, settings
 
 # The latencies of the engine that this one is measured against.
 QUOTE_MS = (200, 400)
@@ -40,9 +39,7 @@ QUOTE_TIMEOUT_MS = 1000
 _processor = AsyncBatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
-@traced
-@logger.inject_lambda_context(clear_state=True)
-@counted
+@telemetry.observed
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Take on up to ten orders at once; those that fail are redelivered, alone."""
     return async_process_partial_response(event, _take, _processor, context)
@@ -56,7 +53,7 @@ async def _take(record: SQSRecord) -> None:
         order_id = store.order_id_of(record.body)
         logger.thread_safe_append_keys(order_id=order_id)
         await _execute(order_id)
-        trace_order(order_id, began_ms)
+        telemetry.trace_order(order_id, began_ms)
     except Exception:
         # The batch processor would report it to SQS and keep the reason to itself.
         logger.exception("message failed", body=record.body[:200])

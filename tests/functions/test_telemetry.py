@@ -11,7 +11,7 @@ import pytest
 from aws_xray_sdk.core import xray_recorder
 from aws_xray_sdk.core.models.subsegment import Subsegment
 
-from functions import runtime
+from functions import runtime, telemetry
 from functions.dex.orders import unix_ms
 from tests.functions.world import Json, World
 
@@ -176,7 +176,7 @@ def test_a_trace_names_each_order_of_a_batch(world: World, monkeypatch: pytest.M
     class Tracing:
         provider = xray_recorder
 
-    monkeypatch.setattr(runtime, "tracer", Tracing())
+    monkeypatch.setattr(telemetry, "_trace", Tracing())
     orders = {world.submit()["orderId"] for _ in range(3)}
     segment.subsegments.clear()
     began = runtime.now_ms() / 1000
