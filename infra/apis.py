@@ -36,9 +36,9 @@ class Apis(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        api: lambda_.Function,
-        websocket: lambda_.Function,
-        authorizer: lambda_.Function,
+        api: lambda_.IFunction,
+        websocket: lambda_.IFunction,
+        authorizer: lambda_.IFunction,
         settings: Settings,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -60,6 +60,7 @@ class Apis(Construct):
         )
         self._log(http_stage, "HttpAccess", f"{HTTP_LOG} integrationErrorMessage")
         self._log(web_socket_stage, "WebSocketAccess", WEB_SOCKET_LOG)
+        self.http_stage, self.web_socket_stage = http_stage, web_socket_stage
         if settings.api_gateway_log_role and not settings.local:
             web_socket_stage.node.add_dependency(self._log_role())
 
@@ -80,7 +81,7 @@ class Apis(Construct):
             self.push_url = web_socket_stage.callback_url
             self.web_socket_url = web_socket_stage.url
 
-    def _http(self, api: lambda_.Function, authorizer: lambda_.Function) -> apigateway.HttpApi:
+    def _http(self, api: lambda_.IFunction, authorizer: lambda_.IFunction) -> apigateway.HttpApi:
         origin = self._settings.cors_origin
         cors = apigateway.CorsPreflightOptions(
             allow_origins=[origin],
@@ -118,7 +119,7 @@ class Apis(Construct):
         return http
 
     def _web_socket(
-        self, websocket: lambda_.Function, authorizer: lambda_.Function
+        self, websocket: lambda_.IFunction, authorizer: lambda_.IFunction
     ) -> apigateway.WebSocketApi:
         web_socket = apigateway.WebSocketApi(
             self, "WebSocket", route_selection_expression="$request.body.action"

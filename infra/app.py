@@ -15,6 +15,8 @@ from infra.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 KEY_CACHE_SECONDS_MAX = 60
+# Half of what a worker may run, for a wait is not all that it does.
+HOLD_MS_MAX = 30_000
 
 
 def build(app: App) -> Engine:
@@ -33,6 +35,11 @@ def read_settings(app: App) -> Settings:
             given[field.name] = _PARSERS[field.type](_camel_case(field.name), str(value))
     given |= {"version": project["version"], "uv": os.environ.get("UV", "uv")}
     settings = Settings(**given)
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,19}", settings.stage):
         raise ValueError(f"stage={settings.stage}: up to 20 lower-case letters, digits, hyphens")
     if settings.key_cache_seconds > KEY_CACHE_SECONDS_MAX:
@@ -40,7 +47,13 @@ def read_settings(app: App) -> Settings:
             f"keyCacheSeconds={settings.key_cache_seconds}: a disabled key must be refused within"
             f" {KEY_CACHE_SECONDS_MAX} s"
         )
-    return settings
+    if settings.hold_ms > HOLD_MS_MAX:
+        raise ValueError(
+            f"holdMs={settings.hold_ms}: a worker waits up to {HOLD_MS_MAX} ms; what is longer"
+            " is queued"
+        )
+    if settings.alarm_email and not re.fullmatch(r"[^@\s]+@[^@\s]+", settings.alarm_email):
+        raise ValueError(f"alarmEmail={settings.alarm_email}: one e-mail address is needed")
 
 
 def _camel_case(name: str) -> str:

@@ -12,8 +12,8 @@ from infra.dependencies import dependency_layer
 from infra.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-SERVICE = "order-execution-engine"
 METRICS_NAMESPACE = "OrderExecutionEngine"
+PUBLISHED_ALIAS = "live"
 
 API_TIMEOUT = Duration.seconds(10)
 AUTHORIZER_TIMEOUT = Duration.seconds(10)
@@ -40,6 +40,7 @@ class Compute(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self._settings = settings
+        self.all: list[lambda_.Function] = []
         self._code = lambda_.Code.from_asset(
             str(ROOT),
             exclude=["/*", "!/functions", "__pycache__", "*.pyc"],
@@ -60,24 +61,54 @@ class Compute(Construct):
             "QUOTE_ERROR_PPM": str(settings.quote_error_ppm),
             "DROP_PPM": str(settings.drop_ppm),
             "RETRY_BASE_MS": str(settings.retry_base_ms),
+            "HOLD_MS": str(settings.hold_ms),
         }
         seed = {"MARKET_SEED": settings.market_seed}
         market = seed | {"SIMULATE_ALLOWED": str(settings.simulate_allowed).lower()}
         sweep = {"SWEEP_IDLE_SECONDS": str(settings.sweep_idle_seconds)}
         version = {"ENGINE_VERSION": settings.version}
+        days = settings.order_expiry_days
+        expiry = {"ORDER_EXPIRY_DAYS": str(days)} if days else {}
 
         self.api = self._function(
-            "api", API_TIMEOUT, orders | access | queue | market | limits | version
+            "api",
+            API_TIMEOUT,
+            orders | access | queue | market | limits | version | expiry,
+            snap_start=settings.snap_start,
         )
-        self.authorizer = self._function("authorizer", AUTHORIZER_TIMEOUT, access)
-        self.worker = self._function("worker", WORKER_TIMEOUT, orders | queue | market | simulation)
+        self.authorizer = self._function(
+            "authorizer", AUTHORIZER_TIMEOUT, access, snap_start=settings.snap_start
+        )
+        self.worker = self._function(
+            "worker",
+            WORKER_TIMEOUT,
+            orders | queue | market | simulation | expiry,
+            memory_mb=settings.worker_memory_mb,
+        )
         self.publisher = self._function("publisher", PUBLISHER_TIMEOUT, orders | connections)
-        self.websocket = self._function("websocket", WEBSOCKET_TIMEOUT, orders | connections)
+        self.websocket = self._function(
+            "websocket",
+            WEBSOCKET_TIMEOUT,
+            orders | connections,
+            snap_start=settings.snap_start,
+        )
         self.sweeper = self._function("sweeper", SWEEPER_TIMEOUT, orders | queue | sweep)
-        self.dead_letters = self._function("dead_letters", DEAD_LETTERS_TIMEOUT, orders | seed)
+        self.dead_letters = self._function(
+            "dead_letters", DEAD_LETTERS_TIMEOUT, orders | seed | expiry
+        )
+
+    def published(self, function: lambda_.Function) -> lambda_.IFunction:
+        """What a client waits for: the function, or, snapshot taken, its newest version."""
+        return function.add_alias(PUBLISHED_ALIAS) if self._settings.snap_start else function
 
     def _function(
-        self, module: str, timeout: Duration, environment: dict[str, str]
+        self,
+        module: str,
+        timeout: Duration,
+        environment: dict[str, str],
+        *,
+        memory_mb: int | None = None,
+        snap_start: bool = False,
     ) -> lambda_.Function:
         settings = self._settings
         name = module.title().replace("_", "")
@@ -91,7 +122,7 @@ class Compute(Construct):
             self, f"{name}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com")
         )
         log_group.grant_write(role)
-        return lambda_.Function(
+        function = lambda_.Function(
             self,
             name,
             code=self._code,
@@ -101,7 +132,8 @@ class Compute(Construct):
             layers=self._layers,
             role=role,
             timeout=timeout,
-            memory_size=settings.memory_mb,
+            memory_size=memory_mb or settings.memory_mb,
+            snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
             log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,
             application_log_level_v2=lambda_.ApplicationLogLevel(settings.log_level),
@@ -109,13 +141,15 @@ class Compute(Construct):
             environment={
                 **environment,
                 "STAGE": settings.stage,
-                "POWERTOOLS_SERVICE_NAME": SERVICE,
+                "POWERTOOLS_SERVICE_NAME": settings.stack_name,
                 "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": settings.log_level,
                 # A trace is no place for an answer: that of POST /api/tickets is a secret.
                 "POWERTOOLS_TRACER_CAPTURE_RESPONSE": "false",
             },
         )
+        self.all.append(function)
+        return function
 
 
 RETENTION = {

@@ -9,6 +9,7 @@ from constructs import Construct
 
 from infra.apis import Apis
 from infra.compute import DEAD_LETTERS_TIMEOUT, WORKER_TIMEOUT, Compute
+from infra.monitoring import Monitoring
 from infra.queues import Queues
 from infra.settings import Settings
 from infra.storage import Storage
@@ -30,7 +31,12 @@ class Engine(Stack):
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
         super().__init__(scope, construct_id, description="Order execution engine")
 
-        storage = Storage(self, "Storage", durable=settings.durable)
+        storage = Storage(
+            self,
+            "Storage",
+            durable=settings.durable,
+            orders_expire=settings.order_expiry_days > 0,
+        )
         queues = Queues(
             self,
             "Queues",
@@ -49,10 +55,19 @@ class Engine(Stack):
         apis = Apis(
             self,
             "Apis",
-            api=compute.api,
-            websocket=compute.websocket,
-            authorizer=compute.authorizer,
+            api=compute.published(compute.api),
+            websocket=compute.published(compute.websocket),
+            authorizer=compute.published(compute.authorizer),
             settings=settings,
+        )
+        monitoring = Monitoring(
+            self,
+            "Monitoring",
+            settings=settings,
+            storage=storage,
+            queues=queues,
+            compute=compute,
+            apis=apis,
         )
 
         self._start(storage, queues, compute, max_concurrency=settings.max_concurrency)
@@ -60,7 +75,7 @@ class Engine(Stack):
         for pusher in (compute.publisher, compute.websocket):
             pusher.add_environment("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", apis.push_url)
         compute.api.add_environment("WEB_SOCKET_URL", apis.web_socket_url)
-        self._publish_names(storage, queues, apis)
+        self._publish_names(storage, queues, apis, monitoring)
 
     def _start(
         self, storage: Storage, queues: Queues, compute: Compute, *, max_concurrency: int
@@ -153,7 +168,9 @@ class Engine(Stack):
         _allow(compute.dead_letters, orders, "dynamodb", "GetItem UpdateItem")
         _allow(compute.dead_letters, dead_letters, "sqs", RECEIVE)
 
-    def _publish_names(self, storage: Storage, queues: Queues, apis: Apis) -> None:
+    def _publish_names(
+        self, storage: Storage, queues: Queues, apis: Apis, monitoring: Monitoring
+    ) -> None:
         for name, value in {
             "HttpUrl": apis.http_url,
             "WebSocketUrl": apis.web_socket_url,
@@ -163,6 +180,8 @@ class Engine(Stack):
             "OrderQueueUrl": queues.orders.queue_url,
             "DeadLetterQueueUrl": queues.dead_letters.queue_url,
             "UnpublishedQueueUrl": queues.unpublished.queue_url,
+            "DashboardUrl": monitoring.dashboard_url,
+            "AlarmTopicArn": monitoring.topic.topic_arn,
         }.items():
             CfnOutput(self, name, value=value)
 

@@ -10,8 +10,11 @@ class Settings:
     version: str
     stage: str = "dev"
     memory_mb: int = 512
+    worker_memory_mb: int = 256
+    snap_start: bool = False
     log_level: str = "INFO"
     log_retention_days: int = 30
+    alarm_email: str = ""
     max_concurrency: int = 10
     max_open_orders: int = 1000
     key_cache_seconds: int = 30
@@ -23,8 +26,10 @@ class Settings:
     quote_error_ppm: int = 20_000
     drop_ppm: int = 20_000
     retry_base_ms: int = 1000
+    hold_ms: int = 5000
     market_seed: str = ""
     sweep_idle_seconds: int = 120
+    order_expiry_days: int = 0
     simulate_allowed: bool = False
     local_endpoint: str = ""
     uv: str = "uv"

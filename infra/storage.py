@@ -12,7 +12,9 @@ OWNER_INDEX = "byOwner"
 class Storage(Construct):
     """On-demand tables; durable ones outlive the stack and refuse to be deleted."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, durable: bool) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, durable: bool, orders_expire: bool
+    ) -> None:
         super().__init__(scope, construct_id)
         removal_policy = RemovalPolicy.RETAIN if durable else RemovalPolicy.DESTROY
 
@@ -22,6 +24,7 @@ class Storage(Construct):
             partition_key=_text("orderId"),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             stream=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES,
+            time_to_live_attribute="expiresAt" if orders_expire else None,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),

@@ -72,6 +72,7 @@ VARIABLES = {
         "QUOTE_ERROR_PPM",
         "DROP_PPM",
         "RETRY_BASE_MS",
+        "HOLD_MS",
     },
     "publisher": {"ORDERS_TABLE", "CONNECTIONS_TABLE", PUSH_VARIABLE},
     "websocket": {"ORDERS_TABLE", "CONNECTIONS_TABLE", PUSH_VARIABLE},
@@ -100,10 +101,16 @@ def test_functions_run_python_3_13_on_arm64_traced_with_json_logs(template: Temp
     for function in template.functions().values():
         assert function["Runtime"] == "python3.13"
         assert function["Architectures"] == ["arm64"]
-        assert function["MemorySize"] == 512
         assert function["TracingConfig"] == {"Mode": "Active"}
         assert function["LoggingConfig"]["LogFormat"] == "JSON"
         assert len(function["Layers"]) == 1
+
+
+def test_functions_have_half_a_gigabyte_and_the_worker_who_mostly_waits_a_quarter(
+    template: Template,
+) -> None:
+    memory_mb = {module: f["MemorySize"] for module, f in template.functions().items()}
+    assert memory_mb == dict.fromkeys(MODULES, 512) | {"worker": 256}
 
 
 def test_functions_have_their_timeouts(template: Template) -> None:
@@ -359,16 +366,21 @@ def test_outputs_name_what_a_client_and_an_operator_need(template: Template) -> 
         "OrderQueueUrl",
         "DeadLetterQueueUrl",
         "UnpublishedQueueUrl",
+        "DashboardUrl",
+        "AlarmTopicArn",
     }
 
 
 def test_nothing_has_a_physical_name_that_a_second_stage_could_want(template: Template) -> None:
     names = ("FunctionName", "TableName", "QueueName", "RoleName", "LogGroupName", "RuleName")
+    names += ("TopicName", "AlarmName", "DashboardName")
+    stage = template.functions()["api"]["Environment"]["Variables"]["STAGE"]
     named = [
         (short(logical_id), name)
         for logical_id, resource in template.resources.items()
         for name in names
-        if isinstance(resource.get("Properties", {}).get(name), str)
+        if isinstance(value := resource.get("Properties", {}).get(name), str)
+        and not value.startswith(f"order-execution-engine-{stage}")
     ]
     assert named == []
 
@@ -400,6 +412,8 @@ def test_context_sets_what_may_differ(tmp_path: Path) -> None:
     template = synthesize(
         tmp_path,
         memoryMb="1024",
+        workerMemoryMb="128",
+        holdMs="0",
         maxConcurrency="50",
         throttleRate="7",
         throttleBurst="9",
@@ -411,7 +425,9 @@ def test_context_sets_what_may_differ(tmp_path: Path) -> None:
         apiGatewayLogRole="false",
     )
     worker = template.functions()["worker"]
-    assert worker["MemorySize"] == 1024
+    assert worker["MemorySize"] == 128
+    assert template.functions()["api"]["MemorySize"] == 1024
+    assert worker["Environment"]["Variables"]["HOLD_MS"] == "0"
     assert worker["Environment"]["Variables"]["LATENCY_SCALE"] == "0"
     assert worker["Environment"]["Variables"]["SIMULATE_ALLOWED"] == "true"
     assert mapping_of(template, "ComputeWorker")["ScalingConfig"] == {"MaximumConcurrency": 50}
@@ -436,6 +452,10 @@ def test_context_sets_what_may_differ(tmp_path: Path) -> None:
         {"stage": "Prod!"},
         {"dropPpm": "-1"},
         {"keyCacheSeconds": "61"},
+        {"holdMs": "30001"},
+        {"orderExpiryDays": "soon"},
+        {"snapStart": "1"},
+        {"alarmEmail": "nobody"},
     ],
 )
 def test_a_setting_that_cannot_be_meant_is_refused(tmp_path: Path, context: dict[str, str]) -> None:
