@@ -177,14 +177,6 @@ def test_access_is_on_demand_recoverable_and_its_tickets_expire(template: Templa
     assert access["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
-@pytest.mark.parametrize(("stage", "policy"), [("dev", "Delete"), ("prod", "Retain")])
-def test_only_prod_keeps_its_data(templates: dict[str, Template], stage: str, policy: str) -> None:
-    for table in templates[stage].of_type("DynamoDB::Table").values():
-        assert table["DeletionPolicy"] == policy
-        assert table["UpdateReplacePolicy"] == policy
-        assert table["Properties"]["DeletionProtectionEnabled"] is (stage == "prod")
-
-
 def test_a_taken_order_stays_hidden_six_times_as_long_as_its_worker_may_run(
     template: Template,
 ) -> None:

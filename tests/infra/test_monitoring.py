@@ -1,0 +1,349 @@
+"""Alarms and the dashboard speak of what exists, and each alarm of what to do."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from infra.monitoring import FAILURE_CODES
+from tests.infra.conftest import Template, synthesize, text
+from tests.infra.granted import GRANTED
+
+ROOT = Path(__file__).parents[2]
+# What the functions emit: name to dimensions.
+EMITTED = {
+    "OrdersAccepted": {"service"},
+    "OrdersConfirmed": {"service"},
+    "OrdersFailed": {"service", "code"},
+    "Attempts": {"service"},
+    "TimeToConfirm": {"service"},
+    "QuoteLatency": {"service"},
+    "PushLag": {"service"},
+    "ConnectionsGone": {"service"},
+    "OrdersSwept": {"service"},
+}
+# What AWS emits of what it runs, by the names in its documentation.
+BY_AWS = {
+    "AWS/SQS": {
+        "ApproximateAgeOfOldestMessage",
+        "ApproximateNumberOfMessagesDelayed",
+        "ApproximateNumberOfMessagesNotVisible",
+        "ApproximateNumberOfMessagesVisible",
+        "NumberOfMessagesReceived",
+    },
+    "AWS/Lambda": {"ConcurrentExecutions", "Errors", "IteratorAge", "Throttles"},
+    "AWS/DynamoDB": {"ThrottledRequests"},
+    "AWS/ApiGateway": {
+        "4xx",
+        "5xx",
+        "ConnectCount",
+        "Count",
+        "ExecutionError",
+        "Latency",
+        "MessageCount",
+    },
+}
+ALARMS = {
+    "ApiErrors",
+    "ConfirmationsSlow",
+    "DeadLetters",
+    "FunctionErrors",
+    "FunctionThrottles",
+    "InternalFailures",
+    "OrdersSwept",
+    "OrdersTableThrottles",
+    "OrdersWait",
+    "OtherTablesThrottles",
+    "PushesLate",
+    "UnpublishedUpdates",
+    "WebSocketErrors",
+}
+
+
+class Metric(NamedTuple):
+    namespace: str
+    name: str
+    dimensions: dict[str, str]
+    statistic: str = ""
+
+
+def alarms(template: Template) -> dict[str, dict[str, Any]]:
+    """Name, less the stack's, to properties."""
+    found = {}
+    for resource in template.of_type("CloudWatch::Alarm").values():
+        name = resource["Properties"]["AlarmName"].removeprefix(f"{stack(template)}-")
+        found[name] = resource["Properties"]
+    return found
+
+
+def stack(template: Template) -> str:
+    variables = template.functions()["worker"]["Environment"]["Variables"]
+    return str(variables["POWERTOOLS_SERVICE_NAME"])
+
+
+def metrics_of(alarm: dict[str, Any]) -> list[Metric]:
+    if "Metrics" not in alarm:
+        statistic = alarm.get("Statistic") or alarm["ExtendedStatistic"]
+        return [_metric(alarm, statistic)]
+    stats = [m["MetricStat"] for m in alarm["Metrics"] if "MetricStat" in m]
+    return [_metric(stat["Metric"], stat["Stat"]) for stat in stats]
+
+
+def _metric(described: dict[str, Any], statistic: str) -> Metric:
+    dimensions = {d["Name"]: text(d["Value"]) for d in described["Dimensions"]}
+    return Metric(described["Namespace"], described["MetricName"], dimensions, statistic)
+
+
+def widgets(template: Template) -> list[dict[str, Any]]:
+    (dashboard,) = template.of_type("CloudWatch::Dashboard").values()
+    return list(json.loads(text(dashboard["Properties"]["DashboardBody"]))["widgets"])
+
+
+def shown(template: Template) -> Iterator[Metric]:
+    for widget in widgets(template):
+        for line in widget["properties"].get("metrics", []):
+            if isinstance(line[0], str):
+                *words, options = line
+                namespace, name, *pairs = words
+                dimensions = dict(zip(pairs[::2], pairs[1::2], strict=True))
+                yield Metric(namespace, name, dimensions, options.get("stat", "Average"))
+
+
+def assert_exists(template: Template, metric: Metric) -> None:
+    """A metric that nothing emits is never an alarm, and nobody would notice."""
+    described = metric.dimensions
+    match metric.namespace:
+        case "OrderExecutionEngine":
+            assert set(described) == EMITTED[metric.name]
+            assert described["service"] == stack(template)
+            assert described.get("code", "INTERNAL") in FAILURE_CODES
+            return
+        case "AWS/SQS":
+            queues = {f"{name}.QueueName" for name in template.of_type("SQS::Queue")}
+            assert set(described) == {"QueueName"}
+            assert described["QueueName"] in queues
+        case "AWS/Lambda":
+            assert set(described) == {"FunctionName"}
+            assert described["FunctionName"] in template.of_type("Lambda::Function")
+        case "AWS/DynamoDB":
+            assert set(described) == {"TableName", "Operation"}
+            assert described["TableName"] in template.of_type("DynamoDB::Table")
+        case "AWS/ApiGateway":
+            stages = {
+                (text(s["Properties"]["ApiId"]), s["Properties"]["StageName"])
+                for s in template.of_type("ApiGatewayV2::Stage").values()
+            }
+            assert set(described) == {"ApiId", "Stage"}
+            assert (described["ApiId"], described["Stage"]) in stages
+    assert metric.name in BY_AWS[metric.namespace]
+
+
+def test_alarms_are_these(template: Template) -> None:
+    assert set(alarms(template)) == ALARMS
+
+
+def test_alarms_and_dashboard_refer_to_what_exists(template: Template) -> None:
+    for alarm in alarms(template).values():
+        for metric in metrics_of(alarm):
+            assert_exists(template, metric)
+    for metric in shown(template):
+        assert_exists(template, metric)
+
+
+def test_metrics_of_our_own_are_in_the_namespace_that_the_functions_are_given(
+    template: Template,
+) -> None:
+    for function in template.functions().values():
+        variables = function["Environment"]["Variables"]
+        assert variables["POWERTOOLS_METRICS_NAMESPACE"] == "OrderExecutionEngine"
+
+
+def test_the_dashboard_shows_every_metric_and_every_way_to_fail(template: Template) -> None:
+    own = [m for m in shown(template) if m.namespace == "OrderExecutionEngine"]
+    assert {metric.name for metric in own} == set(EMITTED)
+    codes = {m.dimensions["code"] for m in own if m.name == "OrdersFailed"}
+    assert codes == set(FAILURE_CODES)
+    for name in ("TimeToConfirm", "QuoteLatency", "PushLag"):
+        assert {m.statistic for m in own if m.name == name} == {"p50", "p99"}
+    for name in ("OrdersAccepted", "OrdersConfirmed", "OrdersFailed", "OrdersSwept"):
+        assert {m.statistic for m in own if m.name == name} == {"Sum"}
+
+
+def test_the_dashboard_shows_what_each_alarm_measures(template: Template) -> None:
+    drawn = {(m.namespace, m.name, str(m.dimensions)) for m in shown(template)}
+    for name, alarm in alarms(template).items():
+        measured = metrics_of(alarm)
+        assert any((m.namespace, m.name, str(m.dimensions)) in drawn for m in measured), name
+
+
+def test_the_dashboard_begins_with_the_state_of_every_alarm(template: Template) -> None:
+    first, *rest = widgets(template)
+    assert first["type"] == "alarm"
+    assert (first["x"], first["y"], first["width"]) == (0, 0, 24)
+    named = {f"{name}.Arn" for name in template.of_type("CloudWatch::Alarm")}
+    assert set(first["properties"]["alarms"]) == named
+    assert {widget["type"] for widget in rest} == {"metric"}
+
+
+def test_widgets_of_a_row_fill_it_and_overlap_nowhere(template: Template) -> None:
+    rows: dict[int, list[tuple[int, int]]] = {}
+    for widget in widgets(template):
+        rows.setdefault(widget["y"], []).append((widget["x"], widget["width"]))
+    for row in rows.values():
+        end = 0
+        for x, width in sorted(row):
+            assert x == end
+            end += width
+        assert end == 24
+
+
+def test_every_alarm_tells_the_topic_when_it_begins_and_when_it_is_over(
+    template: Template,
+) -> None:
+    (topic,) = template.of_type("SNS::Topic")
+    for alarm in alarms(template).values():
+        assert [text(action) for action in alarm["AlarmActions"]] == [topic]
+        assert [text(action) for action in alarm["OKActions"]] == [topic]
+        assert alarm.get("ActionsEnabled", True) is True
+
+
+def test_every_alarm_says_what_to_do_first(template: Template) -> None:
+    for name, alarm in alarms(template).items():
+        description = alarm["AlarmDescription"]
+        command = r"uv run ops (stuck|stats|redrive|trace ORDER)"
+        assert re.fullmatch(
+            rf".{{40,}}\. First: {command} --stack {stack(template)}\."
+            rf" Then: \.github/RUNBOOK\.md, {name}\.",
+            description,
+        ), description
+        assert len(description) <= 1024  # what CloudWatch keeps
+
+
+def test_the_runbook_tells_of_each_alarm(template: Template) -> None:
+    runbook = (ROOT / ".github" / "RUNBOOK.md").read_text()
+    section = runbook.partition("\n## Alarms\n")[2].partition("\n## ")[0]
+    headings = re.findall(r"^### (.+)$", section, re.MULTILINE)
+    assert sorted(headings) == sorted(alarms(template))
+
+
+def test_silence_is_good_news_except_of_a_queue_that_nobody_empties(template: Template) -> None:
+    silence = {name: alarm["TreatMissingData"] for name, alarm in alarms(template).items()}
+    assert silence.pop("UnpublishedUpdates") == "ignore"
+    assert set(silence.values()) == {"notBreaching"}
+
+
+def test_an_expression_takes_ten_metrics_at_most_and_uses_each(template: Template) -> None:
+    sums = {
+        name: alarm["Metrics"] for name, alarm in alarms(template).items() if "Metrics" in alarm
+    }
+    assert sums
+    for lines in sums.values():
+        (expression,) = [line["Expression"] for line in lines if "Expression" in line]
+        ids = [line["Id"] for line in lines if "MetricStat" in line]
+        assert len(ids) <= 10
+        assert set(re.findall(r"[a-z]\w*", expression)) == set(ids)
+
+
+def test_errors_and_throttles_of_every_function_count(template: Template) -> None:
+    functions = set(template.of_type("Lambda::Function"))
+    for name, metric in (("FunctionErrors", "Errors"), ("FunctionThrottles", "Throttles")):
+        measured = metrics_of(alarms(template)[name])
+        assert {m.name for m in measured} == {metric}
+        assert {m.dimensions["FunctionName"] for m in measured} == functions
+
+
+def test_throttles_of_every_call_that_a_function_may_make_of_a_table_count(
+    template: Template,
+) -> None:
+    """A grant of a new call without its throttles watched fails here."""
+    granted = {
+        (resource.split(".")[0], action.removeprefix("dynamodb:"))
+        for grants in GRANTED.values()
+        for resource, actions in grants.items()
+        for action in actions
+        if action.startswith("dynamodb:") and ".StreamArn" not in resource
+    }
+    watched = {
+        (metric.dimensions["TableName"], metric.dimensions["Operation"])
+        for name in ("OrdersTableThrottles", "OtherTablesThrottles")
+        for metric in metrics_of(alarms(template)[name])
+    }
+    assert watched == granted
+
+
+def test_one_order_that_is_taken_again_after_a_crash_does_not_ring(template: Template) -> None:
+    alarm = alarms(template)["OrdersWait"]
+    queue = template.of_type("SQS::Queue")["QueuesOrders"]["Properties"]
+    over_seconds = queue["VisibilityTimeout"] - alarm["Threshold"]
+    assert 0 < over_seconds < (alarm["DatapointsToAlarm"] - 1) * alarm["Period"]
+
+
+def test_a_publisher_that_waits_once_for_a_slow_connection_is_not_late(
+    template: Template,
+) -> None:
+    alarm = alarms(template)["PushesLate"]
+    source = (ROOT / "functions" / "publisher.py").read_text()
+    (seconds,) = re.findall(r"^CONNECTION_SECONDS_MAX = (\d+)$", source, re.MULTILINE)
+    assert alarm["Threshold"] >= 2 * int(seconds) * 1000
+    mappings = template.of_type("Lambda::EventSourceMapping").values()
+    (given_up_after,) = [
+        m["Properties"]["MaximumRecordAgeInSeconds"]
+        for m in mappings
+        if "MaximumRecordAgeInSeconds" in m["Properties"]
+    ]
+    assert alarm["Threshold"] < given_up_after * 1000 / 10  # long before an update is set aside
+
+
+def test_the_topic_takes_this_stacks_alarms_and_nothing_without_tls(template: Template) -> None:
+    (policy,) = template.of_type("SNS::TopicPolicy").values()
+    statements = policy["Properties"]["PolicyDocument"]["Statement"]
+    denied, allowed = sorted(statements, key=lambda s: s["Effect"], reverse=True)
+    assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert denied["Principal"] == "*"
+    assert allowed["Effect"] == "Allow"
+    assert allowed["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    ((operator, condition),) = allowed["Condition"].items()
+    pattern = text(condition["aws:SourceArn"])
+    assert operator == "ArnLike"
+    region, account = "AWS::Region", "AWS::AccountId"
+    assert pattern == f"arn:AWS::Partition:cloudwatch:{region}:{account}:alarm:{stack(template)}-*"
+
+
+def test_nobody_is_written_to_unless_an_address_is_given(
+    template: Template, tmp_path: Path
+) -> None:
+    assert template.of_type("SNS::Subscription") == {}
+    given = synthesize(tmp_path, alarmEmail="desk@example.com")
+    (subscription,) = given.of_type("SNS::Subscription").values()
+    properties = subscription["Properties"]
+    assert (properties["Protocol"], properties["Endpoint"]) == ("email", "desk@example.com")
+    assert text(properties["TopicArn"]) == "MonitoringAlarms"
+
+
+def test_outputs_lead_to_the_dashboard_and_the_topic(template: Template) -> None:
+    outputs = {name: text(o["Value"]) for name, o in template.document["Outputs"].items()}
+    (dashboard,) = template.of_type("CloudWatch::Dashboard").values()
+    assert dashboard["Properties"]["DashboardName"] == stack(template)
+    assert outputs["DashboardUrl"].startswith("https://AWS::Region.console.aws.amazon.com/")
+    # The name of a dashboard is what Ref gives.
+    assert outputs["DashboardUrl"].endswith("#dashboards:name=MonitoringDashboard")
+    assert outputs["AlarmTopicArn"] == "MonitoringAlarms"
+
+
+def test_locally_there_is_no_alarm_that_the_emulator_would_refuse(
+    templates: dict[str, Template],
+) -> None:
+    local, dev = alarms(templates["local"]), alarms(templates["dev"])
+    assert local == {name: dev[name] for name in dev if "Metrics" not in dev[name]}
+    assert local
+
+
+@pytest.mark.parametrize("code", FAILURE_CODES)
+def test_a_code_that_is_watched_is_one_that_an_order_can_fail_with(code: str) -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
+    assert re.search(rf'code ?= ?"{code}"', sources)
