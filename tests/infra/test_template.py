@@ -364,8 +364,8 @@ def test_outputs_name_what_a_client_and_an_operator_need(template: Template) -> 
 
 
 def test_nothing_has_a_physical_name_that_a_second_stage_could_want(template: Template) -> None:
-    names = ("FunctionName", "TableName", "QueueName", "RoleName", "LogGroupName", "RuleName")
-    names += ("TopicName", "AlarmName", "DashboardName")
+    kinds = "Function Table Queue Role LogGroup Rule Topic Alarm Dashboard"
+    names = [f"{kind}Name" for kind in kinds.split()]
     stage = template.functions()["api"]["Environment"]["Variables"]["STAGE"]
     named = [
         (short(logical_id), name)

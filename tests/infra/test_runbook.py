@@ -1,0 +1,130 @@
+"""What the runbook tells one to type names what exists, and does what it says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from infra.app import _camel_case
+from infra.settings import Settings
+from tests.infra.conftest import Template
+
+ROOT = Path(__file__).parents[2]
+RUNBOOK = (ROOT / ".github" / "RUNBOOK.md").read_text()
+SHELL = "\n".join(dedent(block) for block in re.findall(r"```sh\n(.*?)```", RUNBOOK, re.DOTALL))
+
+
+def order(order_id: str, text: str, *, is_open: bool = False) -> dict[str, Any]:
+    return {"orderId": order_id, "request": text} | ({"openShard": "1"} if is_open else {})
+
+
+@pytest.fixture
+def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
+    """The restored table, and the stack's own after a loss."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        dynamodb = boto3.resource("dynamodb")
+        restored, table = (
+            dynamodb.create_table(
+                TableName=name,
+                BillingMode="PAY_PER_REQUEST",
+                AttributeDefinitions=[{"AttributeName": "orderId", "AttributeType": "S"}],
+                KeySchema=[{"AttributeName": "orderId", "KeyType": "HASH"}],
+            )
+            for name in ("restored", "orders")
+        )
+        for item in (
+            order("lost", "old"),
+            order("kept", "old", is_open=True),
+            order("open", "old", is_open=True),
+            order("damaged", "whole"),
+        ):
+            restored.put_item(Item=item)
+        for item in (order("kept", "new"), order("damaged", "broken"), order("later", "new")):
+            table.put_item(Item=item)
+        yield restored, table
+
+
+def bring_back(monkeypatch: pytest.MonkeyPatch, *chosen: str) -> None:
+    """Run the runbook's own program."""
+    (program,) = re.findall(r"<<'EOF'\n(.*?)\nEOF", SHELL, re.DOTALL)
+    monkeypatch.setattr(sys, "argv", ["-", "restored", "orders", *chosen])
+    exec(compile(program, "RUNBOOK.md", "exec"), {})  # noqa: S102
+
+
+def stored(table: Any) -> dict[str, str]:
+    return {item["orderId"]: item["request"] for item in table.scan()["Items"]}
+
+
+def test_what_is_missing_and_finished_is_brought_back_and_what_is_open_is_named(
+    tables: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, table = tables
+    for _ in range(2):  # it can be run again
+        bring_back(monkeypatch)
+        assert stored(table) == {"lost": "old", "kept": "new", "damaged": "broken", "later": "new"}
+        assert capsys.readouterr().out == "open\n"
+
+
+def test_named_orders_and_only_they_are_written_whatever_is_there(
+    tables: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    restored, table = tables
+    bring_back(monkeypatch, "damaged", "open")
+    assert stored(table) == {"kept": "new", "damaged": "whole", "later": "new", "open": "old"}
+    assert (
+        table.get_item(Key={"orderId": "open"})["Item"]
+        == restored.get_item(Key={"orderId": "open"})["Item"]
+    )
+    assert capsys.readouterr().out == ""
+
+
+def test_the_shell_can_read_every_line() -> None:
+    read = subprocess.run(["bash", "-n"], input=SHELL, text=True, capture_output=True, check=False)
+    assert (read.returncode, read.stderr) == (0, "")
+
+
+def test_resources_and_outputs_that_it_looks_up_exist_once(template: Template) -> None:
+    wanted = re.findall(r"\$\(physical (\S+) ([\w$]+)\)", RUNBOOK)
+    assert len(wanted) > 10
+    mappings = re.findall(r"for mapping in (\w+) (\w+); do", RUNBOOK)
+    named = {name for pair in mappings for name in pair}
+    for kind, name in wanted:
+        for prefix in named if name == "$mapping" else {name}:
+            found = [
+                logical_id
+                for logical_id, resource in template.resources.items()
+                if resource["Type"] == f"AWS::{kind}" and logical_id.startswith(prefix)
+            ]
+            assert len(found) == 1, prefix
+    outputs = set(re.findall(r"\boutput ([A-Z]\w+)", RUNBOOK))
+    assert outputs
+    assert outputs <= set(template.document["Outputs"])
+
+
+def test_settings_that_it_speaks_of_exist() -> None:
+    known = {_camel_case(field.name) for field in fields(Settings)}
+    spoken_of = set(re.findall(r"-c ([a-z]\w+)", RUNBOOK))
+    assert spoken_of
+    assert spoken_of <= known
+
+
+def test_log_lines_that_it_looks_for_are_written() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "functions").glob("*.py"))
+    phrases = re.findall(r"""filter-pattern\s+'"([a-z ]+)"'""", RUNBOOK)
+    assert len(phrases) >= 4
+    for phrase in phrases:
+        assert phrase in sources, phrase
+    assert 'f"order {' in sources  # "order submitted"
