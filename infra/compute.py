@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from aws_cdk import Duration, IgnoreMode, RemovalPolicy
+from aws_cdk import Annotations, Duration, IgnoreMode, RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -148,6 +148,10 @@ class Compute(Construct):
                 "POWERTOOLS_TRACER_CAPTURE_RESPONSE": "false",
             },
         )
+        if snap_start:  # and so it is, where it is called
+            Annotations.of(function).acknowledge_warning(
+                "@aws-cdk/aws-lambda:snapStartRequirePublish"
+            )
         self.all.append(function)
         return function
 
