@@ -137,6 +137,8 @@ class Compute(Construct):
             log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,
             application_log_level_v2=lambda_.ApplicationLogLevel(settings.log_level),
+            # Of an invocation that went well the metrics tell, without a line to be paid for.
+            system_log_level_v2=lambda_.SystemLogLevel.WARN,
             tracing=lambda_.Tracing.ACTIVE,
             environment={
                 **environment,

@@ -102,7 +102,8 @@ def test_functions_run_python_3_13_on_arm64_traced_with_json_logs(template: Temp
         assert function["Runtime"] == "python3.13"
         assert function["Architectures"] == ["arm64"]
         assert function["TracingConfig"] == {"Mode": "Active"}
-        assert function["LoggingConfig"]["LogFormat"] == "JSON"
+        logging = function["LoggingConfig"]
+        assert (logging["LogFormat"], logging["SystemLogLevel"]) == ("JSON", "WARN")
         assert len(function["Layers"]) == 1
 
 
