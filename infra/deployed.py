@@ -2,6 +2,10 @@
 
 import json
 import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +17,19 @@ STACK_FILE = Path(__file__).parents[1] / ".local" / "stack.json"
 LOCAL = "local"
 
 
-class NotDeployed(Exception):
-    """Why the stack cannot be reached, in one line for the user."""
+class Problem(Exception):
+    """Why a command cannot be done, in one line for the user."""
+
+
+class NotDeployed(Problem):
+    """The stack cannot be reached."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
     """A stack's outputs, and how to reach what they name."""
 
+    name: str = ""
     outputs: dict[str, str]
     region: str | None = None
     endpoint_url: str | None = None
@@ -31,6 +40,18 @@ class Deployed:
         """A boto3 client of the stack's account; of the emulator, whatever else is configured."""
         return _client(service, self.region, self.endpoint_url, self.ca_bundle)
 
+    def log_groups(self) -> dict[str, str]:
+        """The log group of each function, by the function's module."""
+        pages = self.client("cloudformation").get_paginator("list_stack_resources")
+        groups = {}
+        for page in pages.paginate(StackName=self.name):
+            for resource in page["StackResourceSummaries"]:
+                named = re.fullmatch(r"Compute(\w+)Logs[0-9A-F]{8}", resource["LogicalResourceId"])
+                if named and resource["ResourceType"] == "AWS::Logs::LogGroup":
+                    module = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", named[1]).lower()
+                    groups[module] = resource["PhysicalResourceId"]
+        return groups
+
 
 def find(stack: str) -> Deployed:
     """The stack of this name, or "local" for that of `uv run local`; raises NotDeployed."""
@@ -38,8 +59,11 @@ def find(stack: str) -> Deployed:
     if stack == LOCAL:
         if not STACK_FILE.exists():
             raise NotDeployed("No local stack is running: start one with `uv run local`.")
-        local = json.loads(STACK_FILE.read_text())
-        stack = local["stackName"]
+        try:
+            local = json.loads(STACK_FILE.read_text())
+            stack = local["stackName"]
+        except (KeyError, ValueError) as error:
+            raise NotDeployed("The local stack is not ready yet: try again in a moment.") from error
     region, endpoint_url = local.get("region"), local.get("awsEndpointUrl")
     try:
         client = _client("cloudformation", region, endpoint_url, None)
@@ -48,11 +72,21 @@ def find(stack: str) -> Deployed:
         raise NotDeployed(f"Stack {stack} cannot be read: {error}") from error
     outputs = {o["OutputKey"]: o["OutputValue"] for o in described.get("Outputs", [])}
     return Deployed(
+        name=stack,
         outputs=outputs,
         region=region,
         endpoint_url=endpoint_url,
         api_key=local.get("apiKey", ""),
     )
+
+
+@contextmanager
+def problems_told() -> Iterator[None]:
+    """End the program with exit code 1 and one line for what its user can put right."""
+    try:
+        yield
+    except (Problem, BotoCoreError, ClientError) as problem:
+        sys.exit("✗ " + " ".join(str(problem).split()))
 
 
 def _client(

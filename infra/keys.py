@@ -9,11 +9,10 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
-from infra.deployed import LOCAL, Deployed, NotDeployed, find
+from infra.deployed import LOCAL, Deployed, Problem, find, problems_told
 
 PREFIX = "oee_"  # recognisable to those who scan for leaked secrets
 RANDOM_BYTES = 32
@@ -23,8 +22,8 @@ ID_DIGITS = 12
 Key = dict[str, str]
 
 
-class KeyProblem(Exception):
-    """Why a key cannot be made or disabled, in one line for the user."""
+class KeyProblem(Problem):
+    """A key cannot be made or disabled."""
 
 
 def new_key() -> str:
@@ -119,7 +118,15 @@ def _now() -> str:
 def main() -> None:
     """Run one command."""
     parser = argparse.ArgumentParser(prog="uv run keys", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+    add_commands(parser)
+    arguments = parser.parse_args()
+    with problems_told():
+        run(find(arguments.stack), arguments)
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Let the parser take `create`, `list` and `disable`, which `run` then does."""
+    commands = parser.add_subparsers(dest="key_command", required=True)
     creating = commands.add_parser("create", help="make a key and print it, once")
     creating.add_argument("name", metavar="NAME", help="of the key, never used again")
     creating.add_argument("--owner", default="", help="whose orders it is for (NAME)")
@@ -131,21 +138,19 @@ def main() -> None:
             "--stack", default=LOCAL, help="a CloudFormation stack (local: that of `uv run local`)"
         )
         command.add_argument("--json", action="store_true", help="answer for programs")
-    arguments = parser.parse_args()
-    try:
-        answer = _run(find(arguments.stack), arguments)
-    except (NotDeployed, KeyProblem) as error:
-        sys.exit(f"✗ {error}")
-    except (BotoCoreError, ClientError) as error:
-        sys.exit(f"✗ The stack cannot be reached: {error}")
+
+
+def run(stack: Deployed, arguments: argparse.Namespace) -> None:
+    """Do what the arguments say, and print the answer."""
+    answer = _answer(stack, arguments)
     if arguments.json:
         sys.stdout.write(json.dumps(answer) + "\n")
     else:
-        _show(arguments.command, answer)
+        _show(arguments.key_command, answer)
 
 
-def _run(stack: Deployed, arguments: argparse.Namespace) -> Any:
-    match arguments.command:
+def _answer(stack: Deployed, arguments: argparse.Namespace) -> Any:
+    match arguments.key_command:
         case "create":
             key = create(stack, arguments.name, arguments.owner)
             return {

@@ -116,6 +116,16 @@ def test_without_a_local_stack_one_is_told_how_to_start_one(
         deployed.find("local")
 
 
+@pytest.mark.parametrize("text", ["", "{}", '{"stackName"'])
+def test_a_local_stack_that_is_just_starting_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "stack.json").write_text(text)
+    monkeypatch.setattr(deployed, "STACK_FILE", tmp_path / "stack.json")
+    with pytest.raises(NotDeployed, match="not ready yet"):
+        deployed.find("local")
+
+
 def test_the_local_key_lives_as_long_as_the_data(tmp_path: Path) -> None:
     assert local._own_key(None) != local._own_key(None)
     key = local._own_key(tmp_path)

@@ -2,50 +2,470 @@
 
 from __future__ import annotations
 
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
 import boto3
 import pytest
+from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.stub import ANY, Stubber
 from moto import mock_aws
 
-from infra import ops
+from functions.dex.orders import Order, OrderError, Status, first_update, iso, order_of
+from infra import compute, ops
 from infra.deployed import Deployed, NotDeployed
+from infra.ops import queues, stats, stuck
+from infra.storage import OPEN_ORDERS_INDEX
+from tests.infra.conftest import Template
 
-REGION = "eu-central-1"
+Json = dict[str, Any]
+GROUPS = {"api": "/api", "worker": "/worker", "dead_letters": "/dead-letters"}
+REQUEST = {"token_in": "SOL", "token_out": "USDC", "amount": "1.5", "slippage_bps": 50}
+HOUR_MS = 3_600_000
+
+
+class Engine:
+    """A stack of moto's, and its orders as the functions store them."""
+
+    def __init__(self, store: ModuleType, stack: Deployed) -> None:
+        self.store, self.stack = store, stack
+        self._logs = boto3.client("logs")
+        for group in GROUPS.values():
+            self._logs.create_log_group(logGroupName=group)
+            self._logs.create_log_stream(logGroupName=group, logStreamName="0")
+
+    def order(self, at_ms: int, *statuses: Status, **details: Any) -> Order:
+        """A stored order that was made at a time and went through the statuses, 100 ms each."""
+        order = order_of(REQUEST, [first_update(str(uuid4()), at_ms)])
+        self.store.create_order(order, "desk")
+        for step, status in enumerate(statuses, start=1):
+            more = details if step == len(statuses) else {}
+            update = order.next_update(status, at_ms + 100 * step, **more)
+            order = self.store.append_update(order, update)
+        return order
+
+    def log(self, function: str, at_ms: int, message: Json | str) -> None:
+        """One line of a function's log; given a record, it says its own time as well."""
+        if not isinstance(message, str):
+            own = datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S,%f%z")
+            message = json.dumps({"timestamp": own, "service": "engine", **message})
+        self._logs.put_log_events(
+            logGroupName=GROUPS[function],
+            logStreamName="0",
+            logEvents=[{"timestamp": at_ms, "message": message}],
+        )
+
+    def metric(self, name: str, values: list[float], at_ms: int, **more: str) -> None:
+        """What a function writes to count or measure."""
+        defined = {
+            "Namespace": more.pop("namespace", "OrderExecutionEngine"),
+            "Dimensions": [["service", *more]],
+            "Metrics": [{"Name": name, "Unit": "Count"}],
+        }
+        embedded = {"Timestamp": at_ms, "CloudWatchMetrics": [defined]}
+        line = {"_aws": embedded, "service": "engine", name: values, **more}
+        self.log("worker", at_ms, json.dumps(line))
+
+    def dead(self, body: str) -> None:
+        """One more dead letter."""
+        url = self.stack.outputs["DeadLetterQueueUrl"]
+        boto3.client("sqs").send_message(QueueUrl=url, MessageBody=body)
+
+    def queued(self) -> list[str]:
+        """The bodies in the order queue."""
+        sqs, bodies = boto3.client("sqs"), []
+        while answer := sqs.receive_message(
+            QueueUrl=self.stack.outputs["OrderQueueUrl"], MaxNumberOfMessages=10
+        ).get("Messages"):
+            bodies += [message["Body"] for message in answer]
+        return bodies
+
+
+def create_tables() -> None:
+    def table(name: str, key: list[str], **more: Any) -> None:
+        index = more.get("GlobalSecondaryIndexes", [])
+        used = {*key, *(part["AttributeName"] for i in index for part in i["KeySchema"])}
+        boto3.client("dynamodb").create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in used],
+            KeySchema=schema(key),
+            **more,
+        )
+
+    def schema(key: list[str]) -> Any:
+        kinds = zip(key, ("HASH", "RANGE"), strict=False)
+        return [{"AttributeName": name, "KeyType": kind} for name, kind in kinds]
+
+    index: Json = {"IndexName": OPEN_ORDERS_INDEX, "Projection": {"ProjectionType": "KEYS_ONLY"}}
+    index["KeySchema"] = schema(["openShard", "idleSince"])
+    table("orders", ["orderId"], GlobalSecondaryIndexes=[index])
+    table("connections", ["owner", "connectionId"])
+    table("access", ["id"])
 
 
 @pytest.fixture
-def queues(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    return {"OrderQueueUrl": "orders", "DeadLetterQueueUrl": "dead-letters"}
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    from functions import store  # not above: settings are read once, as they are imported
+    from functions.runtime import settings
 
-
-def test_redriving_moves_every_dead_letter_back_to_the_order_queue(queues: dict[str, str]) -> None:
+    monkeypatch.setattr(store, "settings", replace(settings, orders_table="orders"))
+    monkeypatch.setattr(Deployed, "log_groups", lambda _stack: GROUPS)
+    store._dynamodb.cache_clear()
     with mock_aws():
+        create_tables()
         sqs = boto3.client("sqs")
-        urls = {k: sqs.create_queue(QueueName=name)["QueueUrl"] for k, name in queues.items()}
-        bodies = {f'{{"orderId":"{number}"}}' for number in range(25)}
-        for body in bodies:
-            sqs.send_message(QueueUrl=urls["DeadLetterQueueUrl"], MessageBody=body)
-        stack = Deployed(outputs=urls)
-        assert sorted(ops.redrive(stack)) == sorted(bodies)
-        assert list(ops.redrive(stack)) == []
-        received: set[str] = set()
-        while answer := sqs.receive_message(
-            QueueUrl=urls["OrderQueueUrl"], MaxNumberOfMessages=10
-        ).get("Messages"):
-            received |= {message["Body"] for message in answer}
-        assert received == bodies
+        urls = {k: sqs.create_queue(QueueName=k)["QueueUrl"] for k in queues.QUEUES.values()}
+        tables = {f"{n}Table": n.lower() for n in ("Orders", "Connections", "Access")}
+        yield Engine(store, Deployed(name="engine", outputs=urls | tables))
+    store._dynamodb.cache_clear()
 
 
-def test_a_stack_that_is_not_there_is_one_clear_line(
-    monkeypatch: pytest.MonkeyPatch,
+Run = Callable[..., SimpleNamespace]
+
+
+@pytest.fixture
+def run(engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command line; gives its exit code and what it wrote."""
+
+    def run(*arguments: str) -> SimpleNamespace:
+        monkeypatch.setattr(ops, "find", lambda _name: engine.stack)
+        monkeypatch.setattr(sys, "argv", ["ops", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            ops.main()
+        printed = capsys.readouterr()
+        return SimpleNamespace(code=ended.value.code, out=printed.out, err=printed.err)
+
+    return run
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def confirmed(engine: Engine) -> Order:
+    """An order that was confirmed a minute ago, at its second attempt."""
+    at = now_ms() - 60_000
+    error = OrderError(code="QUOTES_UNAVAILABLE", message="Nobody answered.")
+    order = engine.order(at, Status.ROUTING, Status.ROUTING, attempt=2, error=error)
+    for step, status in enumerate((Status.BUILDING, Status.SUBMITTED, Status.CONFIRMED), start=3):
+        update = order.next_update(status, at + 100 * step)
+        order = engine.store.append_update(order, update, transaction='{"secret":"signed"}')
+    return order
+
+
+# --- trace
+
+
+def test_a_trace_tells_updates_and_log_lines_in_order_of_time(engine: Engine, run: Run) -> None:
+    order = confirmed(engine)
+    start = now_ms() - 60_000
+    ours = {"level": "INFO", "order_id": order.order_id}
+    engine.log("worker", start + 250, ours | {"message": "order routing", "attempt": 2})
+    engine.log("api", start + 50, ours | {"message": "order accepted"})
+    engine.log("worker", start + 260, {"message": "another's", "order_id": str(uuid4())})
+    engine.log("worker", start + 270, {"_aws": {}, "order_id": order.order_id})
+    engine.log("worker", start + 550, f"Task timed out; it had {order.order_id}\n")
+    answer = run("trace", order.order_id, "--json")
+    assert (answer.code, answer.err) == (None, "")
+    story = json.loads(answer.out)
+    told = [(e["source"], e.get("status") or e["message"]) for e in story["timeline"]]
+    assert told == [
+        ("update", "pending"),
+        ("api", "order accepted"),
+        ("update", "routing"),
+        ("update", "routing"),
+        ("worker", "order routing"),
+        ("update", "building"),
+        ("update", "submitted"),
+        ("update", "confirmed"),
+        ("worker", f"Task timed out; it had {order.order_id}"),
+    ]
+    assert story["timeline"][0]["at"] == order.created_at == story["createdAt"]
+    assert story["timeline"][3]["error"]["code"] == "QUOTES_UNAVAILABLE"
+    assert (story["owner"], story["status"]) == ("desk", "confirmed")
+    assert story["request"]["tokenOut"] == "USDC"
+    assert "signed" not in answer.out
+    text = run("trace", order.order_id).out
+    for shown in ("desk", "order accepted", "attempt 2", "QUOTES_UNAVAILABLE: Nobody answered."):
+        assert shown in text
+
+
+def test_a_line_is_placed_by_its_own_time_and_not_by_when_it_was_collected(
+    engine: Engine, run: Run
+) -> None:
+    order = confirmed(engine)
+    own = {"timestamp": order.created_at.replace("T", " ").replace("Z", "+0000")}
+    line = own | {"message": "early", "order_id": order.order_id}
+    engine.log("worker", now_ms(), json.dumps(line))
+    timeline = json.loads(run("trace", order.order_id, "--json").out)["timeline"]
+    assert [entry.get("message") for entry in timeline[:3]] == [None, "early", None]
+
+
+def test_a_trace_follows_the_messages_that_failed(engine: Engine, run: Run) -> None:
+    order, at = engine.order(now_ms() - 60_000, Status.ROUTING), now_ms() - 50_000
+    body = json.dumps({"orderId": order.order_id})
+    for _ in range(3):
+        engine.log("worker", at, {"message": "message failed", "message_id": "m-1", "body": body})
+    engine.log("dead_letters", at + 1, {"message": "dead letter not treated", "message_id": "m-1"})
+    engine.log("dead_letters", at + 2, {"message": "dead letter not treated", "message_id": "m-2"})
+    engine.dead(body)
+    story = json.loads(run("trace", order.order_id, "--json").out)
+    assert story["messages"] == [{"messageId": "m-1", "failures": 3}]
+    assert [e["message"] for e in story["timeline"] if e["source"] != "update"] == [
+        *["message failed"] * 3,
+        "dead letter not treated",
+    ]
+    assert story["queues"]["deadLetters"] == {"visible": 1, "inFlight": 0, "delayed": 0}
+    assert "m-1 (3×)" in run("trace", order.order_id).out
+
+
+def test_a_trace_searches_no_longer_than_the_order_may_be_spoken_of(
+    engine: Engine, run: Run
+) -> None:
+    order = engine.order(now_ms() - 2 * HOUR_MS, Status.CANCELLED)
+    for ago_ms in (3 * HOUR_MS, 2 * HOUR_MS - 1000, HOUR_MS):
+        line = {"message": str(ago_ms), "order_id": order.order_id}
+        engine.log("worker", now_ms() - ago_ms, line)
+    timeline = json.loads(run("trace", order.order_id, "--json").out)["timeline"]
+    assert [e["message"] for e in timeline if "message" in e] == [str(2 * HOUR_MS - 1000)]
+
+
+def test_an_order_that_is_not_there_is_one_clear_line(run: Run) -> None:
+    answer = run("trace", "nowhere", "--json")
+    assert answer.code == "✗ There is no order nowhere."
+    assert answer.out == ""
+
+
+# --- stuck
+
+
+def test_only_open_orders_that_nothing_moved_for_so_long_are_stuck(
+    engine: Engine, run: Run
+) -> None:
+    old = now_ms() - 400_000
+    idle = engine.order(old, Status.ROUTING, Status.ROUTING, attempt=2)
+    untouched = engine.order(old)
+    engine.order(old, Status.CANCELLED)
+    engine.order(old, Status.ROUTING, Status.ROUTING, next_retry_at=iso(now_ms() + 60_000))
+    engine.order(now_ms() - 200_000)
+    answer = run("stuck", "--json")
+    assert answer.code == stuck.FOUND
+    found = {order["orderId"]: order for order in map(json.loads, answer.out.splitlines())}
+    assert set(found) == {idle.order_id, untouched.order_id}
+    assert found[idle.order_id] == {
+        "orderId": idle.order_id,
+        "owner": "desk",
+        "status": "routing",
+        "attempt": 2,
+        "sequence": 3,
+        "createdAt": iso(old),
+        "updatedAt": iso(old + 200),
+        "idleSince": iso(old + 200),
+    }
+    assert "2 orders moved by nothing for 300 s." in run("stuck").out
+    assert len(run("stuck", "--older-than", "100", "--json").out.splitlines()) == 3
+    assert engine.queued() == []
+
+
+def test_stuck_orders_are_queued_again_when_asked_for(engine: Engine, run: Run) -> None:
+    orders = {engine.order(now_ms() - 400_000).order_id for _ in range(12)}
+    answer = run("stuck", "--requeue")
+    assert answer.code == 0
+    assert all(order_id in answer.out for order_id in orders)
+    queued = engine.queued()
+    assert len(queued) == len(orders)
+    assert {engine.store.order_id_of(body) for body in queued} == orders
+
+
+def test_where_nothing_is_stuck_the_exit_code_is_0(engine: Engine, run: Run) -> None:
+    engine.order(now_ms())
+    answer = run("stuck", "--json")
+    assert (answer.code, answer.out) == (0, "")
+
+
+# --- redrive
+
+
+def test_redriving_moves_every_dead_letter_back_to_the_order_queue(
+    engine: Engine, run: Run
+) -> None:
+    bodies = {queues.message_body(str(number)) for number in range(25)} | {"no order"}
+    for body in bodies:
+        engine.dead(body)
+    answer = run("redrive", "--json")
+    assert answer.code is None
+    moved = [json.loads(line) for line in answer.out.splitlines()]
+    assert {line["body"]: line["orderId"] for line in moved} == {
+        **{queues.message_body(str(number)): str(number) for number in range(25)},
+        "no order": None,
+    }
+    assert run("redrive").out == "0 dead letters moved back to the order queue.\n"
+    assert sorted(engine.queued()) == sorted(bodies)
+
+
+# --- stats
+
+
+def test_stats_of_the_emulator_are_read_from_the_log(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = now_ms()
+    engine.metric("OrdersAccepted", [1], now - 1000)
+    engine.metric("OrdersAccepted", [1, 1], now - 2000)
+    engine.metric("OrdersAccepted", [1], now - HOUR_MS)
+    engine.metric("OrdersAccepted", [1], now - 1000, namespace="Another")
+    for code in ("INTERNAL", "NO_ROUTES_FOUND", "INTERNAL"):
+        engine.metric("OrdersFailed", [1], now - 1000, code=code)
+    engine.metric("TimeToConfirm", [float(ms) for ms in range(1, 101)], now - 1000)
+    engine.log("api", now - 1000, {"message": "the word CloudWatchMetrics alone"})
+    reported: list[tuple[int, int | None]] = []
+    found = stats.from_log(
+        engine.stack, now - 600_000, now, lambda done, total: reported.append((done, total))
+    )
+    assert reported[-1] == (len(GROUPS), len(GROUPS))
+    assert (found["accepted"], found["confirmed"], found["swept"]) == (3, 0, 0)
+    assert found["failed"] == {"INTERNAL": 2, "NO_ROUTES_FOUND": 1}
+    assert found["timeToConfirmMs"] == {"count": 100, "p50": 50, "p95": 95, "p99": 99, "max": 100}
+    assert found["pushLagMs"] == {"count": 0, "p50": None, "p95": None, "p99": None, "max": None}
+
+
+def test_stats_of_a_stack_in_aws_are_those_of_cloudwatch(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, asked = boto3.client("cloudwatch"), list[Json]()
+
+    def see(params: Json, **_: Any) -> None:
+        asked.extend(params["MetricDataQueries"])
+
+    client.meta.events.register("before-parameter-build.cloudwatch.GetMetricData", see)
+    service = {"Name": "service", "Value": "engine"}
+    metrics: Any = [
+        {"Dimensions": [service, {"Name": "code", "Value": code}]} for code in ("INTERNAL", "RARE")
+    ]
+    results: Any = [{"Id": f"q{number}", "Values": [float(number)]} for number in range(26)]
+    results[5]["Values"] = []
+    monkeypatch.setattr(Deployed, "client", lambda _stack, _service: client)
+    with Stubber(client) as stub:
+        failed = {"Namespace": "OrderExecutionEngine", "MetricName": "OrdersFailed"}
+        stub.add_response("list_metrics", {"Metrics": metrics}, failed | {"Dimensions": [service]})
+        times = {"StartTime": ANY, "EndTime": ANY}
+        stub.add_response(
+            "get_metric_data", {"MetricDataResults": results}, times | {"MetricDataQueries": ANY}
+        )
+        found = stats.from_metrics(engine.stack, 60, now_ms())
+    number_of: dict[tuple[str, ...], int] = {}
+    for number, query in enumerate(asked):
+        stat = query["MetricStat"]
+        dimensions = {d["Name"]: d["Value"] for d in stat["Metric"]["Dimensions"]}
+        assert dimensions.pop("service") == "engine"
+        assert stat["Period"] == 3600
+        figure = (stat["Metric"]["MetricName"], stat["Stat"], *dimensions.values())
+        number_of[figure] = number
+    for name, metric in stats.COUNTED.items():
+        assert found[name] == number_of[metric, "Sum"]
+    assert found["failed"] == {"INTERNAL": number_of["OrdersFailed", "Sum", "INTERNAL"]}
+    for name, metric in stats.MEASURED.items():
+        for shown, kind in {"count": "SampleCount", "p99": "p99", "max": "Maximum"}.items():
+            assert found[name][shown] == number_of[metric, kind]
+
+
+def test_stats_tell_what_is_open_and_what_waits_now(
+    engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(10):
+        engine.order(now_ms())
+    confirmed(engine)
+    for number, until_ms in enumerate((now_ms() + HOUR_MS, now_ms() - HOUR_MS)):
+        item = {"owner": {"S": "desk"}, "connectionId": {"S": str(number)}}
+        item["expiresAt"] = {"N": str(until_ms // 1000)}
+        boto3.client("dynamodb").put_item(TableName="connections", Item=item)
+    engine.dead("{}")
+    flow = stats.from_log(engine.stack, now_ms() - HOUR_MS, now_ms(), lambda *_: None)
+    monkeypatch.setattr(stats, "from_metrics", lambda *_: flow)
+    monkeypatch.setattr(stats, "oldest_seconds", lambda *_: 7.0)
+    found = json.loads(run("stats", "--json").out)["now"]
+    assert (found["openOrders"], found["connections"]) == (10, 1)
+    assert (found["deadLetters"]["visible"], found["orderQueue"]["visible"]) == (1, 0)
+    text = run("stats").out
+    assert "10 open orders, 1 connections" in text
+    assert "oldest message: 7 s" in text
+
+
+@pytest.mark.parametrize(
+    "arguments", [("stats", "--minutes", "0"), ("stuck", "--older-than", "-1"), ("trace",)]
+)
+def test_a_wrong_command_line_is_exit_code_2(run: Run, arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).code == 2
+
+
+# --- keys, errors, and what must agree with the stack
+
+
+def test_keys_are_made_listed_and_disabled_here_as_well(run: Run) -> None:
+    made = run("keys", "create", "desk", "--json")
+    assert json.loads(made.out)["apiKey"].startswith("oee_")
+    assert run("keys", "disable", "desk").code is None
+    (listed,) = json.loads(run("keys", "list", "--json").out)
+    assert (listed["name"], "disabledAt" in listed) == ("desk", True)
+    assert run("keys", "disable", "nobody").code == "✗ There is no key named nobody."
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (NotDeployed("There is no\nsuch stack."), "✗ There is no such stack."),
+        (NoCredentialsError(), "✗ Unable to locate credentials"),
+        (
+            ClientError({"Error": {"Code": "AccessDenied", "Message": "Not you."}}, "Query"),
+            "✗ An error occurred (AccessDenied) when calling the Query operation: Not you.",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", [("redrive",), ("stuck",), ("stats",), ("trace", "x"), ("keys", "list")]
+)
+def test_what_cannot_be_done_is_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], error: Exception, line: str
 ) -> None:
     def nowhere(_stack: str) -> Deployed:
-        raise NotDeployed("There is no such stack.")
+        raise error
 
     monkeypatch.setattr(ops, "find", nowhere)
-    monkeypatch.setattr("sys.argv", ["ops", "redrive", "--stack", "nowhere"])
+    monkeypatch.setattr(sys, "argv", ["ops", *command, "--stack", "nowhere"])
     with pytest.raises(SystemExit) as ended:
         ops.main()
-    assert ended.value.code == "✗ There is no such stack."
+    assert ended.value.code == line
+
+
+def test_every_function_has_a_log_group_that_is_found(
+    monkeypatch: pytest.MonkeyPatch, template: Template
+) -> None:
+    resources = [
+        {"LogicalResourceId": name, "ResourceType": r["Type"], "PhysicalResourceId": f"/{name}"}
+        for name, r in template.resources.items()
+    ]
+    pages = SimpleNamespace(paginate=lambda **_: [{"StackResourceSummaries": resources}])
+    client = SimpleNamespace(get_paginator=lambda _name: pages)
+    monkeypatch.setattr(Deployed, "client", lambda _stack, _service: client)
+    groups = Deployed(name="engine", outputs={}).log_groups()
+    assert set(groups) == set(template.functions())
+    assert groups["dead_letters"].startswith("/ComputeDeadLettersLogs")
+
+
+def test_the_commands_agree_with_the_functions(engine: Engine) -> None:
+    assert stuck.OPEN_SHARDS == engine.store.OPEN_SHARDS
+    assert stats.NAMESPACE == compute.METRICS_NAMESPACE
+    order_id = str(uuid4())
+    assert engine.store.order_id_of(queues.message_body(order_id)) == order_id
+    assert queues.order_of(queues.message_body(order_id)) == order_id

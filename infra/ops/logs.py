@@ -1,0 +1,63 @@
+"""The log lines of a stack's functions, searched by a term."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import Any
+
+from infra.deployed import Deployed
+from infra.ops.shown import Report, unix_ms
+
+
+@dataclass(frozen=True)
+class Line:
+    """A log line: when it was written (Unix ms), by which function, and what it says."""
+
+    at_ms: int
+    function: str
+    record: dict[str, Any]
+
+
+def search(stack: Deployed, term: str, start_ms: int, end_ms: int, report: Report) -> list[Line]:
+    """The lines with this term that CloudWatch Logs dates from `start_ms` to `end_ms`, by time.
+
+    A line's own time, where it has one, may be before `start_ms`: the emulator dates all lines
+    of an invocation by its end.
+    """
+    groups = stack.log_groups()
+    client = stack.client("logs")
+    found: list[Line] = []
+
+    def read(function: str, group: str) -> list[Line]:
+        pages = client.get_paginator("filter_log_events").paginate(
+            logGroupName=group, startTime=start_ms, endTime=end_ms, filterPattern=f'"{term}"'
+        )
+        events = (event for page in pages for event in page["events"])
+        # The emulator's filter knows neither quotes nor case.
+        return list(_lines(function, (event for event in events if term in event["message"])))
+
+    with ThreadPoolExecutor(max(len(groups), 1)) as pool:
+        searches = [pool.submit(read, *item) for item in groups.items()]
+        for done, finished in enumerate(as_completed(searches), start=1):
+            found += finished.result()
+            report(done, len(searches))
+    return sorted(found, key=lambda line: line.at_ms)
+
+
+def _lines(function: str, events: Iterator[dict[str, Any]]) -> Iterator[Line]:
+    for event in events:
+        record = _record(event["message"])
+        try:
+            at_ms = unix_ms(record["timestamp"])
+        except (KeyError, TypeError, ValueError):
+            at_ms = event["timestamp"]
+        yield Line(at_ms, function, record)
+
+
+def _record(message: str) -> dict[str, Any]:
+    try:
+        record = json.loads(message)
+    except ValueError:
+        return {"message": message.rstrip()}
+    return record if isinstance(record, dict) else {"message": message.rstrip()}

@@ -1,0 +1,272 @@
+"""`ops stats`: what flowed through a stack in the last minutes, and what it holds now."""
+
+import argparse
+import math
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from rich.table import Table
+
+from infra.deployed import Deployed
+from infra.ops.logs import search
+from infra.ops.queues import QUEUES, counts, in_words
+from infra.ops.shown import Report, answers, iso, progress, write_json
+from infra.ops.stuck import OPEN_SHARDS
+
+# infra/compute.py has the same name, and a test holds both equal; to import it is to import CDK.
+NAMESPACE = "OrderExecutionEngine"
+MINUTES, MINUTES_MAX = 60, 24 * 60
+COUNTED = {
+    "accepted": "OrdersAccepted",
+    "confirmed": "OrdersConfirmed",
+    "swept": "OrdersSwept",
+    "connectionsGone": "ConnectionsGone",
+}
+MEASURED = {
+    "attempts": "Attempts",
+    "timeToConfirmMs": "TimeToConfirm",
+    "quoteLatencyMs": "QuoteLatency",
+    "pushLagMs": "PushLag",
+}
+FAILED = "OrdersFailed"
+PERCENTS = (50, 95, 99)
+AGE_MINUTES = 5  # CloudWatch is told of a queue each minute, some minutes late
+
+Json = dict[str, Any]
+
+
+class Figure(NamedTuple):
+    """One statistic of one CloudWatch metric."""
+
+    namespace: str
+    metric: str
+    stat: str
+    dimensions: dict[str, str]
+
+
+def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Let the command line take `stats`."""
+    text = "tell what flowed in the last minutes, how fast, and what is there now"
+    command = commands.add_parser("stats", parents=[common], help=text, description=text)
+    command.add_argument(
+        "--minutes",
+        type=_minutes,
+        default=MINUTES,
+        help=f"how far to look back ({MINUTES}; {MINUTES_MAX} at most)",
+    )
+    command.set_defaults(run=run)
+
+
+def run(stack: Deployed, arguments: argparse.Namespace) -> None:
+    """Print them."""
+    figures = stats(stack, arguments.minutes)
+    if arguments.json:
+        write_json(figures)
+    else:
+        _show(figures)
+
+
+def stats(stack: Deployed, minutes: int) -> Json:
+    """The flow of the last `minutes`, and `now` what stands and waits.
+
+    In AWS the flow comes from CloudWatch's metrics. The emulator makes no metrics of the log lines
+    that carry them, so there they are read from the log itself. Percentiles are null where
+    nothing was measured.
+    """
+    end_ms = time.time_ns() // 1_000_000
+    start_ms = end_ms - minutes * 60_000
+    with progress("Reading the figures") as report:
+        if stack.endpoint_url is None:
+            flow = from_metrics(stack, minutes, end_ms)
+            age = oldest_seconds(stack, end_ms)
+        else:
+            flow = from_log(stack, start_ms, end_ms, report)
+            age = None
+        now = _now(stack, end_ms) | {"oldestMessageSeconds": age}
+    return {"from": iso(start_ms), "to": iso(end_ms), **flow, "now": now}
+
+
+def from_log(stack: Deployed, start_ms: int, end_ms: int, report: Report) -> Json:
+    """The flow from the log lines in CloudWatch's embedded metric format."""
+    values: dict[str, list[float]] = defaultdict(list)
+    failed: dict[str, float] = defaultdict(float)
+    for line in search(stack, "CloudWatchMetrics", start_ms, end_ms, report):
+        for metric in _metrics_of(line.record):
+            value = line.record[metric]
+            given = value if isinstance(value, list) else [value]
+            values[metric] += given
+            if metric == FAILED:
+                failed[str(line.record.get("code"))] += sum(given)
+    return {
+        "source": "log",
+        **{name: int(sum(values[metric])) for name, metric in COUNTED.items()},
+        "failed": {code: int(count) for code, count in sorted(failed.items())},
+        **{name: _spread(sorted(values[metric])) for name, metric in MEASURED.items()},
+    }
+
+
+def from_metrics(stack: Deployed, minutes: int, end_ms: int) -> Json:
+    """The flow from CloudWatch's metrics, over whole minutes up to that of `end_ms`."""
+    client = stack.client("cloudwatch")
+    service = {"service": stack.name}
+    listed = client.get_paginator("list_metrics").paginate(
+        Namespace=NAMESPACE, MetricName=FAILED, Dimensions=_dimensions(service)
+    )
+    codes = sorted(
+        {
+            dimension["Value"]
+            for page in listed
+            for metric in page["Metrics"]
+            for dimension in metric["Dimensions"]
+            if dimension["Name"] == "code"
+        }
+    )
+    asked = [Figure(NAMESPACE, metric, "Sum", service) for metric in COUNTED.values()]
+    asked += [Figure(NAMESPACE, FAILED, "Sum", service | {"code": code}) for code in codes]
+    spread = ("SampleCount", *(f"p{percent}" for percent in PERCENTS), "Maximum")
+    asked += [
+        Figure(NAMESPACE, metric, stat, service) for metric in MEASURED.values() for stat in spread
+    ]
+    figures = iter(_ask(client, asked, minutes, end_ms))
+    return {
+        "source": "metrics",
+        **{name: int(next(figures) or 0) for name in COUNTED},
+        "failed": {code: count for code in codes if (count := int(next(figures) or 0))},
+        **{
+            name: {
+                "count": int(next(figures) or 0),
+                **{f"p{percent}": next(figures) for percent in PERCENTS},
+                "max": next(figures),
+            }
+            for name in MEASURED
+        },
+    }
+
+
+def oldest_seconds(stack: Deployed, end_ms: int) -> float | None:
+    """The age of the order queue's oldest message; None where CloudWatch has no metric of it."""
+    queue = stack.outputs["OrderQueueUrl"].rsplit("/", 1)[-1]
+    age = Figure("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", {"QueueName": queue})
+    (oldest,) = _ask(stack.client("cloudwatch"), [age], AGE_MINUTES, end_ms)
+    return oldest
+
+
+def _ask(client: Any, asked: list[Figure], minutes: int, end_ms: int) -> list[float | None]:
+    """Each figure over the whole minutes up to that of `end_ms`; None where there is no data."""
+    end_s = (end_ms // 60_000 + 1) * 60
+    queries: list[Json] = [
+        {
+            "Id": f"q{number}",
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": figure.namespace,
+                    "MetricName": figure.metric,
+                    "Dimensions": _dimensions(figure.dimensions),
+                },
+                "Period": minutes * 60,
+                "Stat": figure.stat,
+            },
+        }
+        for number, figure in enumerate(asked)
+    ]
+    found: dict[str, list[float]] = defaultdict(list)
+    for page in client.get_paginator("get_metric_data").paginate(
+        MetricDataQueries=queries,
+        StartTime=datetime.fromtimestamp(end_s - minutes * 60, UTC),
+        EndTime=datetime.fromtimestamp(end_s, UTC),
+    ):
+        for result in page["MetricDataResults"]:
+            found[result["Id"]] += result["Values"]
+    # One period is the whole time, so there is one value or none.
+    return [max(found[query["Id"]], default=None) for query in queries]
+
+
+def _dimensions(values: dict[str, str]) -> list[Json]:
+    return [{"Name": name, "Value": value} for name, value in values.items()]
+
+
+def _now(stack: Deployed, now_ms: int) -> Json:
+    dynamodb = stack.client("dynamodb")
+
+    def open_orders(shard: int) -> int:
+        pages = dynamodb.get_paginator("query").paginate(
+            TableName=stack.outputs["OrdersTable"],
+            IndexName="openOrders",
+            KeyConditionExpression="openShard = :shard",
+            ExpressionAttributeValues={":shard": {"S": str(shard)}},
+            Select="COUNT",
+        )
+        return sum(page["Count"] for page in pages)
+
+    # The table is small: a row a connection, and there are at most some thousands.
+    connections = dynamodb.get_paginator("scan").paginate(
+        TableName=stack.outputs["ConnectionsTable"],
+        FilterExpression="expiresAt > :now",
+        ExpressionAttributeValues={":now": {"N": str(now_ms // 1000)}},
+        Select="COUNT",
+    )
+    with ThreadPoolExecutor(OPEN_SHARDS) as pool:
+        open_count = sum(pool.map(open_orders, range(OPEN_SHARDS)))
+    return {
+        "openOrders": open_count,
+        "connections": sum(page["Count"] for page in connections),
+        **{queue: counts(stack, queue) for queue in QUEUES},
+    }
+
+
+def _metrics_of(record: Json) -> list[str]:
+    """Names of the metrics that a log line carries; none if it carries none of ours."""
+    embedded = record.get("_aws")
+    directives = embedded.get("CloudWatchMetrics", []) if isinstance(embedded, dict) else []
+    return [
+        metric["Name"]
+        for directive in directives
+        if directive["Namespace"] == NAMESPACE
+        for metric in directive["Metrics"]
+    ]
+
+
+def _spread(ordered: list[float]) -> Json:
+    """How many values, their percentiles (nearest rank) and the greatest; from sorted values."""
+    count = len(ordered)
+    ranked = {
+        f"p{percent}": ordered[math.ceil(count * percent / 100) - 1] if count else None
+        for percent in PERCENTS
+    }
+    return {"count": count, **ranked, "max": ordered[-1] if count else None}
+
+
+def _show(figures: Json) -> None:
+    console, now = answers(), figures["now"]
+    console.print(f"{figures['from']} to {figures['to']}, from the {figures['source']}")
+    failed = ", ".join(f"{count} {code}" for code, count in figures["failed"].items())
+    console.print(
+        f"orders  {figures['accepted']} accepted, {figures['confirmed']} confirmed, "
+        f"{sum(figures['failed'].values())} failed{failed and f' ({failed})'}, "
+        f"{figures['swept']} queued again by the sweeper"
+    )
+    table = Table("", "count", *(f"p{percent}" for percent in PERCENTS), "max")
+    for name in MEASURED:
+        table.add_row(name, *(_number(value) for value in figures[name].values()))
+    console.print(table)
+    console.print(
+        f"now     {now['openOrders']} open orders, {now['connections']} connections "
+        f"({figures['connectionsGone']} gone without goodbye)"
+    )
+    for queue in QUEUES:
+        console.print(f"  {queue:<12} {in_words(now[queue])}")
+    if now["oldestMessageSeconds"] is not None:
+        console.print(f"  the order queue's oldest message: {now['oldestMessageSeconds']:.0f} s")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def _minutes(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MINUTES_MAX:
+        raise argparse.ArgumentTypeError(f"not a number of minutes from 1 to {MINUTES_MAX}")
+    return int(text)

@@ -1,0 +1,125 @@
+"""`ops stuck`: open orders that nothing moves."""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from rich.text import Text
+
+from infra.deployed import Deployed
+from infra.ops.queues import message_body
+from infra.ops.shown import answers, iso, progress, unix_ms, write_json
+
+FOUND = 3  # not 1: that one could not look; not 2: that is a wrong command line
+OLDER_THAN_SECONDS = 300
+OPEN_SHARDS = 8  # functions/store.py has the same number, and a test holds both equal
+BATCH_GET_MAX = 100
+
+Json = dict[str, Any]
+
+
+def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Let the command line take `stuck`."""
+    text = "list open orders that nothing moves; with --json a line for each"
+    command = commands.add_parser(
+        "stuck",
+        parents=[common],
+        help=text,
+        description=f"{text}. Exit code {FOUND} if there are any and they stay as they are.",
+    )
+    command.add_argument(
+        "--older-than",
+        type=_seconds,
+        default=OLDER_THAN_SECONDS,
+        metavar="SECONDS",
+        help=f"how long nothing has moved them ({OLDER_THAN_SECONDS})",
+    )
+    command.add_argument("--requeue", action="store_true", help="queue each for the worker again")
+    command.set_defaults(run=run)
+
+
+def run(stack: Deployed, arguments: argparse.Namespace) -> int:
+    """Print each and queue it again if asked to; the exit code."""
+    console, now_ms, orders = answers(), time.time_ns() // 1_000_000, 0
+    sqs, queue = stack.client("sqs"), stack.outputs["OrderQueueUrl"]
+    with progress("Looking for idle orders", among_answers=True) as report:
+        for order in stuck(stack, now_ms - arguments.older_than * 1000):
+            orders += 1
+            report(orders, None)
+            if arguments.requeue:  # one that was on its way after all is not harmed by it
+                sqs.send_message(QueueUrl=queue, MessageBody=message_body(order["orderId"]))
+            if arguments.json:
+                write_json(order)
+            else:
+                console.print(_line(order, now_ms))
+    if not arguments.json:
+        done = ", each of them queued again" if arguments.requeue else ""
+        console.print(f"{orders} orders moved by nothing for {arguments.older_than} s{done}.")
+    return FOUND if orders and not arguments.requeue else 0
+
+
+def stuck(stack: Deployed, before_ms: int) -> Iterator[Json]:
+    """Open orders idle since before `before_ms` (Unix), the longest idle of each shard first.
+
+    An order that waits for its next attempt is idle only from then on. The index may date the
+    idle time some seconds late, so an order may be found as many seconds later.
+    """
+    client, table = stack.client("dynamodb"), stack.outputs["OrdersTable"]
+    pages = client.get_paginator("query")
+    before = iso(before_ms)
+    for shard in range(OPEN_SHARDS):
+        for page in pages.paginate(
+            TableName=table,
+            IndexName="openOrders",
+            KeyConditionExpression="openShard = :shard AND idleSince < :before",
+            ExpressionAttributeValues={":shard": {"S": str(shard)}, ":before": {"S": before}},
+            PaginationConfig={"PageSize": BATCH_GET_MAX},
+        ):
+            keys = [{"orderId": item["orderId"]} for item in page["Items"]]
+            read = _read(client, table, keys)
+            # The index is a moment behind: some have moved or ended since.
+            still = [item for item in read if item.get("idleSince", {"S": before})["S"] < before]
+            yield from sorted(map(_order, still), key=lambda order: str(order["idleSince"]))
+
+
+def _read(client: Any, table: str, keys: list[Json]) -> list[Json]:
+    items: list[Json] = []
+    wanted: Any = {table: {"Keys": keys, "ConsistentRead": True}} if keys else {}
+    while wanted:
+        answer = client.batch_get_item(RequestItems=wanted)
+        items += answer["Responses"][table]
+        wanted = answer["UnprocessedKeys"]
+    return items
+
+
+def _order(item: Json) -> Json:
+    updates = [json.loads(update["S"]) for update in item["updates"]["L"]]
+    attempts = [update["attempt"] for update in updates if "attempt" in update]
+    return {
+        "orderId": item["orderId"]["S"],
+        "owner": item["owner"]["S"],
+        "status": updates[-1]["status"],
+        "attempt": attempts[-1] if attempts else 1,
+        "sequence": updates[-1]["sequence"],
+        "createdAt": item["createdAt"]["S"],
+        "updatedAt": updates[-1]["timestamp"],
+        "idleSince": item["idleSince"]["S"],
+    }
+
+
+def _line(order: Json, now_ms: int) -> Text:
+    age_s, still_s = ((now_ms - unix_ms(order[at])) // 1000 for at in ("createdAt", "updatedAt"))
+    return Text.assemble(
+        (f"{order['orderId']}  ", "cyan"),
+        (f"{order['status']:<10}", "yellow"),
+        f"attempt {order['attempt']}, {age_s} s old, "
+        f"last update {still_s} s ago at {order['updatedAt']}",
+    )
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("not a number of seconds")
+    return int(text)

@@ -1,0 +1,177 @@
+"""`ops trace`: all that is known of one order, in order of time."""
+
+import argparse
+import json
+import time
+from typing import Any
+
+from rich.text import Text
+
+from infra.deployed import Deployed, Problem
+from infra.ops import queues
+from infra.ops.logs import Line, search
+from infra.ops.shown import STYLES, answers, iso, progress, unix_ms, write_json
+
+CLOCKS_APART_MS = 5_000
+# A message that comes again does so within three visibility time-outs of six minutes.
+AFTER_THE_END_MS = 30 * 60_000
+MESSAGES_MAX = 10
+
+# What is the same in every line of a function, or said elsewhere in the answer.
+_LEFT_OUT = {"timestamp", "order_id", "service", "cold_start", "function_name", "function_arn"}
+_LEFT_OUT |= {"function_memory_size"}
+_SHOWN = ("sequence", "attempt", "code", "reason", "status", "message_id", "exception_name")
+_TERMINAL = {"confirmed", "failed", "cancelled"}
+
+Json = dict[str, Any]
+
+
+class UnknownOrder(Problem):
+    """There is no such order."""
+
+
+def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Let the command line take `trace`."""
+    text = "tell an order's story: its updates, its log lines and its messages, by time"
+    command = commands.add_parser("trace", parents=[common], help=text, description=text)
+    command.add_argument("order", metavar="ORDER", help="an orderId")
+    command.set_defaults(run=run)
+
+
+def run(stack: Deployed, arguments: argparse.Namespace) -> None:
+    """Print the story."""
+    story = trace(stack, arguments.order)
+    if arguments.json:
+        write_json(story)
+    else:
+        _show(story)
+
+
+def trace(stack: Deployed, order_id: str) -> Json:
+    """The order, its `timeline` (updates and log lines by time), `messages` and `queues`.
+
+    SQS cannot be searched, and to receive a message is to hide it from its function and to count
+    against it. So `messages` are those that failed, from the log, with how often the worker did,
+    and `queues` how many messages there are of any order.
+
+    Raises:
+        UnknownOrder: it is not stored.
+    """
+    order = _read(stack, order_id)
+    updates = order.pop("updates")
+    start_ms = unix_ms(order["createdAt"]) - CLOCKS_APART_MS
+    end_ms = time.time_ns() // 1_000_000 + CLOCKS_APART_MS
+    if order["status"] in _TERMINAL:
+        end_ms = min(end_ms, unix_ms(order["updatedAt"]) + AFTER_THE_END_MS)
+    with progress("Searching the log") as report:
+        lines = search(stack, order_id, start_ms, end_ms, report)
+        messages = _failed_messages(lines)
+        for message in messages[:MESSAGES_MAX]:
+            # Not every line of a message names its order.
+            of_message = search(stack, message["messageId"], start_ms, end_ms, report)
+            lines += [line for line in of_message if line not in lines]
+    timeline = [_of_update(update) for update in updates]
+    timeline += [_of_line(line) for line in lines if "_aws" not in line.record]  # not a metric
+    return {
+        **order,
+        "timeline": sorted(timeline, key=lambda entry: str(entry["at"])),
+        "messages": messages,
+        "queues": {
+            name: queues.counts(stack, name)
+            for name in queues.QUEUES
+            if name != "unpublished"  # it holds stream records
+        },
+    }
+
+
+def _read(stack: Deployed, order_id: str) -> Json:
+    item = (
+        stack.client("dynamodb")
+        .get_item(
+            TableName=stack.outputs["OrdersTable"],
+            Key={"orderId": {"S": order_id}},
+            ConsistentRead=True,
+        )
+        .get("Item")
+    )
+    if item is None:
+        raise UnknownOrder(f"There is no order {order_id}.")
+    updates = [json.loads(update["S"]) for update in item["updates"]["L"]]
+    return {
+        "orderId": order_id,
+        "owner": item["owner"]["S"],
+        "status": updates[-1]["status"],
+        "createdAt": item["createdAt"]["S"],
+        "updatedAt": updates[-1]["timestamp"],
+        "request": json.loads(item["request"]["S"]),
+        "updates": updates,
+    }
+
+
+def _failed_messages(lines: list[Line]) -> list[Json]:
+    failures: dict[str, int] = {}
+    for line in lines:
+        message_id = line.record.get("message_id")
+        if message_id:
+            failures[message_id] = failures.get(message_id, 0) + 1
+    return [{"messageId": id_, "failures": times} for id_, times in failures.items()]
+
+
+def _of_update(update: Json) -> Json:
+    rest = {k: v for k, v in update.items() if k not in ("timestamp", "orderId")}
+    return {"at": update["timestamp"], "source": "update", **rest}
+
+
+def _of_line(line: Line) -> Json:
+    rest = {k: v for k, v in line.record.items() if k not in _LEFT_OUT}
+    return {"at": iso(line.at_ms), "source": line.function, **rest}
+
+
+def _show(story: Json) -> None:
+    console, request = answers(), story["request"]
+    asked = f"{request['amount']} {request['tokenIn']} → {request['tokenOut']}"
+    extras = {k: v for k, v in request.items() if k not in ("amount", "tokenIn", "tokenOut")}
+    console.print(Text(f"Order {story['orderId']} of {story['owner']}", "bold"))
+    console.print(Text.assemble(asked, _pairs(extras)))
+    for entry in story["timeline"]:
+        console.print(_update(entry) if entry["source"] == "update" else _line(entry))
+    failed = ", ".join(f"{m['messageId']} ({m['failures']}×)" for m in story["messages"])
+    console.print(f"Messages of it that failed: {failed or 'none'}")
+    console.print("Messages of all orders together, for SQS cannot be searched:")
+    for name, held in story["queues"].items():
+        console.print(f"  {name:<12} {queues.in_words(held)}")
+
+
+def _update(entry: Json) -> Text:
+    names = ("attempt", "nextRetryAt", "txHash", "outAmount", "executedPrice")
+    shown = {name: entry[name] for name in names if name in entry}
+    if "route" in entry:
+        shown["route"] = entry["route"]["reason"]
+    if "error" in entry:
+        shown["error"] = f"{entry['error']['code']}: {entry['error']['message']}"
+    return Text.assemble(
+        *_head(entry),
+        (f"{entry['status']:<10}", STYLES.get(entry["status"], "bold")),
+        f"sequence {entry['sequence']}",
+        _pairs(shown),
+    )
+
+
+def _line(entry: Json) -> Text:
+    shown = {name: entry[name] for name in _SHOWN if name in entry}
+    level = str(entry.get("level", ""))
+    return Text.assemble(
+        *_head(entry),
+        (f"{level:<10}", STYLES.get(level, "green")),
+        str(entry.get("message", "")),
+        (_pairs(shown), "dim"),
+    )
+
+
+def _head(entry: Json) -> tuple[tuple[str, str], tuple[str, str]]:
+    at = entry["at"].replace("T", " ").rstrip("Z")
+    return (f"{at}  ", "dim"), (f"{entry['source']:<13}", "cyan")
+
+
+def _pairs(values: Json) -> str:
+    return "".join(f"  {name} {value}" for name, value in values.items())
