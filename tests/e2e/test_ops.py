@@ -1,0 +1,185 @@
+"""The operator's commands against the deployed stack."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from infra import ops
+from infra.deployed import Deployed
+from infra.ops import stuck
+from tests.e2e.client import Client, Json
+from tests.e2e.conftest import Target
+from tests.e2e.test_journey import LIFE, whole
+
+WAIT_SECONDS_MAX = 120
+POSTED = 5
+
+Run = Callable[..., tuple[int | str | None, list[Json]]]
+
+
+@pytest.fixture
+def deployed(target: Target) -> Deployed:
+    """The stack, with the name that CloudFormation knows it by."""
+    if target.deployed is None:
+        pytest.skip("the commands need the account of the stack, not its URL alone")
+    stack = target.deployed
+    for described in stack.client("cloudformation").describe_stacks()["Stacks"]:
+        outputs = {o["OutputKey"]: o["OutputValue"] for o in described.get("Outputs", [])}
+        if outputs.get("OrdersTable") == stack.outputs["OrdersTable"]:
+            return replace(stack, name=described["StackName"])
+    raise AssertionError("CloudFormation does not know the stack")
+
+
+@pytest.fixture
+def run(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Runs the command line with --json; gives its exit code and each line of its answer."""
+
+    def run(*arguments: str) -> tuple[int | str | None, list[Json]]:
+        monkeypatch.setattr(ops, "find", lambda _name: deployed)
+        monkeypatch.setattr(sys, "argv", ["ops", *arguments, "--json"])
+        with pytest.raises(SystemExit) as ended:
+            ops.main()
+        return ended.value.code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    return run
+
+
+@contextmanager
+def stopped(stack: Deployed, *queues: str) -> Iterator[None]:
+    """No function takes what these queues hold while the block runs."""
+    sqs, lambda_ = stack.client("sqs"), stack.client("lambda")
+    arns = [
+        sqs.get_queue_attributes(QueueUrl=stack.outputs[queue], AttributeNames=["QueueArn"])[
+            "Attributes"
+        ]["QueueArn"]
+        for queue in queues
+    ]
+    mappings = [
+        mapping["UUID"]
+        for page in lambda_.get_paginator("list_event_source_mappings").paginate()
+        for mapping in page["EventSourceMappings"]
+        if mapping["EventSourceArn"] in arns
+    ]
+    assert len(mappings) == len(queues)
+    for uuid in mappings:
+        lambda_.update_event_source_mapping(UUID=uuid, Enabled=False)
+    try:
+        yield
+    finally:
+        for uuid in mappings:
+            lambda_.update_event_source_mapping(UUID=uuid, Enabled=True)
+
+
+async def eventually(told: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while not told():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.5)
+
+
+async def test_the_trace_of_a_confirmed_order_tells_its_updates_and_the_workers_log_lines(
+    client: Client, run: Run
+) -> None:
+    order = await client.accepted(amount="1.5")
+    other = await client.accepted()
+    for made in (order, other):
+        assert whole(await client.follow(made["orderId"]))
+
+    def timeline() -> list[Json]:
+        code, (story,) = run("trace", order["orderId"])
+        assert code is None
+        assert story["request"]["amount"] == "1.5"
+        entries: list[Json] = story["timeline"]
+        return entries
+
+    def of_worker() -> list[Json]:
+        return [entry for entry in timeline() if entry["source"] == "worker"]
+
+    await eventually(lambda: len(of_worker()) >= len(LIFE) - 1)
+    story = timeline()
+    assert [e["status"] for e in story if e["source"] == "update"] == LIFE
+    assert [e["sequence"] for e in of_worker() if "sequence" in e] == [2, 3, 4, 5]
+    assert [e["at"] for e in story] == sorted(e["at"] for e in story)
+    assert other["orderId"] not in json.dumps(story)
+
+
+async def test_nothing_is_stuck_where_all_orders_were_confirmed(client: Client, run: Run) -> None:
+    order = await client.accepted()
+    assert whole(await client.follow(order["orderId"]))
+    assert run("stuck") == (0, [])
+
+
+async def test_a_stuck_order_is_found_and_goes_on_once_it_is_queued_again(
+    client: Client, run: Run, deployed: Deployed
+) -> None:
+    with stopped(deployed, "OrderQueueUrl"):
+        order_id = (await client.accepted())["orderId"]
+
+        def found() -> Json:
+            code, orders = run("stuck", "--older-than", "1")
+            assert code == (stuck.FOUND if orders else 0)
+            return {order["orderId"]: order for order in orders}
+
+        await eventually(lambda: order_id in found())
+        assert found()[order_id]["status"] == "pending"
+        deployed.client("sqs").purge_queue(QueueUrl=deployed.outputs["OrderQueueUrl"])
+        code, orders = run("stuck", "--older-than", "1", "--requeue")
+        assert code == 0
+        assert order_id in [order["orderId"] for order in orders]
+        _, (figures,) = run("stats")
+        assert figures["now"]["orderQueue"]["visible"] >= 1
+        assert figures["now"]["openOrders"] >= 1
+    assert whole(await client.follow(order_id))
+
+
+async def test_a_dead_letter_is_given_back_to_the_worker(
+    client: Client, run: Run, deployed: Deployed
+) -> None:
+    sqs, queue = deployed.client("sqs"), deployed.outputs["OrderQueueUrl"]
+    with stopped(deployed, "OrderQueueUrl", "DeadLetterQueueUrl"):
+        order_id = (await client.accepted())["orderId"]
+
+        def dead() -> int:
+            """Receive it as workers that fail do, until SQS has had enough."""
+            sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=0)
+            _, (story,) = run("trace", order_id)
+            visible: int = story["queues"]["deadLetters"]["visible"]
+            return visible
+
+        await eventually(lambda: dead() > 0)
+        code, moved = run("redrive")
+        assert code is None
+        assert order_id in [message["orderId"] for message in moved]
+        assert run("redrive") == (None, [])
+    assert whole(await client.follow(order_id))
+
+
+async def test_stats_count_what_was_posted(client: Client, run: Run) -> None:
+    def figures() -> Json:
+        _, (figures,) = run("stats", "--minutes", "1440")
+        return figures
+
+    before = figures()
+    for _ in range(POSTED):
+        order = await client.accepted()
+        assert whole(await client.follow(order["orderId"]))
+    await eventually(lambda: figures()["confirmed"] - before["confirmed"] >= POSTED)
+    after = figures()
+    assert after["accepted"] - before["accepted"] == POSTED
+    assert after["confirmed"] - before["confirmed"] == POSTED
+    assert after["failed"] == before["failed"]
+    taken = after["timeToConfirmMs"]
+    assert taken["count"] - before["timeToConfirmMs"]["count"] == POSTED
+    assert 0 < taken["p50"] <= taken["p95"] <= taken["p99"] <= taken["max"]
+    assert after["attempts"]["p50"] == 1
