@@ -3,6 +3,7 @@
 import argparse
 import json
 import time
+from collections import defaultdict
 from typing import Any
 
 from rich.text import Text
@@ -15,12 +16,11 @@ from infra.ops.shown import STYLES, answers, iso, progress, unix_ms, write_json
 CLOCKS_APART_MS = 5_000
 # A message that comes again does so within three visibility time-outs of six minutes.
 AFTER_THE_END_MS = 30 * 60_000
-MESSAGES_MAX = 10
 
 # What is the same in every line of a function, or said elsewhere in the answer.
 _LEFT_OUT = {"timestamp", "order_id", "service", "cold_start", "function_name", "function_arn"}
 _LEFT_OUT |= {"function_memory_size"}
-_SHOWN = ("sequence", "attempt", "code", "reason", "status", "message_id", "exception_name")
+_SHOWN = ("sequence", "attempt", "code", "reason", "status", "exception_name")
 _TERMINAL = {"confirmed", "failed", "cancelled"}
 
 Json = dict[str, Any]
@@ -51,8 +51,8 @@ def trace(stack: Deployed, order_id: str) -> Json:
     """The order, its `timeline` (updates and log lines by time), `messages` and `queues`.
 
     SQS cannot be searched, and to receive a message is to hide it from its function and to count
-    against it. So `messages` are those that failed, from the log, with how often the worker did,
-    and `queues` how many messages there are of any order.
+    against it. So `messages` are those that the log tells of, and `queues` say how many messages
+    there are of any order.
 
     Raises:
         UnknownOrder: it is not stored.
@@ -65,17 +65,12 @@ def trace(stack: Deployed, order_id: str) -> Json:
         end_ms = min(end_ms, unix_ms(order["updatedAt"]) + AFTER_THE_END_MS)
     with progress("Searching the log") as report:
         lines = search(stack, order_id, start_ms, end_ms, report)
-        messages = _failed_messages(lines)
-        for message in messages[:MESSAGES_MAX]:
-            # Not every line of a message names its order.
-            of_message = search(stack, message["messageId"], start_ms, end_ms, report)
-            lines += [line for line in of_message if line not in lines]
     timeline = [_of_update(update) for update in updates]
     timeline += [_of_line(line) for line in lines if "_aws" not in line.record]  # not a metric
     return {
         **order,
         "timeline": sorted(timeline, key=lambda entry: str(entry["at"])),
-        "messages": messages,
+        "messages": _messages(lines),
         "queues": {
             name: queues.counts(stack, name)
             for name in queues.QUEUES
@@ -108,13 +103,19 @@ def _read(stack: Deployed, order_id: str) -> Json:
     }
 
 
-def _failed_messages(lines: list[Line]) -> list[Json]:
-    failures: dict[str, int] = {}
+def _messages(lines: list[Line]) -> list[Json]:
+    """Each message that a function logged of, with how many invocations took it and failed."""
+    taken: dict[str, set[str]] = defaultdict(set)
+    failed: dict[str, int] = defaultdict(int)
     for line in lines:
         message_id = line.record.get("message_id")
         if message_id:
-            failures[message_id] = failures.get(message_id, 0) + 1
-    return [{"messageId": id_, "failures": times} for id_, times in failures.items()]
+            taken[message_id].add(str(line.record.get("function_request_id")))
+            failed[message_id] += "exception" in line.record
+    return [
+        {"messageId": message_id, "taken": len(invocations), "failed": failed[message_id]}
+        for message_id, invocations in taken.items()
+    ]
 
 
 def _of_update(update: Json) -> Json:
@@ -135,9 +136,10 @@ def _show(story: Json) -> None:
     console.print(Text.assemble(asked, _pairs(extras)))
     for entry in story["timeline"]:
         console.print(_update(entry) if entry["source"] == "update" else _line(entry))
-    failed = ", ".join(f"{m['messageId']} ({m['failures']}×)" for m in story["messages"])
-    console.print(f"Messages of it that failed: {failed or 'none'}")
-    console.print("Messages of all orders together, for SQS cannot be searched:")
+    for message in story["messages"]:
+        times = f"taken {message['taken']} times, failed {message['failed']} times"
+        console.print(f"message {message['messageId']}  {times}")
+    console.print("messages of all orders together (SQS cannot be searched):")
     for name, held in story["queues"].items():
         console.print(f"  {name:<12} {queues.in_words(held)}")
 

@@ -18,7 +18,15 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.stub import ANY, Stubber
 from moto import mock_aws
 
-from functions.dex.orders import Order, OrderError, Status, first_update, iso, order_of
+from functions.dex.orders import (
+    Order,
+    OrderError,
+    Status,
+    first_update,
+    iso,
+    order_of,
+    unix_ms,
+)
 from infra import compute, ops
 from infra.deployed import Deployed, NotDeployed
 from infra.ops import queues, stats, stuck
@@ -169,7 +177,7 @@ def confirmed(engine: Engine) -> Order:
 
 def test_a_trace_tells_updates_and_log_lines_in_order_of_time(engine: Engine, run: Run) -> None:
     order = confirmed(engine)
-    start = now_ms() - 60_000
+    start = unix_ms(order.created_at)
     ours = {"level": "INFO", "order_id": order.order_id}
     engine.log("worker", start + 250, ours | {"message": "order routing", "attempt": 2})
     engine.log("api", start + 50, ours | {"message": "order accepted"})
@@ -212,22 +220,25 @@ def test_a_line_is_placed_by_its_own_time_and_not_by_when_it_was_collected(
     assert [entry.get("message") for entry in timeline[:3]] == [None, "early", None]
 
 
-def test_a_trace_follows_the_messages_that_failed(engine: Engine, run: Run) -> None:
+def test_a_trace_counts_how_often_each_message_was_taken_and_failed(
+    engine: Engine, run: Run
+) -> None:
     order, at = engine.order(now_ms() - 60_000, Status.ROUTING), now_ms() - 50_000
-    body = json.dumps({"orderId": order.order_id})
-    for _ in range(3):
-        engine.log("worker", at, {"message": "message failed", "message_id": "m-1", "body": body})
-    engine.log("dead_letters", at + 1, {"message": "dead letter not treated", "message_id": "m-1"})
-    engine.log("dead_letters", at + 2, {"message": "dead letter not treated", "message_id": "m-2"})
-    engine.dead(body)
+    ours = {"order_id": order.order_id, "message_id": "m-1"}
+    for number in range(3):
+        invocation = ours | {"function_request_id": str(number)}
+        engine.log("worker", at, invocation | {"message": "order taken on"})
+        engine.log("worker", at, invocation | {"message": "message failed", "exception": "Oh"})
+    line = ours | {"message_id": "m-2", "function_request_id": "9", "message": "order taken on"}
+    engine.log("worker", at, line)
+    engine.dead(queues.message_body(order.order_id))
     story = json.loads(run("trace", order.order_id, "--json").out)
-    assert story["messages"] == [{"messageId": "m-1", "failures": 3}]
-    assert [e["message"] for e in story["timeline"] if e["source"] != "update"] == [
-        *["message failed"] * 3,
-        "dead letter not treated",
+    assert story["messages"] == [
+        {"messageId": "m-1", "taken": 3, "failed": 3},
+        {"messageId": "m-2", "taken": 1, "failed": 0},
     ]
     assert story["queues"]["deadLetters"] == {"visible": 1, "inFlight": 0, "delayed": 0}
-    assert "m-1 (3×)" in run("trace", order.order_id).out
+    assert "message m-1  taken 3 times, failed 3 times" in run("trace", order.order_id).out
 
 
 def test_a_trace_searches_no_longer_than_the_order_may_be_spoken_of(
@@ -263,6 +274,7 @@ def test_only_open_orders_that_nothing_moved_for_so_long_are_stuck(
     assert answer.code == stuck.FOUND
     found = {order["orderId"]: order for order in map(json.loads, answer.out.splitlines())}
     assert set(found) == {idle.order_id, untouched.order_id}
+    assert found[idle.order_id].pop("idleSince") >= iso(old + 200)
     assert found[idle.order_id] == {
         "orderId": idle.order_id,
         "owner": "desk",
@@ -271,7 +283,6 @@ def test_only_open_orders_that_nothing_moved_for_so_long_are_stuck(
         "sequence": 3,
         "createdAt": iso(old),
         "updatedAt": iso(old + 200),
-        "idleSince": iso(old + 200),
     }
     assert "2 orders moved by nothing for 300 s." in run("stuck").out
     assert len(run("stuck", "--older-than", "100", "--json").out.splitlines()) == 3
