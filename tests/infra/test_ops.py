@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -10,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import ModuleType, SimpleNamespace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import boto3
 import pytest
@@ -44,6 +45,7 @@ class Engine:
 
     def __init__(self, store: ModuleType, stack: Deployed) -> None:
         self.store, self.stack = store, stack
+        self._numbers = itertools.count()  # so that any eight orders are of all shards
         self._logs = boto3.client("logs")
         for group in GROUPS.values():
             self._logs.create_log_group(logGroupName=group)
@@ -51,7 +53,7 @@ class Engine:
 
     def order(self, at_ms: int, *statuses: Status, **details: Any) -> Order:
         """A stored order that was made at a time and went through the statuses, 100 ms each."""
-        order = order_of(REQUEST, [first_update(str(uuid4()), at_ms)])
+        order = order_of(REQUEST, [first_update(str(UUID(int=next(self._numbers))), at_ms)])
         self.store.create_order(order, "desk")
         for step, status in enumerate(statuses, start=1):
             more = details if step == len(statuses) else {}
@@ -289,6 +291,23 @@ def test_only_open_orders_that_nothing_moved_for_so_long_are_stuck(
     assert engine.queued() == []
 
 
+@pytest.mark.parametrize("status", [Status.ROUTING, Status.CANCELLED])
+def test_an_order_that_moved_after_the_index_was_read_is_not_stuck(
+    engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch, status: Status
+) -> None:
+    order, read = engine.order(now_ms() - 400_000), stuck._read
+
+    def read_late(*arguments: Any) -> list[Json]:
+        if arguments[-1]:
+            engine.store.append_update(order, order.next_update(status, now_ms()))
+        return read(*arguments)
+
+    monkeypatch.setattr(stuck, "_read", read_late)
+    assert run("stuck", "--requeue", "--json").out == ""
+    assert engine.store.get_order(order.order_id, "desk").status is status
+    assert engine.queued() == []
+
+
 def test_stuck_orders_are_queued_again_when_asked_for(engine: Engine, run: Run) -> None:
     orders = {engine.order(now_ms() - 400_000).order_id for _ in range(12)}
     answer = run("stuck", "--requeue")
@@ -321,6 +340,7 @@ def test_redriving_moves_every_dead_letter_back_to_the_order_queue(
         **{queues.message_body(str(number)): str(number) for number in range(25)},
         "no order": None,
     }
+    assert set(queues.counts(engine.stack, "deadLetters").values()) == {0}
     assert run("redrive").out == "0 dead letters moved back to the order queue.\n"
     assert sorted(engine.queued()) == sorted(bodies)
 
