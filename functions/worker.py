@@ -180,8 +180,8 @@ async def _retry(order: Order, error: OrderError) -> Moved:
         next_retry_at=iso(now + delay_ms),
         error=error,
     )
-    await _append(order, update)
     logger.warning("attempt failed", code=error.code, reason=error.message)
+    await _append(order, update)
     await _come_back(order, delay_ms)
     return None
 

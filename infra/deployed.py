@@ -29,7 +29,7 @@ class NotDeployed(Problem):
 class Deployed:
     """A stack's outputs, and how to reach what they name."""
 
-    name: str = ""
+    name: str
     outputs: dict[str, str]
     region: str | None = None
     endpoint_url: str | None = None

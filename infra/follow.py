@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.text import Text
+
+from infra.deployed import Deployed
 
 POLL_SECONDS = 0.5
 OVERLAP_MS = 10_000  # a record may be listed a little after its own time
@@ -21,9 +21,7 @@ PLATFORM_LINES = ("START RequestId:", "END RequestId:", "REPORT RequestId:", "IN
 STYLES = {"DEBUG": "dim", "INFO": "green", "WARNING": "yellow"}
 
 
-def follow(
-    console: Console, stack: str, endpoint_url: str, region: str, emulator_log: Path
-) -> None:
+def follow(console: Console, stack: Deployed, emulator_log: Path) -> None:
     """Print what the stack's functions and the emulator report, until interrupted.
 
     Raises:
@@ -32,16 +30,14 @@ def follow(
     try:
         with emulator_log.open() as complaints:
             complaints.seek(0, 2)
-            for line in _lines(stack, endpoint_url, region, complaints):
+            for line in _lines(stack, complaints):
                 console.print(line)
     except (BotoCoreError, ClientError) as error:
         raise ConnectionError(str(error)) from error
 
 
-def _lines(stack: str, endpoint_url: str, region: str, complaints: IO[str]) -> Iterator[Text]:
-    config = Config(retries={"total_max_attempts": 2}, read_timeout=60)
-    logs = boto3.client("logs", endpoint_url=endpoint_url, region_name=region, config=config)
-    groups = _log_groups(stack, endpoint_url, region)
+def _lines(stack: Deployed, complaints: IO[str]) -> Iterator[Text]:
+    logs, groups = stack.client("logs"), stack.log_groups()
     seen: dict[tuple[str, int, str], int] = {}
     while True:
         since = time.time_ns() // 1_000_000 - OVERLAP_MS
@@ -68,18 +64,6 @@ def _complaints(log: IO[str]) -> Iterator[Text]:
         if found:
             clock, level, service, message = found.groups()
             yield _line(f"{clock}.000", f"({service})", level, message)
-
-
-def _log_groups(stack: str, endpoint_url: str, region: str) -> dict[str, str]:
-    client = boto3.client("cloudformation", endpoint_url=endpoint_url, region_name=region)
-    groups = {}
-    for page in client.get_paginator("list_stack_resources").paginate(StackName=stack):
-        for resource in page["StackResourceSummaries"]:
-            named = re.fullmatch(r"Compute(\w+)Logs[0-9A-F]{8}", resource["LogicalResourceId"])
-            if named and resource["ResourceType"] == "AWS::Logs::LogGroup":
-                module = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", named[1]).lower()
-                groups[module] = resource["PhysicalResourceId"]
-    return groups
 
 
 def _readable(at_ms: int, function: str, message: str) -> Text | None:

@@ -63,6 +63,7 @@ class Stack:
     def deployed(self) -> Deployed:
         """The same for the commands that work on any stack."""
         return Deployed(
+            name=self.name,
             outputs=self.outputs,
             region=self.region,
             endpoint_url=self.aws_endpoint_url,
@@ -383,7 +384,7 @@ def _run(console: Console, port: int, data: Path | None) -> None:
         _explain(console, stack, port)
         log = WORK / EMULATOR_LOG
         try:
-            follow(console, stack.name, stack.aws_endpoint_url, stack.region, log)
+            follow(console, stack.deployed, log)
         except ConnectionError as error:
             raise LocalError(f"The emulator no longer answers; see {log}") from error
 

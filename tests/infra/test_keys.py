@@ -16,7 +16,7 @@ from moto import mock_aws
 from infra import deployed, keys, local, watch
 from infra.deployed import Deployed, NotDeployed
 
-STACK = Deployed(outputs={"AccessTable": "access"})
+STACK = Deployed(name="engine", outputs={"AccessTable": "access"})
 Run = Callable[..., tuple[str, str]]
 
 
