@@ -1,0 +1,75 @@
+"""Calls: `uv run python -m tests.load.calls` counts the AWS calls of one market order.
+
+One follower, who subscribes at once; over moto, counted by botocore's events, so a call that is
+sent again counts once. The owner is busy: what is remembered of him from one order to the next
+is warm. What his first order costs beyond that stands beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.load.machine import figures
+from tests.load.recording import Journey, journey
+
+Counts = dict[str, dict[str, int]]
+
+
+def busy_and_first() -> tuple[Counts, Counts]:
+    """Calls by function and operation: of a busy owner's order, and what his first one adds."""
+    with journey() as under_way:
+        first = _of_one_order(under_way, with_key=True)
+        busy = _of_one_order(under_way)
+    return busy, added(first, busy)
+
+
+def added(more: Counts, less: Counts) -> Counts:
+    """What `more` has beyond `less`; functions without any are left out."""
+    beyond = {name: dict(Counter(more[name]) - Counter(less.get(name, {}))) for name in more}
+    return {name: calls for name, calls in beyond.items() if calls}
+
+
+def total(counts: Counts) -> int:
+    return sum(sum(calls.values()) for calls in counts.values())
+
+
+def _of_one_order(under_way: Journey, *, with_key: bool = False) -> Counts:
+    under_way.recorder.take()
+    if with_key:
+        key = under_way.world.add_key("desk-7")
+        with under_way.recorder.of("authorize"):
+            under_way.world.authorize_http(authorization=f"Bearer {key}")
+    under_way.order()
+    return under_way.recorder.counts()
+
+
+def report(busy: Counts, first: Counts) -> Table:
+    """Both counts, a function a row."""
+    table = figures("AWS calls of one market order", "function", "busy", "first", "which")
+    table.columns[3].justify = "left"
+    for name in dict.fromkeys([*first, *busy]):
+        calls, extra = busy.get(name, {}), first.get(name, {})
+        which = [f"{count} {operation}" for operation, count in calls.items()]
+        which += [f"first: {count} {operation}" for operation, count in extra.items()]
+        table.add_row(
+            name,
+            str(sum(calls.values())),
+            f"+{sum(extra.values())}" if extra else "",
+            ", ".join(which),
+        )
+    table.add_section()
+    table.add_row("in all", str(total(busy)), f"+{total(first)}", "")
+    return table
+
+
+def main() -> None:
+    argparse.ArgumentParser(prog="python -m tests.load.calls", description=__doc__).parse_args()
+    Console().print(report(*busy_and_first()))
+
+
+if __name__ == "__main__":
+    main()

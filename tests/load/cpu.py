@@ -1,0 +1,216 @@
+"""CPU: `uv run python -m tests.load.cpu` weighs each handler against the bare AWS calls it makes.
+
+One market order with one follower is recorded over moto. Then each handler runs again with AWS
+answered in process by what was recorded (no sockets, no moto, simulated latency 0, tracing off),
+and in turn with it a bare loop makes the very same boto3 calls with the same parameters and
+answers. CPU time of the process, all threads; the median of several rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle
+from statistics import median
+from time import process_time
+from typing import Any
+
+from botocore import xform_name
+from botocore.awsrequest import AWSResponse
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
+from functions import api, publisher, push, store, websocket, worker
+from tests.functions.world import Context, event, sqs_event
+from tests.load.machine import figures
+from tests.load.recording import CONNECTION, Call, Json, canned, journey, logged_to
+
+BATCH = 10
+_ORDER_ID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+Handler = Callable[[Json, Any], Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one function does for `orders` orders: its events, and the calls that it makes."""
+
+    name: str
+    handler: Handler
+    events: list[Json]
+    calls: list[Call]
+    orders: int
+
+
+@dataclass(frozen=True)
+class Weight:
+    """CPU seconds an order: of the handler, and of nothing but its AWS calls."""
+
+    handler: float
+    bare: float
+
+    @property
+    def ratio(self) -> float:
+        return self.handler / self.bare
+
+    def __add__(self, other: Weight) -> Weight:
+        return Weight(self.handler + other.handler, self.bare + other.bare)
+
+
+class Replay:
+    """Answers AWS calls with what was recorded for the same operation on the same order."""
+
+    def __init__(self, calls: list[Call]) -> None:
+        recorded: dict[tuple[str, str, bytes], list[Call]] = defaultdict(list)
+        self._usual: dict[tuple[str, str], Call] = {}
+        for call in calls:
+            key = _ORDER_ID.search(repr(call.given).encode())
+            recorded[call.function, call.operation, key[0] if key else b""].append(call)
+            self._usual.setdefault((call.service, call.operation), call)
+        self._answers = {key: cycle(answers) for key, answers in recorded.items()}
+        self.function = ""
+
+    def attach(self, client: Any) -> None:
+        client.meta.events.register_first("before-send.*.*", self._answer)
+
+    def _answer(self, request: Any, event_name: str, **_: Any) -> AWSResponse:
+        service, operation = event_name.split(".")[1:]
+        key = _ORDER_ID.search(request.body)
+        known = self._answers.get((self.function, operation, key[0] if key else b""))
+        call = next(known) if known else self._usual[service, operation]
+        return canned(request.url, call.status, call.headers, call.body)
+
+
+def record() -> tuple[list[Part], list[Call]]:
+    """The parts of a busy owner's orders, and all calls that were seen, his first ones too."""
+    with journey() as under_way:
+        under_way.order()
+        seen = under_way.recorder.take()
+        parts = []
+        for batch in (1, BATCH):
+            under_way.records.clear()
+            order_ids = under_way.orders(batch)
+            calls = under_way.recorder.take()
+            seen += calls
+            parts += _parts(order_ids, under_way.records, calls)
+    # The parts but the worker's do not differ by its batch.
+    return [*parts[:4], parts[6]], seen
+
+
+def _parts(order_ids: list[str], records: list[Json], calls: list[Call]) -> list[Part]:
+    batch = len(order_ids)
+    submit = event("http_execute_order")
+    submit["body"] = '{"tokenIn":"SOL","tokenOut":"USDC","amount":1}'
+    submit["headers"].pop("idempotency-key", None)
+    messages = [
+        {"MessageId": i, "ReceiptHandle": i, "Body": f'{{"orderId":"{i}"}}'} for i in order_ids
+    ]
+    parts: dict[str, tuple[Handler, list[Json]]] = {
+        "submit": (api.handler, [submit] * batch),
+        "subscribe": (websocket.handler, [_subscribe(order_id) for order_id in order_ids]),
+        "work": (worker.handler, [sqs_event("order", messages)]),
+        "publish": (publisher.handler, [{"Records": [record]} for record in records]),
+    }
+    return [
+        Part(name, handler, events, [call for call in calls if call.function == name], batch)
+        for name, (handler, events) in parts.items()
+    ]
+
+
+def _subscribe(order_id: str) -> Json:
+    message = event("websocket_subscribe") | {"body": f'{{"orderId":"{order_id}"}}'}
+    message["requestContext"] |= {"connectionId": CONNECTION}
+    return message
+
+
+@contextmanager
+def replayed(calls: list[Call]) -> Iterator[tuple[Replay, dict[str, Any]]]:
+    """Every client of the functions, by service, answered by what was recorded."""
+    replay = Replay(calls)
+    cached = (store._dynamodb, store._sqs, push._client)
+    for each in cached:
+        each.cache_clear()
+    clients = {each().meta.service_model.service_name: each() for each in cached}
+    for client in clients.values():
+        replay.attach(client)
+    try:
+        with open(os.devnull, "w") as nowhere, logged_to(nowhere):
+            yield replay, clients
+    finally:
+        for each in cached:
+            each.cache_clear()
+
+
+def weigh(part: Part, replay: Replay, clients: dict[str, Any], times: int) -> Weight:
+    """Both CPU times an order, over `times` runs of each."""
+    replay.function = part.name
+    context = Context()
+    events = copy.deepcopy([part.events] * times)
+    start = process_time()
+    for once in events:
+        for each in once:
+            part.handler(each, context)
+    between = process_time()
+    bare = [(getattr(clients[c.service], xform_name(c.operation)), c.given) for c in part.calls]
+    began = process_time()
+    for _ in range(times):
+        for call, given in bare:
+            call(**given)
+    end = process_time()
+    orders = times * part.orders
+    return Weight((between - start) / orders, (end - began) / orders)
+
+
+def measure(rounds: int, orders: int) -> dict[str, list[Weight]]:
+    """Each part's weight in every round; the worker's with a batch of one and of ten."""
+    parts, seen = record()
+    weights: dict[str, list[Weight]] = defaultdict(list)
+    with replayed(seen) as (replay, clients):
+        for number in track(range(rounds + 1), "Weighing", console=Console(stderr=True)):
+            for part in parts:
+                weight = weigh(part, replay, clients, max(1, orders // part.orders))
+                if number:  # the first one warms up
+                    name = f"work, batch of {part.orders}" if part.name == "work" else part.name
+                    weights[name].append(weight)
+    for batch in (1, BATCH):
+        names = ("submit", "subscribe", f"work, batch of {batch}", "publish")
+        rows = zip(*(weights[name] for name in names), strict=True)
+        weights[f"in all, batch of {batch}"] = [sum(row, Weight(0, 0)) for row in rows]
+    return weights
+
+
+def report(weights: dict[str, list[Weight]]) -> Table:
+    """The rounds' medians, a part a row, the sums last."""
+    columns = ("function", "handler (ms)", "bare calls (ms)", "ratio", "of the rounds")
+    table = figures("CPU of one market order", *columns)
+    for name, rounds in weights.items():
+        if name == "in all, batch of 1":
+            table.add_section()
+        ratios = [each.ratio for each in rounds]
+        table.add_row(
+            name,
+            f"{median(each.handler for each in rounds) * 1000:.2f}",
+            f"{median(each.bare for each in rounds) * 1000:.2f}",
+            f"{median(ratios):.2f}",
+            f"{min(ratios):.2f}–{max(ratios):.2f}",
+        )
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.load.cpu", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15, help="the median of so many (15)")
+    parser.add_argument("--orders", type=int, default=50, help="orders a round and function (50)")
+    arguments = parser.parse_args()
+    Console().print(report(measure(arguments.rounds, arguments.orders)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""What every table of a measurement says of itself: when and on what it was made."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+
+from rich.table import Table
+
+
+def machine() -> str:
+    """Cores, architecture and Python version of this machine."""
+    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+
+
+def dated(subject: str) -> str:
+    """A table's title: what it tells, today's date (UTC), this machine."""
+    return f"{subject} · {datetime.now(UTC):%F} · {machine()}"
+
+
+def figures(title: str, *columns: str) -> Table:
+    """A table whose first column is text and whose others are numbers, to the right."""
+    table = Table(*columns, title=dated(title))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    return table

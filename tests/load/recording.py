@@ -1,0 +1,172 @@
+"""One order's way through the handlers over moto, with every AWS call of it written down."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import StringIO
+from logging import StreamHandler
+from types import SimpleNamespace
+from typing import Any, TextIO, TypeVar, cast
+
+import pytest
+from botocore.awsrequest import AWSResponse, HTTPHeaders
+from moto import mock_aws
+
+import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
+from functions import api, publisher, push, runtime, store
+from tests.functions.world import World
+
+OWNER = "desk-7"
+CONNECTION = "follower"
+Json = dict[str, Any]
+
+
+@dataclass
+class Call:
+    """One AWS call: by which function, what it was given, and what it was answered."""
+
+    function: str
+    service: str
+    operation: str
+    given: Json
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    answer: Json = field(default_factory=dict)
+
+
+class Recorder:
+    """Writes down the calls of the clients that it watches while a function is named."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self._function = ""
+
+    @contextmanager
+    def of(self, function: str) -> Iterator[None]:
+        """The calls within the block are this function's."""
+        self._function = function
+        try:
+            yield
+        finally:
+            self._function = ""
+
+    def watch(self, client: Any) -> None:
+        """Have all calls of a boto3 client written down: a call once, however often it is sent."""
+        events = client.meta.events
+        events.register("provide-client-params.*.*", self._begin)
+        events.register("response-received.*.*", self._end)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How often each function called each operation."""
+        functions = dict.fromkeys(call.function for call in self.calls)
+        return {
+            name: dict(Counter(call.operation for call in self.calls if call.function == name))
+            for name in functions
+        }
+
+    def take(self) -> list[Call]:
+        """The calls so far; the next ones begin a new list."""
+        calls, self.calls = self.calls, []
+        return calls
+
+    def _begin(self, params: Json, model: Any, context: Json, **_: Any) -> None:
+        if self._function:
+            service = model.service_model.service_name
+            context["recorded"] = Call(self._function, service, model.name, dict(params))
+            self.calls.append(context["recorded"])
+
+    def _end(self, response_dict: Json, parsed_response: Json, context: Json, **_: Any) -> None:
+        if call := context.get("recorded"):
+            call.status, call.body = response_dict["status_code"], response_dict["body"]
+            call.headers = dict(response_dict["headers"])
+            call.answer = {k: v for k, v in parsed_response.items() if k != "ResponseMetadata"}
+
+
+class Journey:
+    """A world in which every call is written down."""
+
+    def __init__(self, world: World, recorder: Recorder, logs: StringIO) -> None:
+        self.world, self.recorder, self.logs = world, recorder, logs
+        self.records: list[Json] = []
+        world.connect(CONNECTION)
+
+    def order(self) -> str:
+        """A market order with one follower from its first moment on; its id."""
+        (order_id,) = self.orders(1)
+        return order_id
+
+    def orders(self, count: int) -> list[str]:
+        """So many of them (ten at most) step by step, in one batch of the worker; their ids."""
+        with self.recorder.of("submit"):
+            order_ids: list[str] = [self.world.submit()["orderId"] for _ in range(count)]
+        self._publish()
+        with self.recorder.of("subscribe"):
+            for order_id in order_ids:
+                self.world.send(CONNECTION, {"orderId": order_id})
+        self._publish()
+        with self.recorder.of("work"):
+            assert not self.world.work()
+        self._publish()
+        assert all(self.world.read(each)["status"] == "confirmed" for each in order_ids)
+        return order_ids
+
+    def _publish(self) -> None:
+        """Push what the stream holds, one invocation a record."""
+        records = self.world.stream()
+        self.records += records
+        with self.recorder.of("publish"):
+            for record in records:
+                self.world.publish([record])
+
+
+@contextmanager
+def journey() -> Iterator[Journey]:
+    """The handlers over moto as they are, with the real push client and its answer canned."""
+    clients = (store._dynamodb, store._sqs, push._client)
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for cached in clients:
+            cached.cache_clear()
+        api._room.clear()
+        world, recorder = World(), Recorder()
+        endpoint: Any = push._client()
+        endpoint.meta.events.register_first("before-send", pushed)
+        # A look-up that is remembered for a moment stays so on a slow machine, too.
+        patch.setattr(publisher, "time", SimpleNamespace(monotonic=lambda: 0.0))
+        for cached in clients:
+            recorder.watch(cached())
+        try:
+            with logged_to(StringIO()) as logs:
+                yield Journey(world, recorder, logs)
+        finally:
+            for cached in clients:
+                cached.cache_clear()
+
+
+Stream = TypeVar("Stream", bound=TextIO)
+
+
+@contextmanager
+def logged_to(stream: Stream) -> Iterator[Stream]:
+    """The functions' log goes there."""
+    handler = cast("StreamHandler[TextIO]", runtime.logger.registered_handler)
+    before = handler.setStream(stream)
+    try:
+        yield stream
+    finally:
+        if before:
+            handler.setStream(before)
+
+
+def pushed(request: Any, **_: Any) -> AWSResponse:
+    """The answer of the @connections endpoint to a message that arrived."""
+    return canned(request.url, 200, {}, b"")
+
+
+def canned(url: str, status: int, headers: dict[str, str], body: bytes) -> AWSResponse:
+    """An answer of AWS that needs no socket."""
+    raw = SimpleNamespace(stream=lambda **_: iter([body]))
+    return AWSResponse(url, status, HTTPHeaders.from_pairs(headers.items()), raw)
