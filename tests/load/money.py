@@ -1,0 +1,449 @@
+"""Money: `uv run python -m tests.load.money` prices a million market orders, service by service.
+
+What an order needs (AWS calls, write units with their index writes, pushes, log lines) is measured
+on its way through the handlers over moto; what time costs is that of the simulated venues plus the
+CPU that `tests.load.cpu` measured, on Lambda's share of a core. Prices: tests/load/prices.py.
+One follower; his connection counts a minute an order. Orders are stored for a month.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
+from math import ceil, exp
+from statistics import fmean
+from uuid import UUID
+
+from rich.console import Console
+from rich.table import Table
+
+from infra.settings import Settings
+from tests.load.machine import figures
+from tests.load.prices import PRICES, READ_ON, REGION
+from tests.load.recording import Call, Journey, journey
+from tests.load.simulated import BUILDING_MS, batch_ms, quoting_ms
+from tests.load.units import (
+    ORDERS_INDEXES,
+    STORED_OVERHEAD_BYTES,
+    Item,
+    index_write_units,
+    item_bytes,
+    read_units,
+    write_units,
+)
+
+Usage = dict[str, float]  # units by the names of PRICES
+
+MILLION = 1_000_000
+GB = 1024**3
+MONTH_SECONDS = 30 * 24 * 3600
+MONTH_HOURS = 730
+# 2026-11-22, tests.load.cpu on one x86 core of 2.x GHz; Lambda gives a core at 1,769 MB.
+CPU_MS = {"api": 2.0, "websocket": 1.5, "publisher": 1.2, "worker": 5.0}
+CORE_MB = 1769
+CALL_MS = 8.0  # assumed of one AWS call in the region; the handlers make theirs in sequence
+PUSH_MS = 12.0  # assumed of one call of the stage's @connections endpoint
+PLATFORM_LOG_BYTES = 700  # assumed of Lambda's own lines (start, report) of one invocation
+ACCESS_LOG_BYTES = 400  # assumed of one line of a gateway's access log
+SAMPLED_SHARE = 0.05  # X-Ray: the first request each second, then five percent
+POLLERS = 5  # Lambda's on a queue that is idle, each asking every 20 s
+POLLED_QUEUES = 2
+SWEEPS = 30 * 24 * 60
+SWEEP_QUERIES = 8
+SWEEP_MS = 100.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one order needed on its way over moto."""
+
+    api_calls: int
+    websocket_calls: int
+    worker_calls: int
+    queue_sends: int
+    records: int
+    pushes: int
+    writes: list[tuple[Item | None, Item]]
+    other_writes: int
+    reads: float
+    log_bytes: int
+
+    @property
+    def write_units(self) -> int:
+        own = sum(write_units(before, after) for before, after in self.writes)
+        return own + self.index_units + self.other_writes
+
+    @property
+    def index_units(self) -> int:
+        each = (index_write_units(before, after, ORDERS_INDEXES) for before, after in self.writes)
+        return sum(sum(units.values()) for units in each)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Of the ended order and its entries in the indexes."""
+        ended = self.writes[-1][1]
+        entries = [entry for index in ORDERS_INDEXES if (entry := index.entry(ended))]
+        return sum(item_bytes(item) + STORED_OVERHEAD_BYTES for item in (ended, *entries))
+
+
+@dataclass(frozen=True)
+class Load:
+    """How busy the stack is, and whether its worker sits a landing out or has it queued."""
+
+    orders_per_second: float
+    worker_batch: int = 1
+    publisher_batch: int = 1
+    waits_queued: bool = False
+
+
+QUIET = Load(orders_per_second=MILLION / MONTH_SECONDS)
+BUSY = Load(orders_per_second=28, worker_batch=10, publisher_batch=10)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Of the functions, in MB."""
+
+    worker: int
+    others: int
+
+
+def measured() -> Measured:
+    """One order of a busy owner."""
+    with journey() as under_way:
+        under_way.order()
+        under_way.recorder.take()
+        under_way.records.clear()
+        before = len(under_way.logs.getvalue())
+        under_way.order()
+        log_bytes = len(under_way.logs.getvalue()) - before
+        return _facts(under_way, under_way.recorder.take(), log_bytes)
+
+
+def _facts(under_way: Journey, calls: list[Call], log_bytes: int) -> Measured:
+    def count(function: str) -> int:
+        return sum(call.function == function for call in calls)
+
+    writing = {"PutItem", "UpdateItem", "DeleteItem"}
+    images = [record["dynamodb"] for record in under_way.records]
+    return Measured(
+        api_calls=count("submit"),
+        websocket_calls=count("subscribe"),
+        worker_calls=count("work"),
+        queue_sends=sum(call.operation == "SendMessage" for call in calls),
+        records=len(images),
+        pushes=sum(call.operation == "PostToConnection" for call in calls),
+        writes=[(image.get("OldImage"), image["NewImage"]) for image in images],
+        other_writes=sum(
+            call.operation in writing and call.given["TableName"] != "orders" for call in calls
+        ),
+        reads=sum(_read_units(call) for call in calls),
+        log_bytes=log_bytes,
+    )
+
+
+def _read_units(call: Call) -> float:
+    consistent = call.given.get("ConsistentRead", False)
+    match call.operation:
+        case "GetItem":
+            sizes = [item_bytes(call.answer.get("Item", {}))]
+            return read_units(sizes, consistent=consistent, together=False)
+        case "Query":
+            sizes = [item_bytes(item) for item in call.answer.get("Items", [])]
+            return read_units(sizes, consistent=consistent, together=True)
+    return 0
+
+
+# --- an order ---------------------------------------------------------------------------------
+
+
+def billed_ms(*, cpu_ms: float, memory_mb: int, waited_ms: float) -> float:
+    """What Lambda bills one invocation for: its CPU on its share of a core, and its waiting."""
+    share = min(1.0, memory_mb / CORE_MB)
+    return ceil(cpu_ms / share + waited_ms)
+
+
+def gb_seconds(milliseconds: float, memory_mb: int) -> float:
+    return milliseconds / 1000 * memory_mb / 1024
+
+
+def traces(per_second: float) -> float:
+    """The share of invocations that X-Ray records: the first of a second, then five percent.
+
+    They come at random moments, so a second has one with probability 1 − e^−rate.
+    """
+    first = (1 - exp(-per_second)) / per_second
+    return first + SAMPLED_SHARE * (1 - first)
+
+
+def held_ms(batch: int, *, samples: int = 400, seed: int = 0) -> float:
+    """How long the simulated venues hold a worker's batch, on average."""
+    chance = random.Random(seed)
+    return fmean(
+        batch_ms(
+            [str(UUID(int=chance.getrandbits(128))) for _ in range(batch)],
+            chance.randrange(4 * 10**11, 4 * 10**12),
+        )
+        for _ in range(samples)
+    )
+
+
+def quoted_ms(batch: int, *, samples: int = 400, seed: int = 0) -> float:
+    """The same up to the signature only."""
+    chance = random.Random(seed)
+    ids = ([str(UUID(int=chance.getrandbits(128))) for _ in range(batch)] for _ in range(samples))
+    return BUILDING_MS + fmean(max(map(quoting_ms, batch_ids)) for batch_ids in ids)
+
+
+def of_one_order(order: Measured, load: Load, memory: Memory) -> Usage:
+    """Everything that one order uses."""
+    usage: dict[str, float] = defaultdict(float)
+    usage["http_request"] = 1
+    usage["message"] = 1 + order.pushes
+    usage["connection_minute"] = 1
+    usage["write_unit"] = order.write_units
+    usage["read_unit"] = order.reads
+    usage["stored_gb_month"] = usage["recoverable_gb_month"] = order.stored_bytes / GB
+    log_bytes = order.log_bytes + 2 * ACCESS_LOG_BYTES
+    usage["sqs_request"] = order.queue_sends + 2 / load.worker_batch
+    for function, runs, milliseconds, memory_mb in invocations(order, load, memory):
+        usage["invocation"] += runs
+        usage["gb_second"] += runs * gb_seconds(milliseconds, memory_mb)
+        usage["trace"] += runs * traces(runs * load.orders_per_second)
+        log_bytes += round(runs * PLATFORM_LOG_BYTES)
+        if function == "worker, again":
+            # The order comes back by a message of its own, and is read again.
+            usage["sqs_request"] += 1 + 2 / load.worker_batch
+            usage["read_unit"] += read_units(
+                [item_bytes(order.writes[-1][1])], consistent=True, together=False
+            )
+    usage["log_gb"] = log_bytes / GB
+    return dict(usage)
+
+
+def invocations(order: Measured, load: Load, memory: Memory) -> list[tuple[str, float, float, int]]:
+    """Function, runs an order, milliseconds a run, MB."""
+    batch = load.worker_batch
+    records = load.publisher_batch
+    once = {
+        "api": (1.0, order.api_calls * CALL_MS, CPU_MS["api"]),
+        "websocket": (1.0, order.websocket_calls * CALL_MS, CPU_MS["websocket"]),
+        "publisher": (order.records / records, PUSH_MS, CPU_MS["publisher"] * records),
+    }
+    found = [
+        (
+            name,
+            runs,
+            billed_ms(cpu_ms=cpu, memory_mb=memory.others, waited_ms=waited),
+            memory.others,
+        )
+        for name, (runs, waited, cpu) in once.items()
+    ]
+    calls_ms = order.worker_calls * CALL_MS
+    cpu_ms = CPU_MS["worker"] * batch
+    if load.waits_queued:
+        runs = {"worker": quoted_ms(batch) + calls_ms, "worker, again": 2 * CALL_MS}
+    else:
+        runs = {"worker": held_ms(batch) + calls_ms}
+    found += [
+        (
+            name,
+            1 / batch,
+            billed_ms(cpu_ms=cpu_ms / len(runs), memory_mb=memory.worker, waited_ms=waited),
+            memory.worker,
+        )
+        for name, waited in runs.items()
+    ]
+    return found
+
+
+def fixed_month(memory: Memory, *, alarms: int, metrics: int) -> Usage:
+    """What a month costs without a single order."""
+    sweep_ms = billed_ms(cpu_ms=10, memory_mb=memory.others, waited_ms=SWEEP_MS)
+    return {
+        "sqs_request": POLLED_QUEUES * POLLERS * MONTH_SECONDS / 20,
+        "invocation": SWEEPS,
+        "gb_second": SWEEPS * gb_seconds(sweep_ms, memory.others),
+        "read_unit": SWEEPS * SWEEP_QUERIES * 0.5,
+        "trace": SWEEPS,
+        "log_gb": SWEEPS * PLATFORM_LOG_BYTES / GB,
+        "alarm_month": alarms,
+        "metric_month": metrics,
+    }
+
+
+def dollars(usage: Usage) -> float:
+    return sum(PRICES[name].each * units for name, units in usage.items())
+
+
+def by_service(usage: Usage) -> dict[str, float]:
+    """Dollars by service, the dearest first."""
+    services: dict[str, float] = defaultdict(float)
+    for name, units in usage.items():
+        services[PRICES[name].service] += PRICES[name].each * units
+    return dict(sorted(services.items(), key=lambda each: -each[1]))
+
+
+# --- a month, and a stack that is always on ---------------------------------------------------
+
+DAY_SECONDS = 24 * 3600
+BUSY_FROM = 10.0  # orders a second from which batches are taken to be full
+TASK_VCPU, TASK_GB, TASKS = 0.5, 1.0, 2
+ADDRESSES = 4  # two tasks and a load balancer in two zones, without a NAT gateway
+POSTGRES_GB = 20
+REDIS_NODES = 2
+# One core in all, about 12 ms of it an order (the same work), at 60 % of its time.
+ALWAYS_ON_ORDERS_PER_SECOND = 50
+
+
+def load_of(orders_a_day: float) -> Load:
+    """The same all day long; batches are full from BUSY_FROM on."""
+    rate = orders_a_day / DAY_SECONDS
+    batch = 10 if rate >= BUSY_FROM else 1
+    return Load(orders_per_second=rate, worker_batch=batch, publisher_batch=batch)
+
+
+def month(order: Measured, orders_a_day: float, memory: Memory, fixed: Usage) -> float:
+    """Dollars of thirty such days, with what is fixed."""
+    each = dollars(of_one_order(order, load_of(orders_a_day), memory))
+    return 30 * orders_a_day * each + dollars(fixed)
+
+
+def always_on() -> Usage:
+    """The smallest sensible one for a month: two of everything, behind one load balancer."""
+    return {
+        "vcpu_hour": TASKS * TASK_VCPU * MONTH_HOURS,
+        "gb_hour": TASKS * TASK_GB * MONTH_HOURS,
+        "balancer_hour": MONTH_HOURS,
+        "balancer_unit_hour": MONTH_HOURS,
+        "postgres_hour": MONTH_HOURS,
+        "postgres_gb_month": POSTGRES_GB,
+        "redis_hour": REDIS_NODES * MONTH_HOURS,
+        "address_hour": ADDRESSES * MONTH_HOURS,
+    }
+
+
+def always_on_month(orders_a_day: float) -> float:
+    """Dollars of as many of the smallest as carry so many orders, evenly spread."""
+    stacks = max(1, ceil(orders_a_day / DAY_SECONDS / ALWAYS_ON_ORDERS_PER_SECOND))
+    return stacks * dollars(always_on())
+
+
+def crossing(order: Measured, memory: Memory, fixed: Usage) -> int:
+    """The orders a day from which the smallest always-on stack is the cheaper one."""
+    low, high = 0.0, 10.0 * MILLION
+    while high - low > 1:
+        middle = (low + high) / 2
+        if month(order, middle, memory, fixed) < dollars(always_on()):
+            low = middle
+        else:
+            high = middle
+    return round(high)
+
+
+# --- tables -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Answers:
+    """What the tables show."""
+
+    order: Measured
+    memory: Memory
+    fixed: Usage
+    loads: dict[str, Load] = field(
+        default_factory=lambda: {
+            "quiet, sat out": QUIET,
+            "quiet, queued": Load(QUIET.orders_per_second, waits_queued=True),
+            "busy, sat out": BUSY,
+            "busy, queued": Load(BUSY.orders_per_second, 10, 10, waits_queued=True),
+        }
+    )
+
+
+def million_table(answers: Answers) -> Table:
+    """Dollars of a million orders, a service a row."""
+    table = figures(f"A million orders ($, {REGION})", "service", *answers.loads)
+    usages = [of_one_order(answers.order, load, answers.memory) for load in answers.loads.values()]
+    columns = [by_service(usage) for usage in usages]
+    for service in columns[0]:
+        table.add_row(service, *(f"{column[service] * MILLION:.2f}" for column in columns))
+    table.add_section()
+    table.add_row("in all", *(f"{dollars(usage) * MILLION:.2f}" for usage in usages))
+    return table
+
+
+def usage_table(answers: Answers) -> Table:
+    """Units of one order and what each costs a million times."""
+    columns = (
+        "unit",
+        "an order, quiet",
+        "$ a million",
+        "an order, busy",
+        "$ a million",
+        "$ each per",
+    )
+    table = figures("What an order uses", *columns, "source")
+    table.columns[-1].justify, table.columns[-1].overflow = "left", "fold"
+    quiet = of_one_order(answers.order, QUIET, answers.memory)
+    busy = of_one_order(answers.order, BUSY, answers.memory)
+    for name, units in quiet.items():
+        price = PRICES[name]
+        table.add_row(
+            price.unit,
+            f"{units:.3g}",
+            f"{units * price.each * MILLION:.2f}",
+            f"{busy[name]:.3g}",
+            f"{busy[name] * price.each * MILLION:.2f}",
+            f"{price.dollars:g} / {price.per:,.0f}",
+            price.source,
+        )
+    return table
+
+
+def months_table(answers: Answers) -> Table:
+    """The month's bill by orders a day, beside the always-on stack."""
+    table = figures("A month ($)", "orders a day", "this stack", "always on", "of which stacks")
+    for orders in (0, 1_000, 100_000, MILLION, 10 * MILLION):
+        ours = month(answers.order, orders, answers.memory, answers.fixed) if orders else 0.0
+        theirs = always_on_month(orders)
+        table.add_row(
+            f"{orders:,}",
+            f"{ours or dollars(answers.fixed):,.2f}",
+            f"{theirs:,.2f}",
+            f"{theirs / dollars(always_on()):.0f}",
+        )
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.load.money", description=__doc__)
+    default = Settings(version="").memory_mb
+    worker = getattr(Settings(version=""), "worker_memory_mb", default)
+    parser.add_argument("--memory", type=int, default=default, help=f"MB of a function ({default})")
+    parser.add_argument("--worker-memory", type=int, default=worker, help=f"its own ({worker})")
+    parser.add_argument("--alarms", type=int, default=0, help="CloudWatch alarms (0)")
+    parser.add_argument("--metrics", type=int, default=0, help="custom metrics (0)")
+    arguments = parser.parse_args()
+    memory = Memory(worker=arguments.worker_memory, others=arguments.memory)
+    fixed = fixed_month(memory, alarms=arguments.alarms, metrics=arguments.metrics)
+    answers = Answers(measured(), memory, fixed)
+    console = Console()
+    console.print(million_table(answers), usage_table(answers), months_table(answers))
+    order = answers.order
+    console.print(
+        f"Write units of an order: {order.write_units}, {order.index_units} of them the indexes'. "
+        f"An ended order is stored in {order.stored_bytes:,} bytes, and logs {order.log_bytes:,}.",
+        f"The smallest always-on stack carries about {ALWAYS_ON_ORDERS_PER_SECOND} orders/s for "
+        f"${dollars(always_on()):.0f} a month; below {crossing(order, memory, fixed):,} orders a "
+        f"day this one is cheaper.",
+        f"Prices of {READ_ON}, {REGION}, without free tiers and data transfer; worker "
+        f"{memory.worker} MB, others {memory.others} MB.",
+        sep="\n",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""How long the simulated venues and chain hold one order, computed as the worker computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from functions.dex import chain, market
+from functions.dex.draws import draw
+from functions.dex.tokens import find
+
+# As functions/worker.py has them; not imported, for that reads a stack's settings.
+QUOTE_MS = (200, 400)
+BUILDING_MS = 300
+
+
+def quoting_ms(order_id: str) -> int:
+    """Until the slower venue has quoted for the first attempt."""
+    return max(draw(*QUOTE_MS, order_id, 1, "quote", venue) for venue in market.VENUES)
+
+
+def landing_ms(order_id: str, signed_ms: int) -> int:
+    """From the signature (Unix milliseconds) to the slot at which the first attempt lands."""
+    slot = market.slot_at(signed_ms)
+    transaction = chain.Transaction(
+        order_id=order_id,
+        attempt=1,
+        token_in=find("SOL"),
+        token_out=find("USDC"),
+        amount_in=0,
+        other_amount_threshold=0,
+        recent_slot=slot,
+        last_valid_slot=slot + chain.VALID_SLOTS,
+        legs=(),
+        instructions=(),
+        fate="land",
+    )
+    return chain.landing_slot(transaction) * market.SLOT_MS - signed_ms
+
+
+def held_ms(order_id: str, begun_ms: int) -> int:
+    """The whole of it, for an order that a worker begins then."""
+    signed_ms = begun_ms + quoting_ms(order_id) + BUILDING_MS
+    return signed_ms - begun_ms + landing_ms(order_id, signed_ms)
+
+
+def batch_ms(order_ids: Sequence[str], begun_ms: int) -> int:
+    """How long a worker holds these orders, which it takes on at once."""
+    return max(held_ms(order_id, begun_ms) for order_id in order_ids)

@@ -1,0 +1,116 @@
+"""The arithmetic of the bill, without a measurement."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.load import money
+from tests.load.money import Load, Measured, Memory
+from tests.load.prices import PRICES
+
+MEMORY = Memory(worker=512, others=512)
+OPEN = {
+    "orderId": {"S": "1"},
+    "owner": {"S": "desk"},
+    "createdAt": {"S": "2026"},
+    "openShard": {"S": "5"},
+    "openOwner": {"S": "desk"},
+    "idleSince": {"S": "2026"},
+}
+ENDED = {name: OPEN[name] for name in ("orderId", "owner", "createdAt")}
+ORDER = Measured(
+    api_calls=2,
+    websocket_calls=1,
+    worker_calls=4,
+    queue_sends=1,
+    records=6,
+    pushes=5,
+    writes=[(None, OPEN), (OPEN, ENDED)],
+    other_writes=1,
+    reads=2,
+    log_bytes=1000,
+)
+
+
+def test_an_invocation_is_billed_for_its_share_of_a_core_and_its_waiting() -> None:
+    assert money.billed_ms(cpu_ms=10, memory_mb=1769, waited_ms=5) == 15
+    assert money.billed_ms(cpu_ms=10, memory_mb=3538, waited_ms=5) == 15
+    assert money.billed_ms(cpu_ms=1, memory_mb=512, waited_ms=100) == 104  # 3.46, rounded up
+
+
+def test_a_second_of_a_gigabyte_is_a_gigabyte_second() -> None:
+    assert money.gb_seconds(1000, 1024) == 1
+    assert money.gb_seconds(500, 256) == 0.125
+
+
+def test_a_quiet_function_is_traced_whole_and_a_busy_one_hardly() -> None:
+    assert money.traces(0.001) == pytest.approx(1, abs=0.001)
+    assert money.traces(1) == pytest.approx(0.65, abs=0.01)
+    assert money.traces(10_000) == pytest.approx(money.SAMPLED_SHARE, abs=0.001)
+
+
+def test_a_batch_is_held_as_long_as_its_slowest_order() -> None:
+    one, ten = money.held_ms(1), money.held_ms(10)
+    assert 200 + 300 + 5 * 400 - 400 < one < ten < 400 + 300 + 7 * 400
+    assert 500 < money.quoted_ms(1) < money.quoted_ms(10) < 700
+
+
+def test_an_order_pays_for_its_indexes_too() -> None:
+    # One unit a write, three entries made, two of them deleted, one write elsewhere.
+    assert (ORDER.write_units, ORDER.index_units) == (8, 5)
+
+
+def test_an_ended_order_is_stored_once_and_in_one_index() -> None:
+    size = sum(len(name) + len(value["S"]) for name, value in ENDED.items())
+    assert ORDER.stored_bytes == 2 * (size + 100)
+
+
+def test_a_batch_of_ten_shares_its_invocation_and_its_requests() -> None:
+    one = money.of_one_order(ORDER, Load(1), MEMORY)
+    ten = money.of_one_order(ORDER, Load(1, worker_batch=10, publisher_batch=6), MEMORY)
+    assert (one["sqs_request"], ten["sqs_request"]) == (3, 1.2)
+    assert one["invocation"] == 1 + 1 + 6 + 1
+    assert ten["invocation"] == pytest.approx(1 + 1 + 1 + 0.1)
+    assert ten["gb_second"] < one["gb_second"]
+    assert one["message"] == ten["message"] == 6
+
+
+def test_a_queued_wait_costs_messages_and_saves_time() -> None:
+    held = money.of_one_order(ORDER, Load(1), MEMORY)
+    queued = money.of_one_order(ORDER, Load(1, waits_queued=True), MEMORY)
+    assert queued["sqs_request"] == held["sqs_request"] + 3
+    assert queued["invocation"] == held["invocation"] + 1
+    assert queued["gb_second"] < held["gb_second"]
+
+
+def test_the_services_add_up_to_the_bill() -> None:
+    usage = {"http_request": 2_000_000.0, "message": 1_000_000.0, "sqs_request": 1_000_000.0}
+    assert money.dollars(usage) == pytest.approx(3.4)
+    assert money.by_service(usage) == pytest.approx({"API Gateway": 3, "SQS": 0.4})
+
+
+def test_every_price_says_where_it_stands() -> None:
+    for price in PRICES.values():
+        assert price.source == "not verified" or price.source.startswith("https://")
+
+
+def test_a_day_without_orders_costs_what_is_fixed_and_alarms() -> None:
+    fixed = money.fixed_month(MEMORY, alarms=10, metrics=2)
+    bare = money.fixed_month(MEMORY, alarms=0, metrics=0)
+    assert money.dollars(fixed) - money.dollars(bare) == pytest.approx(1.6)
+    assert fixed["sqs_request"] == 2 * 5 * 3 * 60 * 24 * 30
+
+
+def test_the_bills_cross_where_both_are_the_same() -> None:
+    fixed = money.fixed_month(MEMORY, alarms=0, metrics=0)
+    cross = money.crossing(ORDER, MEMORY, fixed)
+    always = money.dollars(money.always_on())
+    assert money.month(ORDER, cross, MEMORY, fixed) == pytest.approx(always, rel=0.001)
+    assert money.month(ORDER, cross / 2, MEMORY, fixed) < always
+
+
+def test_an_always_on_stack_grows_by_whole_stacks() -> None:
+    once = money.dollars(money.always_on())
+    carried = money.ALWAYS_ON_ORDERS_PER_SECOND * money.DAY_SECONDS
+    assert money.always_on_month(0) == money.always_on_month(carried) == once
+    assert money.always_on_month(carried + 1) == 2 * once
