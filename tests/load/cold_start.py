@@ -1,8 +1,9 @@
 """Cold start: `uv run python -m tests.load.cold_start` weighs the import of each handler.
 
 Each in a fresh process, against another that only makes boto3's DynamoDB client: CPU time of the
-process from its start to its end, the median of several interleaved rounds. With tracing off, and
-on, where X-Ray's SDK comes with it.
+process from its start to its end, the median of several interleaved rounds. The import alone; with
+the DynamoDB client, which the functions make at their first call; and with tracing on, where
+X-Ray's SDK is imported too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import track
@@ -24,8 +26,10 @@ from tests.load.machine import figures
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ("api", "worker", "publisher", "websocket", "authorizer", "sweeper", "dead_letters")
+VARIANTS = ("import", "with client", "traced")
 BARE = "import boto3; boto3.client('dynamodb')"
 START_SECONDS_MAX = 60
+Seconds = dict[tuple[str, str], list[float]]
 # As in Lambda, where the runtime sets them.
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -55,35 +59,50 @@ def cpu_seconds(program: str, *, tracing: bool) -> float:
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
-def programs() -> dict[tuple[str, bool], str]:
-    """What is run, by name and whether tracing is on; the bare client knows no tracing."""
-    found = {("boto3", False): BARE}
+class Start(NamedTuple):
+    """What is run in a process of its own."""
+
+    name: str
+    variant: str
+    program: str
+    tracing: bool
+
+
+def starts() -> list[Start]:
+    """Every process of a round, the bare client's first."""
+    found = [Start("boto3", "import", BARE, tracing=False)]
     for function in FUNCTIONS:
-        for tracing in (False, True):
-            found[function, tracing] = f"import functions.{function}"
+        program = f"import functions.{function}"
+        with_client = f"{program}; functions.store._dynamodb()"
+        found += [
+            Start(function, "import", program, tracing=False),
+            Start(function, "with client", with_client, tracing=False),
+            Start(function, "traced", program, tracing=True),
+        ]
     return found
 
 
-def measure(rounds: int) -> dict[tuple[str, bool], list[float]]:
+def measure(rounds: int) -> Seconds:
     """CPU seconds of every program in every round; the first round, which compiles, is left out."""
-    seconds: dict[tuple[str, bool], list[float]] = defaultdict(list)
+    seconds: Seconds = defaultdict(list)
     for number in track(range(rounds + 1), "Starting", console=Console(stderr=True)):
-        for (name, tracing), program in programs().items():
-            spent = cpu_seconds(program, tracing=tracing)
+        for start in starts():
+            spent = cpu_seconds(start.program, tracing=start.tracing)
             if number:
-                seconds[name, tracing].append(spent)
+                seconds[start.name, start.variant].append(spent)
     return seconds
 
 
-def report(seconds: dict[tuple[str, bool], list[float]]) -> Table:
+def report(seconds: Seconds) -> Table:
     """Medians, and as ratios to the bare client's of the same round."""
-    table = figures("CPU of a cold start", "import", "ms", "ratio", "ms, traced", "ratio, traced")
-    bare = seconds["boto3", False]
+    columns = [cell for variant in VARIANTS for cell in (f"{variant} (ms)", "ratio")]
+    table = figures("CPU of a cold start", "function", *columns)
+    bare = seconds["boto3", "import"]
     table.add_row("boto3.client", f"{median(bare) * 1000:.0f}", "1.00")
     for function in FUNCTIONS:
         cells = []
-        for tracing in (False, True):
-            spent = seconds[function, tracing]
+        for variant in VARIANTS:
+            spent = seconds[function, variant]
             ratios = [mine / theirs for mine, theirs in zip(spent, bare, strict=True)]
             cells += [f"{median(spent) * 1000:.0f}", f"{median(ratios):.2f}"]
         table.add_row(function, *cells)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
 from logging import StreamHandler
@@ -131,11 +131,13 @@ def journey() -> Iterator[Journey]:
         for cached in clients:
             cached.cache_clear()
         api._room.clear()
+        publisher._lookups.clear()
         world, recorder = World(), Recorder()
         endpoint: Any = push._client()
         endpoint.meta.events.register_first("before-send", pushed)
-        # A look-up that is remembered for a moment stays so on a slow machine, too.
-        patch.setattr(publisher, "time", SimpleNamespace(monotonic=lambda: 0.0))
+        # A look-up that serves a second serves all of it, however slow the machine.
+        stopped = runtime.now_ms()
+        patch.setattr(publisher, "now_ms", lambda: stopped)
         for cached in clients:
             recorder.watch(cached())
         try:
@@ -151,11 +153,12 @@ Stream = TypeVar("Stream", bound=TextIO)
 
 @contextmanager
 def logged_to(stream: Stream) -> Iterator[Stream]:
-    """The functions' log goes there."""
+    """The functions' log and metrics go there."""
     handler = cast("StreamHandler[TextIO]", runtime.logger.registered_handler)
     before = handler.setStream(stream)
     try:
-        yield stream
+        with redirect_stdout(stream):  # metrics are printed, as Lambda wants them
+            yield stream
     finally:
         if before:
             handler.setStream(before)

@@ -65,6 +65,10 @@ def test_an_ended_order_is_stored_once_and_in_one_index() -> None:
     assert ORDER.stored_bytes == 2 * (size + 100)
 
 
+def test_an_order_that_is_held_for_a_third_of_the_grid_moves_in_it_every_third_time() -> None:
+    assert 2 * 0.28 < money.idle_units(1) < 2 * 0.34 < money.idle_units(10) < 2 * 0.36
+
+
 def test_a_batch_of_ten_shares_its_invocation_and_its_requests() -> None:
     one = money.of_one_order(ORDER, Load(1), MEMORY)
     ten = money.of_one_order(ORDER, Load(1, worker_batch=10, publisher_batch=6), MEMORY)
@@ -80,6 +84,7 @@ def test_a_queued_wait_costs_messages_and_saves_time() -> None:
     queued = money.of_one_order(ORDER, Load(1, waits_queued=True), MEMORY)
     assert queued["sqs_request"] == held["sqs_request"] + 3
     assert queued["invocation"] == held["invocation"] + 1
+    assert queued["write_unit"] == held["write_unit"] + 1  # refused, and charged
     assert queued["gb_second"] < held["gb_second"]
 
 
