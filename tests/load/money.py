@@ -24,7 +24,7 @@ from functions.store import IDLE_GRID_MS
 from infra.settings import Settings
 from tests.load.machine import figures
 from tests.load.prices import PRICES, READ_ON, REGION
-from tests.load.recording import Call, Journey, journey
+from tests.load.recording import Call, journey
 from tests.load.simulated import BUILDING_MS, batch_ms, quoting_ms
 from tests.load.units import (
     ORDERS_INDEXES,
@@ -118,19 +118,18 @@ def measured() -> Measured:
     with journey() as under_way:
         under_way.order()
         under_way.recorder.take()
-        under_way.records.clear()
+        known = len(under_way.images())
         before = len(under_way.logs.getvalue())
         under_way.order()
         log_bytes = len(under_way.logs.getvalue()) - before
-        return _facts(under_way, under_way.recorder.take(), log_bytes)
+        return _facts(under_way.images()[known:], under_way.recorder.take(), log_bytes)
 
 
-def _facts(under_way: Journey, calls: list[Call], log_bytes: int) -> Measured:
+def _facts(images: list[tuple[Item | None, Item]], calls: list[Call], log_bytes: int) -> Measured:
     def count(function: str) -> int:
         return sum(call.function == function for call in calls)
 
     writing = {"PutItem", "UpdateItem", "DeleteItem"}
-    images = [record["dynamodb"] for record in under_way.records]
     return Measured(
         api_calls=count("submit"),
         websocket_calls=count("subscribe"),
@@ -138,7 +137,7 @@ def _facts(under_way: Journey, calls: list[Call], log_bytes: int) -> Measured:
         queue_sends=sum(call.operation == "SendMessage" for call in calls),
         records=len(images),
         pushes=sum(call.operation == "PostToConnection" for call in calls),
-        writes=[(image.get("OldImage"), image["NewImage"]) for image in images],
+        writes=images,
         other_writes=sum(
             call.operation in writing and call.given["TableName"] != "orders" for call in calls
         ),

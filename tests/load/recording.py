@@ -16,10 +16,10 @@ from botocore.awsrequest import AWSResponse, HTTPHeaders
 from moto import mock_aws
 
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
-from functions import api, publisher, push, runtime, store
+from functions import api, publisher, push, runtime, store, worker
 from tests.functions.world import World
+from tests.load.units import Item
 
-OWNER = "desk-7"
 CONNECTION = "follower"
 Json = dict[str, Any]
 
@@ -86,6 +86,13 @@ class Recorder:
             call.answer = {k: v for k, v in parsed_response.items() if k != "ResponseMetadata"}
 
 
+def orders_table() -> Any:
+    """What moto has of the table, to be looked into and filled without a call."""
+    from moto.dynamodb.models import dynamodb_backends
+
+    return dynamodb_backends["123456789012"]["eu-central-1"].tables["orders"]
+
+
 class Journey:
     """A world in which every call is written down."""
 
@@ -114,6 +121,11 @@ class Journey:
         assert all(self.world.read(each)["status"] == "confirmed" for each in order_ids)
         return order_ids
 
+    def images(self) -> list[tuple[Item | None, Item]]:
+        """Every write to the orders table so far: the item before it, if any, and after it."""
+        records = (record.record["dynamodb"] for record in orders_table().stream_shard.items)
+        return [(record.get("OldImage"), record["NewImage"]) for record in records]
+
     def _publish(self) -> None:
         """Push what the stream holds, one invocation a record."""
         records = self.world.stream()
@@ -135,9 +147,10 @@ def journey() -> Iterator[Journey]:
         world, recorder = World(), Recorder()
         endpoint: Any = push._client()
         endpoint.meta.events.register_first("before-send", pushed)
-        # A look-up that serves a second serves all of it, however slow the machine.
+        # No second passes, however slow the machine: what serves one serves all of it.
         stopped = runtime.now_ms()
-        patch.setattr(publisher, "now_ms", lambda: stopped)
+        for module in (api, publisher, worker):
+            patch.setattr(module, "now_ms", lambda: stopped)
         for cached in clients:
             recorder.watch(cached())
         try:

@@ -1,0 +1,183 @@
+"""Flat: `uv run python -m tests.load.flat` shows that a call costs the same however much is stored.
+
+Submit, work, push, list and cancel are done once each beside 10², 10³, 10⁴ and 10⁵ ended orders of
+the same owner, put into moto's tables directly. Calls are counted by botocore's events. moto does
+not compute capacity, so it is computed here (tests/load/units.py) by DynamoDB's published rules
+from the items before and after each write, index writes included, and from what each read went
+through: moto's ScannedCount, were it more than what came back, counts as many items of the mean
+size. `bytes` are those of all AWS answers: a scan would show in both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
+from functions.dex.orders import iso
+from tests.load.machine import figures
+from tests.load.recording import CONNECTION, Call, Journey, journey, orders_table
+from tests.load.units import (
+    ORDERS_INDEXES,
+    Item,
+    index_write_units,
+    item_bytes,
+    read_units,
+    write_units,
+)
+
+SIZES = (100, 1_000, 10_000, 100_000)
+BEFORE_MS = 1_700_000_000_000
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one operation: AWS calls, DynamoDB's units, bytes that AWS answered."""
+
+    calls: int
+    write_units: int
+    read_units: float
+    answered_bytes: int
+
+
+def fill(orders: int) -> None:
+    """Put so many ended orders of the owner into moto's table, each a copy of the one in it."""
+    from moto.dynamodb.models.dynamo_type import DynamoType
+    from moto.dynamodb.models.dynamo_type import Item as Stored
+
+    table = orders_table()
+    (model,) = table.items.values()
+    for number in range(orders):
+        key = DynamoType({"S": str(UUID(int=number))})
+        copied = Stored(key, None, {})
+        copied.attrs.update(model.attrs)
+        copied.attrs["orderId"] = key
+        copied.attrs["createdAt"] = DynamoType({"S": iso(BEFORE_MS + number)})
+        table.items[key] = copied
+
+
+def measure(orders: int) -> dict[str, Cost]:
+    """Each operation's cost beside so many orders."""
+    with journey() as under_way:
+        world = under_way.world
+        world.send(CONNECTION, {"orderId": "*"})
+        under_way.order()
+        fill(orders)
+        order_id = ""
+
+        def submit() -> None:
+            nonlocal order_id
+            order_id = world.submit()["orderId"]
+
+        def listed() -> None:
+            answer = world.http("list_orders", query={})
+            assert len(answer.json["orders"]) == 20
+
+        def cancel() -> None:
+            answer = world.http("cancel_order", path=f"/api/orders/{order_id}")
+            assert answer.json["status"] == "cancelled"
+
+        def work() -> None:
+            assert not world.work()
+
+        steps: dict[str, Callable[[], None]] = {
+            "submit": submit,
+            "work": work,
+            "push": world.publish,
+            "list": listed,
+            "submit again": submit,
+            "cancel": cancel,
+        }
+        costs = {}
+        for name, step in steps.items():
+            costs[name] = _cost(under_way, name, step)
+        del costs["submit again"]
+        return costs
+
+
+def _cost(under_way: Journey, name: str, step: Callable[[], None]) -> Cost:
+    known = len(under_way.images())
+    under_way.recorder.take()
+    with under_way.recorder.of(name):
+        step()
+    calls = under_way.recorder.take()
+    writes = under_way.images()[known:]
+    return Cost(
+        calls=len(calls),
+        write_units=sum(_write_units(before, after) for before, after in writes),
+        read_units=sum(_read_units(call) for call in calls),
+        answered_bytes=sum(len(call.body) for call in calls),
+    )
+
+
+def _write_units(before: Item | None, after: Item) -> int:
+    indexes = index_write_units(before, after, ORDERS_INDEXES)
+    return write_units(before, after) + sum(indexes.values())
+
+
+def _read_units(call: Call) -> float:
+    match call.operation:
+        case "GetItem":
+            sizes = [item_bytes(call.answer["Item"])]
+            return read_units(sizes, consistent=True, together=False)
+        case "BatchGetItem":
+            items = call.answer["Responses"]["orders"]
+            return read_units([item_bytes(i) for i in items], consistent=True, together=False)
+        case "Query":
+            sizes = _scanned(call)
+            consistent = call.given.get("ConsistentRead", False)
+            return read_units(sizes, consistent=consistent, together=True)
+    return 0
+
+
+def _scanned(call: Call) -> list[int]:
+    sizes = [item_bytes(item) for item in call.answer["Items"]]
+    mean = sum(sizes) // max(1, len(sizes))
+    return sizes + [mean] * (call.answer["ScannedCount"] - len(sizes))
+
+
+def report(costs: dict[int, dict[str, Cost]]) -> Table:
+    """An operation a row; a cell says calls, write units, read units, bytes answered."""
+    columns = [f"{orders:,} orders" for orders in costs]
+    table = figures("Calls / write units / read units / bytes answered", "operation", *columns)
+    for name in next(iter(costs.values())):
+        of_sizes = [cost[name] for cost in costs.values()]
+        table.add_row(
+            name,
+            *(
+                f"{c.calls} / {c.write_units} / {c.read_units:g} / {c.answered_bytes:,}"
+                for c in of_sizes
+            ),
+        )
+    return table
+
+
+def flat(costs: dict[int, dict[str, Cost]]) -> bool:
+    """Whether calls and units are the same at every size."""
+    units = [
+        {name: (c.calls, c.write_units, c.read_units) for name, c in each.items()}
+        for each in costs.values()
+    ]
+    return all(each == units[0] for each in units)
+
+
+def main() -> None:
+    """Print the table; exit 1 if anything grows."""
+    parser = argparse.ArgumentParser(prog="python -m tests.load.flat", description=__doc__)
+    parser.add_argument("--most", type=int, default=SIZES[-1], help="orders at most (100,000)")
+    most = parser.parse_args().most
+    sizes = [orders for orders in SIZES if orders <= most]
+    costs = {n: measure(n) for n in track(sizes, "Filling", console=Console(stderr=True))}
+    Console().print(report(costs))
+    sys.exit(0 if flat(costs) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""What a call costs does not depend on how much is stored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.load import flat
+from tests.load.recording import Call
+
+
+@pytest.fixture(scope="module")
+def costs() -> dict[int, dict[str, flat.Cost]]:
+    return {orders: flat.measure(orders) for orders in (30, 300)}
+
+
+def test_every_operation_costs_the_same_beside_ten_times_as_many_orders(
+    costs: dict[int, dict[str, flat.Cost]],
+) -> None:
+    assert flat.flat(costs)
+    assert {name: cost.calls for name, cost in costs[30].items()} == {
+        "submit": 2,
+        "work": 4,
+        "push": 5,
+        "list": 2,
+        "cancel": 2,
+    }
+
+
+def test_one_unit_more_is_not_flat(costs: dict[int, dict[str, flat.Cost]]) -> None:
+    more = dict(costs[300])
+    more["list"] = replace(more["list"], read_units=more["list"].read_units + 1)
+    assert not flat.flat({30: costs[30], 300: more})
+
+
+def test_what_a_query_went_through_counts_though_it_did_not_come_back() -> None:
+    entry = {"orderId": {"S": "x" * 4089}}
+    answer = {"Items": [entry], "ScannedCount": 3}
+    assert flat._read_units(Call("list", "dynamodb", "Query", {}, answer=answer)) == 1.5
