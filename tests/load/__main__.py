@@ -1,6 +1,8 @@
 """Load: `uv run python -m tests.load --orders 300` posts orders and watches them all.
 
-Starts the local stack without simulated faults, unless --url and --ws-url name another one.
+Starts the local stack without simulated faults, unless --url and --ws-url name another one. "beyond
+the simulated" is POST to confirmed less what the venues and the chain took of it: quoting and
+building as the worker draws them, landing from the update that was submitted to its slot.
 """
 
 from __future__ import annotations
@@ -8,13 +10,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import platform
 import time
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import pairwise
+from statistics import median
 
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +23,8 @@ from rich.table import Table
 from functions.dex.orders import unix_ms
 from infra.local import running_stack
 from tests.e2e.client import ORDER, TERMINAL, Client, Json, follow_all, receive
+from tests.load.machine import figures
+from tests.load.simulated import BUILDING_MS, landing_ms, quoting_ms
 
 WATCH_SECONDS_MAX = 300
 
@@ -73,41 +76,81 @@ def rate(times: list[float]) -> float:
     return (len(middle) - 1) / max(middle[-1] - middle[0], 1e-9)
 
 
-def report(run: Run, title: str) -> Table:
-    """The figures of a run."""
+Row = list[float]  # p50, p95 and p99 in ms, or one number
+
+
+def simulated_ms(updates: list[Json], scale: float) -> float | None:
+    """What was simulated of an order that was confirmed at its first attempt; None for others."""
+    statuses = {update["status"]: update for update in updates}
+    if "confirmed" not in statuses or any("attempt" in update for update in updates):
+        return None
+    submitted = statuses["submitted"]
+    order_id, signed_ms = submitted["orderId"], unix_ms(submitted["timestamp"])
+    return scale * (quoting_ms(order_id) + BUILDING_MS + landing_ms(order_id, signed_ms))
+
+
+def summary(run: Run, scale: float) -> dict[str, Row]:
+    """The figures of a run by name."""
     flat = [update for updates in run.updates.values() for update in updates]
-    sequences = {o: [u["sequence"] for u in updates] for o, updates in run.updates.items()}
-    repeated = sum(len(seen) - len(set(seen)) for seen in sequences.values())
-    lost = sum(max(seen) - len(set(seen)) for seen in sequences.values())
-    disordered = sum(b < a for seen in sequences.values() for a, b in pairwise(seen))
     confirmed = {
         update["orderId"]: update["_received"] for update in flat if update["status"] == "confirmed"
     }
-    answered = [end for _, end in run.posted.values()]
-    post = [(end - start) * 1000 for start, end in run.posted.values()]
-    whole = [
-        (confirmed[o] - start) * 1000 for o, (start, _) in run.posted.items() if o in confirmed
-    ]
-    lag = [update["_received"] * 1000 - unix_ms(update["timestamp"]) for update in flat]
+    whole = {
+        o: (confirmed[o] - start) * 1000 for o, (start, _) in run.posted.items() if o in confirmed
+    }
+    simulated = {o: simulated_ms(updates, scale) for o, updates in run.updates.items()}
+    times = {
+        "POST (ms)": [(end - start) * 1000 for start, end in run.posted.values()],
+        "POST to confirmed (ms)": list(whole.values()),
+        "beyond the simulated (ms)": [
+            whole[o] - part for o, part in simulated.items() if part is not None and o in whole
+        ],
+        "push lag (ms)": [u["_received"] * 1000 - unix_ms(u["timestamp"]) for u in flat],
+    }
+    rows = {
+        name: [percentile(values, share) for share in (0.5, 0.95, 0.99)]
+        for name, values in times.items()
+        if values
+    }
+    rows["accepted/s"] = [rate([end for _, end in run.posted.values()])]
+    rows["confirmed/s, sustained"] = [rate(list(confirmed.values()))]
+    return rows
 
-    table = Table("figure", "p50", "p95", "p99", title=title)
-    for name, values in {
-        "POST (ms)": post,
-        "POST to confirmed (ms)": whole,
-        "push lag (ms)": lag,
-    }.items():
-        table.add_row(name, *(f"{percentile(values, share):.0f}" for share in (0.5, 0.95, 0.99)))
+
+def middle(summaries: list[dict[str, Row]]) -> dict[str, Row]:
+    """Each figure's median over the runs."""
+    return {
+        name: [median(column) for column in zip(*(each[name] for each in summaries), strict=True)]
+        for name in summaries[0]
+    }
+
+
+def faultless(run: Run) -> tuple[int, int, int, int]:
+    """Orders confirmed; updates lost, repeated, out of order."""
+    sequences = [[u["sequence"] for u in updates] for updates in run.updates.values()]
+    confirmed = sum(updates[-1]["status"] == "confirmed" for updates in run.updates.values())
+    lost = sum(max(seen) - len(set(seen)) for seen in sequences)
+    repeated = sum(len(seen) - len(set(seen)) for seen in sequences)
+    return confirmed, lost, repeated, sum(b < a for seen in sequences for a, b in pairwise(seen))
+
+
+def report(runs: list[Run], scale: float, title: str) -> Table:
+    """The figures of the runs: medians, and what went wrong in any of them."""
+    table = figures(title, "figure", "p50", "p95", "p99")
+    for name, row in middle([summary(run, scale) for run in runs]).items():
+        table.add_row(name, *(f"{value:.0f}" if len(row) > 1 else f"{value:.1f}" for value in row))
     table.add_section()
-    table.add_row("accepted/s", f"{rate(answered):.1f}")
-    table.add_row("confirmed/s, sustained", f"{rate(list(confirmed.values())):.1f}")
-    table.add_row("orders confirmed", f"{len(confirmed)} of {len(run.posted)}")
-    table.add_row("updates lost, repeated, out of order", f"{lost}, {repeated}, {disordered}")
+    outcomes = [faultless(run) for run in runs]
+    confirmed, *wrong = (sum(column) for column in zip(*outcomes, strict=True))
+    table.add_row("orders confirmed", f"{confirmed} of {sum(len(run.posted) for run in runs)}")
+    table.add_row("updates lost, repeated, out of order", ", ".join(map(str, wrong)))
     return table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     parser.add_argument("--orders", type=int, default=300)
+    parser.add_argument("--runs", type=int, default=1, help="the median of so many (1)")
     parser.add_argument("--at-once", type=int, default=10, help="posts under way at any time")
     parser.add_argument("--latency-scale", default="1", help="of the simulated venues (1)")
     parser.add_argument("--warm-up", type=int, default=200, help="orders before those counted")
@@ -132,19 +175,21 @@ def main() -> None:
             stack = running.enter_context(running_stack(context=context))
             http_url, web_socket_url, key = stack.http_url, stack.web_socket_url, stack.api_key
 
-        async def go() -> Run:
+        async def go() -> list[Run]:
             client = Client(http_url, web_socket_url, key)
             try:
-                for count in filter(None, (arguments.warm_up, arguments.orders)):
-                    console.print(f"Posting {count} orders, {arguments.at_once} at once …")
-                    run = await measure(client, count, arguments.at_once)
-                return run
+                runs = []
+                for count in (arguments.warm_up, *[arguments.orders] * arguments.runs):
+                    if count:
+                        console.print(f"Posting {count} orders, {arguments.at_once} at once …")
+                        runs.append(await measure(client, count, arguments.at_once))
+                return runs[-arguments.runs :]
             finally:
                 await client.close()
 
-        run = asyncio.run(go())
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    console.print(report(run, f"{arguments.orders} orders · {datetime.now(UTC):%F} · {machine}"))
+        runs = asyncio.run(go())
+    title = f"{arguments.orders} orders, median of {len(runs)}"
+    console.print(report(runs, float(arguments.latency_scale), title))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,69 @@
+"""The figures of a run that is known."""
+
+from __future__ import annotations
+
+from functions.dex.orders import iso
+from tests.e2e.client import Json
+from tests.load.__main__ import Run, faultless, middle, report, simulated_ms, summary
+from tests.load.simulated import BUILDING_MS, landing_ms, quoting_ms
+
+ORDER_ID = "01a202d6-b267-7d63-b005-85c70c1a9793"
+POSTED_MS = 1_770_000_000_100
+LIFE = ("pending", "routing", "building", "submitted", "confirmed")
+
+
+def life(*, lag_ms: int = 50, skip: tuple[int, ...] = ()) -> list[Json]:
+    """An order's updates whose engine took 20 ms beside the simulation, and then the lag."""
+    signed = POSTED_MS + 20 + quoting_ms(ORDER_ID) + BUILDING_MS
+    times = [POSTED_MS, POSTED_MS + 20, signed - BUILDING_MS, signed]
+    times.append(signed + landing_ms(ORDER_ID, signed))
+    updates = [
+        {
+            "orderId": ORDER_ID,
+            "sequence": number,
+            "status": status,
+            "timestamp": iso(time),
+            "_received": (time + lag_ms) / 1000,
+        }
+        for number, (status, time) in enumerate(zip(LIFE, times, strict=True), start=1)
+    ]
+    return [update for update in updates if update["sequence"] not in skip]
+
+
+def run_of(updates: list[Json]) -> Run:
+    run = Run(posted={ORDER_ID: (POSTED_MS / 1000, POSTED_MS / 1000 + 0.03)})
+    run.updates[ORDER_ID] = updates
+    return run
+
+
+def test_what_is_beyond_the_simulated_is_the_engines_and_the_pushs() -> None:
+    rows = summary(run_of(life(lag_ms=50)), 1)
+    assert [round(value) for value in rows["beyond the simulated (ms)"]] == [70, 70, 70]
+    assert [round(value) for value in rows["push lag (ms)"]] == [50, 50, 50]
+    assert [round(value) for value in rows["POST (ms)"]] == [30, 30, 30]
+
+
+def test_a_retried_order_says_nothing_of_its_simulation() -> None:
+    updates = life()
+    updates[1]["attempt"] = 2
+    assert simulated_ms(updates, 1) is None
+    assert "beyond the simulated (ms)" not in summary(run_of(updates), 1)
+
+
+def test_at_no_latency_nothing_is_simulated() -> None:
+    assert simulated_ms(life(), 0) == 0
+
+
+def test_a_missing_a_repeated_and_a_late_update_are_counted() -> None:
+    assert faultless(run_of(life())) == (1, 0, 0, 0)
+    assert faultless(run_of(life(skip=(3,)))) == (1, 1, 0, 0)
+    pending, routing, *rest = life()
+    assert faultless(run_of([pending, pending, routing, *rest])) == (1, 0, 1, 0)
+    assert faultless(run_of([routing, pending, *rest])) == (1, 0, 0, 1)
+
+
+def test_of_several_runs_the_median_is_shown() -> None:
+    summaries = [summary(run_of(life(lag_ms=lag)), 1) for lag in (10, 30, 80)]
+    assert [round(value) for value in middle(summaries)["push lag (ms)"]] == [30, 30, 30]
+    table = report([run_of(life())], 1, "one")
+    assert table.row_count == 8
