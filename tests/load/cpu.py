@@ -2,8 +2,8 @@
 
 One market order with one follower is recorded over moto. Then each handler runs again with AWS
 answered in process by what was recorded (no sockets, no moto, simulated latency 0, tracing off),
-and in turn with it a bare loop makes the very same boto3 calls with the same parameters and
-answers. CPU time of the process, all threads; the median of several rounds.
+and in turn with it a bare loop makes the very same calls, same parameters and answers, by clients
+as boto3 makes them. CPU time of the process, all threads; the median of several rounds.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from statistics import median
 from time import process_time
 from typing import Any
 
+import boto3
 from botocore import xform_name
 from botocore.awsrequest import AWSResponse
 from rich.console import Console
@@ -132,14 +133,18 @@ def _subscribe(order_id: str) -> Json:
 
 @contextmanager
 def replayed(calls: list[Call]) -> Iterator[tuple[Replay, dict[str, Any]]]:
-    """Every client of the functions, by service, answered by what was recorded."""
+    """Plain clients by service; they and the functions' own are answered by what was recorded."""
     replay = Replay(calls)
     cached = (store._dynamodb, store._sqs, push._client)
     for each in cached:
         each.cache_clear()
-    clients = {each().meta.service_model.service_name: each() for each in cached}
-    for client in clients.values():
-        replay.attach(client)
+    clients: dict[str, Any] = {}
+    for each in cached:
+        own: Any = each()
+        service = own.meta.service_model.service_name
+        clients[service] = boto3.client(service)
+        replay.attach(own)
+        replay.attach(clients[service])
     try:
         with open(os.devnull, "w") as nowhere, logged_to(nowhere):
             yield replay, clients
