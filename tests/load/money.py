@@ -72,6 +72,7 @@ class Measured:
     other_writes: int
     reads: float
     log_bytes: int
+    shared_log_bytes: int  # metrics, which a batch writes once
 
     @property
     def write_units(self) -> int:
@@ -121,14 +122,15 @@ def measured() -> Measured:
         known = len(under_way.images())
         before = len(under_way.logs.getvalue())
         under_way.order()
-        log_bytes = len(under_way.logs.getvalue()) - before
-        return _facts(under_way.images()[known:], under_way.recorder.take(), log_bytes)
+        logs = under_way.logs.getvalue()[before:]
+        return _facts(under_way.images()[known:], under_way.recorder.take(), logs)
 
 
-def _facts(images: list[tuple[Item | None, Item]], calls: list[Call], log_bytes: int) -> Measured:
+def _facts(images: list[tuple[Item | None, Item]], calls: list[Call], logs: str) -> Measured:
     def count(function: str) -> int:
         return sum(call.function == function for call in calls)
 
+    shared = sum(len(line) for line in logs.splitlines() if '"_aws"' in line)
     writing = {"PutItem", "UpdateItem", "DeleteItem"}
     return Measured(
         api_calls=count("submit"),
@@ -142,7 +144,8 @@ def _facts(images: list[tuple[Item | None, Item]], calls: list[Call], log_bytes:
             call.operation in writing and call.given["TableName"] != "orders" for call in calls
         ),
         reads=sum(_read_units(call) for call in calls),
-        log_bytes=log_bytes,
+        log_bytes=len(logs) - shared,
+        shared_log_bytes=shared,
     )
 
 
@@ -217,6 +220,7 @@ def of_one_order(order: Measured, load: Load, memory: Memory) -> Usage:
     usage["read_unit"] = order.reads
     usage["stored_gb_month"] = usage["recoverable_gb_month"] = order.stored_bytes / GB
     log_bytes = order.log_bytes + 2 * ACCESS_LOG_BYTES
+    log_bytes += round(order.shared_log_bytes / load.publisher_batch)
     usage["sqs_request"] = order.queue_sends + 2 / load.worker_batch
     for function, runs, milliseconds, memory_mb in invocations(order, load, memory):
         usage["invocation"] += runs
@@ -445,7 +449,8 @@ def main() -> None:
     order = answers.order
     console.print(
         f"Write units of an order: {order.write_units}, {order.index_units} of them the indexes'. "
-        f"An ended order is stored in {order.stored_bytes:,} bytes, and logs {order.log_bytes:,}.",
+        f"An ended order is stored in {order.stored_bytes:,} bytes, and logs "
+        f"{order.log_bytes + order.shared_log_bytes:,}.",
         f"The smallest always-on stack carries about {ALWAYS_ON_ORDERS_PER_SECOND} orders/s for "
         f"${dollars(always_on()):.0f} a month; below {crossing(order, memory, fixed):,} orders a "
         f"day this one is cheaper.",

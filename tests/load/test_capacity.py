@@ -51,7 +51,9 @@ def test_a_limit_is_its_quota_over_an_orders_need() -> None:
 
 def test_the_workers_at_once_break_first_and_can_be_raised() -> None:
     opened = {"orderId": {"S": "1"}, "openOwner": {"S": "o"}}
-    order = Measured(2, 1, 4, 1, 6, 5, [(None, opened), (opened, {"orderId": {"S": "1"}})], 0, 0, 0)
+    order = Measured(
+        2, 1, 4, 1, 6, 5, [(None, opened), (opened, {"orderId": {"S": "1"}})], 0, 0, 0, 0
+    )
     default = limits(order, Settings(version=""))
     raised = limits(order, Settings(version="", max_concurrency=1000))
     assert default[0].name == "workers at once (ours)"

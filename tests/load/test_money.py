@@ -29,6 +29,7 @@ ORDER = Measured(
     other_writes=1,
     reads=2,
     log_bytes=1000,
+    shared_log_bytes=600,
 )
 
 
@@ -76,6 +77,9 @@ def test_a_batch_of_ten_shares_its_invocation_and_its_requests() -> None:
     assert one["invocation"] == 1 + 1 + 6 + 1
     assert ten["invocation"] == pytest.approx(1 + 1 + 1 + 0.1)
     assert ten["gb_second"] < one["gb_second"]
+    assert (one["log_gb"] - ten["log_gb"]) * money.GB == pytest.approx(
+        500 + money.PLATFORM_LOG_BYTES * 5.9, abs=1
+    )
     assert one["message"] == ten["message"] == 6
 
 
