@@ -48,7 +48,6 @@ BATCH_CPU_MS = 2.6  # the worker's beside its orders
 CORE_MB = 1769
 CALL_MS = 8.0  # assumed of one AWS call in the region; the handlers make theirs in sequence
 PUSH_MS = 12.0  # assumed of one call of the stage's @connections endpoint
-PLATFORM_LOG_BYTES = 700  # assumed of Lambda's own lines (start, report) of one invocation
 ACCESS_LOG_BYTES = 400  # assumed of one line of a gateway's access log
 SAMPLED_SHARE = 0.05  # X-Ray: the first request each second, then five percent
 POLLERS = 5  # Lambda's on a queue that is idle, each asking every 20 s
@@ -56,6 +55,7 @@ POLLED_QUEUES = 2
 SWEEPS = 30 * 24 * 60
 SWEEP_QUERIES = 8
 SWEEP_MS = 100.0
+SWEEP_LOG_BYTES = 250  # assumed; its metrics
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,6 @@ def of_one_order(order: Measured, load: Load, memory: Memory) -> Usage:
         usage["invocation"] += runs
         usage["gb_second"] += runs * gb_seconds(milliseconds, memory_mb)
         usage["trace"] += runs * traces(runs * load.orders_per_second)
-        log_bytes += round(runs * PLATFORM_LOG_BYTES)
         if function == "worker, again":
             # The order comes back by a message of its own. The write that would begin it is
             # refused, which brings the order, and costs as if it were written.
@@ -282,8 +281,9 @@ def fixed_month(memory: Memory, *, alarms: int, metrics: int) -> Usage:
         "read_unit": SWEEPS * SWEEP_QUERIES * 0.5,
         "stream_read": 0,
         "trace": SWEEPS,
-        "log_gb": SWEEPS * PLATFORM_LOG_BYTES / GB,
+        "log_gb": SWEEPS * SWEEP_LOG_BYTES / GB,
         "alarm_month": alarms,
+        "dashboard_month": 1,
         "metric_month": metrics,
     }
 
@@ -434,11 +434,10 @@ def months_table(answers: Answers) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.load.money", description=__doc__)
-    default = Settings(version="").memory_mb
-    worker = getattr(Settings(version=""), "worker_memory_mb", default)
+    default, worker = Settings(version="").memory_mb, Settings(version="").worker_memory_mb
     parser.add_argument("--memory", type=int, default=default, help=f"MB of a function ({default})")
     parser.add_argument("--worker-memory", type=int, default=worker, help=f"its own ({worker})")
-    parser.add_argument("--alarms", type=int, default=0, help="CloudWatch alarms (0)")
+    parser.add_argument("--alarms", type=int, default=37, help="metrics that alarms watch (37)")
     parser.add_argument("--metrics", type=int, default=8, help="custom metrics (8)")
     arguments = parser.parse_args()
     memory = Memory(worker=arguments.worker_memory, others=arguments.memory)

@@ -67,7 +67,14 @@ PRICES = {
     "stream_read": Price("DynamoDB", "stream read by Lambda", 0, 1, "not verified"),
     "log_gb": Price("CloudWatch", "GB of log taken in", 0.50, 1, _CLOUDWATCH),
     "metric_month": Price("CloudWatch", "custom metric a month", 0.30, 1, _CLOUDWATCH),
-    "alarm_month": Price("CloudWatch", "alarm a month", 0.10, 1, _CLOUDWATCH),
+    "alarm_month": Price("CloudWatch", "metric of an alarm a month", 0.10, 1, _CLOUDWATCH),
+    "dashboard_month": Price(
+        "CloudWatch",
+        "dashboard a month",
+        3.00,
+        1,
+        "https://www.factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards/",
+    ),
     "trace": Price("X-Ray", "trace", 5.00, _MILLION, "https://aws.amazon.com/de/xray/pricing/"),
     # What an always-on stack is made of.
     "vcpu_hour": Price("Fargate", "vCPU-hour, x86", 0.04048, 1, _FARGATE),
