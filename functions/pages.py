@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
-from aws_lambda_powertools.event_handler.openapi.models import Server
 
 from functions.runtime import settings
 
@@ -83,9 +82,9 @@ def openapi(app: APIGatewayHttpResolver, version: str, public: tuple[str, ...]) 
             title="Order execution engine",
             version=version,
             description="Market orders, routed over Raydium and Meteora, executed exactly once.",
-            servers=[Server(url="./", description="where this document came from")],
         )
     )
+    document["servers"] = [{"url": "./", "description": "where this document came from"}]
     document["components"]["securitySchemes"] = {"apiKey": _API_KEY}
     document["security"] = [{"apiKey": []}]
     for path, operations in document["paths"].items():

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from functions.runtime import USER_AGENT
+
 if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 
@@ -46,6 +48,7 @@ def _client() -> ApiGatewayManagementApiClient:
     return boto3.client(
         "apigatewaymanagementapi",
         config=Config(
+            user_agent=USER_AGENT,
             max_pool_connections=CONNECTIONS_AT_ONCE,
             connect_timeout=2,
             read_timeout=5,

@@ -46,6 +46,8 @@ class Settings:
 
 
 settings = Settings()
+# botocore's own, which tells of Python and the machine, is made anew for each call, twice.
+USER_AGENT = f"order-execution-engine/{settings.version}"
 logger = Logger()
 
 

@@ -26,7 +26,7 @@ from functions.dex.orders import (
     order_of,
     unix_ms,
 )
-from functions.runtime import settings
+from functions.runtime import USER_AGENT, settings
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -593,6 +593,7 @@ def _count(table: str, index: str | None, attribute: str, owner: str) -> int:
 
 # A worker's batch of ten orders runs at once, each in calls of its own.
 _CONFIG = Config(
+    user_agent=USER_AGENT,
     max_pool_connections=20,
     connect_timeout=2,
     read_timeout=5,

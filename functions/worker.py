@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
 
 from aws_lambda_powertools.utilities.batch import (
     AsyncBatchProcessor,
@@ -35,7 +37,10 @@ from functions.runtime import logger, now_ms, settings
 QUOTE_MS = (200, 400)
 BUILDING_MS = 300
 QUOTE_TIMEOUT_MS = 1000
+BATCH_MAX = 10
 
+T = TypeVar("T")
+_threads = ThreadPoolExecutor(BATCH_MAX)
 _processor = AsyncBatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
@@ -62,7 +67,7 @@ async def _take(record: SQSRecord) -> None:
 
 async def _execute(order_id: str) -> None:
     begin = routing_update(order_id, now_ms())
-    order, owner, transaction = await asyncio.to_thread(store.begin_order, begin)
+    order, owner, transaction = await _call(store.begin_order, begin)
     logger.thread_safe_append_keys(owner=owner, attempt=order.attempt)
     logger.info("order taken on", status=order.status, sequence=order.sequence)
     try:
@@ -194,16 +199,22 @@ async def _fail(order: Order, error: OrderError) -> Moved:
 async def _come_back(order: Order, wait_ms: int) -> None:
     """Queue the order's next message for then; SQS counts in whole seconds."""
     seconds = -(-wait_ms // 1000)
-    await asyncio.to_thread(store.enqueue, order.order_id, delay_seconds=seconds)
+    await _call(store.enqueue, order.order_id, delay_seconds=seconds)
 
 
 async def _append(order: Order, update: Update, *, transaction: str | None = None) -> Moved:
-    changed = await asyncio.to_thread(store.append_update, order, update, transaction=transaction)
+    changed = await _call(store.append_update, order, update, transaction=transaction)
     logger.thread_safe_append_keys(attempt=changed.attempt)
     logger.info(f"order {changed.status}", sequence=changed.sequence)
     if changed.status.terminal:
         telemetry.count_ending(changed)
     return changed, transaction
+
+
+async def _call(call: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    """A call of the store in one of the threads that outlive an invocation."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_threads, partial(call, *arguments, **named))
 
 
 async def _latency(simulated_ms: int) -> None:

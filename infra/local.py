@@ -198,7 +198,6 @@ def _emulator_settings(port: int, data: Path | None, temporary: Path) -> dict[st
         "LAMBDA_EXECUTOR": "local",
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
-        "POWERTOOLS_TRACE_DISABLED": "true",
     }
     if data is None:
         return settings

@@ -234,6 +234,7 @@ def bench() -> Iterator[Bench]:
         patch.setattr(publisher, "time", clock)
         patch.setattr(websocket, "time", SimpleNamespace(sleep=clock.pass_by))
         patch.setattr(publisher, "_pool", _Inline())
+        patch.setattr(worker, "_call", _inline)
         patch.setattr(worker, "asyncio", _stepping(clock))
         patch.setattr(
             worker,
@@ -257,4 +258,4 @@ def _stepping(clock: Clock) -> SimpleNamespace:
     async def gather(*waiting: Awaitable[Any]) -> list[Any]:
         return [await each for each in waiting]
 
-    return SimpleNamespace(to_thread=_inline, sleep=clock.sleep, gather=gather)
+    return SimpleNamespace(sleep=clock.sleep, gather=gather)

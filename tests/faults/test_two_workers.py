@@ -41,7 +41,7 @@ def _pause() -> Generator[None]:
 def stepping(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A worker stops before and after each of its calls, until it is told to go on."""
 
-    async def to_thread(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    async def step(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         await _pause()
         answer = call(*arguments, **named)
         await _pause()
@@ -58,8 +58,9 @@ def stepping(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             for each in waiting:  # those that a killed worker never began
                 each.close()
 
-    stepped = SimpleNamespace(to_thread=to_thread, sleep=sleep, gather=gather)
+    stepped = SimpleNamespace(sleep=sleep, gather=gather)
     monkeypatch.setattr(worker, "asyncio", stepped)
+    monkeypatch.setattr(worker, "_call", step)
     _bench.append(bench)
     yield
     _bench.clear()

@@ -27,8 +27,6 @@ ACCEPTED = {
     "Gateway asks for what this policy grants when it is given its log role.",
     ("AwsSolutions-IAM5[[]Resource::*/@connections/[*]]", "Compute/*Role/DefaultPolicy"): "The ids "
     "of connections are not known beforehand; API, stage and method are.",
-    ("AwsSolutions-IAM5[[]Resource::[*]]", "Compute/*Role/DefaultPolicy"): "X-Ray, the only use "
-    "of *, knows no resources; test_permissions.py holds that.",
     ("AwsSolutions-L1", "Compute/*"): "Python 3.13 is what uv.lock's wheels are installed for.",
     ("AwsSolutions-SQS3", "Queues/Unpublished"): "It is a dead-letter queue, of a stream.",
     ("Serverless-EventBusDLQ", "EveryMinute"): "The next minute sweeps again.",
@@ -60,8 +58,20 @@ def findings(folder: Path, **context: str) -> Iterator[tuple[str, str]]:
                 yield violation["ruleName"], path.removeprefix(f"{stack.stack_name}/")
 
 
-EVERYTHING_ON = {"snapStart": "true", "alarmEmail": "desk@example.com", "orderExpiryDays": "90"}
-ACCEPTED_OF_MAIL = {
+EVERYTHING_ON = {
+    "snapStart": "true",
+    "tracing": "true",
+    "alarmEmail": "desk@example.com",
+    "orderExpiryDays": "90",
+}
+# Accepted as it comes, and with all of that.
+ACCEPTED_PLAIN = {
+    ("Serverless-LambdaTracing", "Compute/*"): "X-Ray is the dearest part of a quiet stack and "
+    "slows down each cold start; the log tells an order's story, and -c tracing=true adds traces.",
+}
+ACCEPTED_WITH_EVERYTHING = {
+    ("AwsSolutions-IAM5[[]Resource::[*]]", "Compute/*Role/DefaultPolicy"): "X-Ray, the only use "
+    "of *, knows no resources; test_permissions.py holds that.",
     ("Serverless-SNSRedrivePolicy", "Monitoring/Alarms/desk@example.com"): "An alarm that could "
     "not be mailed is seen on the dashboard, and is no news later.",
 }
@@ -70,9 +80,11 @@ ACCEPTED_OF_MAIL = {
 @pytest.mark.parametrize(
     ("context", "accepted_too"),
     [
-        pytest.param({"stage": "dev"}, {}, id="dev"),
-        pytest.param({"stage": "prod"}, {}, id="prod"),
-        pytest.param({"stage": "prod"} | EVERYTHING_ON, ACCEPTED_OF_MAIL, id="everything-on"),
+        pytest.param({"stage": "dev"}, ACCEPTED_PLAIN, id="dev"),
+        pytest.param({"stage": "prod"}, ACCEPTED_PLAIN, id="prod"),
+        pytest.param(
+            {"stage": "prod"} | EVERYTHING_ON, ACCEPTED_WITH_EVERYTHING, id="everything-on"
+        ),
     ],
 )
 def test_every_finding_is_accepted_for_a_reason_and_every_acceptance_needed(

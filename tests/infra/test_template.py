@@ -33,6 +33,7 @@ COMMON_VARIABLES = {
     "POWERTOOLS_SERVICE_NAME",
     "POWERTOOLS_METRICS_NAMESPACE",
     "POWERTOOLS_LOG_LEVEL",
+    "POWERTOOLS_TRACE_DISABLED",
     "POWERTOOLS_TRACER_CAPTURE_RESPONSE",
 }
 ROOT = Path(__file__).parents[2]
@@ -97,11 +98,10 @@ def test_there_is_one_function_for_each_module(template: Template) -> None:
     assert set(template.functions()) == MODULES
 
 
-def test_functions_run_python_3_13_on_arm64_traced_with_json_logs(template: Template) -> None:
+def test_functions_run_python_3_13_on_arm64_with_json_logs(template: Template) -> None:
     for function in template.functions().values():
         assert function["Runtime"] == "python3.13"
         assert function["Architectures"] == ["arm64"]
-        assert function["TracingConfig"] == {"Mode": "Active"}
         logging = function["LoggingConfig"]
         assert (logging["LogFormat"], logging["SystemLogLevel"]) == ("JSON", "WARN")
         assert len(function["Layers"]) == 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, exp
 from statistics import fmean
 from uuid import UUID
@@ -100,6 +100,7 @@ class Load:
     worker_batch: int = 1
     publisher_batch: int = 1
     waits_queued: bool = False
+    traced: bool = False
 
 
 QUIET = Load(orders_per_second=MILLION / MONTH_SECONDS)
@@ -225,7 +226,8 @@ def of_one_order(order: Measured, load: Load, memory: Memory) -> Usage:
     for function, runs, milliseconds, memory_mb in invocations(order, load, memory):
         usage["invocation"] += runs
         usage["gb_second"] += runs * gb_seconds(milliseconds, memory_mb)
-        usage["trace"] += runs * traces(runs * load.orders_per_second)
+        if load.traced:
+            usage["trace"] += runs * traces(runs * load.orders_per_second)
         if function == "worker, again":
             # The order comes back by a message of its own. The write that would begin it is
             # refused, which brings the order, and costs as if it were written.
@@ -280,7 +282,6 @@ def fixed_month(memory: Memory, *, alarms: int, metrics: int) -> Usage:
         "gb_second": SWEEPS * gb_seconds(sweep_ms, memory.others),
         "read_unit": SWEEPS * SWEEP_QUERIES * 0.5,
         "stream_read": 0,
-        "trace": SWEEPS,
         "log_gb": SWEEPS * SWEEP_LOG_BYTES / GB,
         "alarm_month": alarms,
         "dashboard_month": 1,
@@ -370,9 +371,11 @@ class Answers:
     loads: dict[str, Load] = field(
         default_factory=lambda: {
             "quiet, sat out": QUIET,
-            "quiet, queued": Load(QUIET.orders_per_second, waits_queued=True),
+            "quiet, queued": replace(QUIET, waits_queued=True),
+            "quiet, traced": replace(QUIET, traced=True),
             "busy, sat out": BUSY,
-            "busy, queued": Load(BUSY.orders_per_second, 10, 10, waits_queued=True),
+            "busy, queued": replace(BUSY, waits_queued=True),
+            "busy, traced": replace(BUSY, traced=True),
         }
     )
 
@@ -382,8 +385,8 @@ def million_table(answers: Answers) -> Table:
     table = figures(f"A million orders ($, {REGION})", "service", *answers.loads)
     usages = [of_one_order(answers.order, load, answers.memory) for load in answers.loads.values()]
     columns = [by_service(usage) for usage in usages]
-    for service in columns[0]:
-        table.add_row(service, *(f"{column[service] * MILLION:.2f}" for column in columns))
+    for service in {service: None for column in columns for service in column}:
+        table.add_row(service, *(f"{column.get(service, 0) * MILLION:.2f}" for column in columns))
     table.add_section()
     table.add_row("in all", *(f"{dollars(usage) * MILLION:.2f}" for usage in usages))
     return table
