@@ -20,7 +20,7 @@ from infra.local import running_stack
 from infra.settings import Settings
 from tests.e2e.client import Client
 from tests.load.__main__ import Run, measure, percentile
-from tests.load.machine import figures
+from tests.load.machine import figures, sources
 from tests.load.money import (
     CALL_MS,
     PUSH_MS,
@@ -203,11 +203,8 @@ def batch_seconds(order: Measured) -> float:
 
 
 def limits_table(found: list[Limit]) -> Table:
-    table = figures(
-        "What breaks first", "limit", "quota", "an order", "orders/s", "raise", "source"
-    )
-    for column in table.columns[4:]:
-        column.justify, column.overflow = "left", "fold"
+    table = figures("What breaks first", "limit", "quota", "an order", "orders/s", "raise")
+    table.columns[-1].justify = "left"
     for limit in found:
         table.add_row(
             limit.name,
@@ -215,7 +212,6 @@ def limits_table(found: list[Limit]) -> Table:
             f"{limit.needed:.3g}",
             f"{limit.orders_per_second:,.0f}",
             limit.raise_by,
-            limit.source,
         )
     return table
 
@@ -286,7 +282,9 @@ def main() -> None:
     console = Console()
     order = measured()
     held_seconds = batch_seconds(order)
-    console.print(limits_table(limits(order, Settings(version=""))), burst_table(held_seconds))
+    found = limits(order, Settings(version=""))
+    console.print(limits_table(found), burst_table(held_seconds))
+    console.print(sources(limit.source for limit in found), soft_wrap=True, highlight=False)
     if arguments.check:
         console.print(check_table(check(console), held_seconds))
 

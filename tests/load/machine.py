@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from rich.table import Table
@@ -25,3 +26,8 @@ def figures(title: str, *columns: str) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     return table
+
+
+def sources(pages: Iterable[str]) -> str:
+    """A line for each page that the figures are from; a table has no room for them."""
+    return "\n".join(["Sources:", *(f"  {page}" for page in dict.fromkeys(filter(None, pages)))])

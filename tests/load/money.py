@@ -22,7 +22,7 @@ from rich.table import Table
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions.store import IDLE_GRID_MS
 from infra.settings import Settings
-from tests.load.machine import figures
+from tests.load.machine import figures, sources
 from tests.load.prices import PRICES, READ_ON, REGION
 from tests.load.recording import Call, journey
 from tests.load.simulated import BUILDING_MS, batch_ms, quoting_ms
@@ -402,8 +402,7 @@ def usage_table(answers: Answers) -> Table:
         "$ a million",
         "$ each per",
     )
-    table = figures("What an order uses", *columns, "source")
-    table.columns[-1].justify, table.columns[-1].overflow = "left", "fold"
+    table = figures("What an order uses", *columns)
     quiet = of_one_order(answers.order, QUIET, answers.memory)
     busy = of_one_order(answers.order, BUSY, answers.memory)
     for name, units in quiet.items():
@@ -415,7 +414,6 @@ def usage_table(answers: Answers) -> Table:
             f"{busy[name]:.3g}",
             f"{busy[name] * price.each * MILLION:.2f}",
             f"{price.dollars:g} / {price.per:,.0f}",
-            price.source,
         )
     return table
 
@@ -460,6 +458,7 @@ def main() -> None:
         f"{memory.worker} MB, others {memory.others} MB.",
         sep="\n",
     )
+    console.print(sources(price.source for price in PRICES.values()), highlight=False)
 
 
 if __name__ == "__main__":
