@@ -16,8 +16,9 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from functions.runtime import settings
 
 _OWN = files("functions.dashboard")
-# Powertools brings Swagger UI along, so there is no copy to keep and no other host to ask.
-_SWAGGER = files("aws_lambda_powertools.event_handler.openapi.swagger_ui")
+# Powertools brings Swagger UI along, so there is no copy to keep and no other host to ask. Its own
+# package is not named: to find it is to import it, and with it all of OpenAPI's models.
+_SWAGGER = files("aws_lambda_powertools.event_handler.openapi") / "swagger_ui"
 _DASHBOARD = (
     "index.html dashboard.css icon.svg uplot.min.js uplot.min.css"
     " api.js app.js charts.js detail.js dom.js form.js orders.js picker.js quote.js rows.js"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -64,3 +66,21 @@ def test_only_the_store_and_push_speak_to_aws(path: Path) -> None:
 @pytest.mark.parametrize("path", modules("infra"), ids=lambda path: path.stem)
 def test_the_infrastructure_imports_no_runtime_code(path: Path) -> None:
     assert "functions" not in packages(path)
+
+
+@pytest.mark.parametrize("handler", sorted(HANDLERS))
+def test_a_function_starts_without_what_only_others_use(handler: str) -> None:
+    program = f"import sys, functions.{handler}; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={"POWERTOOLS_TRACE_DISABLED": "true", "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    powertools = "aws_lambda_powertools.event_handler"
+    assert "boto3" in loaded
+    assert "aws_xray_sdk" not in loaded
+    assert f"{powertools}.openapi.models" not in loaded  # not even the API, until it is asked
+    assert (powertools in loaded) == (handler == "api")
