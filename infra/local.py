@@ -58,6 +58,8 @@ class Stack:
     ca_bundle: Path | None
     outputs: dict[str, str]
     api_key: str
+    # Deploys a project's folder, this one or another release of it, over what is deployed.
+    deploy: Callable[[Path], object]
 
     @property
     def deployed(self) -> Deployed:
@@ -136,6 +138,7 @@ def running_stack(
             ca_bundle=ca_bundle,
             outputs=outputs,
             api_key=_own_key(data),
+            deploy=lambda project: cdk.deploy(given, project=project),
         )
         create(stack.deployed, OWNER, key=stack.api_key)
         yield stack
@@ -307,7 +310,9 @@ class _Cdk:
         if process.returncode:
             raise LocalError(f"{failure}: {_reason(self._log)} (all of it: {self._log})")
 
-    def deploy(self, context: Mapping[str, str], report: Report) -> tuple[str, dict[str, str]]:
+    def deploy(
+        self, context: Mapping[str, str], report: Report | None = None, project: Path = ROOT
+    ) -> tuple[str, dict[str, str]]:
         """The stack's name and its outputs."""
         outputs = self._work / "outputs.json"
         app = shlex.join([sys.executable, "-m", "infra.app"])
@@ -316,7 +321,7 @@ class _Cdk:
         options += ["--progress", "events"]
         for name, value in context.items():
             options += ["--context", f"{name}={value}"]
-        self.run(["deploy", *options], "The deployment failed", folder=ROOT, report=report)
+        self.run(["deploy", *options], "The deployment failed", folder=project, report=report)
         ((name, values),) = json.loads(outputs.read_text()).items()
         return name, values
 

@@ -1,0 +1,278 @@
+"""What an operator does to a running stack: rotate keys, upgrade, roll back, redrive."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from infra.keys import create, disable
+from infra.local import EMULATOR_LOG, ROOT, Stack, running_stack
+from infra.ops import redrive
+from tests.e2e.client import TERMINAL, Client, Json, follow_all, receive, updates_of
+from tests.e2e.conftest import CONTEXT, ENFORCED
+from tests.e2e.releases import dead_letters_kept, hidden_for, messages, no_sweeps, release, sweep
+from tests.e2e.test_journey import whole
+
+# An order takes as long as in the cloud, so that a deployment meets it under way; few workers at
+# once, for a release starts them all anew.
+SLOWER = CONTEXT | {"latencyScale": "1", "maxConcurrency": "5"}
+ORDERS, BEFORE, AFTER = 100, 20, 10
+APART_SECONDS = 0.1
+FOLLOWED_APART = 10  # one order of so many has a follower of its own
+POISONED = 20
+SILENT_SECONDS = 5  # after which the sweeper is run, and a follower comes back
+SETTLED_SECONDS_MAX = 240  # a busy machine is no failure
+
+# The next release writes its name into each update: a field that this one does not know.
+MODEL = "functions/dex/orders.py"
+FIELD = "    error: OrderError | None = None\n\n\nclass Order(Model):\n"
+NEXT = (
+    (MODEL, FIELD, f"    release: str | None = None\n{FIELD}"),
+    (MODEL, "timestamp=iso(now_ms)", 'timestamp=iso(now_ms), release="next"'),
+)
+# This one fails with every order once it is routed, and with every dead letter.
+POISON = 'raise RuntimeError("poisoned")'
+BAD = (
+    ("functions/worker.py", "await _latency(BUILDING_MS)", POISON),
+    ("functions/dead_letters.py", "order, owner, transaction = store.load_order(order_id)", POISON),
+)
+
+Lives = dict[str, list[Json]]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("rehearsals")
+
+
+@pytest.fixture(scope="module")
+def stack(work: Path) -> Iterator[Stack]:
+    """A stack that these tests have to themselves."""
+    with running_stack(context=SLOWER, environment=ENFORCED, work=work) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def next_release(work: Path) -> Path:
+    return release(work / "next", *NEXT)
+
+
+@pytest.fixture
+async def client(stack: Stack) -> AsyncIterator[Client]:
+    client = client_of(stack, stack.api_key)
+    yield client
+    await client.close()
+
+
+def client_of(stack: Stack, api_key: str) -> Client:
+    return Client(stack.http_url, stack.web_socket_url, api_key, stack.ca_bundle)
+
+
+# --- keys -------------------------------------------------------------------------------------
+
+
+async def test_a_key_is_rotated_without_a_refusal_or_a_missed_update(stack: Stack) -> None:
+    first, second = (
+        client_of(stack, create(stack.deployed, name, "desk")) for name in ("old", "new")
+    )
+    using, answers = [first], list[int]()
+
+    async def keep_asking() -> None:
+        while True:
+            answers.append((await using[-1].http.get("/api/orders?limit=1")).status_code)
+
+    asking = asyncio.create_task(keep_asking())
+    async with asyncio.timeout(SETTLED_SECONDS_MAX), first.socket() as staying:
+        await follow_all(staying)
+        async with first.socket() as leaving:
+            cut = (await first.accepted())["orderId"]
+            await leaving.send(json.dumps({"orderId": cut}))
+            seen = [await receive(leaving)]
+        await several(answers)
+        using.append(second)
+        await several(answers)  # what was asked with the first is answered
+        disable(stack.deployed, "old")
+        assert whole(seen + await second.follow(cut, since=seen[-1]["sequence"]))
+        assert whole(await updates_of(staying, cut))
+        late = (await second.accepted())["orderId"]
+        assert whole(await updates_of(staying, late))
+        with pytest.raises(InvalidStatus):
+            async with first.socket():
+                pass
+        while (await first.http.get("/api/orders?limit=1")).status_code == 200:
+            await asyncio.sleep(0.2)
+        assert (await first.http.get("/api/orders?limit=1")).status_code == 401
+        await several(answers)
+    asking.cancel()
+    assert set(answers) == {200}
+    await first.close()
+    await second.close()
+
+
+async def several(answers: list[int]) -> None:
+    """Return after some more answers have come."""
+    enough = len(answers) + 5
+    while len(answers) < enough:
+        await asyncio.sleep(0.05)
+
+
+# --- releases ---------------------------------------------------------------------------------
+
+
+async def test_an_upgrade_under_a_hundred_orders_loses_and_repeats_nothing(
+    stack: Stack, client: Client, next_release: Path
+) -> None:
+    lives = await lives_over_a_deployment(stack, client, next_release)
+    assert handed_over(lives, None, "next")
+    assert await told_by_api(client, lives) == lives
+
+
+async def test_a_roll_back_goes_on_with_what_the_newer_release_began(
+    stack: Stack, client: Client, next_release: Path
+) -> None:
+    """The earlier release ignores the field that the newer one stored."""
+    await asyncio.to_thread(stack.deploy, next_release)
+    lives = await lives_over_a_deployment(stack, client, ROOT)
+    assert handed_over(lives, "next", None)
+    known = {order_id: [without_release(u) for u in life] for order_id, life in lives.items()}
+    assert await told_by_api(client, lives) == known
+
+
+async def test_after_a_poisoned_release_a_redrive_takes_every_order_to_its_end(
+    stack: Stack, client: Client, work: Path
+) -> None:
+    """Nothing else could: the sweeper is off, and a dead letter's function would end it failed."""
+    await asyncio.to_thread(stack.deploy, release(work / "bad", *BAD))
+    with no_sweeps(stack), ExitStack() as kept:
+        # It is minutes in the cloud, which a batch of a mended release is to have again.
+        with hidden_for(stack, seconds=2):
+            ids = [await placed(client) for _ in range(POISONED)]
+            await until(lambda: messages(stack, "DeadLetterQueueUrl") == POISONED)
+            await until(lambda: "dead letter not treated" in (work / EMULATOR_LOG).read_text())
+            kept.enter_context(dead_letters_kept(stack))
+        assert {(await client.read(order_id))["status"] for order_id in ids} == {"building"}
+        await asyncio.to_thread(stack.deploy, ROOT)
+        moved: list[str] = []
+        async with asyncio.timeout(SETTLED_SECONDS_MAX):
+            while len(moved) < POISONED:  # the last hold on a letter may have to run out yet
+                moved += await asyncio.to_thread(list, redrive(stack.deployed))
+            lives = await asyncio.gather(*(followed(client, order_id) for order_id in ids))
+    assert sorted(json.loads(body)["orderId"] for body in moved) == sorted(ids)
+    assert [life for life in lives if not whole(life)] == []
+    assert messages(stack, "DeadLetterQueueUrl") == 0
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Return once the condition holds; fails if it does not in a long time."""
+    deadline = time.monotonic() + SETTLED_SECONDS_MAX
+    while not await asyncio.to_thread(holds):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.5)
+
+
+async def lives_over_a_deployment(stack: Stack, client: Client, project: Path) -> Lives:
+    """The updates of orders that were posted before, during and after it, all confirmed.
+
+    One follower of all orders has them, and each of some orders a follower of its own too.
+    """
+    lives: Lives = {}
+    each: list[asyncio.Task[list[Json]]] = []
+
+    async def post() -> list[str]:
+        ids: list[str] = []
+
+        async def one_more() -> None:
+            ids.append(await placed(client))
+            if len(ids) % FOLLOWED_APART == 0:
+                each.append(asyncio.create_task(followed(client, ids[-1])))
+            await asyncio.sleep(APART_SECONDS)
+
+        while len(ids) < BEFORE:
+            await one_more()
+        deploying = asyncio.create_task(asyncio.to_thread(stack.deploy, project))
+        while not deploying.done() or len(ids) < ORDERS - AFTER:
+            await one_more()
+        await deploying
+        for _ in range(AFTER):
+            await one_more()
+        return ids
+
+    async with asyncio.timeout(SETTLED_SECONDS_MAX), client.socket() as socket:
+        await follow_all(socket)
+        posting = asyncio.create_task(post())
+        while not posting.done() or any(under_way(lives.get(i)) for i in posting.result()):
+            try:
+                message = await receive(socket, SILENT_SECONDS)
+                take(lives.setdefault(message["orderId"], []), message)
+            except TimeoutError:
+                await asyncio.to_thread(sweep, stack)
+        singles = await asyncio.gather(*each)
+    assert set(lives) == set(posting.result())
+    assert [life for life in lives.values() if not whole(life)] == []
+    assert all(life == lives[life[0]["orderId"]] for life in singles)
+    return lives
+
+
+async def placed(client: Client) -> str:
+    """The id of a new order. A request that ends with its function is made again, as one order.
+
+    The emulator ends what a function is doing when it is updated; Lambda lets it finish.
+    """
+    key = str(uuid4())
+    while (answer := await client.submit(idempotency_key=key)).status_code >= 500:
+        await asyncio.sleep(APART_SECONDS)
+    assert answer.status_code in (200, 202), answer.text
+    return str(answer.json()["orderId"])
+
+
+async def followed(client: Client, order_id: str) -> list[Json]:
+    """The order's updates, for one who comes back when he is cut off or hears nothing."""
+    life: list[Json] = []
+    while under_way(life):
+        with suppress(ConnectionClosed, InvalidStatus, TimeoutError):
+            async with client.socket() as socket:
+                await socket.send(json.dumps({"orderId": order_id, "sinceSequence": len(life)}))
+                while under_way(life):
+                    take(life, await receive(socket, SILENT_SECONDS))
+    return life
+
+
+def take(life: list[Json], message: Json) -> None:
+    """Add the next update; one that comes again is what it was."""
+    update = {name: value for name, value in message.items() if name != "_received"}
+    if update["sequence"] == len(life) + 1:
+        life.append(update)
+    found = life[update["sequence"] - 1 : update["sequence"]]
+    assert found == [update], "an update was skipped, or is not what it was"
+
+
+def under_way(life: list[Json] | None) -> bool:
+    return not life or life[-1]["status"] not in TERMINAL
+
+
+def handed_over(lives: Lives, earlier: str | None, later: str | None) -> list[str]:
+    """The orders that one release began and another one ended."""
+    return [
+        order_id
+        for order_id, life in lives.items()
+        if life[-1].get("release") == later and earlier in [u.get("release") for u in life]
+    ]
+
+
+async def told_by_api(client: Client, lives: Lives) -> Lives:
+    """The updates of the same orders as a GET answers them."""
+    orders = await asyncio.gather(*(client.read(order_id) for order_id in lives))
+    assert {order["status"] for order in orders} == {"confirmed"}
+    return {order["orderId"]: order["updates"] for order in orders}
+
+
+def without_release(update: Json) -> Json:
+    return {name: value for name, value in update.items() if name != "release"}
