@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,12 @@ from infra.local import ROOT, Stack
 
 PACKAGES = ("functions", "infra")
 SETTINGS = ("cdk.json", "pyproject.toml")
+MOMENT_SECONDS = 2
+COUNTS = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
 
 
 def release(folder: Path, *changes: tuple[str, str, str]) -> Path:
@@ -41,26 +48,30 @@ def sweep(stack: Stack) -> None:
 
 def messages(stack: Stack, queue: str) -> int:
     """How many messages are in the queue of this output, whether somebody holds them or not."""
-    answer = stack.deployed.client("sqs").get_queue_attributes(
-        QueueUrl=stack.outputs[queue], AttributeNames=["All"]
-    )
-    counts = ("Messages", "MessagesNotVisible", "MessagesDelayed")
-    return sum(int(answer["Attributes"][f"ApproximateNumberOf{count}"]) for count in counts)
+    return sum(int(count) for count in _attributes(stack, stack.outputs[queue], *COUNTS).values())
 
 
 @contextmanager
-def hidden_for(stack: Stack, seconds: int) -> Iterator[None]:
-    """A message that was not treated is back after `seconds`, in both queues."""
-    sqs, before = stack.deployed.client("sqs"), {}
-    for queue in ("OrderQueueUrl", "DeadLetterQueueUrl"):
-        url, attribute = stack.outputs[queue], "VisibilityTimeout"
-        read = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[attribute])
-        before[url] = read["Attributes"]
-        sqs.set_queue_attributes(QueueUrl=url, Attributes={attribute: str(seconds)})
+def impatient(stack: Stack) -> Iterator[None]:
+    """An order's message is dead after one failure, and comes again from there every moment.
+
+    In the cloud it fails three times, six minutes apart. As it is never read a second time here,
+    no two workers have one message, for which the queue's patience is there.
+    """
+    sqs = stack.deployed.client("sqs")
+    orders, dead = stack.outputs["OrderQueueUrl"], stack.outputs["DeadLetterQueueUrl"]
+    patient = {url: _attributes(stack, url, "VisibilityTimeout") for url in (orders, dead)}
+    patient[orders] |= _attributes(stack, orders, "RedrivePolicy")
+    policy = json.loads(patient[orders]["RedrivePolicy"]) | {"maxReceiveCount": 1}
+    moment = {"VisibilityTimeout": str(MOMENT_SECONDS)}
+    sqs.set_queue_attributes(QueueUrl=dead, Attributes=moment)
+    sqs.set_queue_attributes(
+        QueueUrl=orders, Attributes=moment | {"RedrivePolicy": json.dumps(policy)}
+    )
     try:
         yield
     finally:
-        for url, attributes in before.items():
+        for url, attributes in patient.items():
             sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
 
 
@@ -85,6 +96,14 @@ def dead_letters_kept(stack: Stack) -> Iterator[None]:
         yield
     finally:
         functions.update_event_source_mapping(UUID=mapping, Enabled=True)
+
+
+def _attributes(stack: Stack, url: str, *names: str) -> dict[str, str]:
+    answer = stack.deployed.client("sqs").get_queue_attributes(
+        QueueUrl=url, AttributeNames=list(names)
+    )
+    attributes: dict[str, str] = answer["Attributes"]
+    return attributes
 
 
 def _name(stack: Stack, kind: str, part: str) -> str:

@@ -18,7 +18,7 @@ from infra.local import EMULATOR_LOG, ROOT, Stack, running_stack
 from infra.ops import redrive
 from tests.e2e.client import TERMINAL, Client, Json, follow_all, receive, updates_of
 from tests.e2e.conftest import CONTEXT, ENFORCED
-from tests.e2e.releases import dead_letters_kept, hidden_for, messages, no_sweeps, release, sweep
+from tests.e2e.releases import dead_letters_kept, impatient, messages, no_sweeps, release, sweep
 from tests.e2e.test_journey import whole
 
 # An order takes as long as in the cloud, so that a deployment meets it under way; few workers at
@@ -152,13 +152,14 @@ async def test_after_a_poisoned_release_a_redrive_takes_every_order_to_its_end(
     """Nothing else could: the sweeper is off, and a dead letter's function would end it failed."""
     await asyncio.to_thread(stack.deploy, release(work / "bad", *BAD))
     with no_sweeps(stack), ExitStack() as kept:
-        # It is minutes in the cloud, which a batch of a mended release is to have again.
-        with hidden_for(stack, seconds=2):
+        with impatient(stack):
             ids = [await placed(client) for _ in range(POISONED)]
             await until(lambda: messages(stack, "DeadLetterQueueUrl") == POISONED)
             await until(lambda: "dead letter not treated" in (work / EMULATOR_LOG).read_text())
             kept.enter_context(dead_letters_kept(stack))
-        assert {(await client.read(order_id))["status"] for order_id in ids} == {"building"}
+            async with asyncio.timeout(SETTLED_SECONDS_MAX):
+                while {(await client.read(order_id))["status"] for order_id in ids} != {"building"}:
+                    await asyncio.sleep(APART_SECONDS)
         await asyncio.to_thread(stack.deploy, ROOT)
         moved: list[str] = []
         async with asyncio.timeout(SETTLED_SECONDS_MAX):
