@@ -14,11 +14,6 @@ from infra.local import ROOT, Stack
 PACKAGES = ("functions", "infra")
 SETTINGS = ("cdk.json", "pyproject.toml")
 MOMENT_SECONDS = 2
-COUNTS = (
-    "ApproximateNumberOfMessages",
-    "ApproximateNumberOfMessagesNotVisible",
-    "ApproximateNumberOfMessagesDelayed",
-)
 
 
 def release(folder: Path, *changes: tuple[str, str, str]) -> Path:
@@ -44,11 +39,6 @@ def sweep(stack: Stack) -> None:
     stack.deployed.client("lambda").invoke(
         FunctionName=_name(stack, "AWS::Lambda::Function", "Sweeper")
     )
-
-
-def messages(stack: Stack, queue: str) -> int:
-    """How many messages are in the queue of this output, whether somebody holds them or not."""
-    return sum(int(count) for count in _attributes(stack, stack.outputs[queue], *COUNTS).values())
 
 
 @contextmanager
@@ -84,18 +74,6 @@ def no_sweeps(stack: Stack) -> Iterator[None]:
         yield
     finally:
         events.enable_rule(Name=name)
-
-
-@contextmanager
-def dead_letters_kept(stack: Stack) -> Iterator[None]:
-    """No function takes dead letters."""
-    functions = stack.deployed.client("lambda")
-    mapping = _name(stack, "AWS::Lambda::EventSourceMapping", "EndDeadLetters")
-    functions.update_event_source_mapping(UUID=mapping, Enabled=False)
-    try:
-        yield
-    finally:
-        functions.update_event_source_mapping(UUID=mapping, Enabled=True)
 
 
 def _attributes(stack: Stack, url: str, *names: str) -> dict[str, str]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -15,11 +14,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from infra.keys import create, disable
 from infra.local import EMULATOR_LOG, ROOT, Stack, running_stack
-from infra.ops import redrive
+from infra.ops.queues import counts, order_of
+from infra.ops.redrive import redrive
 from tests.e2e.client import TERMINAL, Client, Json, follow_all, receive, updates_of
 from tests.e2e.conftest import CONTEXT, ENFORCED
-from tests.e2e.releases import dead_letters_kept, impatient, messages, no_sweeps, release, sweep
+from tests.e2e.releases import impatient, no_sweeps, release, sweep
 from tests.e2e.test_journey import whole
+from tests.e2e.test_ops import eventually, stopped
 
 # An order takes as long as in the cloud, so that a deployment meets it under way; few workers at
 # once, for a release starts them all anew.
@@ -154,9 +155,9 @@ async def test_after_a_poisoned_release_a_redrive_takes_every_order_to_its_end(
     with no_sweeps(stack), ExitStack() as kept:
         with impatient(stack):
             ids = [await placed(client) for _ in range(POISONED)]
-            await until(lambda: messages(stack, "DeadLetterQueueUrl") == POISONED)
-            await until(lambda: "dead letter not treated" in (work / EMULATOR_LOG).read_text())
-            kept.enter_context(dead_letters_kept(stack))
+            await eventually(lambda: dead_letters(stack) == POISONED)
+            await eventually(lambda: "dead letter not treated" in (work / EMULATOR_LOG).read_text())
+            kept.enter_context(stopped(stack.deployed, "DeadLetterQueueUrl"))
             async with asyncio.timeout(SETTLED_SECONDS_MAX):
                 while {(await client.read(order_id))["status"] for order_id in ids} != {"building"}:
                     await asyncio.sleep(APART_SECONDS)
@@ -166,17 +167,14 @@ async def test_after_a_poisoned_release_a_redrive_takes_every_order_to_its_end(
             while len(moved) < POISONED:  # the last hold on a letter may have to run out yet
                 moved += await asyncio.to_thread(list, redrive(stack.deployed))
             lives = await asyncio.gather(*(followed(client, order_id) for order_id in ids))
-    assert sorted(json.loads(body)["orderId"] for body in moved) == sorted(ids)
+    assert {order_of(body) for body in moved} == set(ids)
     assert [life for life in lives if not whole(life)] == []
-    assert messages(stack, "DeadLetterQueueUrl") == 0
+    assert dead_letters(stack) == 0
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    """Return once the condition holds; fails if it does not in a long time."""
-    deadline = time.monotonic() + SETTLED_SECONDS_MAX
-    while not await asyncio.to_thread(holds):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.5)
+def dead_letters(stack: Stack) -> int:
+    """How many there are, whether somebody holds them or not."""
+    return sum(counts(stack.deployed, "deadLetters").values())
 
 
 async def lives_over_a_deployment(stack: Stack, client: Client, project: Path) -> Lives:
