@@ -9,7 +9,11 @@ RETENTION = Duration.days(14)
 
 
 class Queues(Construct):
-    """A message hidden six times its reader's timeout outlives that reader's throttled retries."""
+    """A message stays hidden for six times its reader's timeout.
+
+    So it outlives its reader's throttled retries, and never do two workers hold the same one: a
+    worker that finds its order moved on may let its message go.
+    """
 
     def __init__(
         self,
