@@ -136,7 +136,7 @@ class Compute(Construct):
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
             log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,
-            application_log_level_v2=lambda_.ApplicationLogLevel(settings.log_level),
+            application_log_level_v2=_lambda_log_level(settings.log_level),
             # Of an invocation that went well the metrics tell, without a line to be paid for.
             system_log_level_v2=lambda_.SystemLogLevel.WARN,
             tracing=lambda_.Tracing.ACTIVE if settings.tracing else lambda_.Tracing.DISABLED,
@@ -157,6 +157,17 @@ class Compute(Construct):
             )
         self.all.append(function)
         return function
+
+
+def _lambda_log_level(level: str) -> lambda_.ApplicationLogLevel:
+    """Below INFO if asked for, never above it.
+
+    A line of metrics has no level, so Lambda takes it for INFO and would drop it; the logger
+    itself leaves out what is below its own level.
+    """
+    lowest = lambda_.ApplicationLogLevel(level)
+    verbose = (lambda_.ApplicationLogLevel.TRACE, lambda_.ApplicationLogLevel.DEBUG)
+    return lowest if lowest in verbose else lambda_.ApplicationLogLevel.INFO
 
 
 RETENTION = {

@@ -36,6 +36,16 @@ def snapped(tmp_path_factory: pytest.TempPathFactory) -> Template:
     return synthesize(tmp_path_factory.mktemp("snapped"), snapStart="true")
 
 
+@pytest.mark.parametrize(("asked", "lambdas"), [("ERROR", "INFO"), ("DEBUG", "DEBUG")])
+def test_no_log_level_drops_the_metrics_which_have_none(
+    tmp_path: Path, asked: str, lambdas: str
+) -> None:
+    template = synthesize(tmp_path, logLevel=asked)
+    for module, function in template.functions().items():
+        assert variables(template, module)["POWERTOOLS_LOG_LEVEL"] == asked
+        assert function["LoggingConfig"]["ApplicationLogLevel"] == lambdas
+
+
 def test_orders_stay_for_ever_by_default(template: Template) -> None:
     assert (
         "TimeToLiveSpecification"
