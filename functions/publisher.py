@@ -66,10 +66,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
         if change is not None:
             for message in _messages(change):
                 queues[message.connection_id].append(message)
-    deliveries = [_pool.submit(_deliver, messages) for messages in queues.values()]
-    wait(deliveries)
-    for delivery in deliveries:
-        lags_ms, gone = delivery.result()
+    for lags_ms, gone in _deliver_all(list(queues.values())):
         for lag_ms in lags_ms:
             telemetry.time("PushLag", lag_ms)
         if gone:
@@ -139,6 +136,14 @@ def _followers_of_all(owner: str) -> list[str]:
             _lookups.clear()
         _lookups[owner] = now, found
     return found
+
+
+def _deliver_all(queues: list[list[Message]]) -> list[tuple[list[int], bool]]:
+    if len(queues) == 1:  # a thread would cost as much as the push
+        return [_deliver(*queues)]
+    deliveries = [_pool.submit(_deliver, messages) for messages in queues]
+    wait(deliveries)
+    return [delivery.result() for delivery in deliveries]
 
 
 def _deliver(messages: list[Message]) -> tuple[list[int], bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeVar
 
@@ -40,6 +41,7 @@ QUOTE_TIMEOUT_MS = 1000
 BATCH_MAX = 10
 
 T = TypeVar("T")
+_alone = ContextVar("_alone", default=False)
 _threads = ThreadPoolExecutor(BATCH_MAX)
 _processor = AsyncBatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
@@ -47,6 +49,7 @@ _processor = AsyncBatchProcessor(event_type=EventType.SQS, raise_on_entire_batch
 @telemetry.observed
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Take on up to ten orders at once; those that fail are redelivered, alone."""
+    _alone.set(len(event["Records"]) == 1)
     return async_process_partial_response(event, _take, _processor, context)
 
 
@@ -212,7 +215,9 @@ async def _append(order: Order, update: Update, *, transaction: str | None = Non
 
 
 async def _call(call: Callable[..., T], *arguments: Any, **named: Any) -> T:
-    """A call of the store in one of the threads that outlive an invocation."""
+    """A call of the store; in a thread, unless there is no other order that it would hold up."""
+    if _alone.get():  # a thread would cost as much as the call
+        return call(*arguments, **named)
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_threads, partial(call, *arguments, **named))
 

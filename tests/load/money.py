@@ -43,8 +43,8 @@ GB = 1024**3
 MONTH_SECONDS = 30 * 24 * 3600
 MONTH_HOURS = 730
 # 2026-11-22, tests.load.cpu, of a run, a record, an order; Lambda gives a core at 1,769 MB.
-CPU_MS = {"api": 1.6, "websocket": 0.6, "publisher": 0.7, "worker": 5.4}
-BATCH_CPU_MS = 1.6  # the worker's beside its orders
+CPU_MS = {"api": 1.6, "websocket": 0.6, "publisher": 0.4, "worker": 5.0}
+BATCH_CPU_MS = 0.3  # the worker's beside its orders
 CORE_MB = 1769
 CALL_MS = 8.0  # assumed of one AWS call in the region; the handlers make theirs in sequence
 PUSH_MS = 12.0  # assumed of one call of the stage's @connections endpoint
