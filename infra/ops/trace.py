@@ -131,7 +131,11 @@ def _of_line(line: Line) -> Json:
 def _show(story: Json) -> None:
     console, request = answers(), story["request"]
     asked = f"{request['amount']} {request['tokenIn']} → {request['tokenOut']}"
-    extras = {k: v for k, v in request.items() if k not in ("amount", "tokenIn", "tokenOut")}
+    extras = {
+        name: json.dumps(value) if isinstance(value, dict) else value
+        for name, value in request.items()
+        if name not in ("amount", "tokenIn", "tokenOut")
+    }
     console.print(Text(f"Order {story['orderId']} of {story['owner']}", "bold"))
     console.print(Text.assemble(asked, _pairs(extras)))
     for entry in story["timeline"]:
