@@ -31,6 +31,8 @@ FULL_WIDTH = 24
 QUIET = cloudwatch.TreatMissingData.NOT_BREACHING
 # SQS stops reporting of a queue that nobody touches for six hours, whatever is in it.
 UNKNOWN = cloudwatch.TreatMissingData.IGNORE
+# The sweeper tells each minute how many orders it found, and be it none.
+STOPPED = cloudwatch.TreatMissingData.BREACHING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +184,9 @@ class Monitoring(Construct):
             above=0,
             often=5,
             of=10,
+            silence=STOPPED,
             means="Again and again orders stand still until the sweeper queues them: messages get "
-            "lost, or the worker does not get on with them.",
+            "lost, or the worker does not get on with them. Or the sweeper itself does not run.",
             first=self._ops("stuck"),
         )
         yield Rule(
