@@ -31,12 +31,12 @@ class OutOfTime(Exception):
 
 
 class Change(NamedTuple):
-    """One write to an order: its updates, those that are new with it, and who gets which."""
+    """One write to an order: its updates, how many were there before, and who gets which."""
 
     owner: str
     order_id: str
     updates: list[str]
-    fresh: list[str]
+    known: int
     # How many updates each follower is to go without.
     skips: dict[str, int]
 
@@ -91,36 +91,34 @@ def _change(write: dict[str, Any]) -> Change | None:
         return None
     old = write.get("OldImage", {})
     updates = [update["S"] for update in new["updates"]["L"]]
-    known_updates = len(old.get("updates", {}).get("L", ()))
+    known = len(old.get("updates", {}).get("L", ()))
     known_followers = old.get("followers", {}).get("M", {})
     skips = {
         # Sequences begin at 1 without a gap, so `since` is also how many updates to leave out.
-        connection_id: known_updates
+        connection_id: known
         if known_followers.get(connection_id) == follower
         else int(follower["M"]["since"]["N"])
         for connection_id, follower in new.get("followers", {}).get("M", {}).items()
     }
     owner, order_id = new["owner"]["S"], new["orderId"]["S"]
-    return Change(owner, order_id, updates, updates[known_updates:], skips)
+    return Change(owner, order_id, updates, known, skips)
 
 
 def _messages(change: Change) -> Iterator[Message]:
     """What one write gives the order's followers, and its owner's followers of everything."""
 
-    known = len(change.updates) - len(change.fresh)
-
     def to(connection_id: str, skip: int) -> Iterator[Message]:
         return (
-            Message(change.owner, change.order_id, connection_id, text, live=number >= known)
+            Message(change.owner, change.order_id, connection_id, text, number >= change.known)
             for number, text in enumerate(change.updates[skip:], start=skip)
         )
 
     for connection_id, skip in change.skips.items():
         yield from to(connection_id, skip)
-    if change.fresh:
+    if change.known < len(change.updates):
         for connection_id in _followers_of_all(change.owner):
             if connection_id not in change.skips:
-                yield from to(connection_id, known)
+                yield from to(connection_id, change.known)
 
 
 def _followers_of_all(owner: str) -> list[str]:

@@ -38,7 +38,7 @@ from functions.runtime import logger, now_ms, settings
 QUOTE_MS = (200, 400)
 BUILDING_MS = 300
 QUOTE_TIMEOUT_MS = 1000
-BATCH_MAX = 10
+BATCH_MAX = 10  # infra/engine.py has the same number
 
 T = TypeVar("T")
 _alone = ContextVar("_alone", default=False)
