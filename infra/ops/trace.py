@@ -18,8 +18,7 @@ CLOCKS_APART_MS = 5_000
 AFTER_THE_END_MS = 30 * 60_000
 
 # What is the same in every line of a function, or said elsewhere in the answer.
-_LEFT_OUT = {"timestamp", "order_id", "service", "cold_start", "function_name", "function_arn"}
-_LEFT_OUT |= {"function_memory_size"}
+_LEFT_OUT = {"timestamp", "order_id", "service", "cold_start", "function_name"}
 _SHOWN = ("sequence", "attempt", "code", "reason", "status", "exception_name")
 _TERMINAL = {"confirmed", "failed", "cancelled"}
 
