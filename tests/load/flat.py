@@ -23,15 +23,8 @@ from rich.table import Table
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions.dex.orders import iso
 from tests.load.machine import figures
-from tests.load.recording import CONNECTION, Call, Journey, journey, orders_table
-from tests.load.units import (
-    ORDERS_INDEXES,
-    Item,
-    index_write_units,
-    item_bytes,
-    read_units,
-    write_units,
-)
+from tests.load.recording import CONNECTION, Journey, journey, orders_table
+from tests.load.units import all_write_units
 
 SIZES = (100, 1_000, 10_000, 100_000)
 BEFORE_MS = 1_700_000_000_000
@@ -111,36 +104,10 @@ def _cost(under_way: Journey, name: str, step: Callable[[], None]) -> Cost:
     writes = under_way.images()[known:]
     return Cost(
         calls=len(calls),
-        write_units=sum(_write_units(before, after) for before, after in writes),
-        read_units=sum(_read_units(call) for call in calls),
+        write_units=sum(all_write_units(before, after) for before, after in writes),
+        read_units=sum(call.read_units for call in calls),
         answered_bytes=sum(len(call.body) for call in calls),
     )
-
-
-def _write_units(before: Item | None, after: Item) -> int:
-    indexes = index_write_units(before, after, ORDERS_INDEXES)
-    return write_units(before, after) + sum(indexes.values())
-
-
-def _read_units(call: Call) -> float:
-    match call.operation:
-        case "GetItem":
-            sizes = [item_bytes(call.answer["Item"])]
-            return read_units(sizes, consistent=True, together=False)
-        case "BatchGetItem":
-            items = call.answer["Responses"]["orders"]
-            return read_units([item_bytes(i) for i in items], consistent=True, together=False)
-        case "Query":
-            sizes = _scanned(call)
-            consistent = call.given.get("ConsistentRead", False)
-            return read_units(sizes, consistent=consistent, together=True)
-    return 0
-
-
-def _scanned(call: Call) -> list[int]:
-    sizes = [item_bytes(item) for item in call.answer["Items"]]
-    mean = sum(sizes) // max(1, len(sizes))
-    return sizes + [mean] * (call.answer["ScannedCount"] - len(sizes))
 
 
 def report(costs: dict[int, dict[str, Cost]]) -> Table:

@@ -30,9 +30,9 @@ from tests.load.units import (
     ORDERS_INDEXES,
     STORED_OVERHEAD_BYTES,
     Item,
+    all_write_units,
     index_write_units,
     item_bytes,
-    read_units,
     write_units,
 )
 
@@ -76,8 +76,7 @@ class Measured:
 
     @property
     def write_units(self) -> int:
-        own = sum(write_units(before, after) for before, after in self.writes)
-        return own + self.index_units + self.other_writes
+        return sum(all_write_units(*write) for write in self.writes) + self.other_writes
 
     @property
     def index_units(self) -> int:
@@ -144,22 +143,10 @@ def _facts(images: list[tuple[Item | None, Item]], calls: list[Call], logs: str)
         other_writes=sum(
             call.operation in writing and call.given["TableName"] != "orders" for call in calls
         ),
-        reads=sum(_read_units(call) for call in calls),
+        reads=sum(call.read_units for call in calls),
         log_bytes=len(logs) - shared,
         shared_log_bytes=shared,
     )
-
-
-def _read_units(call: Call) -> float:
-    consistent = call.given.get("ConsistentRead", False)
-    match call.operation:
-        case "GetItem":
-            sizes = [item_bytes(call.answer.get("Item", {}))]
-            return read_units(sizes, consistent=consistent, together=False)
-        case "Query":
-            sizes = [item_bytes(item) for item in call.answer.get("Items", [])]
-            return read_units(sizes, consistent=consistent, together=True)
-    return 0
 
 
 # --- an order ---------------------------------------------------------------------------------

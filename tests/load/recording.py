@@ -18,7 +18,7 @@ from moto import mock_aws
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions import api, publisher, push, runtime, store, worker
 from tests.functions.world import World
-from tests.load.units import Item
+from tests.load.units import Item, item_bytes, read_units
 
 CONNECTION = "follower"
 Json = dict[str, Any]
@@ -36,6 +36,24 @@ class Call:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     answer: Json = field(default_factory=dict)
+
+    @property
+    def read_units(self) -> float:
+        """DynamoDB's; what a Query went through and left out counts as items of the mean size."""
+        consistent = self.given.get("ConsistentRead", False)
+        match self.operation:
+            case "GetItem":
+                sizes = [item_bytes(self.answer.get("Item", {}))]
+                return read_units(sizes, consistent=consistent, together=False)
+            case "BatchGetItem":
+                sizes = [item_bytes(item) for item in self.answer["Responses"]["orders"]]
+                return read_units(sizes, consistent=True, together=False)
+            case "Query":
+                sizes = [item_bytes(item) for item in self.answer.get("Items", [])]
+                mean = sum(sizes) // max(1, len(sizes))
+                sizes += [mean] * (self.answer["ScannedCount"] - len(sizes))
+                return read_units(sizes, consistent=consistent, together=True)
+        return 0
 
 
 class Recorder:

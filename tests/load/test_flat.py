@@ -37,4 +37,4 @@ def test_one_unit_more_is_not_flat(costs: dict[int, dict[str, flat.Cost]]) -> No
 def test_what_a_query_went_through_counts_though_it_did_not_come_back() -> None:
     entry = {"orderId": {"S": "x" * 4089}}
     answer = {"Items": [entry], "ScannedCount": 3}
-    assert flat._read_units(Call("list", "dynamodb", "Query", {}, answer=answer)) == 1.5
+    assert Call("list", "dynamodb", "Query", {}, answer=answer).read_units == 1.5

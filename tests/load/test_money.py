@@ -7,17 +7,9 @@ import pytest
 from tests.load import money
 from tests.load.money import Load, Measured, Memory
 from tests.load.prices import PRICES
+from tests.load.test_units import ENDED, OPEN
 
 MEMORY = Memory(worker=512, others=512)
-OPEN = {
-    "orderId": {"S": "1"},
-    "owner": {"S": "desk"},
-    "createdAt": {"S": "2026"},
-    "openShard": {"S": "5"},
-    "openOwner": {"S": "desk"},
-    "idleSince": {"S": "2026"},
-}
-ENDED = {name: OPEN[name] for name in ("orderId", "owner", "createdAt")}
 ORDER = Measured(
     api_calls=2,
     websocket_calls=1,
@@ -96,9 +88,10 @@ def test_the_services_add_up_to_the_bill() -> None:
     assert money.by_service(usage) == pytest.approx({"API Gateway": 3, "SQS": 0.4})
 
 
-def test_every_price_says_where_it_stands() -> None:
-    for price in PRICES.values():
-        assert price.source == "not verified" or price.source.startswith("https://")
+def test_every_price_is_paid_and_nothing_is_used_without_one() -> None:
+    used = money.of_one_order(ORDER, Load(1, traced=True), MEMORY)
+    used |= money.fixed_month(MEMORY, alarms=1, metrics=1) | money.always_on()
+    assert used.keys() == PRICES.keys()
 
 
 def test_a_day_without_orders_costs_what_is_fixed_and_alarms() -> None:

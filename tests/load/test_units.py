@@ -21,6 +21,7 @@ OPEN: Item = {
     "openOwner": {"S": "desk"},
     "idleSince": {"S": "2026"},
 }
+ENDED = {name: OPEN[name] for name in ("orderId", "owner", "createdAt")}
 
 
 @pytest.mark.parametrize(
@@ -68,8 +69,7 @@ def test_what_no_index_projects_costs_no_index_anything() -> None:
 
 
 def test_an_ended_order_leaves_the_sparse_indexes() -> None:
-    ended = {name: OPEN[name] for name in ("orderId", "owner", "createdAt")}
-    assert index_write_units(OPEN, ended, ORDERS_INDEXES) == {"openOrders": 1, "openByOwner": 1}
+    assert index_write_units(OPEN, ENDED, ORDERS_INDEXES) == {"openOrders": 1, "openByOwner": 1}
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,12 @@ def index_write_units(
     return units
 
 
+def all_write_units(before: Item | None, after: Item) -> int:
+    """Of one write to the orders table, with what it costs the table's indexes."""
+    indexes = index_write_units(before, after, ORDERS_INDEXES)
+    return write_units(before, after) + sum(indexes.values())
+
+
 def read_units(sizes: Sequence[int], *, consistent: bool, together: bool) -> float:
     """Of a read of items of these sizes in bytes: a Query rounds them up `together`."""
     pages = [sum(sizes)] if together else sizes
