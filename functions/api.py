@@ -17,10 +17,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from functions import pages, problems, store, telemetry
-from functions.dex import market, router, tokens
+from functions import store, telemetry
+from functions.dex import router, tokens
 from functions.dex.errors import CircularArbitrage, InvalidAmount, TokenNotTradable
-from functions.dex.orders import (
+from functions.http import pages, problems
+from functions.http.problems import Problem, bad_field
+from functions.orders.order import (
     DEFAULT_SLIPPAGE_BPS,
     Model,
     Order,
@@ -32,10 +34,10 @@ from functions.dex.orders import (
     iso,
     order_of,
 )
-from functions.problems import Problem, bad_field
 from functions.runtime import logger, now_ms, settings
+from functions.simulation import market
 
-# What needs no key, and "/assets/"; infra/apis.py has the same list.
+# What needs no key, and "/assets/"; infra/stack/apis.py has the same list.
 PUBLIC_PATHS = ("/", "/docs", "/openapi.json", "/api/health")
 PUBLIC_FOLDER = "/assets/"
 BODY_BYTES_MAX = 10 * 1024

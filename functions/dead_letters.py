@@ -14,9 +14,10 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import store, telemetry
-from functions.dex import chain, market, settlement
-from functions.dex.orders import Order, OrderError, Status, Update
+from functions.orders import settlement
+from functions.orders.order import Order, OrderError, Status, Update
 from functions.runtime import logger, now_ms, settings
+from functions.simulation import chain, market
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 

@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions import store, telemetry
-from functions.dex.orders import unix_ms
+from functions.orders.order import unix_ms
 from functions.push import CONNECTIONS_AT_ONCE, close, push
 from functions.runtime import logger, now_ms
 

@@ -21,7 +21,7 @@ def _number(name: str, default: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The stack's settings, read from the environment that infra/compute.py sets."""
+    """The stack's settings, read from the environment that infra/stack/compute.py sets."""
 
     orders_table: str = _text("ORDERS_TABLE")
     connections_table: str = _text("CONNECTIONS_TABLE")

@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import store, telemetry
-from functions.dex.orders import iso
+from functions.orders.order import iso
 from functions.runtime import logger, now_ms, settings
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from aws_lambda_powertools import Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-from functions.dex.orders import Order, Status, unix_ms
+from functions.orders.order import Order, Status, unix_ms
 from functions.runtime import logger
 
 Handler = Callable[..., Any]

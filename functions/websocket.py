@@ -11,7 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from functions import store, telemetry
-from functions.dex.orders import Model
+from functions.orders.order import Model
 from functions.push import push_json
 from functions.runtime import logger, now_ms
 

@@ -19,10 +19,10 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import store, telemetry
-from functions.dex import chain, faults, market, router, settlement, tokens
-from functions.dex.draws import draw
+from functions.dex import router, tokens
 from functions.dex.errors import DexError
-from functions.dex.orders import (
+from functions.orders import settlement
+from functions.orders.order import (
     Order,
     OrderError,
     Route,
@@ -33,12 +33,14 @@ from functions.dex.orders import (
     unix_ms,
 )
 from functions.runtime import logger, now_ms, settings
+from functions.simulation import chain, faults, market
+from functions.simulation.draws import draw
 
 # The latencies of the engine that this one is measured against.
 QUOTE_MS = (200, 400)
 BUILDING_MS = 300
 QUOTE_TIMEOUT_MS = 1000
-BATCH_MAX = 10  # infra/engine.py has the same number
+BATCH_MAX = 10  # infra/stack/engine.py has the same number
 
 T = TypeVar("T")
 _alone = ContextVar("_alone", default=False)

@@ -2,7 +2,7 @@
 
 import os
 
-from infra.node import NODE
+from infra.cli.node import NODE
 
 # jsii starts Node when aws_cdk is first imported; this package is imported before it.
 os.environ.setdefault("JSII_NODE", str(NODE))

@@ -10,8 +10,8 @@ from typing import Any
 
 from aws_cdk import App
 
-from infra.engine import Engine
 from infra.settings import Settings
+from infra.stack.engine import Engine
 
 ROOT = Path(__file__).parents[1]
 KEY_CACHE_SECONDS_MAX = 60

@@ -1,4 +1,4 @@
-// Every order that the page knows, by the same rules as functions/dex/orders.py.
+// Every order that the page knows, by the same rules as functions/orders/order.py.
 
 export const STEPS = ["pending", "routing", "building", "submitted", "confirmed"];
 const TERMINAL = new Set(["confirmed", "failed", "cancelled"]);

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from functions.dex import meteora, raydium
 from functions.dex.errors import METEORA_DLMM, ZeroOutput
@@ -65,6 +66,17 @@ class Pool:
         if isinstance(self.state, raydium.Pool):
             return _cpmm_fill(self.state, amount, x_to_y)
         return _dlmm_fill(self.state, amount, x_to_y)
+
+
+class Snapshot(Protocol):
+    """One venue's pools at one slot."""
+
+    @property
+    def slot(self) -> int:
+        """The slot that the pools are of."""
+
+    def pools(self, one: Token, other: Token) -> tuple[Pool, ...]:
+        """The pools of these two tokens, in either order; empty where the venue has none."""
 
 
 def _side(pool: Pool, x_to_y: bool) -> Side:

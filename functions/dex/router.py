@@ -10,9 +10,11 @@ from typing import Any
 
 from functions.dex import raydium
 from functions.dex.errors import CircularArbitrage, InvalidAmount, NoRoutesFound
-from functions.dex.market import HUBS, Snapshot
-from functions.dex.pools import IMPACT_DECIMALS, IMPACT_SCALE, Fill, Pool, Side
+from functions.dex.pools import IMPACT_DECIMALS, IMPACT_SCALE, Fill, Pool, Side, Snapshot
 from functions.dex.tokens import TOKENS, Token, to_text, to_units
+
+# A path of two hops may turn around in these.
+HUBS = ("USDC", "SOL")
 
 BPS = 10_000
 GRID_BPS = 500
@@ -194,7 +196,7 @@ def find_route(
         else _venue_path(token_in, token_out, amount_in, snapshot)
         for venue, snapshot in snapshots.items()
     }
-    live = [snapshot for snapshot in snapshots.values() if isinstance(snapshot, Snapshot)]
+    live = [snapshot for snapshot in snapshots.values() if not isinstance(snapshot, str)]
     best_alone = _best(alone.values())
     best = _best([*alone.values(), *_paths(token_in, token_out, amount_in, live)])
     if best is None:

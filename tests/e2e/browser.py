@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Browser, sync_playwright
 
-from infra.node import NODE, NPX, with_node
+from infra.cli.node import NODE, NPX, with_node
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # Its binary is a headless shell that brings the libraries which a small machine lacks.

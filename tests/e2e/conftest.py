@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.deployed import Deployed
-from infra.keys import create
-from infra.local import EMULATOR_LOG, running_stack
+from infra.cli.deployed import Deployed
+from infra.cli.keys import create
+from infra.cli.local import EMULATOR_LOG, running_stack
 from tests.e2e.client import Client
 
 # Venues answer ten times as fast as they do by default, only asked-for faults happen, what is known

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from infra.local import ROOT, Stack
+from infra.cli.local import ROOT, Stack
 
 PACKAGES = ("functions", "infra")
 SETTINGS = ("cdk.json", "pyproject.toml")

@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page
 
-from infra.local import Stack, running_stack
+from infra.cli.local import Stack, running_stack
 from tests.e2e.browser import launched
 
 FOLDER = Path(__file__).parents[2] / ".github"

@@ -13,7 +13,7 @@ import pytest
 import schemathesis
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from infra.keys import create, disable
+from infra.cli.keys import create, disable
 from tests.e2e.client import ORDER, Client, follow_all, receive, updates_of
 from tests.e2e.conftest import CONTEXT, Target
 from tests.functions.hostile import Case, attack

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from infra.local import running_stack
+from infra.cli.local import running_stack
 from tests.e2e.client import TERMINAL, Client, Json, follow_all, receive
 from tests.e2e.conftest import CONTEXT, Target
 from tests.e2e.test_journey import LIFE, whole

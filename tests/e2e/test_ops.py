@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from infra import ops
-from infra.deployed import Deployed
-from infra.ops import stuck
+from infra.cli import ops
+from infra.cli.deployed import Deployed
+from infra.cli.ops import stuck
 from tests.e2e.client import Client, Json
 from tests.e2e.conftest import Target
 from tests.e2e.test_journey import LIFE, whole

@@ -12,10 +12,10 @@ from uuid import uuid4
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from infra.keys import create, disable
-from infra.local import EMULATOR_LOG, ROOT, Stack, running_stack
-from infra.ops.queues import counts, order_of
-from infra.ops.redrive import redrive
+from infra.cli.keys import create, disable
+from infra.cli.local import EMULATOR_LOG, ROOT, Stack, running_stack
+from infra.cli.ops.queues import counts, order_of
+from infra.cli.ops.redrive import redrive
 from tests.e2e.client import TERMINAL, Client, Json, follow_all, receive, updates_of
 from tests.e2e.conftest import CONTEXT, ENFORCED
 from tests.e2e.releases import impatient, no_sweeps, release, sweep
@@ -33,7 +33,7 @@ SILENT_SECONDS = 5  # after which the sweeper is run, and a follower comes back
 SETTLED_SECONDS_MAX = 240  # a busy machine is no failure
 
 # The next release writes its name into each update: a field that this one does not know.
-MODEL = "functions/dex/orders.py"
+MODEL = "functions/orders/order.py"
 FIELD = "    error: OrderError | None = None\n\n\nclass Order(Model):\n"
 NEXT = (
     (MODEL, FIELD, f"    release: str | None = None\n{FIELD}"),

@@ -13,8 +13,8 @@ from random import Random
 from typing import Any
 
 from functions import dead_letters, publisher, store, worker
-from functions.dex import chain
-from functions.dex.orders import Order, Status
+from functions.orders.order import Order, Status
+from functions.simulation import chain
 from tests.faults.injection import Bench, Killed, Kind
 from tests.functions.world import Context, sqs_event
 

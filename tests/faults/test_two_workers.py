@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from functions import dead_letters, store, worker
-from functions.dex.orders import Order, Status
+from functions.orders.order import Order, Status
 from tests.faults.injection import Bench
 from tests.faults.schedule import EPOCH_MS, LIVES, SWEEP_AFTER_MS, Ledger
 from tests.functions.world import Context, sqs_event

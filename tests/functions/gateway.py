@@ -16,7 +16,7 @@ StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
 def gateway(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """A WSGI application: authorizes as infra/apis.py says, then calls the API's handler."""
+    """A WSGI application: authorizes as infra/stack/apis.py says, then calls the API's handler."""
     request = _event(environ)
     path = request["rawPath"]
     public = path in api.PUBLIC_PATHS or path.startswith(api.PUBLIC_FOLDER)

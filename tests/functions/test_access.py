@@ -13,7 +13,7 @@ import pytest
 
 from functions import api, authorizer, store, websocket
 from functions.runtime import settings
-from infra import keys
+from infra.cli import keys
 from tests.functions.world import Context, World, event
 
 ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}

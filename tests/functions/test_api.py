@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from functions import api, pages, store
-from functions.dex.orders import unix_ms
+from functions import api, store
+from functions.http import pages
+from functions.orders.order import unix_ms
 from tests.functions.world import World
 
 ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
@@ -483,7 +484,7 @@ def test_the_front_page_is_the_dashboard_under_a_policy_without_anything_inline(
 
 
 def test_every_file_that_the_dashboard_names_is_served(world: World) -> None:
-    folder = Path(pages.__file__).parent / "dashboard"
+    folder = Path(pages.__file__).parents[1] / "dashboard"
     scripts = "".join(file.read_text() for file in folder.glob("*.js"))
     named = set(re.findall(r'"assets/([^"]+)"', (folder / "index.html").read_text()))
     named |= set(re.findall(r'from "\./([^"]+)"', scripts))

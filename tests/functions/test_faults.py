@@ -10,9 +10,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from functions import push, store
-from functions.dex import market
-from functions.dex.orders import Status
+from functions.orders.order import Status
 from functions.runtime import now_ms
+from functions.simulation import market
 from tests.functions.world import World, event
 
 REFUSED = ClientError({"Error": {"Code": "LimitExceededException"}}, "PostToConnection")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from schemathesis import Response
 
 from functions import api, store
-from functions.dex.orders import Order
+from functions.orders.order import Order
 from tests.functions.gateway import gateway
 from tests.functions.hostile import Case, attack
 from tests.functions.world import Context, World, event

@@ -12,7 +12,7 @@ from aws_xray_sdk.core import xray_recorder
 from aws_xray_sdk.core.models.subsegment import Subsegment
 
 from functions import runtime, telemetry
-from functions.dex.orders import unix_ms
+from functions.orders.order import unix_ms
 from tests.functions.world import Json, World
 
 SERVICE = "order-execution-engine"
@@ -160,7 +160,7 @@ def test_a_message_that_fails_is_logged_with_its_order(
         raise RuntimeError("no chain")
 
     order_id = world.submit()["orderId"]
-    monkeypatch.setattr("functions.dex.chain.build", broken)
+    monkeypatch.setattr("functions.simulation.chain.build", broken)
     world.work()
     (failed,) = [line for line in lines(log) if line["level"] == "ERROR"]
     assert (failed["order_id"], failed["owner"], failed["attempt"]) == (order_id, OWNER, 1)

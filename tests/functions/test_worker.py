@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from functions import store
-from functions.dex.orders import OrderError, Status, Update
+from functions.orders.order import OrderError, Status, Update
 from tests.functions.world import World
 
 
@@ -160,7 +160,7 @@ def test_a_fault_is_simulated_only_where_the_stack_allows_it(
 def test_an_order_beyond_the_depth_of_every_route_fails_at_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from functions.dex import market
+    from functions.simulation import market
 
     monkeypatch.setattr(market, "capacity", lambda *_tokens: 10**19)
     order_id = world.submit(amount="1000000")["orderId"]

@@ -15,7 +15,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import api, authorizer, dead_letters, publisher, sweeper, websocket, worker
 from functions.runtime import settings
-from infra import keys
+from infra.cli import keys
 
 EVENTS = Path(__file__).parents[2] / "events"
 Json = dict[str, Any]
@@ -131,7 +131,7 @@ class World:
         return ticket
 
     def add_key(self, owner: str, **fields: str) -> str:
-        """A key of the owner, as infra/keys.py stores it."""
+        """A key of the owner, as infra/cli/keys.py stores it."""
         key = keys.new_key()
         item = {"id": keys.stored_id(key), "owner": owner, **fields}
         self.dynamodb.put_item(
@@ -240,7 +240,7 @@ class World:
         )["Attributes"]
         return sum(int(count) for count in counts.values())
 
-    # --- tables, as infra/storage.py makes them
+    # --- tables, as infra/stack/storage.py makes them
 
     def _create_tables(self) -> None:
         keys = ["orderId", "owner", "createdAt", "openShard", "openOwner", "idleSince"]

@@ -13,8 +13,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from infra import deployed, keys, local, watch
-from infra.deployed import Deployed, NotDeployed
+from infra.cli import deployed, keys, local, watch
+from infra.cli.deployed import Deployed, NotDeployed
 
 STACK = Deployed(name="engine", outputs={"AccessTable": "access"})
 Run = Callable[..., tuple[str, str]]

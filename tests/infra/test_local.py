@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import local
+from infra.cli import local
 
 REAL = {
     "AWS_PROFILE": "production",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra import engine
+from infra.stack import engine
 from tests.infra.conftest import Template
 from tests.load import capacity
 from tests.load.units import ORDERS_INDEXES

@@ -169,7 +169,7 @@ def test_metrics_of_our_own_are_in_the_namespace_that_the_functions_are_given(
 
 
 def test_the_functions_emit_what_is_watched_and_nothing_else() -> None:
-    sources = "".join(path.read_text() for path in (ROOT / "functions").glob("*.py"))
+    sources = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
     emitted = re.findall(r'\b(?:count|time)\(\s*"(\w+)"', sources)
     emitted += re.findall(r'single_metric\(name="(\w+)"', sources)
     assert set(emitted) == set(EMITTED)

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.stub import ANY, Stubber
 from moto import mock_aws
 
-from functions.dex.orders import (
+from functions.orders.order import (
     Order,
     OrderError,
     Status,
@@ -28,10 +28,11 @@ from functions.dex.orders import (
     order_of,
     unix_ms,
 )
-from infra import compute, ops
-from infra.deployed import Deployed, NotDeployed
-from infra.ops import queues, stats, stuck
-from infra.storage import OPEN_ORDERS_INDEX
+from infra.cli import ops
+from infra.cli.deployed import Deployed, NotDeployed
+from infra.cli.ops import queues, stats, stuck
+from infra.stack import compute
+from infra.stack.storage import OPEN_ORDERS_INDEX
 from tests.infra.conftest import Template
 
 Json = dict[str, Any]

@@ -122,7 +122,7 @@ def test_settings_that_it_speaks_of_exist() -> None:
 
 
 def test_log_lines_that_it_looks_for_are_written() -> None:
-    sources = "".join(path.read_text() for path in (ROOT / "functions").glob("*.py"))
+    sources = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
     phrases = re.findall(r"""filter-pattern\s+'"([a-z ]+)"'""", RUNBOOK)
     assert len(phrases) >= 4
     for phrase in phrases:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.apis import PUBLIC_PATHS
+from infra.stack.apis import PUBLIC_PATHS
 from tests.infra.conftest import Template, short, synthesize, text
 
 MODULES = {

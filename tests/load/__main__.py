@@ -20,8 +20,8 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from functions.dex.orders import unix_ms
-from infra.local import running_stack
+from functions.orders.order import unix_ms
+from infra.cli.local import running_stack
 from tests.e2e.client import ORDER, TERMINAL, Client, Json, follow_all, receive
 from tests.load.machine import figures
 from tests.load.simulated import BUILDING_MS, landing_ms, quoting_ms

@@ -16,7 +16,7 @@ from heapq import heapify, heappop, heappush
 from rich.console import Console
 from rich.table import Table
 
-from infra.local import running_stack
+from infra.cli.local import running_stack
 from infra.settings import Settings
 from tests.e2e.client import Client
 from tests.load.__main__ import Run, measure, percentile
@@ -34,7 +34,7 @@ from tests.load.money import (
 )
 from tests.load.units import ORDERS_INDEXES, index_write_units, write_units
 
-# As infra/engine.py has them, whose import takes long.
+# As infra/stack/engine.py has them, whose import takes long.
 BATCH = 10
 PUBLISHERS_PER_SHARD = 10
 POLLERS_AT_FIRST = 5

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from functions.dex import market
 from functions.dex.router import find_route
 from functions.dex.tokens import find, to_units
+from functions.simulation import market
 
 SLOT = 4_400_000_000
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from functions.dex import chain, market
-from functions.dex.draws import draw
 from functions.dex.tokens import find
+from functions.simulation import chain, market
+from functions.simulation.draws import draw
 
 # As functions/worker.py has them; not imported, for that reads a stack's settings.
 QUOTE_MS = (200, 400)

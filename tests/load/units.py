@@ -30,7 +30,7 @@ class Index:
         return {key: item[key] for key in self.keys}
 
 
-# As infra/storage.py declares them.
+# As infra/stack/storage.py declares them.
 ORDERS_INDEXES = (
     Index("byOwner", ("owner", "createdAt", "orderId")),
     Index("openOrders", ("openShard", "idleSince", "orderId")),

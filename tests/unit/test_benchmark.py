@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from functions.dex import chain, market, router
+from functions.dex import router
 from functions.dex.router import Route
 from functions.dex.tokens import TOKENS, to_units
+from functions.simulation import chain, market
 
 SLOT = 4_400_000_000
 # Every round quotes at a slot of its own, so that no pool or ladder is there from the round before.

@@ -9,12 +9,13 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from functions.dex import base58, chain
-from functions.dex.chain import Expired, Instruction, Landed, Reverted, Transaction
-from functions.dex.faults import Simulate
-from functions.dex.market import VENUES, snapshot
+from functions.dex import base58
 from functions.dex.router import Route, find_route
 from functions.dex.tokens import TOKENS, Token
+from functions.simulation import chain
+from functions.simulation.chain import Expired, Instruction, Landed, Reverted, Transaction
+from functions.simulation.faults import Simulate
+from functions.simulation.market import VENUES, snapshot
 from tests.unit.figures import figures
 
 SLOT = 4_400_000_000

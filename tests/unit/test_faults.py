@@ -5,8 +5,8 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from functions.dex import base58
-from functions.dex.draws import draw
-from functions.dex.faults import Simulate, fate, quote_error
+from functions.simulation.draws import draw
+from functions.simulation.faults import Simulate, fate, quote_error
 
 
 @for_all(st.integers(-(10**6), 10**6), st.integers(0, 10**6), st.text(max_size=20))

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from functions.dex import market, meteora, raydium
+from functions.dex import meteora, raydium
 from functions.dex.errors import NoRoutesFound
-from functions.dex.market import LISTINGS, VENUES, snapshot
 from functions.dex.router import find_route
 from functions.dex.tokens import TOKENS, UNITS_MAX, Token
+from functions.simulation import market
+from functions.simulation.market import LISTINGS, VENUES, snapshot
 
 SOL, USDC = TOKENS["SOL"], TOKENS["USDC"]
 SLOT = 1_760_000_000 * 1000 // 400

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.dex.orders import (
+from functions.orders.order import (
     TRANSITIONS,
     ImpossibleTransition,
     Order,

@@ -8,12 +8,13 @@ from hypothesis import assume, settings
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from functions.dex import market, meteora, raydium, router
+from functions.dex import meteora, raydium, router
 from functions.dex.errors import CircularArbitrage, InvalidAmount, NoRoutesFound
-from functions.dex.market import VENUES, Snapshot, snapshot
 from functions.dex.pools import Pool
 from functions.dex.router import Route, find_route
 from functions.dex.tokens import TOKENS, Token
+from functions.simulation import market
+from functions.simulation.market import VENUES, Snapshot, snapshot
 from tests.unit.figures import figures
 
 SOL, USDC, RAY, MET = (TOKENS[symbol] for symbol in ("SOL", "USDC", "RAY", "MET"))

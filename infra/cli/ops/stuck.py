@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.text import Text
 
-from infra.deployed import Deployed
-from infra.ops.queues import message_body
-from infra.ops.shown import answers, iso, progress, unix_ms, write_json
+from infra.cli.deployed import Deployed
+from infra.cli.ops.queues import message_body
+from infra.cli.ops.shown import answers, iso, progress, unix_ms, write_json
 
 FOUND = 3  # not 1: that one could not look; not 2: that is a wrong command line
 OLDER_THAN_SECONDS = 300

@@ -16,8 +16,8 @@ from aws_cdk.aws_apigatewayv2_authorizers import (
 from aws_cdk.aws_apigatewayv2_integrations import HttpLambdaIntegration, WebSocketLambdaIntegration
 from constructs import Construct
 
-from infra.compute import RETENTION
 from infra.settings import Settings
+from infra.stack.compute import RETENTION
 
 LOCAL_HTTP_ID = "c0ffee00"
 LOCAL_WEB_SOCKET_ID = "c0ffee01"

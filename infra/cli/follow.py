@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.text import Text
 
-from infra.deployed import Deployed
+from infra.cli.deployed import Deployed
 
 POLL_SECONDS = 0.5
 OVERLAP_MS = 10_000  # a record may be listed a little after its own time

@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from infra.deployed import Deployed
-from infra.ops.queues import counts, order_of
-from infra.ops.shown import answers, progress, write_json
+from infra.cli.deployed import Deployed
+from infra.cli.ops.queues import counts, order_of
+from infra.cli.ops.shown import answers, progress, write_json
 
 RECEIVE_MAX = 10
 RECEIVE_WAIT_SECONDS = 1  # a queue that is not waited for may say that it is empty when it is not

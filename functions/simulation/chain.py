@@ -19,11 +19,11 @@ from functions.dex.errors import (
     ExceededSlippage,
     PoolError,
 )
-from functions.dex.faults import Fate, Simulate, fate
-from functions.dex.market import program_of, snapshot
 from functions.dex.pools import Fill
 from functions.dex.router import Leg, Route
 from functions.dex.tokens import TOKENS, Token, to_text
+from functions.simulation.faults import Fate, Simulate, fate
+from functions.simulation.market import program_of, snapshot
 
 # A blockhash is accepted for 150 blocks.
 VALID_SLOTS = 150

@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-STACK_FILE = Path(__file__).parents[1] / ".local" / "stack.json"
+STACK_FILE = Path(__file__).parents[2] / ".local" / "stack.json"
 LOCAL = "local"
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.sync.client import connect
 
-from infra.deployed import LOCAL, NotDeployed, find
+from infra.cli.deployed import LOCAL, NotDeployed, find
 
 STYLES = {"confirmed": "bold green", "failed": "bold red", "cancelled": "yellow"}
 

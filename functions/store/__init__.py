@@ -17,7 +17,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from functions.dex.orders import (
+from functions.orders.order import (
     REQUEST_FIELDS,
     Order,
     Status,
@@ -560,7 +560,7 @@ def open_order_count(owner: str) -> int:
 
 
 def secret_hash(secret: str) -> str:
-    """What is stored of an API key or a ticket; infra/keys.py has the same rule for keys."""
+    """What is stored of an API key or a ticket; infra/cli/keys.py has the same rule for keys."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

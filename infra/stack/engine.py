@@ -7,12 +7,12 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.apis import Apis
-from infra.compute import DEAD_LETTERS_TIMEOUT, WORKER_TIMEOUT, Compute
-from infra.monitoring import Monitoring
-from infra.queues import Queues
 from infra.settings import Settings
-from infra.storage import Storage
+from infra.stack.apis import Apis
+from infra.stack.compute import DEAD_LETTERS_TIMEOUT, WORKER_TIMEOUT, Compute
+from infra.stack.monitoring import Monitoring
+from infra.stack.queues import Queues
+from infra.stack.storage import Storage
 
 BATCH_SIZE = 10
 PUBLISH_BATCH_SIZE = 100

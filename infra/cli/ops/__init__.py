@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from infra import keys
-from infra.deployed import LOCAL, find, problems_told
-from infra.ops import redrive, stats, stuck, trace
+from infra.cli import keys
+from infra.cli.deployed import LOCAL, find, problems_told
+from infra.cli.ops import redrive, stats, stuck, trace
 
 EXIT_CODES = (
     "Exit code: 0 done, 1 not possible (one line says why), 2 a wrong command line,"

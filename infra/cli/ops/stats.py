@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from infra.deployed import Deployed
-from infra.ops.logs import search
-from infra.ops.queues import QUEUES, counts, in_words
-from infra.ops.shown import Report, answers, iso, progress, write_json
-from infra.ops.stuck import OPEN_SHARDS
+from infra.cli.deployed import Deployed
+from infra.cli.ops.logs import search
+from infra.cli.ops.queues import QUEUES, counts, in_words
+from infra.cli.ops.shown import Report, answers, iso, progress, write_json
+from infra.cli.ops.stuck import OPEN_SHARDS
 
-# infra/compute.py has the same name, and a test holds both equal; to import it is to import CDK.
+# infra/stack/compute.py has the same name; to import it is to import the CDK.
 NAMESPACE = "OrderExecutionEngine"
 MINUTES, MINUTES_MAX = 60, 24 * 60
 COUNTED = {

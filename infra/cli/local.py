@@ -25,12 +25,12 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from infra.deployed import STACK_FILE, Deployed
-from infra.follow import follow
-from infra.keys import create, new_key
-from infra.node import cdk_command, with_node
+from infra.cli.deployed import STACK_FILE, Deployed
+from infra.cli.follow import follow
+from infra.cli.keys import create, new_key
+from infra.cli.node import cdk_command, with_node
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WORK = STACK_FILE.parent
 ACCOUNT = "000000000000"
 REGION = "us-east-1"

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from infra.deployed import LOCAL, Deployed, Problem, find, problems_told
+from infra.cli.deployed import LOCAL, Deployed, Problem, find, problems_told
 
 PREFIX = "oee_"  # recognisable to those who scan for leaked secrets
 RANDOM_BYTES = 32

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
-from infra.deployed import Deployed
-from infra.ops.shown import Report, unix_ms
+from infra.cli.deployed import Deployed
+from infra.cli.ops.shown import Report, unix_ms
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from functions.dex.draws import draw
+from functions.simulation.draws import draw
 
 PPM = 1_000_000
 

@@ -5,9 +5,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from infra.node import cdk_command, with_node
+from infra.cli.node import cdk_command, with_node
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def main() -> None:

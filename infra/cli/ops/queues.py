@@ -2,7 +2,7 @@
 
 import json
 
-from infra.deployed import Deployed
+from infra.cli.deployed import Deployed
 
 QUEUES = {
     "orderQueue": "OrderQueueUrl",

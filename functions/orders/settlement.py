@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from functions.dex import tokens
-from functions.dex.chain import Expired, Landed, Outcome, Reverted, Transaction
-from functions.dex.orders import Order, OrderError, Status, Update
+from functions.orders.order import Order, OrderError, Status, Update
+from functions.simulation.chain import Expired, Landed, Outcome, Reverted, Transaction
 
 
 def ending(order: Order, transaction: Transaction, outcome: Outcome, now_ms: int) -> Update:

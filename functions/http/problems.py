@@ -12,7 +12,7 @@ from pydantic import Field
 
 from functions import store
 from functions.dex.errors import DexError
-from functions.dex.orders import Model
+from functions.orders.order import Model
 from functions.runtime import logger
 
 CONTENT_TYPE = "application/problem+json"

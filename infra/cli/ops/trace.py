@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.text import Text
 
-from infra.deployed import Deployed, Problem
-from infra.ops import queues
-from infra.ops.logs import Line, search
-from infra.ops.shown import STYLES, answers, iso, progress, unix_ms, write_json
+from infra.cli.deployed import Deployed, Problem
+from infra.cli.ops import queues
+from infra.cli.ops.logs import Line, search
+from infra.cli.ops.shown import STYLES, answers, iso, progress, unix_ms, write_json
 
 CLOCKS_APART_MS = 5_000
 # A message that comes again does so within three visibility time-outs of six minutes.

@@ -12,11 +12,11 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from infra.apis import Apis
-from infra.compute import METRICS_NAMESPACE, Compute
-from infra.queues import Queues
 from infra.settings import Settings
-from infra.storage import Storage
+from infra.stack.apis import Apis
+from infra.stack.compute import METRICS_NAMESPACE, Compute
+from infra.stack.queues import Queues
+from infra.stack.storage import Storage
 
 # What the functions call, table by table; an alarm's expression takes ten metrics at most.
 ORDERS_OPERATIONS = ("PutItem", "GetItem", "BatchGetItem", "UpdateItem", "Query")

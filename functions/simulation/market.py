@@ -12,6 +12,7 @@ from math import isqrt
 from functions.dex import base58, meteora, raydium
 from functions.dex.errors import METEORA_DLMM, RAYDIUM_AMM_V4, RAYDIUM_CPMM
 from functions.dex.pools import Pool
+from functions.dex.router import HUBS
 from functions.dex.tokens import TOKENS, Token, price_text
 
 RAYDIUM = "raydium"
@@ -96,9 +97,6 @@ LISTINGS = (
     Listing(METEORA, METEORA_DLMM, "mSOL", "SOL", 120 * _SOL, bin_step=1, base_factor=20_000),
     Listing(METEORA, METEORA_DLMM, "JitoSOL", "SOL", 200 * _SOL, bin_step=1, base_factor=20_000),
 )
-
-# A path of two hops may turn around in these.
-HUBS = ("USDC", "SOL")
 
 
 @dataclass(frozen=True, slots=True)

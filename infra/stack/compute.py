@@ -8,10 +8,10 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.dependencies import dependency_layer
 from infra.settings import Settings
+from infra.stack.dependencies import dependency_layer
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 METRICS_NAMESPACE = "OrderExecutionEngine"
 PUBLISHED_ALIAS = "live"
 
