@@ -7,11 +7,13 @@ import json
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from threading import RLock
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from moto.core.models import botocore_stubber
 
 from functions import api, authorizer, dead_letters, publisher, sweeper, websocket, worker
 from functions.runtime import settings
@@ -19,6 +21,19 @@ from infra.cli import keys
 
 EVENTS = Path(__file__).parents[2] / "events"
 Json = dict[str, Any]
+
+_one_request_at_a_time = RLock()
+_process_request = botocore_stubber.process_request
+
+
+def _serialized(request: Any) -> Any:
+    """DynamoDB and SQS serialize what threads ask of them at once; moto does not."""
+    with _one_request_at_a_time:
+        return _process_request(request)
+
+
+# Whatever uses moto by this module's World passes here.
+setattr(botocore_stubber, "process_request", _serialized)  # noqa: B010 - mypy refuses to assign
 
 
 def event(name: str) -> Json:

@@ -1,0 +1,62 @@
+"""The in-process AWS of these tests keeps the promises of AWS that the product relies on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.functions.world import World
+
+WRITERS = 4
+ROUNDS = 40
+
+
+@pytest.fixture
+def busy_threads() -> Iterator[None]:
+    """Python changes from thread to thread as often as it can."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("busy_threads")
+def test_of_conditional_updates_at_the_same_moment_exactly_one_succeeds(world: World) -> None:
+    """DynamoDB serializes the writes of an item; moto alone checks and writes in two steps."""
+    key = {"orderId": {"S": "one"}}
+    world.dynamodb.put_item(
+        TableName="orders", Item={**key, "sequence": {"N": "0"}, "updates": {"L": []}}
+    )
+    together = Barrier(WRITERS)
+
+    def write(number: int) -> bool:
+        together.wait()
+        try:
+            world.dynamodb.update_item(
+                TableName="orders",
+                Key=key,
+                UpdateExpression="SET #s = :next, updates = list_append(updates, :update)",
+                ConditionExpression="#s = :read",
+                ExpressionAttributeNames={"#s": "sequence"},
+                ExpressionAttributeValues={
+                    ":read": {"N": str(number)},
+                    ":next": {"N": str(number + 1)},
+                    ":update": {"L": [{"N": str(number)}]},
+                },
+            )
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "ConditionalCheckFailedException"
+            return False
+        return True
+
+    with ThreadPoolExecutor(WRITERS) as threads:
+        for number in range(ROUNDS):
+            assert sum(threads.map(write, [number] * WRITERS)) == 1
+    item = world.dynamodb.get_item(TableName="orders", Key=key)["Item"]
+    assert item["updates"]["L"] == [{"N": str(number)} for number in range(ROUNDS)]
+    assert len(world.stream()) == 1 + ROUNDS
