@@ -211,7 +211,6 @@ def execute_order(
     order = _new_order(request, key)
     if not _has_room(_owner()):
         return _stored_or_refused(order)
-    began_ms = now_ms()
     logger.append_keys(order_id=order.order_id, attempt=order.attempt)
     try:
         store.create_order(order, _owner())
@@ -224,7 +223,6 @@ def execute_order(
         logger.exception("order not queued")
     logger.info("order accepted")
     telemetry.count("OrdersAccepted")
-    telemetry.trace_order(order.order_id, began_ms)
     return _json(order, HTTPStatus.ACCEPTED, headers={"Location": f"/api/orders/{order.order_id}"})
 
 
@@ -270,11 +268,10 @@ def list_orders(
 )
 def cancel_order(order_id: Annotated[UUID, Path(alias="orderId")]) -> Response[Any]:
     """Possible while the order is pending; cancelling again answers the same order."""
-    began_ms = now_ms()
     logger.append_keys(order_id=str(order_id))
     order = store.get_order(str(order_id), _owner())
     if order.status is Status.PENDING:
-        update = order.next_update(Status.CANCELLED, began_ms)
+        update = order.next_update(Status.CANCELLED, now_ms())
         try:
             order = store.append_update(order, update)
             logger.info("order cancelled", attempt=order.attempt)
@@ -286,7 +283,6 @@ def cancel_order(order_id: Annotated[UUID, Path(alias="orderId")]) -> Response[A
             "ORDER_NOT_CANCELLABLE",
             f"The order is {order.status}; only a pending order can be cancelled.",
         )
-    telemetry.trace_order(order.order_id, began_ms)
     return _json(order)
 
 

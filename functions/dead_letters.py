@@ -33,14 +33,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
 
 
 def _take(record: SQSRecord) -> None:
-    began_ms = now_ms()
     logger.thread_safe_clear_keys()
     logger.thread_safe_append_keys(message_id=record.message_id)
     try:
         order_id = store.order_id_of(record.body)
         logger.thread_safe_append_keys(order_id=order_id)
         _end(order_id)
-        telemetry.trace_order(order_id, began_ms)
     except (store.MalformedMessage, store.OrderNotFound) as reason:
         logger.error("dead letter set aside", reason=repr(reason))
     except Exception:

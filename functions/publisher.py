@@ -59,7 +59,6 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     resumes, and nobody waits for it. What fails for any other cause fails the batch, which the
     event source mapping sends again; a client ignores the sequences that it has seen.
     """
-    began_ms = now_ms()
     queues: dict[str, list[Message]] = defaultdict(list)
     for record in event["Records"]:
         change = _read(record)
@@ -71,8 +70,6 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
             telemetry.time("PushLag", lag_ms)
         if gone:
             telemetry.count("ConnectionsGone")
-    for order_id in {message.order_id for messages in queues.values() for message in messages}:
-        telemetry.trace_order(order_id, began_ms)
 
 
 def _read(record: dict[str, Any]) -> Change | None:

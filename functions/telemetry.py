@@ -1,8 +1,7 @@
-"""What operators see of a handler: its log's keys, its metrics (in EMF), its traces."""
+"""What operators see of a handler: the keys of its log lines and its metrics (in EMF)."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -16,22 +15,12 @@ from functions.runtime import logger
 Handler = Callable[..., Any]
 
 
-def _tracer() -> Any:
-    """X-Ray's, whose SDK is slow to import and stays out where tracing is off."""
-    if os.environ.get("POWERTOOLS_TRACE_DISABLED") == "true":
-        return None
-    from aws_lambda_powertools import Tracer  # noqa: PLC0415
-
-    return Tracer()
-
-
-_trace = _tracer()
 # Namespace and service, which tells stages apart, are from the environment.
 _metrics = Metrics()
 
 
 def observed(handler: Handler) -> Handler:
-    """The handler with a log that begins anew, metrics that are always written, and a trace."""
+    """Wrap a handler: clear the log's keys before it, write its metrics even if it fails."""
 
     @wraps(handler)
     def counted(event: dict[str, Any], context: Any) -> Any:
@@ -43,18 +32,7 @@ def observed(handler: Handler) -> Handler:
                 _metrics.flush_metrics()
 
     logged: Handler = logger.inject_lambda_context(counted, clear_state=True)
-    return _trace.capture_lambda_handler(logged) if _trace else logged
-
-
-def trace_order(order_id: str, began_ms: int) -> None:
-    """Name an order in the trace, as a part of it from `began_ms` (Unix time) until now.
-
-    Told at the end, for orders that are under way at once would nest in one another.
-    """
-    if _trace:
-        with _trace.provider.in_subsegment("## order") as part:
-            part.put_annotation("order_id", order_id)
-            part.start_time = began_ms / 1000
+    return logged
 
 
 def count(name: str, value: int = 1) -> None:

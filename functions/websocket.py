@@ -111,7 +111,6 @@ def _answer(
 
 def _subscribe(owner: str, connection_id: str, message: Subscribe, request_id: str) -> None:
     order_id = str(message.order_id)
-    began_ms = now_ms()
     try:
         store.follow(
             owner,
@@ -119,7 +118,7 @@ def _subscribe(owner: str, connection_id: str, message: Subscribe, request_id: s
             order_id,
             since_sequence=message.since_sequence,
             request_id=request_id,
-            now_ms=began_ms,
+            now_ms=now_ms(),
         )
     except store.OrderNotFound:
         raise Refused("ORDER_NOT_FOUND", f"There is no order {order_id}.") from None
@@ -129,7 +128,6 @@ def _subscribe(owner: str, connection_id: str, message: Subscribe, request_id: s
             f"Order {order_id} has {store.MAX_FOLLOWERS} followers, which is the most it can have.",
         ) from None
     logger.info("order followed", order_id=order_id, since_sequence=message.since_sequence)
-    telemetry.trace_order(order_id, began_ms)
 
 
 def _parse(body: str) -> Subscribe | Unsubscribe | Ping:

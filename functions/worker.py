@@ -56,14 +56,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
 
 
 async def _take(record: SQSRecord) -> None:
-    began_ms = now_ms()
     # Each record is a task with a context of its own: so are these keys.
     logger.thread_safe_append_keys(message_id=record.message_id)
     try:
         order_id = store.order_id_of(record.body)
         logger.thread_safe_append_keys(order_id=order_id)
         await _execute(order_id)
-        telemetry.trace_order(order_id, began_ms)
     except Exception:
         # The batch processor would report it to SQS and keep the reason to itself.
         logger.exception("message failed", body=record.body[:200])

@@ -12,7 +12,6 @@ class Settings:
     memory_mb: int = 512
     worker_memory_mb: int = 256
     snap_start: bool = False
-    tracing: bool = False
     log_level: str = "INFO"
     log_retention_days: int = 30
     alarm_email: str = ""

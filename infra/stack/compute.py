@@ -139,16 +139,12 @@ class Compute(Construct):
             application_log_level_v2=_lambda_log_level(settings.log_level),
             # Of an invocation that went well the metrics tell, without a line to be paid for.
             system_log_level_v2=lambda_.SystemLogLevel.WARN,
-            tracing=lambda_.Tracing.ACTIVE if settings.tracing else lambda_.Tracing.DISABLED,
             environment={
                 **environment,
                 "STAGE": settings.stage,
                 "POWERTOOLS_SERVICE_NAME": settings.stack_name,
                 "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": settings.log_level,
-                "POWERTOOLS_TRACE_DISABLED": str(not settings.tracing).lower(),
-                # A trace is no place for an answer: that of POST /api/tickets is a secret.
-                "POWERTOOLS_TRACER_CAPTURE_RESPONSE": "false",
             },
         )
         if snap_start:  # and so it is, where it is called

@@ -21,7 +21,6 @@ os.environ.update(
         "SIMULATE_ALLOWED": "true",
         "POWERTOOLS_SERVICE_NAME": "order-execution-engine",
         "POWERTOOLS_METRICS_NAMESPACE": "OrderExecutionEngine",
-        "POWERTOOLS_TRACE_DISABLED": "true",
     }
 )
 

@@ -1,4 +1,4 @@
-"""Metrics, logs and traces: what an operator sees of an order."""
+"""Metrics and logs: what an operator sees of an order."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import logging
 from typing import Any
 
 import pytest
-from aws_xray_sdk.core import xray_recorder
-from aws_xray_sdk.core.models.subsegment import Subsegment
 
-from functions import runtime, telemetry
+from functions import runtime
 from functions.orders.order import unix_ms
 from tests.functions.world import Json, World
 
@@ -166,23 +164,3 @@ def test_a_message_that_fails_is_logged_with_its_order(
     assert (failed["order_id"], failed["owner"], failed["attempt"]) == (order_id, OWNER, 1)
     assert failed["message_id"]
     assert "no chain" in failed["exception"]
-
-
-def test_a_trace_names_each_order_of_a_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    vars(xray_recorder.emitter)["_socket"].close()  # nothing is sent
-    xray_recorder.configure(sampling=False, context_missing="RUNTIME_ERROR", plugins=())
-    segment = xray_recorder.begin_segment("worker")
-
-    class Tracing:
-        provider = xray_recorder
-
-    monkeypatch.setattr(telemetry, "_trace", Tracing())
-    orders = {world.submit()["orderId"] for _ in range(3)}
-    segment.subsegments.clear()
-    began = runtime.now_ms() / 1000
-    world.work()
-    parts: list[Subsegment] = segment.subsegments
-    assert {part.annotations["order_id"] for part in parts} == orders
-    for part in parts:
-        assert part.parent_id == segment.id  # side by side, though they ran at once
-        assert began - 1 <= part.start_time <= part.end_time

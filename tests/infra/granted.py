@@ -1,7 +1,6 @@
 """What each function is granted: action by action, resource by resource."""
 
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
-TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 RECEIVE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 READ_STREAM = {
     "dynamodb:DescribeStream",

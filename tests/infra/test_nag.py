@@ -37,6 +37,8 @@ ACCEPTED = {
     ("Serverless-LambdaEventSourceMappingDestination", "*s"): "SQS keeps what failed and buries "
     "it in the dead-letter queue.",
     ("Serverless-LambdaLatestVersion", "Compute/*"): "As AwsSolutions-L1.",
+    ("Serverless-LambdaTracing", "Compute/*"): "The log tells an order's story; README.md, "
+    "Decisions, says what tracing would cost.",
     ("Serverless-SQSRedrivePolicy", "Queues/*"): "Both are dead-letter queues themselves.",
 }
 
@@ -60,18 +62,10 @@ def findings(folder: Path, **context: str) -> Iterator[tuple[str, str]]:
 
 EVERYTHING_ON = {
     "snapStart": "true",
-    "tracing": "true",
     "alarmEmail": "desk@example.com",
     "orderExpiryDays": "90",
 }
-# Accepted as it comes, and with all of that.
-ACCEPTED_PLAIN = {
-    ("Serverless-LambdaTracing", "Compute/*"): "X-Ray is the dearest part of a quiet stack and "
-    "slows down each cold start; the log tells an order's story, and -c tracing=true adds traces.",
-}
 ACCEPTED_WITH_EVERYTHING = {
-    ("AwsSolutions-IAM5[[]Resource::[*]]", "Compute/*Role/DefaultPolicy"): "X-Ray, the only use "
-    "of *, knows no resources; test_permissions.py holds that.",
     ("Serverless-SNSRedrivePolicy", "Monitoring/Alarms/desk@example.com"): "An alarm that could "
     "not be mailed is seen on the dashboard, and is no news later.",
 }
@@ -80,8 +74,8 @@ ACCEPTED_WITH_EVERYTHING = {
 @pytest.mark.parametrize(
     ("context", "accepted_too"),
     [
-        pytest.param({"stage": "dev"}, ACCEPTED_PLAIN, id="dev"),
-        pytest.param({"stage": "prod"}, ACCEPTED_PLAIN, id="prod"),
+        pytest.param({"stage": "dev"}, {}, id="dev"),
+        pytest.param({"stage": "prod"}, {}, id="prod"),
         pytest.param(
             {"stage": "prod"} | EVERYTHING_ON, ACCEPTED_WITH_EVERYTHING, id="everything-on"
         ),

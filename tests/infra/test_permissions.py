@@ -1,11 +1,9 @@
 """Each role may do what this table says, to what it says, and nothing else."""
 
-from pathlib import Path
-
 import pytest
 
-from tests.infra.conftest import Template, synthesize, text
-from tests.infra.granted import GRANTED, LOGS, TRACES
+from tests.infra.conftest import Template, text
+from tests.infra.granted import GRANTED, LOGS
 
 
 def as_list(value: object) -> list[object]:
@@ -41,18 +39,6 @@ def test_a_role_may_do_exactly_what_its_function_does(template: Template, module
     log_group = text(template.functions()[module]["LoggingConfig"]["LogGroup"])
     expected |= {f"{log_group}.Arn": LOGS}
     assert granted(template, module) == expected
-
-
-def test_nothing_is_traced_unless_that_is_asked_for(template: Template, tmp_path: Path) -> None:
-    traced = synthesize(tmp_path, tracing="true")
-    for module, function in template.functions().items():
-        assert "TracingConfig" not in function
-        assert "*" not in granted(template, module)
-        assert function["Environment"]["Variables"]["POWERTOOLS_TRACE_DISABLED"] == "true"
-        with_it = traced.functions()[module]
-        assert with_it["TracingConfig"] == {"Mode": "Active"}
-        assert granted(traced, module)["*"] == TRACES  # X-Ray knows no resources
-        assert with_it["Environment"]["Variables"]["POWERTOOLS_TRACE_DISABLED"] == "false"
 
 
 def test_no_role_has_a_managed_policy_or_a_wildcard_action(template: Template) -> None:

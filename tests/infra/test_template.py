@@ -33,8 +33,6 @@ COMMON_VARIABLES = {
     "POWERTOOLS_SERVICE_NAME",
     "POWERTOOLS_METRICS_NAMESPACE",
     "POWERTOOLS_LOG_LEVEL",
-    "POWERTOOLS_TRACE_DISABLED",
-    "POWERTOOLS_TRACER_CAPTURE_RESPONSE",
 }
 ROOT = Path(__file__).parents[2]
 # What an access log may hold: nothing that a client could put a secret into.
@@ -330,12 +328,6 @@ def test_api_gateway_keeps_its_log_role_when_the_stack_goes(template: Template) 
         template.of_type("ApiGateway::Account")["ApisLogAccount"],
     )
     assert role["DeletionPolicy"] == setting["DeletionPolicy"] == "Retain"
-
-
-def test_answers_are_not_kept_in_traces(template: Template) -> None:
-    for function in template.functions().values():
-        variables = function["Environment"]["Variables"]
-        assert variables["POWERTOOLS_TRACER_CAPTURE_RESPONSE"] == "false"
 
 
 def test_both_stages_are_throttled(template: Template) -> None:

@@ -73,7 +73,7 @@ class Limit:
 def limits(order: Measured, settings: Settings) -> list[Limit]:
     """All of them, the one that breaks first first."""
     memory = Memory(worker=settings.worker_memory_mb, others=settings.memory_mb)
-    busy = Load(orders_per_second=100, worker_batch=BATCH, publisher_batch=BATCH)
+    busy = Load(worker_batch=BATCH, publisher_batch=BATCH)
     runs = invocations(order, busy, memory)
     seconds = {name: count * milliseconds / 1000 for name, count, milliseconds, _ in runs}
     own = sum(write_units(before, after) for before, after in order.writes)

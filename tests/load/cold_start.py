@@ -1,9 +1,8 @@
 """Cold start: `uv run python -m tests.load.cold_start` weighs the import of each handler.
 
 Each in a fresh process, against another that only makes boto3's DynamoDB client: CPU time of the
-process from its start to its end, the median of several interleaved rounds. The import alone; with
-the DynamoDB client, which the functions make at their first call; and with tracing on, where
-X-Ray's SDK is imported too.
+process from its start to its end, the median of several interleaved rounds. The import alone, and
+with the DynamoDB client, which the functions make at their first call.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from tests.load.machine import figures
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ("api", "worker", "publisher", "websocket", "authorizer", "sweeper", "dead_letters")
-VARIANTS = ("import", "with client", "traced")
+VARIANTS = ("import", "with client")
 BARE = "import boto3; boto3.client('dynamodb')"
 START_SECONDS_MAX = 60
 Seconds = dict[tuple[str, str], list[float]]
@@ -41,17 +40,13 @@ ENVIRONMENT = {
 }
 
 
-def cpu_seconds(program: str, *, tracing: bool) -> float:
+def cpu_seconds(program: str) -> float:
     """CPU time, user's and system's, of a fresh process that runs `program`."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
-        env={
-            "PATH": os.environ["PATH"],
-            **ENVIRONMENT,
-            "POWERTOOLS_TRACE_DISABLED": "false" if tracing else "true",
-        },
+        env={"PATH": os.environ["PATH"], **ENVIRONMENT},
         check=True,
         timeout=START_SECONDS_MAX,
     )
@@ -65,19 +60,17 @@ class Start(NamedTuple):
     name: str
     variant: str
     program: str
-    tracing: bool
 
 
 def starts() -> list[Start]:
     """Every process of a round, the bare client's first."""
-    found = [Start("boto3", "import", BARE, tracing=False)]
+    found = [Start("boto3", "import", BARE)]
     for function in FUNCTIONS:
         program = f"import functions.{function}"
         with_client = f"{program}; functions.store._dynamodb()"
         found += [
-            Start(function, "import", program, tracing=False),
-            Start(function, "with client", with_client, tracing=False),
-            Start(function, "traced", program, tracing=True),
+            Start(function, "import", program),
+            Start(function, "with client", with_client),
         ]
     return found
 
@@ -87,7 +80,7 @@ def measure(rounds: int) -> Seconds:
     seconds: Seconds = defaultdict(list)
     for number in track(range(rounds + 1), "Starting", console=Console(stderr=True)):
         for start in starts():
-            spent = cpu_seconds(start.program, tracing=start.tracing)
+            spent = cpu_seconds(start.program)
             if number:
                 seconds[start.name, start.variant].append(spent)
     return seconds

@@ -1,7 +1,7 @@
 """CPU: `uv run python -m tests.load.cpu` weighs each handler against the bare AWS calls it makes.
 
 One market order with one follower is recorded over moto. Then each handler runs again with AWS
-answered in process by what was recorded (no sockets, no moto, simulated latency 0, tracing off),
+answered in process by what was recorded (no sockets, no moto, simulated latency 0),
 and in turn with it a bare loop makes the very same calls, same parameters and answers, by clients
 as boto3 makes them. CPU time of the process, all threads; the median of several rounds.
 """

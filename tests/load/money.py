@@ -12,7 +12,7 @@ import argparse
 import random
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from math import ceil, exp
+from math import ceil
 from statistics import fmean
 from uuid import UUID
 
@@ -49,7 +49,6 @@ CORE_MB = 1769
 CALL_MS = 8.0  # assumed of one AWS call in the region; the handlers make theirs in sequence
 PUSH_MS = 12.0  # assumed of one call of the stage's @connections endpoint
 ACCESS_LOG_BYTES = 400  # assumed of one line of a gateway's access log
-SAMPLED_SHARE = 0.05  # X-Ray: the first request each second, then five percent
 POLLERS = 5  # Lambda's on a queue that is idle, each asking every 20 s
 POLLED_QUEUES = 2
 SWEEPS = 30 * 24 * 60
@@ -95,15 +94,13 @@ class Measured:
 class Load:
     """How busy the stack is, and whether its worker sits a landing out or has it queued."""
 
-    orders_per_second: float
     worker_batch: int = 1
     publisher_batch: int = 1
     waits_queued: bool = False
-    traced: bool = False
 
 
-QUIET = Load(orders_per_second=MILLION / MONTH_SECONDS)
-BUSY = Load(orders_per_second=28, worker_batch=10, publisher_batch=10)
+QUIET = Load()
+BUSY = Load(worker_batch=10, publisher_batch=10)
 
 
 @dataclass(frozen=True)
@@ -162,15 +159,6 @@ def gb_seconds(milliseconds: float, memory_mb: int) -> float:
     return milliseconds / 1000 * memory_mb / 1024
 
 
-def traces(per_second: float) -> float:
-    """The share of invocations that X-Ray records: the first of a second, then five percent.
-
-    They come at random moments, so a second has one with probability 1 − e^−rate.
-    """
-    first = (1 - exp(-per_second)) / per_second
-    return first + SAMPLED_SHARE * (1 - first)
-
-
 def held_ms(batch: int, *, samples: int = 400, seed: int = 0) -> float:
     """How long the simulated venues hold a worker's batch, on average."""
     chance = random.Random(seed)
@@ -213,8 +201,6 @@ def of_one_order(order: Measured, load: Load, memory: Memory) -> Usage:
     for function, runs, milliseconds, memory_mb in invocations(order, load, memory):
         usage["invocation"] += runs
         usage["gb_second"] += runs * gb_seconds(milliseconds, memory_mb)
-        if load.traced:
-            usage["trace"] += runs * traces(runs * load.orders_per_second)
         if function == "worker, again":
             # The order comes back by a message of its own. The write that would begin it is
             # refused, which brings the order, and costs as if it were written.
@@ -304,7 +290,7 @@ def load_of(orders_a_day: float) -> Load:
     """The same all day long; batches are full from BUSY_FROM on."""
     rate = orders_a_day / DAY_SECONDS
     batch = 10 if rate >= BUSY_FROM else 1
-    return Load(orders_per_second=rate, worker_batch=batch, publisher_batch=batch)
+    return Load(worker_batch=batch, publisher_batch=batch)
 
 
 def month(order: Measured, orders_a_day: float, memory: Memory, fixed: Usage) -> float:
@@ -359,10 +345,8 @@ class Answers:
         default_factory=lambda: {
             "quiet, sat out": QUIET,
             "quiet, queued": replace(QUIET, waits_queued=True),
-            "quiet, traced": replace(QUIET, traced=True),
             "busy, sat out": BUSY,
             "busy, queued": replace(BUSY, waits_queued=True),
-            "busy, traced": replace(BUSY, traced=True),
         }
     )
 

@@ -54,7 +54,6 @@ PRICES = {
     "metric_month": Price("CloudWatch", "custom metric a month", 0.30, 1, _CLOUDWATCH),
     "alarm_month": Price("CloudWatch", "metric of an alarm a month", 0.10, 1, _CLOUDWATCH),
     "dashboard_month": Price("CloudWatch", "dashboard a month", 3.00, 1, _CLOUDWATCH),
-    "trace": Price("X-Ray", "trace", 5.00, _MILLION, "xray/pricing"),
     # What an always-on stack is made of.
     "vcpu_hour": Price("Fargate", "vCPU-hour, x86", 0.04048, 1, _FARGATE),
     "gb_hour": Price("Fargate", "GB-hour, x86", 0.004445, 1, _FARGATE),

@@ -36,12 +36,6 @@ def test_a_second_of_a_gigabyte_is_a_gigabyte_second() -> None:
     assert money.gb_seconds(500, 256) == 0.125
 
 
-def test_a_quiet_function_is_traced_whole_and_a_busy_one_hardly() -> None:
-    assert money.traces(0.001) == pytest.approx(1, abs=0.001)
-    assert money.traces(1) == pytest.approx(0.65, abs=0.01)
-    assert money.traces(10_000) == pytest.approx(money.SAMPLED_SHARE, abs=0.001)
-
-
 def test_a_batch_is_held_as_long_as_its_slowest_order() -> None:
     one, ten = money.held_ms(1), money.held_ms(10)
     assert 200 + 300 + 5 * 400 - 400 < one < ten < 400 + 300 + 7 * 400
@@ -63,8 +57,8 @@ def test_an_order_that_is_held_for_a_third_of_the_grid_moves_in_it_every_third_t
 
 
 def test_a_batch_of_ten_shares_its_invocation_and_its_requests() -> None:
-    one = money.of_one_order(ORDER, Load(1), MEMORY)
-    ten = money.of_one_order(ORDER, Load(1, worker_batch=10, publisher_batch=6), MEMORY)
+    one = money.of_one_order(ORDER, Load(), MEMORY)
+    ten = money.of_one_order(ORDER, Load(worker_batch=10, publisher_batch=6), MEMORY)
     assert (one["sqs_request"], ten["sqs_request"]) == (3, 1.2)
     assert one["invocation"] == 1 + 1 + 6 + 1
     assert ten["invocation"] == pytest.approx(1 + 1 + 1 + 0.1)
@@ -74,8 +68,8 @@ def test_a_batch_of_ten_shares_its_invocation_and_its_requests() -> None:
 
 
 def test_a_queued_wait_costs_messages_and_saves_time() -> None:
-    held = money.of_one_order(ORDER, Load(1), MEMORY)
-    queued = money.of_one_order(ORDER, Load(1, waits_queued=True), MEMORY)
+    held = money.of_one_order(ORDER, Load(), MEMORY)
+    queued = money.of_one_order(ORDER, Load(waits_queued=True), MEMORY)
     assert queued["sqs_request"] == held["sqs_request"] + 3
     assert queued["invocation"] == held["invocation"] + 1
     assert queued["write_unit"] == held["write_unit"] + 1  # refused, and charged
@@ -89,7 +83,7 @@ def test_the_services_add_up_to_the_bill() -> None:
 
 
 def test_every_price_is_paid_and_nothing_is_used_without_one() -> None:
-    used = money.of_one_order(ORDER, Load(1, traced=True), MEMORY)
+    used = money.of_one_order(ORDER, Load(), MEMORY)
     used |= money.fixed_month(MEMORY, alarms=1, metrics=1) | money.always_on()
     assert used.keys() == PRICES.keys()
 
