@@ -33,10 +33,11 @@ def test_of_conditional_updates_at_the_same_moment_exactly_one_succeeds(world: W
         TableName="orders", Item={**key, "sequence": {"N": "0"}, "updates": {"L": []}}
     )
     together = Barrier(WRITERS)
+    refused = world.dynamodb.exceptions.ConditionalCheckFailedException
 
     def write(number: int) -> bool:
         together.wait()
-        with suppress(world.dynamodb.exceptions.ConditionalCheckFailedException):
+        with suppress(refused):
             world.dynamodb.update_item(
                 TableName="orders",
                 Key=key,
