@@ -10,6 +10,22 @@ from aws_cdk import App
 from infra.app import build
 
 NO_BUNDLING: dict[str, Any] = {"aws:cdk:bundling-stacks": []}
+# The contexts that every rule about a deployable template is held against.
+VARIANTS: dict[str, dict[str, str]] = {
+    "dev": {},
+    "prod": {"stage": "prod"},
+    "everything": {
+        "stage": "prod",
+        "alarmEmail": "desk@example.com",
+        "corsOrigin": "https://desk.example",
+        "logLevel": "DEBUG",
+        "orderExpiryDays": "30",
+        "simulateAllowed": "true",
+        "snapStart": "true",
+        "tracing": "true",
+    },
+    "edges": {"apiGatewayLogRole": "false", "keyCacheSeconds": "0", "maxConcurrency": "2"},
+}
 
 
 class Template:
@@ -89,3 +105,9 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
 def template(templates: dict[str, Template], request: pytest.FixtureRequest) -> Template:
     """Each stage's template."""
     return templates[request.param]
+
+
+@pytest.fixture(scope="session", params=VARIANTS)
+def variant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """The template of each of the contexts in VARIANTS."""
+    return synthesize(tmp_path_factory.mktemp(request.param), **VARIANTS[request.param])

@@ -1,0 +1,38 @@
+"""The templates held against CloudFormation's own resource schemas, by cfn-lint."""
+
+from __future__ import annotations
+
+import json
+
+from cfnlint.api import lint  # type: ignore[import-untyped]
+from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
+
+from tests.infra.conftest import Template
+
+REGIONS = ["us-east-1", "eu-central-1"]
+# Each rule that is not applied, with the reason.
+IGNORED = {
+    "I1022": "It prefers Fn::Sub to Fn::Join for readers; CDK writes these templates.",
+    "W3005": "A DependsOn that a reference implies: CDK adds it, and it changes nothing.",
+}
+
+
+def findings(template: Template) -> list[str]:
+    """What cfn-lint has to say of a template, informational rules included."""
+    asked = ManualArgs(regions=REGIONS, include_checks=["I"], ignore_checks=list(IGNORED))
+    return [
+        f"{found.rule.id} {'/'.join(str(part) for part in found.path or ())}: {found.message}"
+        for found in lint(json.dumps(template.document), config=asked)
+    ]
+
+
+def test_cloudformation_schemas_know_every_resource_property_and_value(variant: Template) -> None:
+    assert findings(variant) == []
+
+
+def test_a_value_that_a_resource_does_not_know_is_found(templates: dict[str, Template]) -> None:
+    broken = json.loads(json.dumps(templates["dev"].document))
+    name = next(n for n, r in broken["Resources"].items() if r["Type"] == "AWS::SQS::Queue")
+    broken["Resources"][name]["Properties"]["VisibilityTimeout"] = 43_201
+    (found,) = findings(Template(broken))
+    assert "VisibilityTimeout" in found
