@@ -18,7 +18,7 @@ PLATFORM = "aarch64-manylinux2014"
 
 def dependency_layer(scope: Construct, construct_id: str, *, uv: str) -> lambda_.LayerVersion:
     """The layer; its hash is that of the pinned requirements, so no change is no deployment."""
-    requirements = _requirements(uv)
+    requirements = pinned_requirements(uv)
     digest = hashlib.sha256(f"{PLATFORM} {PYTHON_VERSION}\n{requirements}".encode()).hexdigest()
     return lambda_.LayerVersion(
         scope,
@@ -38,25 +38,33 @@ def dependency_layer(scope: Construct, construct_id: str, *, uv: str) -> lambda_
     )
 
 
-def install(uv: str, requirements: str, target: Path) -> None:
-    """Install the requirements for the functions' platform; needs neither Docker nor that Python.
+def install(
+    uv: str,
+    requirements: str,
+    target: Path,
+    *,
+    platform: str = PLATFORM,
+    python_version: str = PYTHON_VERSION,
+) -> None:
+    """Install the requirements for a platform (uv's name); needs neither Docker nor that Python.
 
     Raises:
         RuntimeError: uv could not install them; the message carries its reason.
     """
-    platform = ["--python-platform", PLATFORM, "--python-version", PYTHON_VERSION]
+    runtime = ["--python-platform", platform, "--python-version", python_version]
     exactly = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
     with NamedTemporaryFile("w", suffix=".txt") as pinned:
         pinned.write(requirements)
         pinned.flush()
         command = [uv, "pip", "install", "--quiet", "--color", "never", "--target", str(target)]
-        _run([*command, *platform, *exactly, "--requirements", pinned.name])
+        _run([*command, *runtime, *exactly, "--requirements", pinned.name])
     needless = [target / "bin", *target.rglob("__pycache__"), *target.rglob("tests")]
     for folder in needless:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _requirements(uv: str) -> str:
+def pinned_requirements(uv: str) -> str:
+    """The functions' dependencies with their versions and hashes, as uv.lock pins them."""
     # CDK asks for colour, which would end up between the requirements.
     layout = ["--quiet", "--color", "never", "--no-header", "--no-annotate"]
     content = ["--frozen", "--no-dev", "--no-emit-project", "--project", str(ROOT)]
