@@ -1,4 +1,4 @@
-"""What every handler shares, made once: settings, logger, the clock."""
+"""What all handlers share: settings, logger, clock."""
 
 from __future__ import annotations
 
@@ -51,6 +51,35 @@ USER_AGENT = f"order-execution-engine/{settings.version}"
 logger = Logger()
 
 
+class Clock:
+    """The clocks that handlers read and wait by; a test puts its own in `runtime.clock`."""
+
+    def now_ms(self) -> int:
+        """Unix time in milliseconds; it may jump when the machine's clock is set."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; it never jumps, and tells nothing about the date."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Block this thread."""
+        time.sleep(seconds)
+
+
+clock = Clock()
+
+
 def now_ms() -> int:
     """Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
+    return clock.now_ms()
+
+
+def monotonic() -> float:
+    """Seconds since some moment, for durations."""
+    return clock.monotonic()
+
+
+def sleep(seconds: float) -> None:
+    """Block this thread for so long."""
+    clock.sleep(seconds)
