@@ -43,7 +43,7 @@ class Compute(Construct):
         self.all: list[lambda_.Function] = []
         self._code = lambda_.Code.from_asset(
             str(ROOT),
-            exclude=["/*", "!/functions", "__pycache__", "*.pyc"],
+            exclude=["/*", "!/functions", "__pycache__", "*.pyc", "*.md"],
             ignore_mode=IgnoreMode.GIT,
         )
         # The emulator runs functions in its own Python, which has them already.

@@ -104,7 +104,7 @@ class Monitoring(Construct):
             rule.name,
             alarm_name=f"{self._stack_name}-{rule.name}",
             alarm_description=f"{rule.means} First: {rule.first}. "
-            f"Then: .github/RUNBOOK.md, {rule.name}.",
+            f"Then: infra/RUNBOOK.md, {rule.name}.",
             metric=rule.metric,
             threshold=rule.above,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,

@@ -1,4 +1,4 @@
-"""The HTTP API: every row of the README's tables, bad input included."""
+"""The HTTP API: every row of the tables in functions/README.md, bad input included."""
 
 from __future__ import annotations
 

@@ -230,14 +230,14 @@ def test_every_alarm_says_what_to_do_first(template: Template) -> None:
         command = r"uv run ops (stuck|stats|redrive|trace ORDER)"
         assert re.fullmatch(
             rf".{{40,}}\. First: {command} --stack {stack(template)}\."
-            rf" Then: \.github/RUNBOOK\.md, {name}\.",
+            rf" Then: infra/RUNBOOK\.md, {name}\.",
             description,
         ), description
         assert len(description) <= 1024  # what CloudWatch keeps
 
 
 def test_the_runbook_tells_of_each_alarm(template: Template) -> None:
-    runbook = (ROOT / ".github" / "RUNBOOK.md").read_text()
+    runbook = (ROOT / "infra" / "RUNBOOK.md").read_text()
     section = runbook.partition("\n## Alarms\n")[2].partition("\n## ")[0]
     headings = re.findall(r"^### (.+)$", section, re.MULTILINE)
     assert sorted(headings) == sorted(alarms(template))

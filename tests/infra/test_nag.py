@@ -37,7 +37,10 @@ ACCEPTED = {
     ("Serverless-LambdaEventSourceMappingDestination", "*s"): "SQS keeps what failed and buries "
     "it in the dead-letter queue.",
     ("Serverless-LambdaLatestVersion", "Compute/*"): "As AwsSolutions-L1.",
-    ("Serverless-LambdaTracing", "Compute/*"): "The log tells an order's story; README.md, "
+    (
+        "Serverless-LambdaTracing",
+        "Compute/*",
+    ): "The log tells an order's story; .github/DECISIONS.md, "
     "Decisions, says what tracing would cost.",
     ("Serverless-SQSRedrivePolicy", "Queues/*"): "Both are dead-letter queues themselves.",
 }

@@ -20,7 +20,7 @@ from infra.settings import Settings
 from tests.infra.conftest import Template
 
 ROOT = Path(__file__).parents[2]
-RUNBOOK = (ROOT / ".github" / "RUNBOOK.md").read_text()
+RUNBOOK = (ROOT / "infra" / "RUNBOOK.md").read_text()
 SHELL = "\n".join(dedent(block) for block in re.findall(r"```sh\n(.*?)```", RUNBOOK, re.DOTALL))
 
 
