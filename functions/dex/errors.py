@@ -5,6 +5,7 @@ from collections.abc import Mapping
 RAYDIUM_CPMM = "raydium-cpmm"
 RAYDIUM_AMM_V4 = "raydium-amm-v4"
 METEORA_DLMM = "meteora-dlmm"
+ORCA_WHIRLPOOL = "orca-whirlpool"
 
 # Numbers are per program: 6003 is Meteora's slippage but Raydium CPMM's invalid input.
 PROGRAM_ERRORS: Mapping[tuple[str, int], str] = {
@@ -15,12 +16,30 @@ PROGRAM_ERRORS: Mapping[tuple[str, int], str] = {
     (METEORA_DLMM, 6003): "ExceededAmountSlippageTolerance",
     (METEORA_DLMM, 6012): "PairInsufficientLiquidity",
     (METEORA_DLMM, 6039): "ZeroOutput",
+    (ORCA_WHIRLPOOL, 6006): "DivideByZero",
+    (ORCA_WHIRLPOOL, 6008): "NumberDownCastError",
+    (ORCA_WHIRLPOOL, 6011): "SqrtPriceOutOfBounds",
+    (ORCA_WHIRLPOOL, 6014): "LiquidityOverflow",
+    (ORCA_WHIRLPOOL, 6015): "LiquidityUnderflow",
+    (ORCA_WHIRLPOOL, 6017): "TokenMaxExceeded",
+    (ORCA_WHIRLPOOL, 6018): "TokenMinSubceeded",
+    (ORCA_WHIRLPOOL, 6030): "MultiplicationShiftRightOverflow",
+    (ORCA_WHIRLPOOL, 6033): "MultiplicationOverflow",
+    (ORCA_WHIRLPOOL, 6034): "InvalidSqrtPriceLimitDirection",
+    (ORCA_WHIRLPOOL, 6035): "ZeroTradableAmount",
+    (ORCA_WHIRLPOOL, 6036): "AmountOutBelowMinimum",
+    (ORCA_WHIRLPOOL, 6037): "AmountInAboveMaximum",
+    (ORCA_WHIRLPOOL, 6038): "TickArraySequenceInvalidIndex",
+    (ORCA_WHIRLPOOL, 6039): "AmountCalcOverflow",
+    (ORCA_WHIRLPOOL, 6040): "AmountRemainingOverflow",
+    (ORCA_WHIRLPOOL, 6057): "PartialFillError",
 }
 
 SLIPPAGE_CODES: Mapping[str, int] = {
     RAYDIUM_CPMM: 6005,
     RAYDIUM_AMM_V4: 30,
     METEORA_DLMM: 6003,
+    ORCA_WHIRLPOOL: 6036,
 }
 
 
@@ -80,13 +99,18 @@ class PoolError(DexError):
 
 
 class ExceededSlippage(PoolError):
-    """Less came out, or more went in, than the caller allows; `amount` is what it would be."""
+    """Less came out, or more went in, than the caller allows; `amount` is what it would be.
+
+    `custom` is the program's number where that of `SLIPPAGE_CODES` is for the other case.
+    """
 
     code = "SLIPPAGE_TOLERANCE_EXCEEDED"
 
-    def __init__(self, program: str, amount: int, limit: int) -> None:
+    def __init__(self, program: str, amount: int, limit: int, custom: int | None = None) -> None:
         super().__init__(
-            program, SLIPPAGE_CODES[program], f"amount {amount} is beyond the limit {limit}"
+            program,
+            SLIPPAGE_CODES[program] if custom is None else custom,
+            f"amount {amount} is beyond the limit {limit}",
         )
         self.amount = amount
         self.limit = limit

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from functions.dex import router
+from functions.dex import router, whirlpool
 from functions.dex.router import Route
 from functions.dex.tokens import TOKENS, to_units
 from functions.simulation import chain, market
@@ -58,3 +58,16 @@ def test_the_outcome_of_a_transaction(benchmark: Any) -> None:
         return chain.outcome(chain.build(f"order-{number}", 1, route, route.slot))
 
     assert benchmark(settle)
+
+
+def test_a_swap_over_a_whirlpool_that_crosses_two_ticks(benchmark: Any) -> None:
+    nets = {-19_104: 200, -19_008: 500, -18_944: -500, -18_848: -200}
+    ticks = {tick: net * 10**12 for tick, net in nets.items()}
+    sqrt_price = 7_144_393_258_922_745_604
+    pool = whirlpool.Pool(4, 400, 1_300, 700 * 10**12, sqrt_price, -18_973, ticks)
+
+    def quote() -> int:
+        return whirlpool.out_of(pool, True)[0](4_000 * 10**9)
+
+    assert benchmark(quote) == whirlpool.swap_exact_in(pool, 4_000 * 10**9, True).amount_out
+    assert benchmark.stats is None or benchmark.stats.stats.median < 0.01
