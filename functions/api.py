@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from functions import store, telemetry
+from functions.contract import Metric, is_public, iso
 from functions.dex import router, tokens
 from functions.dex.errors import CircularArbitrage, InvalidAmount, TokenNotTradable
 from functions.http import pages, problems
@@ -31,15 +32,11 @@ from functions.orders.order import (
     Status,
     Timestamp,
     first_update,
-    iso,
     order_of,
 )
 from functions.runtime import logger, now_ms, settings
 from functions.simulation import market
 
-# What needs no key, and "/assets/"; infra/stack/apis.py has the same list.
-PUBLIC_PATHS = ("/", "/docs", "/openapi.json", "/api/health")
-PUBLIC_FOLDER = "/assets/"
 BODY_BYTES_MAX = 10 * 1024
 RETRY_AFTER_SECONDS = 5
 PRICE_POINTS_MAX = 300
@@ -222,7 +219,7 @@ def execute_order(
         # The order is durable and the sweeper will queue it: no reason to refuse it.
         logger.exception("order not queued")
     logger.info("order accepted")
-    telemetry.count("OrdersAccepted")
+    telemetry.count(Metric.ORDERS_ACCEPTED)
     return _json(order, HTTPStatus.ACCEPTED, headers={"Location": f"/api/orders/{order.order_id}"})
 
 
@@ -389,9 +386,7 @@ def get_health() -> Response[Any]:
 
 @app.get("/openapi.json", include_in_schema=False)
 def get_openapi() -> Response[Any]:
-    return Response(
-        HTTPStatus.OK, "application/json", pages.openapi(app, settings.version, PUBLIC_PATHS)
-    )
+    return Response(HTTPStatus.OK, "application/json", pages.openapi(app, settings.version))
 
 
 @app.get("/", include_in_schema=False)
@@ -432,8 +427,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 def _admit(event: dict[str, Any]) -> None:
     """Refuse who has no key and what no route takes, before anything else is looked at."""
     path, method = event["rawPath"], event["requestContext"]["http"]["method"]
-    public = path in PUBLIC_PATHS or path.startswith(PUBLIC_FOLDER)
-    if not public and not _owner_of(event):
+    if not is_public(path) and not _owner_of(event):
         raise _unauthorized()
     allowed = _methods(path)
     if allowed and method not in allowed:

@@ -14,7 +14,9 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import store, telemetry
+from functions.contract import MalformedMessage, order_id_of
 from functions.orders import settlement
+from functions.orders.failures import FailureCode
 from functions.orders.order import Order, OrderError, Status, Update
 from functions.runtime import logger, now_ms, settings
 from functions.simulation import chain, market
@@ -36,10 +38,10 @@ def _take(record: SQSRecord) -> None:
     logger.thread_safe_clear_keys()
     logger.thread_safe_append_keys(message_id=record.message_id)
     try:
-        order_id = store.order_id_of(record.body)
+        order_id = order_id_of(record.body)
         logger.thread_safe_append_keys(order_id=order_id)
         _end(order_id)
-    except (store.MalformedMessage, store.OrderNotFound) as reason:
+    except (MalformedMessage, store.OrderNotFound) as reason:
         logger.error("dead letter set aside", reason=repr(reason))
     except Exception:
         # The batch processor would report it to SQS and keep the reason to itself.
@@ -60,7 +62,7 @@ def _end(order_id: str) -> None:
 def _last_update(order: Order, signed: str | None) -> Update:
     if order.status is not Status.SUBMITTED or signed is None:
         # Nothing of the present attempt was sent: the transaction is stored before that.
-        error = OrderError(code="INTERNAL", message="The order could not be processed.")
+        error = OrderError(code=FailureCode.INTERNAL, message="The order could not be processed.")
         return order.next_update(Status.FAILED, now_ms(), error=error)
     transaction = chain.Transaction.from_json(signed)
     outcome = chain.outcome(transaction, settings.market_seed)

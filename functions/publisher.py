@@ -13,12 +13,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions import store, telemetry
-from functions.orders.order import unix_ms
+from functions.contract import CONNECTION_SECONDS_MAX, Metric, unix_ms
 from functions.push import CONNECTIONS_AT_ONCE, close, push
 from functions.runtime import logger, now_ms
-
-# One that has not taken its part of a batch by then does not hold up the next batch.
-CONNECTION_SECONDS_MAX = 15
 
 LOOKUPS_MAX = 10_000
 
@@ -67,9 +64,9 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
                 queues[message.connection_id].append(message)
     for lags_ms, gone in _deliver_all(list(queues.values())):
         for lag_ms in lags_ms:
-            telemetry.time("PushLag", lag_ms)
+            telemetry.time(Metric.PUSH_LAG, lag_ms)
         if gone:
-            telemetry.count("ConnectionsGone")
+            telemetry.count(Metric.CONNECTIONS_GONE)
 
 
 def _read(record: dict[str, Any]) -> Change | None:

@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import store, telemetry
-from functions.orders.order import iso
+from functions.contract import OPEN_SHARDS, Metric, iso
 from functions.runtime import logger, now_ms, settings
 
 
@@ -16,10 +16,10 @@ def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     """Re-queue idle open orders; an order that was healthy after all is not harmed by it."""
     before = iso(now_ms() - settings.sweep_idle_seconds * 1000)
     swept = 0
-    for shard in range(store.OPEN_SHARDS):
-        for order_id in store.idle_orders(str(shard), before):
+    for shard in OPEN_SHARDS:
+        for order_id in store.idle_orders(shard, before):
             store.enqueue(order_id)
             logger.warning("idle order queued again", order_id=order_id)
             swept += 1
-    telemetry.count("OrdersSwept", swept)
+    telemetry.count(Metric.ORDERS_SWEPT, swept)
     return {"swept": swept}

@@ -9,7 +9,8 @@ from typing import Any
 from aws_lambda_powertools import Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-from functions.orders.order import Order, Status, unix_ms
+from functions.contract import Metric, unix_ms
+from functions.orders.order import Order, Status
 from functions.runtime import logger
 
 Handler = Callable[..., Any]
@@ -35,22 +36,22 @@ def observed(handler: Handler) -> Handler:
     return logged
 
 
-def count(name: str, value: int = 1) -> None:
+def count(metric: Metric, value: int = 1) -> None:
     """Add to a number of things."""
-    _metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+    _metrics.add_metric(name=metric, unit=MetricUnit.Count, value=value)
 
 
-def time(name: str, milliseconds: int) -> None:
+def time(metric: Metric, milliseconds: int) -> None:
     """Add one duration to a distribution."""
-    _metrics.add_metric(name=name, unit=MetricUnit.Milliseconds, value=milliseconds)
+    _metrics.add_metric(name=metric, unit=MetricUnit.Milliseconds, value=milliseconds)
 
 
 def count_ending(order: Order) -> None:
     """Count an order that was confirmed, how long that took, or why it failed."""
     if order.status is Status.CONFIRMED:
-        count("OrdersConfirmed")
-        time("TimeToConfirm", unix_ms(order.updated_at) - unix_ms(order.created_at))
+        count(Metric.ORDERS_CONFIRMED)
+        time(Metric.TIME_TO_CONFIRM, unix_ms(order.updated_at) - unix_ms(order.created_at))
     elif order.error:
-        with single_metric(name="OrdersFailed", unit=MetricUnit.Count, value=1) as failed:
+        with single_metric(name=Metric.ORDERS_FAILED, unit=MetricUnit.Count, value=1) as failed:
             failed.add_dimension(name="code", value=order.error.code)
-    count("Attempts", order.attempt)
+    count(Metric.ATTEMPTS, order.attempt)

@@ -19,19 +19,11 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import store, telemetry
+from functions.contract import BATCH_SIZE, Metric, iso, order_id_of, unix_ms
 from functions.dex import router, tokens
 from functions.dex.errors import DexError
 from functions.orders import settlement
-from functions.orders.order import (
-    Order,
-    OrderError,
-    Route,
-    Status,
-    Update,
-    iso,
-    routing_update,
-    unix_ms,
-)
+from functions.orders.order import Order, OrderError, Route, Status, Update, routing_update
 from functions.runtime import logger, now_ms, settings
 from functions.simulation import chain, faults, market
 from functions.simulation.draws import draw
@@ -40,11 +32,10 @@ from functions.simulation.draws import draw
 QUOTE_MS = (200, 400)
 BUILDING_MS = 300
 QUOTE_TIMEOUT_MS = 1000
-BATCH_MAX = 10  # infra/stack/engine.py has the same number
 
 T = TypeVar("T")
 _alone = ContextVar("_alone", default=False)
-_threads = ThreadPoolExecutor(BATCH_MAX)
+_threads = ThreadPoolExecutor(BATCH_SIZE)
 _processor = AsyncBatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
@@ -59,7 +50,7 @@ async def _take(record: SQSRecord) -> None:
     # Each record is a task with a context of its own: so are these keys.
     logger.thread_safe_append_keys(message_id=record.message_id)
     try:
-        order_id = store.order_id_of(record.body)
+        order_id = order_id_of(record.body)
         logger.thread_safe_append_keys(order_id=order_id)
         await _execute(order_id)
     except Exception:
@@ -127,7 +118,7 @@ async def _ask(order: Order, venue: str, slot: int) -> market.Snapshot | str:
         await _latency(QUOTE_TIMEOUT_MS)
     else:
         await _latency(draw(*QUOTE_MS, order.order_id, order.attempt, "quote", venue))
-    telemetry.time("QuoteLatency", now_ms() - asked_ms)
+    telemetry.time(Metric.QUOTE_LATENCY, now_ms() - asked_ms)
     return error or market.snapshot(venue, slot, settings.market_seed)
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
+from functions.contract import is_public
 from functions.runtime import settings
 
 _OWN = files("functions.dashboard")
@@ -76,8 +77,8 @@ def _read(name: str) -> tuple[str, str]:
 
 
 @cache
-def openapi(app: APIGatewayHttpResolver, version: str, public: tuple[str, ...]) -> str:
-    """The OpenAPI 3.1 document of what `app` serves, as JSON; `public` paths need no key."""
+def openapi(app: APIGatewayHttpResolver, version: str) -> str:
+    """The OpenAPI 3.1 document of what `app` serves, as JSON."""
     document = json.loads(
         app.get_openapi_json_schema(
             title="Order execution engine",
@@ -90,7 +91,7 @@ def openapi(app: APIGatewayHttpResolver, version: str, public: tuple[str, ...]) 
     document["security"] = [{"apiKey": []}]
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            _describe_refusals(operation, needs_key=path not in public)
+            _describe_refusals(operation, needs_key=not is_public(path))
     for unused in ("HTTPValidationError", "ResponseValidationError", "ValidationError"):
         document["components"]["schemas"].pop(unused, None)
     return json.dumps(document, separators=(",", ":"))

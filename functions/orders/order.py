@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from enum import StrEnum
 from functools import reduce
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+from functions.contract import iso
 
 MAX_ATTEMPTS = 3
 DEFAULT_SLIPPAGE_BPS = 50
@@ -252,15 +253,3 @@ def order_of(request: dict[str, Any], updates: Iterable[Update]) -> Order:
         updates=(first,),
     )
     return reduce(Order.apply, rest, order)
-
-
-def iso(unix_ms: int) -> str:
-    """ISO 8601 in UTC with milliseconds, from Unix time in milliseconds."""
-    seconds, millis = divmod(unix_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{millis:03d}Z"
-
-
-def unix_ms(timestamp: str) -> int:
-    """Unix time in milliseconds, from ISO 8601 text as `iso` writes it."""
-    parsed = datetime.fromisoformat(timestamp)
-    return int(parsed.timestamp()) * 1000 + parsed.microsecond // 1000

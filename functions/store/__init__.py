@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
 import re
-import secrets
 from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -17,15 +15,19 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from functions.orders.order import (
-    REQUEST_FIELDS,
-    Order,
-    Status,
-    Update,
+from functions.contract import (
+    API_KEY,
+    OPEN_BY_OWNER_INDEX,
+    OPEN_ORDERS_INDEX,
+    OWNER_INDEX,
+    TICKET,
+    SecretKind,
     iso,
-    order_of,
+    open_shard,
+    order_message,
     unix_ms,
 )
+from functions.orders.order import REQUEST_FIELDS, Order, Status, Update, order_of
 from functions.runtime import USER_AGENT, settings
 
 if TYPE_CHECKING:
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 
 MAX_FOLLOWERS = 100
 LOOKUP_SECONDS = 1
-OPEN_SHARDS = 8
 IDLE_GRID_MS = 10_000
 CONNECTION_TTL_SECONDS = 3 * 3600  # API Gateway ends a WebSocket connection after two hours
 LIST_READS_MAX = 10
@@ -44,9 +45,6 @@ BATCH_GET_MAX = 100
 SQS_DELAY_SECONDS_MAX = 900
 MAX_CONNECTIONS = 500
 TICKET_SECONDS = 60
-KEY_PREFIX, TICKET_PREFIX = "oee_", "oet_"
-_KEY = re.compile(KEY_PREFIX + r"[\w-]{43}", re.ASCII)
-_TICKET = re.compile(TICKET_PREFIX + r"[\w-]{43}", re.ASCII)
 
 
 class StoredOrder(NamedTuple):
@@ -75,10 +73,6 @@ class StaleOrder(Exception):
 
 class TooManyFollowers(Exception):
     """The order has as many followers as it can hold."""
-
-
-class MalformedMessage(Exception):
-    """A message that names no order."""
 
 
 class ConnectionGone(Exception):
@@ -242,7 +236,7 @@ def idle_orders(shard: str, before: str) -> Iterator[str]:
         .get_paginator("query")
         .paginate(
             TableName=settings.orders_table,
-            IndexName="openOrders",
+            IndexName=OPEN_ORDERS_INDEX,
             KeyConditionExpression="openShard = :shard AND idleSince < :before",
             ExpressionAttributeValues={":shard": {"S": shard}, ":before": {"S": before}},
         )
@@ -250,11 +244,6 @@ def idle_orders(shard: str, before: str) -> Iterator[str]:
     for page in pages:
         for item in page["Items"]:
             yield item["orderId"]["S"]
-
-
-def open_shard(order_id: str) -> str:
-    """The partition of the openOrders index that an open order stands in."""
-    return str(UUID(order_id).int % OPEN_SHARDS)
 
 
 def _request_json(order: Order) -> str:
@@ -286,7 +275,7 @@ def _order_keys(
     page: dict[str, Any] = {"ExclusiveStartKey": start} if start else {}
     answer = _dynamodb().query(
         TableName=settings.orders_table,
-        IndexName="byOwner",
+        IndexName=OWNER_INDEX,
         KeyConditionExpression="#owner = :owner",
         ExpressionAttributeNames={"#owner": "owner"},
         ExpressionAttributeValues={":owner": {"S": owner}},
@@ -338,17 +327,9 @@ def enqueue(order_id: str, *, delay_seconds: int = 0) -> None:
     """Ask the worker to take the order on, after `delay_seconds` (at most 900)."""
     _sqs().send_message(
         QueueUrl=settings.queue_url,
-        MessageBody=json.dumps({"orderId": order_id}),
+        MessageBody=order_message(order_id),
         DelaySeconds=min(delay_seconds, SQS_DELAY_SECONDS_MAX),
     )
-
-
-def order_id_of(message_body: str) -> str:
-    """The order that a message of the queue asks for; raises MalformedMessage."""
-    try:
-        return str(UUID(json.loads(message_body)["orderId"]))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise MalformedMessage(message_body[:200]) from None
 
 
 # --- connections and what they follow ---------------------------------------------------------
@@ -504,11 +485,11 @@ def owner_of_key(key: str) -> str | None:
     The table holds only hashes, and a look-up by hash compares no secret, so its duration tells
     nothing of one.
     """
-    if not _KEY.fullmatch(key):
+    if not API_KEY.matches(key):
         return None
     item = (
         _dynamodb()
-        .get_item(TableName=settings.access_table, Key=_key_key(key), ConsistentRead=True)
+        .get_item(TableName=settings.access_table, Key=_key(API_KEY, key), ConsistentRead=True)
         .get("Item")
     )
     return item["owner"]["S"] if item and "disabledAt" not in item else None
@@ -516,11 +497,11 @@ def owner_of_key(key: str) -> str | None:
 
 def create_ticket(owner: str, now_ms: int) -> str:
     """A new ticket, which stands for the owner once within `TICKET_SECONDS`."""
-    ticket = TICKET_PREFIX + secrets.token_urlsafe(32)
+    ticket = TICKET.new()
     _dynamodb().put_item(
         TableName=settings.access_table,
         Item={
-            **_ticket_key(ticket),
+            **_key(TICKET, ticket),
             "owner": {"S": owner},
             "expiresAt": {"N": str(now_ms // 1000 + TICKET_SECONDS)},
         },
@@ -533,12 +514,12 @@ def redeem_ticket(ticket: str, now_ms: int) -> str | None:
 
     One conditional delete: of two who come with the same ticket at once, one is let in.
     """
-    if not _TICKET.fullmatch(ticket):
+    if not TICKET.matches(ticket):
         return None
     try:
         answer = _dynamodb().delete_item(
             TableName=settings.access_table,
-            Key=_ticket_key(ticket),
+            Key=_key(TICKET, ticket),
             ConditionExpression="expiresAt > :now",
             ExpressionAttributeValues={":now": {"N": str(now_ms // 1000)}},
             ReturnValues="ALL_OLD",
@@ -556,20 +537,11 @@ def connection_count(owner: str) -> int:
 
 def open_order_count(owner: str) -> int:
     """How many of the owner's orders have not ended; a moment behind, as an index is."""
-    return _count(settings.orders_table, "openByOwner", "openOwner", owner)
+    return _count(settings.orders_table, OPEN_BY_OWNER_INDEX, "openOwner", owner)
 
 
-def secret_hash(secret: str) -> str:
-    """What is stored of an API key or a ticket; infra/cli/keys.py has the same rule for keys."""
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _key_key(key: str) -> dict[str, AttributeValueTypeDef]:
-    return {"id": {"S": f"key#{secret_hash(key)}"}}
-
-
-def _ticket_key(ticket: str) -> dict[str, AttributeValueTypeDef]:
-    return {"id": {"S": f"ticket#{secret_hash(ticket)}"}}
+def _key(kind: SecretKind, secret: str) -> dict[str, AttributeValueTypeDef]:
+    return {"id": {"S": kind.item_id(secret)}}
 
 
 def _count(table: str, index: str | None, attribute: str, owner: str) -> int:

@@ -1,10 +1,8 @@
 """`uv run keys`: make, list and disable a stack's API keys, of which only hashes are stored."""
 
 import argparse
-import hashlib
 import json
 import re
-import secrets
 import sys
 from datetime import UTC, datetime
 from typing import Any
@@ -12,10 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from functions.contract import API_KEY
 from infra.cli.deployed import LOCAL, Deployed, Problem, find, problems_told
 
-PREFIX = "oee_"  # recognisable to those who scan for leaked secrets
-RANDOM_BYTES = 32
 NAME = r"[\w@.:+-]{1,64}"
 ID_DIGITS = 12
 
@@ -26,30 +23,20 @@ class KeyProblem(Problem):
     """A key cannot be made or disabled."""
 
 
-def new_key() -> str:
-    """256 bits of chance, as text."""
-    return PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
-
-
-def stored_id(key: str) -> str:
-    """The item of a key; functions/store.py has the same rule, and a test holds both equal."""
-    return f"key#{hashlib.sha256(key.encode()).hexdigest()}"
-
-
 def create(stack: Deployed, name: str, owner: str = "", *, key: str = "") -> str:
     """Store a new key of the owner (by default its name), or a given one, and return it.
 
     Raises:
         KeyProblem: the name is taken by another key.
     """
-    key, owner = key or new_key(), owner or name
+    key, owner = key or API_KEY.new(), owner or name
     for text in (name, owner):
         if not re.fullmatch(NAME, text):
             raise KeyProblem(f"{text!r}: up to 64 letters, digits and any of _ @ . : + -")
     taken = [other for other in list_keys(stack) if other["name"] == name]
-    if any(other["id"] != _short(stored_id(key)) for other in taken):
+    if any(other["id"] != _short(API_KEY.item_id(key)) for other in taken):
         raise KeyProblem(f"There is a key named {name} already; names are not used again.")
-    item = {"id": stored_id(key), "name": name, "owner": owner, "createdAt": _now()}
+    item = {"id": API_KEY.item_id(key), "name": name, "owner": owner, "createdAt": _now()}
     stack.client("dynamodb").put_item(
         TableName=_table(stack), Item={field: {"S": value} for field, value in item.items()}
     )
@@ -64,7 +51,7 @@ def list_keys(stack: Deployed) -> list[Key]:
         .paginate(
             TableName=_table(stack),
             FilterExpression="begins_with(id, :key)",
-            ExpressionAttributeValues={":key": {"S": "key#"}},
+            ExpressionAttributeValues={":key": {"S": API_KEY.item_prefix}},
             ConsistentRead=True,
         )
     )
@@ -88,7 +75,7 @@ def disable(stack: Deployed, name: str) -> None:
         TableName=table,
         FilterExpression="begins_with(id, :key) AND #name = :name",
         ExpressionAttributeNames={"#name": "name"},
-        ExpressionAttributeValues={":key": {"S": "key#"}, ":name": {"S": name}},
+        ExpressionAttributeValues={":key": {"S": API_KEY.item_prefix}, ":name": {"S": name}},
         ConsistentRead=True,
     )
     ids = [item["id"] for page in pages for item in page["Items"]]
@@ -108,7 +95,7 @@ def _table(stack: Deployed) -> str:
 
 
 def _short(key_id: str) -> str:
-    return key_id.removeprefix("key#")[:ID_DIGITS]
+    return key_id.removeprefix(API_KEY.item_prefix)[:ID_DIGITS]
 
 
 def _now() -> str:

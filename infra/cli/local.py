@@ -25,9 +25,10 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from functions.contract import API_KEY
 from infra.cli.deployed import STACK_FILE, Deployed
 from infra.cli.follow import follow
-from infra.cli.keys import create, new_key
+from infra.cli.keys import create
 from infra.cli.node import cdk_command, with_node
 
 ROOT = Path(__file__).parents[2]
@@ -147,11 +148,11 @@ def running_stack(
 def _own_key(data: Path | None) -> str:
     """A new key, or that of the data, which outlives the run as they do."""
     if data is None:
-        return new_key()
+        return API_KEY.new()
     kept = data / KEY_FILE
     if not kept.exists():
         kept.touch(mode=0o600)
-        kept.write_text(new_key())
+        kept.write_text(API_KEY.new())
     return kept.read_text()
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.sync.client import connect
 
+from functions.orders.order import Status
 from infra.cli.deployed import LOCAL, NotDeployed, find
 
 STYLES = {"confirmed": "bold green", "failed": "bold red", "cancelled": "yellow"}
@@ -53,8 +54,9 @@ def _watch(console: Console, url: str, key: str, order_id: str) -> None:
         for text in socket:
             message = json.loads(text)
             console.print(_line(message))
-            over = "error" in message and "status" not in message
-            if order_id != "*" and (over or message.get("status") in STYLES):
+            status = message.get("status")
+            ended = Status(status).terminal if status else "error" in message
+            if order_id != "*" and ended:
                 return
 
 

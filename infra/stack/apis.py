@@ -16,13 +16,12 @@ from aws_cdk.aws_apigatewayv2_authorizers import (
 from aws_cdk.aws_apigatewayv2_integrations import HttpLambdaIntegration, WebSocketLambdaIntegration
 from constructs import Construct
 
+from functions.contract import PUBLIC_FOLDER, PUBLIC_PATHS
 from infra.settings import Settings
 from infra.stack.compute import RETENTION
 
 LOCAL_HTTP_ID = "c0ffee00"
 LOCAL_WEB_SOCKET_ID = "c0ffee01"
-# What needs no key; functions/api.py has the same list.
-PUBLIC_PATHS = ("/", "/docs", "/openapi.json", "/assets/{name}", "/api/health")
 # Never the path, the query or a header: they may hold a ticket or a key.
 HTTP_LOG = "requestId ip requestTime httpMethod routeKey status responseLength responseLatency"
 WEB_SOCKET_LOG = "requestId ip requestTime eventType routeKey status connectionId"
@@ -98,7 +97,7 @@ class Apis(Construct):
             self, "Http", create_default_stage=False, cors_preflight=cors if origin else None
         )
         integration = HttpLambdaIntegration("Api", api)
-        for path in PUBLIC_PATHS:
+        for path in (*PUBLIC_PATHS, f"{PUBLIC_FOLDER}{{name}}"):
             http.add_routes(path=path, methods=[apigateway.HttpMethod.ANY], integration=integration)
         http.add_routes(
             path="/{proxy+}",

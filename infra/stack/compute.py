@@ -8,11 +8,11 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from functions.contract import METRICS_NAMESPACE
 from infra.settings import Settings
 from infra.stack.dependencies import dependency_layer
 
 ROOT = Path(__file__).parents[2]
-METRICS_NAMESPACE = "OrderExecutionEngine"
 PUBLISHED_ALIAS = "live"
 
 API_TIMEOUT = Duration.seconds(10)

@@ -7,6 +7,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from functions.contract import API_KEY, BATCH_SIZE, PUBLISHERS_PER_SHARD, TICKET
 from infra.settings import Settings
 from infra.stack.apis import Apis
 from infra.stack.compute import DEAD_LETTERS_TIMEOUT, WORKER_TIMEOUT, Compute
@@ -14,9 +15,7 @@ from infra.stack.monitoring import Monitoring
 from infra.stack.queues import Queues
 from infra.stack.storage import Storage
 
-BATCH_SIZE = 10
 PUBLISH_BATCH_SIZE = 100
-PUBLISH_PARALLELIZATION = 10
 PUBLISH_RETRIES = 10
 PUBLISH_AGE_MAX = Duration.hours(1)
 
@@ -104,7 +103,7 @@ class Engine(Stack):
             event_source_arn=storage.orders.table_stream_arn,
             starting_position=lambda_.StartingPosition.TRIM_HORIZON,
             batch_size=PUBLISH_BATCH_SIZE,
-            parallelization_factor=PUBLISH_PARALLELIZATION,
+            parallelization_factor=PUBLISHERS_PER_SHARD,
             bisect_batch_on_error=True,
             report_batch_item_failures=True,
             retry_attempts=PUBLISH_RETRIES,
@@ -142,11 +141,11 @@ class Engine(Stack):
         _allow(compute.api, orders, "dynamodb", "PutItem GetItem BatchGetItem UpdateItem")
         _allow(compute.api, by_owner, "dynamodb", "Query")
         _allow(compute.api, storage.open_by_owner_index_arn, "dynamodb", "Query")
-        _allow(compute.api, access, "dynamodb", "PutItem", keys="ticket#*")
+        _allow(compute.api, access, "dynamodb", "PutItem", keys=f"{TICKET.item_prefix}*")
         _allow(compute.api, queue, "sqs", "SendMessage")
 
-        _allow(compute.authorizer, access, "dynamodb", "GetItem", keys="key#*")
-        _allow(compute.authorizer, access, "dynamodb", "DeleteItem", keys="ticket#*")
+        _allow(compute.authorizer, access, "dynamodb", "GetItem", keys=f"{API_KEY.item_prefix}*")
+        _allow(compute.authorizer, access, "dynamodb", "DeleteItem", keys=f"{TICKET.item_prefix}*")
 
         _allow(compute.worker, orders, "dynamodb", "UpdateItem")
         _allow(compute.worker, queue, "sqs", f"SendMessage {RECEIVE}")

@@ -12,9 +12,11 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+from functions.contract import METRICS_NAMESPACE, Metric
+from functions.orders.failures import FailureCode
 from infra.settings import Settings
 from infra.stack.apis import Apis
-from infra.stack.compute import METRICS_NAMESPACE, Compute
+from infra.stack.compute import Compute
 from infra.stack.queues import Queues
 from infra.stack.storage import Storage
 
@@ -137,7 +139,7 @@ class Monitoring(Construct):
         )
         yield Rule(
             name="InternalFailures",
-            metric=self._own("OrdersFailed", FIVE_MINUTES, code="INTERNAL"),
+            metric=self._own(Metric.ORDERS_FAILED, FIVE_MINUTES, code=FailureCode.INTERNAL.value),
             above=0,
             means="Orders failed by a fault of ours: neither the market nor the client is the "
             "reason.",
@@ -170,7 +172,7 @@ class Monitoring(Construct):
             name="ConfirmationsSlow",
             # One transaction in fifty is dropped, which is known after a minute: on a good day
             # the slowest hundredth takes just over that.
-            metric=self._own("TimeToConfirm", FIVE_MINUTES, "p99"),
+            metric=self._own(Metric.TIME_TO_CONFIRM, FIVE_MINUTES, "p99"),
             above=120_000,
             often=3,
             of=3,
@@ -180,7 +182,7 @@ class Monitoring(Construct):
         yield Rule(
             name="OrdersSwept",
             # One sweep repairs one lost message, which is what it is for.
-            metric=self._own("OrdersSwept", ONE_MINUTE),
+            metric=self._own(Metric.ORDERS_SWEPT, ONE_MINUTE),
             above=0,
             often=5,
             of=10,
@@ -275,8 +277,8 @@ class Monitoring(Construct):
             [
                 _graph(
                     "Orders",
-                    self._own("OrdersAccepted", label="accepted"),
-                    self._own("OrdersConfirmed", label="confirmed"),
+                    self._own(Metric.ORDERS_ACCEPTED, label="accepted"),
+                    self._own(Metric.ORDERS_CONFIRMED, label="confirmed"),
                     self._failed("SUM({})", label="failed"),
                 ),
                 _graph(
@@ -284,14 +286,14 @@ class Monitoring(Construct):
                 ),
                 _graph(
                     "Attempts that an order needed",
-                    self._own("Attempts", statistic="Average", label="mean"),
-                    self._own("Attempts", statistic="Maximum", label="most"),
+                    self._own(Metric.ATTEMPTS, statistic="Average", label="mean"),
+                    self._own(Metric.ATTEMPTS, statistic="Maximum", label="most"),
                 ),
             ],
             [
-                _graph("Accepted to confirmed (ms)", *self._spread("TimeToConfirm")),
-                _graph("Quotes (ms)", *self._spread("QuoteLatency")),
-                _graph("Status written to pushed (ms)", *self._spread("PushLag")),
+                _graph("Accepted to confirmed (ms)", *self._spread(Metric.TIME_TO_CONFIRM)),
+                _graph("Quotes (ms)", *self._spread(Metric.QUOTE_LATENCY)),
+                _graph("Status written to pushed (ms)", *self._spread(Metric.PUSH_LAG)),
             ],
             [
                 _graph(
@@ -321,7 +323,7 @@ class Monitoring(Construct):
                     queues.unpublished.metric_approximate_number_of_messages_visible(
                         label="unpublished"
                     ),
-                    self._own("OrdersSwept", label="swept"),
+                    self._own(Metric.ORDERS_SWEPT, label="swept"),
                 ),
             ],
             [
@@ -356,7 +358,7 @@ class Monitoring(Construct):
                 _graph(
                     "WebSocket",
                     self._web_socket("ConnectCount", label="connections opened"),
-                    self._own("ConnectionsGone", label="connections gone"),
+                    self._own(Metric.CONNECTIONS_GONE, label="connections gone"),
                     self._web_socket("ExecutionError", label="errors"),
                     right=[self._web_socket("MessageCount", label="messages")],
                 ),
@@ -365,7 +367,7 @@ class Monitoring(Construct):
 
     def _own(
         self,
-        name: str,
+        metric: Metric,
         period: Duration = ONE_MINUTE,
         statistic: str = "Sum",
         *,
@@ -375,7 +377,7 @@ class Monitoring(Construct):
         """A metric that the functions emit, of this stack."""
         return cloudwatch.Metric(
             namespace=METRICS_NAMESPACE,
-            metric_name=name,
+            metric_name=metric.value,
             dimensions_map={"service": self._stack_name} | ({"code": code} if code else {}),
             statistic=statistic,
             period=period,
@@ -385,15 +387,15 @@ class Monitoring(Construct):
     def _failed(self, expression: str, *, label: str) -> cloudwatch.MathExpression:
         """Failed orders, a line a code; found by a search, for the codes are the market's."""
         schema = f"{{{METRICS_NAMESPACE},code,service}}"
-        search = f'{schema} MetricName="OrdersFailed" service="{self._stack_name}"'
+        search = f'{schema} MetricName="{Metric.ORDERS_FAILED}" service="{self._stack_name}"'
         return cloudwatch.MathExpression(
             expression=expression.format(f"SEARCH('{search}', 'Sum', 60)"),
             label=label,
             period=ONE_MINUTE,
         )
 
-    def _spread(self, name: str) -> list[cloudwatch.Metric]:
-        return [self._own(name, statistic=p, label=p) for p in ("p50", "p99")]
+    def _spread(self, metric: Metric) -> list[cloudwatch.Metric]:
+        return [self._own(metric, statistic=p, label=p) for p in ("p50", "p99")]
 
     def _web_socket(
         self, name: str, period: Duration = ONE_MINUTE, *, label: str | None = None

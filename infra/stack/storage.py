@@ -4,9 +4,7 @@ from aws_cdk import RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
-OPEN_ORDERS_INDEX = "openOrders"
-OPEN_BY_OWNER_INDEX = "openByOwner"
-OWNER_INDEX = "byOwner"
+from functions.contract import OPEN_BY_OWNER_INDEX, OPEN_ORDERS_INDEX, OWNER_INDEX
 
 
 class Storage(Construct):

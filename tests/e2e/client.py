@@ -14,10 +14,12 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
+from functions.orders.order import Status
+
 Json = dict[str, Any]
 # Each request under way at the same moment is a Lambda worker of its own: a process, locally.
 AT_ONCE = 20
-TERMINAL = {"confirmed", "failed", "cancelled"}
+TERMINAL = {status.value for status in Status if status.terminal}
 ORDER: Json = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
 
 

@@ -12,9 +12,10 @@ from uuid import uuid4
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from functions.contract import order_id_of
 from infra.cli.keys import create, disable
 from infra.cli.local import EMULATOR_LOG, ROOT, Stack, running_stack
-from infra.cli.ops.queues import counts, order_of
+from infra.cli.ops.queues import counts
 from infra.cli.ops.redrive import redrive
 from tests.e2e.client import TERMINAL, Client, Json, follow_all, receive, updates_of
 from tests.e2e.conftest import CONTEXT, ENFORCED
@@ -167,7 +168,7 @@ async def test_after_a_poisoned_release_a_redrive_takes_every_order_to_its_end(
             while len(moved) < POISONED:  # the last hold on a letter may have to run out yet
                 moved += await asyncio.to_thread(list, redrive(stack.deployed))
             lives = [await followed(client, order_id) for order_id in ids]
-    assert {order_of(body) for body in moved} == set(ids)
+    assert {order_id_of(body) for body in moved} == set(ids)
     assert [life for life in lives if not whole(life)] == []
     assert dead_letters(stack) == 0
 

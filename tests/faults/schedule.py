@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from functions import dead_letters, publisher, store, worker
+from functions.contract import BATCH_SIZE
 from functions.orders.order import Order, Status
 from functions.simulation import chain
 from tests.faults.injection import Bench, Killed, Kind
@@ -22,7 +23,6 @@ EPOCH_MS = 1_800_000_000_000
 VISIBILITY_MS = 360_000
 DEAD_LETTER_VISIBILITY_MS = 180_000
 RECEIVES_MAX = 3
-BATCH_MAX = 10
 STREAM_RETRIES_MAX = 10
 SWEEP_AFTER_MS = 131_000  # idle for 120 s, counted from the next ten
 TURNS_MAX = 400
@@ -381,7 +381,7 @@ class Schedule:
 
     def _receive(self, queue: list[Message]) -> list[Message]:
         due = [message for message in queue if message.due_ms <= self.bench.clock.now_ms]
-        batch = self.random.sample(due, self.random.randint(1, min(BATCH_MAX, len(due))))
+        batch = self.random.sample(due, self.random.randint(1, min(BATCH_SIZE, len(due))))
         for message in batch:
             message.receives += 1
         return batch

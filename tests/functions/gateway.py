@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from functions import api, authorizer
+from functions.contract import is_public
 from tests.functions.world import Context, event
 
 Environ = dict[str, Any]
@@ -19,8 +20,7 @@ def gateway(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """A WSGI application: authorizes as infra/stack/apis.py says, then calls the API's handler."""
     request = _event(environ)
     path = request["rawPath"]
-    public = path in api.PUBLIC_PATHS or path.startswith(api.PUBLIC_FOLDER)
-    if public:
+    if is_public(path):
         answer = api.handler(request, Context())
     elif "authorization" not in request["headers"]:
         message = '{"message":"Unauthorized"}'

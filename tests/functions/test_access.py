@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from functions import api, authorizer, store, websocket
+from functions.contract import API_KEY, TICKET
 from functions.runtime import settings
-from infra.cli import keys
 from tests.functions.world import Context, World, event
 
 ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
@@ -48,16 +48,9 @@ def ask(method: str, path: str, told: Any) -> dict[str, Any]:
 
 
 def test_a_key_has_256_bits_and_a_prefix_that_scanners_know() -> None:
-    made = {keys.new_key() for _ in range(1000)}
+    made = {API_KEY.new() for _ in range(1000)}
     assert len(made) == 1000
     assert all(re.fullmatch(r"oee_[\w-]{43}", key) for key in made)  # 43 × 6 bits ≥ 256
-
-
-def test_the_command_and_the_engine_store_a_key_under_the_same_hash() -> None:
-    for _ in range(100):
-        key = keys.new_key()
-        assert store._key_key(key) == {"id": {"S": keys.stored_id(key)}}
-        assert key not in keys.stored_id(key)
 
 
 def test_a_key_stands_for_its_owner_at_both_apis(world: World) -> None:
@@ -79,8 +72,8 @@ def test_a_key_stands_for_its_owner_at_both_apis(world: World) -> None:
         lambda key: f"Bearer {key}x",
         lambda key: f"Bearer {key[:-1]}",
         lambda key: f"Bearer {key.swapcase()}",
-        lambda _key: f"Bearer {keys.new_key()}",
-        lambda key: f"Bearer {keys.stored_id(key)}",
+        lambda _key: f"Bearer {API_KEY.new()}",
+        lambda key: f"Bearer {API_KEY.item_id(key)}",
         lambda key: f"Bearer {key}, Bearer {key}",
         lambda key: f"Bearer key#{key}",
         lambda _key: "Bearer " + "é" * 47,
@@ -268,10 +261,12 @@ def test_a_valid_key_spares_the_ticket(world: World) -> None:
 
 
 def test_no_secret_is_stored(world: World) -> None:
-    secrets = [world.ticket(), world.add_key("alice")]
+    ticket, key = world.ticket(), world.add_key("alice")
     stored = str(world.dynamodb.scan(TableName="access")["Items"])
-    assert all(secret not in stored for secret in secrets)
-    assert all(store.secret_hash(secret) in stored for secret in secrets)
+    assert ticket not in stored
+    assert key not in stored
+    assert TICKET.item_id(ticket) in stored
+    assert API_KEY.item_id(key) in stored
 
 
 # --- walls ------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from functions import api, store
+from functions.contract import unix_ms
 from functions.http import pages
-from functions.orders.order import unix_ms
 from tests.functions.world import World
 
 ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}

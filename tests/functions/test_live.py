@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from functions import publisher, store, websocket
-from functions.orders.order import unix_ms
+from functions.contract import unix_ms
 from functions.runtime import settings
 from tests.functions.world import World, event
 

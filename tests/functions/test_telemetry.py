@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from functions import runtime
-from functions.orders.order import unix_ms
+from functions.contract import Metric, order_message, unix_ms
 from tests.functions.world import Json, World
 
 SERVICE = "order-execution-engine"
 OWNER = "desk-7"  # of the events
+RUNBOOK = Path(__file__).parents[2] / "infra" / "RUNBOOK.md"
 
 
 @pytest.fixture
@@ -114,6 +117,36 @@ def test_metrics_are_written_even_if_the_handler_fails(
     monkeypatch.setattr("functions.dex.router.find_route", broken)
     world.work()
     assert [name for name, _, _ in metrics(capsys.readouterr().out)] == ["QuoteLatency"]
+
+
+def test_every_metric_is_emitted_and_no_other(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.submit(simulate={"fault": "venue_down"})
+    order_id = world.submit()["orderId"]
+    for connection_id in ("stays", "gone"):
+        world.send(world.connect(connection_id), {"orderId": order_id})
+    world.connections.gone.add("gone")
+    world.settle()
+    world.sweep()
+    assert {name for name, _, _ in metrics(capsys.readouterr().out)} == {*Metric}
+
+
+def test_every_log_line_that_the_runbook_searches_for_is_written(
+    world: World, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.sqs.send_message(QueueUrl=world.queue_url, MessageBody="no order")
+    world.work()
+    world.bury("no order")
+    world.bury(order_message(world.submit()["orderId"]))
+    world.submit()
+    monkeypatch.setattr("functions.sweeper.now_ms", lambda: runtime.now_ms() + 140_000)
+    world.sweep()
+    written = [line["message"] for line in lines(log)]
+    searched = re.findall(r"""filter-pattern\s+'"([a-z ]+)"'""", RUNBOOK.read_text())
+    assert len(searched) >= 4
+    for phrase in searched:
+        assert any(phrase in message for message in written), phrase
 
 
 def test_one_query_of_the_logs_tells_the_story_of_an_order(world: World, log: io.StringIO) -> None:

@@ -16,8 +16,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from moto.core.models import botocore_stubber
 
 from functions import api, authorizer, dead_letters, publisher, sweeper, websocket, worker
+from functions.contract import API_KEY
 from functions.runtime import settings
-from infra.cli import keys
 
 EVENTS = Path(__file__).parents[2] / "events"
 Json = dict[str, Any]
@@ -146,9 +146,9 @@ class World:
         return ticket
 
     def add_key(self, owner: str, **fields: str) -> str:
-        """A key of the owner, as infra/cli/keys.py stores it."""
-        key = keys.new_key()
-        item = {"id": keys.stored_id(key), "owner": owner, **fields}
+        """A key of the owner, as `uv run keys` stores it."""
+        key = API_KEY.new()
+        item = {"id": API_KEY.item_id(key), "owner": owner, **fields}
         self.dynamodb.put_item(
             TableName="access", Item={name: {"S": value} for name, value in item.items()}
         )

@@ -13,6 +13,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from functions.contract import API_KEY
 from infra.cli import deployed, keys, local, watch
 from infra.cli.deployed import Deployed, NotDeployed
 
@@ -56,7 +57,7 @@ def test_a_key_is_printed_once_and_only_its_hash_is_stored(run: Run, table: Any)
     stored = [item for item in table.scan()["Items"] if item["id"] != "ticket#0"]
     (item,) = stored
     assert item == {
-        "id": keys.stored_id(key),
+        "id": API_KEY.item_id(key),
         "name": "desk-1",
         "owner": "desk",
         "createdAt": item["createdAt"],

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from infra.stack import engine
 from tests.infra.conftest import Template
-from tests.load import capacity
 from tests.load.units import ORDERS_INDEXES
 
 
@@ -14,8 +12,3 @@ def test_the_indexes_that_are_priced_are_those_of_the_table(template: Template) 
         index["IndexName"]: [key["AttributeName"] for key in index["KeySchema"]] + ["orderId"]
         for index in table["GlobalSecondaryIndexes"]
     }
-
-
-def test_batches_are_as_large_and_publishers_as_many() -> None:
-    assert capacity.BATCH == engine.BATCH_SIZE
-    assert capacity.PUBLISHERS_PER_SHARD == engine.PUBLISH_PARALLELIZATION

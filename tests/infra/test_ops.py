@@ -19,20 +19,11 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.stub import ANY, Stubber
 from moto import mock_aws
 
-from functions.orders.order import (
-    Order,
-    OrderError,
-    Status,
-    first_update,
-    iso,
-    order_of,
-    unix_ms,
-)
+from functions.contract import OPEN_ORDERS_INDEX, iso, order_id_of, order_message, unix_ms
+from functions.orders.order import Order, OrderError, Status, first_update, order_of
 from infra.cli import ops
 from infra.cli.deployed import Deployed, NotDeployed
 from infra.cli.ops import queues, stats, stuck
-from infra.stack import compute
-from infra.stack.storage import OPEN_ORDERS_INDEX
 from tests.infra.conftest import Template
 
 Json = dict[str, Any]
@@ -234,7 +225,7 @@ def test_a_trace_counts_how_often_each_message_was_taken_and_failed(
         engine.log("worker", at, invocation | {"message": "message failed", "exception": "Oh"})
     line = ours | {"message_id": "m-2", "function_request_id": "9", "message": "order taken on"}
     engine.log("worker", at, line)
-    engine.dead(queues.message_body(order.order_id))
+    engine.dead(order_message(order.order_id))
     story = json.loads(run("trace", order.order_id, "--json").out)
     assert story["messages"] == [
         {"messageId": "m-1", "taken": 3, "failed": 3},
@@ -316,7 +307,7 @@ def test_stuck_orders_are_queued_again_when_asked_for(engine: Engine, run: Run) 
     assert all(order_id in answer.out for order_id in orders)
     queued = engine.queued()
     assert len(queued) == len(orders)
-    assert {engine.store.order_id_of(body) for body in queued} == orders
+    assert {order_id_of(body) for body in queued} == orders
 
 
 def test_where_nothing_is_stuck_the_exit_code_is_0(engine: Engine, run: Run) -> None:
@@ -331,14 +322,15 @@ def test_where_nothing_is_stuck_the_exit_code_is_0(engine: Engine, run: Run) -> 
 def test_redriving_moves_every_dead_letter_back_to_the_order_queue(
     engine: Engine, run: Run
 ) -> None:
-    bodies = {queues.message_body(str(number)) for number in range(25)} | {"no order"}
+    ids = [str(UUID(int=number)) for number in range(25)]
+    bodies = {order_message(order_id) for order_id in ids} | {"no order"}
     for body in bodies:
         engine.dead(body)
     answer = run("redrive", "--json")
     assert answer.code is None
     moved = [json.loads(line) for line in answer.out.splitlines()]
     assert {line["body"]: line["orderId"] for line in moved} == {
-        **{queues.message_body(str(number)): str(number) for number in range(25)},
+        **{order_message(order_id): order_id for order_id in ids},
         "no order": None,
     }
     assert set(queues.counts(engine.stack, "deadLetters").values()) == {0}
@@ -493,11 +485,3 @@ def test_every_function_has_a_log_group_that_is_found(
     groups = Deployed(name="engine", outputs={}).log_groups()
     assert set(groups) == set(template.functions())
     assert groups["dead_letters"].startswith("/ComputeDeadLettersLogs")
-
-
-def test_the_commands_agree_with_the_functions(engine: Engine) -> None:
-    assert stuck.OPEN_SHARDS == engine.store.OPEN_SHARDS
-    assert stats.NAMESPACE == compute.METRICS_NAMESPACE
-    order_id = str(uuid4())
-    assert engine.store.order_id_of(queues.message_body(order_id)) == order_id
-    assert queues.order_of(queues.message_body(order_id)) == order_id

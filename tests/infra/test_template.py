@@ -1,13 +1,12 @@
 """What a deployment consists of, in every stage."""
 
-import ast
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.stack.apis import PUBLIC_PATHS
+from functions.contract import PUBLIC_PATHS
 from tests.infra.conftest import Template, short, synthesize, text
 
 MODULES = {
@@ -34,7 +33,6 @@ COMMON_VARIABLES = {
     "POWERTOOLS_METRICS_NAMESPACE",
     "POWERTOOLS_LOG_LEVEL",
 }
-ROOT = Path(__file__).parents[2]
 # What an access log may hold: nothing that a client could put a secret into.
 HARMLESS = {
     "connectionId",
@@ -268,21 +266,8 @@ def test_all_but_health_documentation_and_the_dashboards_files_is_behind_the_aut
     assert found.pop("$connect") == "ApisWebSocketAccess"
     # Messages come on a connection that was let in, with the owner that it was let in for.
     assert found.pop("$default") is found.pop("$disconnect") is None
-    assert set(found) == {f"ANY {path}" for path in PUBLIC_PATHS}
+    assert set(found) == {f"ANY {path}" for path in (*PUBLIC_PATHS, "/assets/{name}")}
     assert set(found.values()) == {None}
-
-
-def test_the_gateway_and_the_function_agree_on_what_needs_no_key() -> None:
-    tree = ast.parse((ROOT / "functions" / "api.py").read_text())
-    named = {
-        target.id: ast.literal_eval(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name) and target.id.startswith("PUBLIC_")
-    }
-    expected = {*named["PUBLIC_PATHS"], named["PUBLIC_FOLDER"] + "{name}"}
-    assert set(PUBLIC_PATHS) == expected
 
 
 def test_one_function_authorizes_both_apis_and_is_remembered_half_a_minute_over_http(

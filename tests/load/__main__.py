@@ -20,7 +20,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from functions.orders.order import unix_ms
+from functions.contract import unix_ms
 from infra.cli.local import running_stack
 from tests.e2e.client import ORDER, TERMINAL, Client, Json, follow_all, receive
 from tests.load.machine import figures

@@ -16,6 +16,7 @@ from heapq import heapify, heappop, heappush
 from rich.console import Console
 from rich.table import Table
 
+from functions.contract import BATCH_SIZE, PUBLISHERS_PER_SHARD
 from infra.cli.local import running_stack
 from infra.settings import Settings
 from tests.e2e.client import Client
@@ -34,9 +35,6 @@ from tests.load.money import (
 )
 from tests.load.units import ORDERS_INDEXES, index_write_units, write_units
 
-# As infra/stack/engine.py has them, whose import takes long.
-BATCH = 10
-PUBLISHERS_PER_SHARD = 10
 POLLERS_AT_FIRST = 5
 POLLERS_MORE_PER_SECOND = 300 / 60
 BURST_ORDERS, BURST_SECONDS = 10_000, 10
@@ -73,7 +71,7 @@ class Limit:
 def limits(order: Measured, settings: Settings) -> list[Limit]:
     """All of them, the one that breaks first first."""
     memory = Memory(worker=settings.worker_memory_mb, others=settings.memory_mb)
-    busy = Load(worker_batch=BATCH, publisher_batch=BATCH)
+    busy = Load(worker_batch=BATCH_SIZE, publisher_batch=BATCH_SIZE)
     runs = invocations(order, busy, memory)
     seconds = {name: count * milliseconds / 1000 for name, count, milliseconds, _ in runs}
     own = sum(write_units(before, after) for before, after in order.writes)
@@ -81,7 +79,7 @@ def limits(order: Measured, settings: Settings) -> list[Limit]:
     for before, after in order.writes:
         for name, units in index_write_units(before, after, ORDERS_INDEXES).items():
             index[name] += units
-    open_orders = index["openOrders"] + idle_units(BATCH)
+    open_orders = index["openOrders"] + idle_units(BATCH_SIZE)
     shards, new_table = 4, 4_000
     found = [
         Limit(
@@ -94,7 +92,7 @@ def limits(order: Measured, settings: Settings) -> list[Limit]:
         Limit(
             "open orders of one owner (ours)",
             settings.max_open_orders,
-            held_ms(BATCH) / 1000,
+            held_ms(BATCH_SIZE) / 1000,
             "-c maxOpenOrders",
             "",
         ),
@@ -144,7 +142,7 @@ def limits(order: Measured, settings: Settings) -> list[Limit]:
             "grows with the table's partitions",
             "",
         ),
-        Limit("messages in flight", 120_000, held_ms(BATCH) / 1000, "SQS: in flight", _QUEUE),
+        Limit("messages in flight", 120_000, held_ms(BATCH_SIZE) / 1000, "SQS: in flight", _QUEUE),
     ]
     return sorted(found, key=lambda limit: limit.orders_per_second)
 
@@ -183,7 +181,7 @@ def simulate(
         now = max(heappop(free), arrivals[taken])
         ends = now + held_seconds
         batch = 0
-        while batch < BATCH and taken < len(arrivals) and arrivals[taken] <= now:
+        while batch < BATCH_SIZE and taken < len(arrivals) and arrivals[taken] <= now:
             waits.append(ends - arrivals[taken])
             taken, batch = taken + 1, batch + 1
         heappush(free, ends)
@@ -199,7 +197,7 @@ def burst(orders: int, seconds: float) -> list[float]:
 
 def batch_seconds(order: Measured) -> float:
     """How long a worker has a full batch, its AWS calls included."""
-    return (held_ms(BATCH) + order.worker_calls * CALL_MS) / 1000
+    return (held_ms(BATCH_SIZE) + order.worker_calls * CALL_MS) / 1000
 
 
 def limits_table(found: list[Limit]) -> Table:

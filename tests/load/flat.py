@@ -21,7 +21,7 @@ from rich.progress import track
 from rich.table import Table
 
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
-from functions.orders.order import iso
+from functions.contract import iso
 from tests.load.machine import figures
 from tests.load.recording import CONNECTION, Journey, journey, orders_table
 from tests.load.units import all_write_units

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from functions.contract import BATCH_SIZE
 from infra.settings import Settings
-from tests.load.capacity import BATCH, Limit, burst, limits, simulate
+from tests.load.capacity import Limit, burst, limits, simulate
 from tests.load.money import Measured
 
 
@@ -35,7 +36,7 @@ def test_workers_come_five_a_second_after_the_first_five() -> None:
 
 def test_a_long_burst_drains_at_the_workers_rate() -> None:
     drain = simulate(burst(10_000, 10), 20, 3.5)
-    assert len(drain.waits) / drain.seconds == pytest.approx(20 * BATCH / 3.5, rel=0.03)
+    assert len(drain.waits) / drain.seconds == pytest.approx(20 * BATCH_SIZE / 3.5, rel=0.03)
     assert all(wait >= 3.5 for wait in drain.waits)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions import worker
-from functions.orders.order import iso
+from functions.contract import iso
 from tests.e2e.client import Json
 from tests.load.__main__ import Run, faultless, middle, report, simulated_ms, summary
 from tests.load.simulated import BUILDING_MS, QUOTE_MS, landing_ms, quoting_ms

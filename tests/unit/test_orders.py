@@ -6,15 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.contract import iso, unix_ms
 from functions.orders.order import (
     TRANSITIONS,
     ImpossibleTransition,
     Order,
     Status,
     first_update,
-    iso,
     order_of,
-    unix_ms,
 )
 
 ORDER_ID = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"

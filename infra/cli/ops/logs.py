@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
+from functions.contract import unix_ms
 from infra.cli.deployed import Deployed
-from infra.cli.ops.shown import Report, unix_ms
+from infra.cli.ops.shown import Report
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,4 @@
-"""What a stack's queues hold, and messages for its worker."""
-
-import json
+"""How many messages a stack's queues hold."""
 
 from infra.cli.deployed import Deployed
 
@@ -29,16 +27,3 @@ def counts(stack: Deployed, queue: str) -> Counts:
 def in_words(held: Counts) -> str:
     """Counts as text."""
     return f"{held['visible']} visible, {held['inFlight']} in flight, {held['delayed']} delayed"
-
-
-def message_body(order_id: str) -> str:
-    """What asks the worker for an order; functions/store.py has the same, and a test holds both."""
-    return json.dumps({"orderId": order_id})
-
-
-def order_of(body: str) -> str | None:
-    """The order that a message asks for; None if it names none."""
-    try:
-        return str(json.loads(body)["orderId"])
-    except (ValueError, KeyError, TypeError):
-        return None

@@ -4,8 +4,9 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
+from functions.contract import MalformedMessage, order_id_of
 from infra.cli.deployed import Deployed
-from infra.cli.ops.queues import counts, order_of
+from infra.cli.ops.queues import counts
 from infra.cli.ops.shown import answers, progress, write_json
 
 RECEIVE_MAX = 10
@@ -31,9 +32,9 @@ def run(stack: Deployed, arguments: argparse.Namespace) -> None:
             moved += 1
             report(moved, max(total, moved))
             if arguments.json:
-                write_json({"orderId": order_of(body), "body": body})
+                write_json({"orderId": _order_id(body), "body": body})
             else:
-                console.print(order_of(body) or body)
+                console.print(_order_id(body) or body)
     if not arguments.json:
         console.print(f"{moved} dead letters moved back to the order queue.")
 
@@ -60,3 +61,10 @@ def redrive(stack: Deployed) -> Iterator[str]:
             sqs.send_message(QueueUrl=target, MessageBody=message["Body"])
             sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
             yield message["Body"]
+
+
+def _order_id(body: str) -> str | None:
+    try:
+        return order_id_of(body)
+    except MalformedMessage:
+        return None

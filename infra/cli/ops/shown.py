@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -56,14 +55,3 @@ def progress(title: str, *, among_answers: bool = False) -> Iterator[Report]:
     ) as bars:
         task = bars.add_task(title, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
-
-
-def iso(unix_ms: int) -> str:
-    """ISO 8601 in UTC with milliseconds, as the engine writes it."""
-    at = datetime.fromtimestamp(unix_ms / 1000, UTC)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def unix_ms(timestamp: str) -> int:
-    """Unix time in milliseconds, from ISO 8601 text of any kind; raises ValueError."""
-    return round(datetime.fromisoformat(timestamp).timestamp() * 1000)

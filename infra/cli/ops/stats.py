@@ -10,28 +10,26 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
+from functions.contract import METRICS_NAMESPACE, OPEN_ORDERS_INDEX, OPEN_SHARDS, Metric, iso
 from infra.cli.deployed import Deployed
 from infra.cli.ops.logs import search
 from infra.cli.ops.queues import QUEUES, counts, in_words
-from infra.cli.ops.shown import Report, answers, iso, progress, write_json
-from infra.cli.ops.stuck import OPEN_SHARDS
+from infra.cli.ops.shown import Report, answers, progress, write_json
 
-# infra/stack/compute.py has the same name; to import it is to import the CDK.
-NAMESPACE = "OrderExecutionEngine"
 MINUTES, MINUTES_MAX = 60, 24 * 60
 COUNTED = {
-    "accepted": "OrdersAccepted",
-    "confirmed": "OrdersConfirmed",
-    "swept": "OrdersSwept",
-    "connectionsGone": "ConnectionsGone",
+    "accepted": Metric.ORDERS_ACCEPTED,
+    "confirmed": Metric.ORDERS_CONFIRMED,
+    "swept": Metric.ORDERS_SWEPT,
+    "connectionsGone": Metric.CONNECTIONS_GONE,
 }
 MEASURED = {
-    "attempts": "Attempts",
-    "timeToConfirmMs": "TimeToConfirm",
-    "quoteLatencyMs": "QuoteLatency",
-    "pushLagMs": "PushLag",
+    "attempts": Metric.ATTEMPTS,
+    "timeToConfirmMs": Metric.TIME_TO_CONFIRM,
+    "quoteLatencyMs": Metric.QUOTE_LATENCY,
+    "pushLagMs": Metric.PUSH_LAG,
 }
-FAILED = "OrdersFailed"
+FAILED = Metric.ORDERS_FAILED
 PERCENTS = (50, 95, 99)
 AGE_MINUTES = 5  # CloudWatch is told of a queue each minute, some minutes late
 
@@ -113,7 +111,7 @@ def from_metrics(stack: Deployed, minutes: int, end_ms: int) -> Json:
     client = stack.client("cloudwatch")
     service = {"service": stack.name}
     listed = client.get_paginator("list_metrics").paginate(
-        Namespace=NAMESPACE, MetricName=FAILED, Dimensions=_dimensions(service)
+        Namespace=METRICS_NAMESPACE, MetricName=FAILED, Dimensions=_dimensions(service)
     )
     codes = sorted(
         {
@@ -124,11 +122,13 @@ def from_metrics(stack: Deployed, minutes: int, end_ms: int) -> Json:
             if dimension["Name"] == "code"
         }
     )
-    asked = [Figure(NAMESPACE, metric, "Sum", service) for metric in COUNTED.values()]
-    asked += [Figure(NAMESPACE, FAILED, "Sum", service | {"code": code}) for code in codes]
+    asked = [Figure(METRICS_NAMESPACE, metric, "Sum", service) for metric in COUNTED.values()]
+    asked += [Figure(METRICS_NAMESPACE, FAILED, "Sum", service | {"code": code}) for code in codes]
     spread = ("SampleCount", *(f"p{percent}" for percent in PERCENTS), "Maximum")
     asked += [
-        Figure(NAMESPACE, metric, stat, service) for metric in MEASURED.values() for stat in spread
+        Figure(METRICS_NAMESPACE, metric, stat, service)
+        for metric in MEASURED.values()
+        for stat in spread
     ]
     figures = iter(_ask(client, asked, minutes, end_ms))
     return {
@@ -191,12 +191,12 @@ def _dimensions(values: dict[str, str]) -> list[Json]:
 def _now(stack: Deployed, now_ms: int) -> Json:
     dynamodb = stack.client("dynamodb")
 
-    def open_orders(shard: int) -> int:
+    def open_orders(shard: str) -> int:
         pages = dynamodb.get_paginator("query").paginate(
             TableName=stack.outputs["OrdersTable"],
-            IndexName="openOrders",
+            IndexName=OPEN_ORDERS_INDEX,
             KeyConditionExpression="openShard = :shard",
-            ExpressionAttributeValues={":shard": {"S": str(shard)}},
+            ExpressionAttributeValues={":shard": {"S": shard}},
             Select="COUNT",
         )
         return sum(page["Count"] for page in pages)
@@ -208,8 +208,8 @@ def _now(stack: Deployed, now_ms: int) -> Json:
         ExpressionAttributeValues={":now": {"N": str(now_ms // 1000)}},
         Select="COUNT",
     )
-    with ThreadPoolExecutor(OPEN_SHARDS) as pool:
-        open_count = sum(pool.map(open_orders, range(OPEN_SHARDS)))
+    with ThreadPoolExecutor(len(OPEN_SHARDS)) as pool:
+        open_count = sum(pool.map(open_orders, OPEN_SHARDS))
     return {
         "openOrders": open_count,
         "connections": sum(page["Count"] for page in connections),
@@ -224,7 +224,7 @@ def _metrics_of(record: Json) -> list[str]:
     return [
         metric["Name"]
         for directive in directives
-        if directive["Namespace"] == NAMESPACE
+        if directive["Namespace"] == METRICS_NAMESPACE
         for metric in directive["Metrics"]
     ]
 

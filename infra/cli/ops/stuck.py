@@ -8,13 +8,12 @@ from typing import Any
 
 from rich.text import Text
 
+from functions.contract import OPEN_ORDERS_INDEX, OPEN_SHARDS, iso, order_message, unix_ms
 from infra.cli.deployed import Deployed
-from infra.cli.ops.queues import message_body
-from infra.cli.ops.shown import answers, iso, progress, unix_ms, write_json
+from infra.cli.ops.shown import answers, progress, write_json
 
 FOUND = 3  # not 1: that one could not look; not 2: that is a wrong command line
 OLDER_THAN_SECONDS = 300
-OPEN_SHARDS = 8  # functions/store.py has the same number, and a test holds both equal
 BATCH_GET_MAX = 100
 
 Json = dict[str, Any]
@@ -49,7 +48,7 @@ def run(stack: Deployed, arguments: argparse.Namespace) -> int:
             orders += 1
             report(orders, None)
             if arguments.requeue:  # one that was on its way after all is not harmed by it
-                sqs.send_message(QueueUrl=queue, MessageBody=message_body(order["orderId"]))
+                sqs.send_message(QueueUrl=queue, MessageBody=order_message(order["orderId"]))
             if arguments.json:
                 write_json(order)
             else:
@@ -69,12 +68,12 @@ def stuck(stack: Deployed, before_ms: int) -> Iterator[Json]:
     client, table = stack.client("dynamodb"), stack.outputs["OrdersTable"]
     pages = client.get_paginator("query")
     before = iso(before_ms)
-    for shard in range(OPEN_SHARDS):
+    for shard in OPEN_SHARDS:
         for page in pages.paginate(
             TableName=table,
-            IndexName="openOrders",
+            IndexName=OPEN_ORDERS_INDEX,
             KeyConditionExpression="openShard = :shard AND idleSince < :before",
-            ExpressionAttributeValues={":shard": {"S": str(shard)}, ":before": {"S": before}},
+            ExpressionAttributeValues={":shard": {"S": shard}, ":before": {"S": before}},
             PaginationConfig={"PageSize": BATCH_GET_MAX},
         ):
             keys = [{"orderId": item["orderId"]} for item in page["Items"]]

@@ -8,10 +8,12 @@ from typing import Any
 
 from rich.text import Text
 
+from functions.contract import iso, unix_ms
+from functions.orders.order import Status
 from infra.cli.deployed import Deployed, Problem
 from infra.cli.ops import queues
 from infra.cli.ops.logs import Line, search
-from infra.cli.ops.shown import STYLES, answers, iso, progress, unix_ms, write_json
+from infra.cli.ops.shown import STYLES, answers, progress, write_json
 
 CLOCKS_APART_MS = 5_000
 # A message that comes again does so within three visibility time-outs of six minutes.
@@ -20,7 +22,6 @@ AFTER_THE_END_MS = 30 * 60_000
 # What is the same in every line of a function, or said elsewhere in the answer.
 _LEFT_OUT = {"timestamp", "order_id", "service", "cold_start", "function_name"}
 _SHOWN = ("sequence", "attempt", "code", "reason", "status", "exception_name")
-_TERMINAL = {"confirmed", "failed", "cancelled"}
 
 Json = dict[str, Any]
 
@@ -60,7 +61,7 @@ def trace(stack: Deployed, order_id: str) -> Json:
     updates = order.pop("updates")
     start_ms = unix_ms(order["createdAt"]) - CLOCKS_APART_MS
     end_ms = time.time_ns() // 1_000_000 + CLOCKS_APART_MS
-    if order["status"] in _TERMINAL:
+    if Status(order["status"]).terminal:
         end_ms = min(end_ms, unix_ms(order["updatedAt"]) + AFTER_THE_END_MS)
     with progress("Searching the log") as report:
         lines = search(stack, order_id, start_ms, end_ms, report)

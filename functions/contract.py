@@ -1,0 +1,132 @@
+"""What functions, infrastructure and tools agree on: names, limits and formats.
+
+This module reads no environment and imports no AWS library, so every module can import it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from uuid import UUID
+
+# --- the HTTP API -----------------------------------------------------------------------------
+
+PUBLIC_PATHS = ("/", "/docs", "/openapi.json", "/api/health")
+PUBLIC_FOLDER = "/assets/"
+
+
+def is_public(path: str) -> bool:
+    """Whether a request for this path needs no API key."""
+    return path in PUBLIC_PATHS or path.startswith(PUBLIC_FOLDER)
+
+
+# --- the orders table -------------------------------------------------------------------------
+
+OWNER_INDEX = "byOwner"
+OPEN_ORDERS_INDEX = "openOrders"
+OPEN_BY_OWNER_INDEX = "openByOwner"
+# The partitions of the openOrders index, "0" to "7": one partition could not take every write.
+OPEN_SHARDS = tuple(str(number) for number in range(8))
+
+
+def open_shard(order_id: str) -> str:
+    """The partition of the openOrders index that an open order is in; the id is a UUID."""
+    return OPEN_SHARDS[UUID(order_id).int % len(OPEN_SHARDS)]
+
+
+# --- the order queue --------------------------------------------------------------------------
+
+BATCH_SIZE = 10  # orders that one invocation of the worker executes, at most
+
+
+class MalformedMessage(Exception):
+    """The message names no order."""
+
+
+def order_message(order_id: str) -> str:
+    """The body of a message that asks the worker to execute the order."""
+    return json.dumps({"orderId": order_id})
+
+
+def order_id_of(message_body: str) -> str:
+    """The order that a message asks for; raises MalformedMessage."""
+    try:
+        return str(UUID(json.loads(message_body)["orderId"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise MalformedMessage(message_body[:200]) from None
+
+
+# --- pushes -----------------------------------------------------------------------------------
+
+PUBLISHERS_PER_SHARD = 10  # publishers that read one shard of the stream at once, at most
+
+# The publisher closes a connection that has not taken its part of a batch by then, so that one
+# slow connection does not delay the next batch.
+CONNECTION_SECONDS_MAX = 15
+
+
+# --- the access table -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SecretKind:
+    """A kind of secret: how its text begins, and how the id of its item in the table begins."""
+
+    text_prefix: str
+    item_prefix: str
+
+    def new(self) -> str:
+        """A new secret of 256 random bits."""
+        return self.text_prefix + secrets.token_urlsafe(32)
+
+    def matches(self, text: str) -> bool:
+        """Whether the text has the form of such a secret."""
+        return re.fullmatch(self.text_prefix + r"[A-Za-z0-9_-]{43}", text) is not None
+
+    def item_id(self, secret: str) -> str:
+        """The id of the secret's item in the access table, which stores only its SHA-256."""
+        return self.item_prefix + hashlib.sha256(secret.encode()).hexdigest()
+
+
+# Scanners for leaked secrets recognise the prefixes of the texts.
+API_KEY = SecretKind(text_prefix="oee_", item_prefix="key#")
+TICKET = SecretKind(text_prefix="oet_", item_prefix="ticket#")
+
+
+# --- metrics ----------------------------------------------------------------------------------
+
+METRICS_NAMESPACE = "OrderExecutionEngine"
+
+
+class Metric(StrEnum):
+    """The metrics that the functions emit; ORDERS_FAILED has the dimension `code` too."""
+
+    ORDERS_ACCEPTED = "OrdersAccepted"
+    ORDERS_CONFIRMED = "OrdersConfirmed"
+    ORDERS_FAILED = "OrdersFailed"
+    ORDERS_SWEPT = "OrdersSwept"
+    ATTEMPTS = "Attempts"
+    TIME_TO_CONFIRM = "TimeToConfirm"
+    QUOTE_LATENCY = "QuoteLatency"
+    PUSH_LAG = "PushLag"
+    CONNECTIONS_GONE = "ConnectionsGone"
+
+
+# --- time -------------------------------------------------------------------------------------
+
+
+def iso(unix_ms: int) -> str:
+    """ISO 8601 in UTC with milliseconds, from Unix time in milliseconds."""
+    seconds, millis = divmod(unix_ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{millis:03d}Z"
+
+
+def unix_ms(timestamp: str) -> int:
+    """Unix time in milliseconds, from ISO 8601 text; raises ValueError for other text."""
+    parsed = datetime.fromisoformat(timestamp)
+    return int(parsed.timestamp()) * 1000 + parsed.microsecond // 1000
