@@ -1,0 +1,232 @@
+"""Every event in events/, taken by its function in Lambda's runtime, and what was logged of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infra.cli.deployed import Deployed
+from infra.cli.keys import create
+from tests.functions.world import EVENTS, Json, event
+from tests.infra.conftest import Template
+from tests.runtime.execution import ExecutionEnvironment, Outcome, Runtime
+
+LEVELS = ("INFO",)
+REGION = "us-east-1"
+OWNER = "desk-7"  # of the events
+KEY = "oee_EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXA"
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "ASIAEXAMPLEEXAMPLE12",
+    "AWS_SECRET_ACCESS_KEY": "EXAMPLE/secret/access/key/EXAMPLE0123456",
+    "AWS_SESSION_TOKEN": "EXAMPLEsessionTokenEXAMPLE0123456789abcdef==",
+}
+# The function that takes an event, by the beginning of the event's name, in the order of a life.
+TAKEN_BY = {
+    "http": "api",
+    "authorizer": "authorizer",
+    "websocket": "websocket",
+    "stream": "publisher",
+    "sqs_order": "worker",
+    "schedule": "sweeper",
+    "sqs_dead": "dead_letters",
+}
+BATCH = 10
+DEAD_ORDER = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4e"
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+
+
+@dataclass
+class Life:
+    """What the functions answered, pushed and wrote to their logs."""
+
+    level: str
+    # By event; of what is made here besides, by the names in `live`.
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    accepted: list[str] = field(default_factory=list)
+    pushed: list[tuple[str, Json]] = field(default_factory=list)
+    # By function: the lines that the process wrote, and the lowest level that Lambda lets through.
+    written: dict[str, list[str]] = field(default_factory=dict)
+    kept_from: dict[str, str] = field(default_factory=dict)
+    secrets: list[str] = field(default_factory=list)
+
+    def records(self) -> Iterator[tuple[str, Json]]:
+        """Each log line, parsed, with its function."""
+        for module, lines in self.written.items():
+            for line in lines:
+                yield module, json.loads(line)
+
+    def kept(self) -> Iterator[Json]:
+        """The records that Lambda's own filter lets through to CloudWatch.
+
+        It takes a line for INFO that has no level, or no timestamp by RFC 3339:
+        https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
+        """
+        for module, record in self.records():
+            timed = RFC_3339.fullmatch(str(record.get("timestamp")))
+            level = record.get("level", "INFO") if timed else "INFO"
+            if severity(level) >= severity(self.kept_from[module]):
+                yield record
+
+
+def severity(level: str) -> int:
+    """A level's number, by Python's name of it or Lambda's."""
+    return logging.getLevelNamesMapping()[{"TRACE": "DEBUG"}.get(level, level)]
+
+
+def live(template: Template, folder: Path, runtime: Runtime, aws: str, *, level: str) -> Life:
+    """Run the events in the order of an order's life."""
+    life = Life(level)
+    account = Account(template, aws, suffix=level)
+    create(account.stack, OWNER, key=KEY)
+    stored = event("stream_order")["Records"][0]["dynamodb"]["NewImage"]
+    dead = json.loads(json.dumps(stored).replace(stored["orderId"]["S"], DEAD_ORDER))
+    for item in (stored, dead):
+        account.stack.client("dynamodb").put_item(
+            TableName=account.variables["ORDERS_TABLE"], Item=item
+        )
+
+    with ExitStack() as running:
+        functions: dict[str, ExecutionEnvironment] = {}
+        for module, properties in template.functions().items():
+            life.kept_from[module] = properties["LoggingConfig"]["ApplicationLogLevel"]
+            asset = folder / "cdk.out" / f"asset.{Path(properties['Code']['S3Key']).stem}"
+            environment = ExecutionEnvironment(
+                [runtime.python, "-S", "-m", "awslambdaric", properties["Handler"]],
+                folder=asset,
+                environment=account.environment(module, properties, runtime.version)
+                | {"LAMBDA_TASK_ROOT": str(asset)}
+                | {"PYTHONPATH": f"{asset}:{runtime.layer}:{runtime.client}"},
+                log=folder / f"{module}.log",
+            )
+            functions[module] = running.enter_context(closing(environment))
+        _events(life, functions)
+    for module, function in functions.items():
+        life.written[module] = function.log.read_text().splitlines()
+        while not function.pushed.empty():
+            life.pushed.append(function.pushed.get())
+    return life
+
+
+def _events(life: Life, functions: dict[str, ExecutionEnvironment]) -> None:
+    def invoke(name: str, module: str, made: Json) -> Outcome:
+        life.outcomes[name] = functions[module].invoke(made)
+        return life.outcomes[name]
+
+    ticket = "none yet"
+    names = sorted(path.stem for path in EVENTS.glob("*.json"))
+    for prefix, module in TAKEN_BY.items():
+        for name in [name for name in names if name.startswith(prefix)]:
+            made = event(name)
+            if name == "authorizer_websocket":
+                made["queryStringParameters"] = {"ticket": ticket}
+            if name == "sqs_dead_letter":
+                made["Records"][0]["body"] = json.dumps({"orderId": DEAD_ORDER})
+            answer = invoke(name, module, made).body
+            if name == "http_create_ticket":
+                ticket = json.loads(answer["body"])["ticket"]
+    life.secrets = [KEY, ticket, CREDENTIALS["AWS_SECRET_ACCESS_KEY"]]
+    life.secrets += [CREDENTIALS["AWS_SESSION_TOKEN"], "Bearer ", "Signature="]
+
+    for number in range(BATCH):
+        order = event("http_execute_order")
+        order["headers"]["idempotency-key"] = f"batch-{number}"
+        answer = functions["api"].invoke(order).body
+        life.accepted.append(json.loads(answer["body"])["orderId"])
+    messages = [json.dumps({"orderId": order_id}) for order_id in life.accepted]
+    invoke("a batch of ten", "worker", _sqs(messages))
+    for order_id in life.accepted:
+        asked = event("http_get_order")
+        asked["rawPath"] = asked["requestContext"]["http"]["path"] = f"/api/orders/{order_id}"
+        invoke(f"read {order_id}", "api", asked)
+    invoke("a poisonous message", "worker", _sqs(["nonsense"]))
+    headers = {"authorization": f"Bearer {KEY}"}
+    invoke("a crash", "api", {"version": "2.0", "headers": headers})
+
+
+def _sqs(bodies: list[str]) -> Json:
+    """events/sqs_order.json with these messages."""
+    made = event("sqs_order")
+    (record,) = made["Records"]
+    made["Records"] = [
+        record | {"messageId": f"message-{number}", "body": body}
+        for number, body in enumerate(bodies)
+    ]
+    return made
+
+
+class Account:
+    """The template's tables and queues in moto, and the values of its functions' variables."""
+
+    def __init__(self, template: Template, aws: str, *, suffix: str) -> None:
+        self.stack = Deployed(name="runtime", outputs={}, region=REGION, endpoint_url=aws)
+        self._ids: dict[str, str] = {
+            "AWS::Region": REGION,
+            "AWS::URLSuffix": "amazonaws.com",
+            "AWS::Partition": "aws",
+            "AWS::AccountId": "111122223333",
+        }
+        for name, resource in template.resources.items():
+            properties = resource.get("Properties", {})
+            if resource["Type"] == "AWS::DynamoDB::Table":
+                self._ids[name] = self._table(f"{name}-{suffix}", properties)
+            elif resource["Type"] == "AWS::SQS::Queue":
+                created = self.stack.client("sqs").create_queue(QueueName=f"{name}-{suffix}")
+                self._ids[name] = created["QueueUrl"]
+            else:
+                self._ids[name] = name
+        # Of all functions together: a variable has the same value in each that has it.
+        self.variables = {
+            name: self._value(value)
+            for function in template.functions().values()
+            for name, value in function["Environment"]["Variables"].items()
+        }
+        self.stack.outputs["AccessTable"] = self.variables["ACCESS_TABLE"]
+
+    def environment(self, module: str, properties: Json, version: str) -> dict[str, str]:
+        """The variables that Lambda sets, and the function's own.
+
+        https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+        """
+        own = properties["Environment"]["Variables"]
+        logs = properties["LoggingConfig"]
+        return {name: self._value(value) for name, value in own.items()} | {
+            **CREDENTIALS,
+            "_HANDLER": properties["Handler"],
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL": str(self.stack.endpoint_url),
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_python{version}",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(properties["MemorySize"]),
+            "AWS_LAMBDA_FUNCTION_NAME": module,
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_LOG_FORMAT": logs["LogFormat"],
+            "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{module}",
+            "AWS_LAMBDA_LOG_LEVEL": logs["ApplicationLogLevel"],
+            "AWS_LAMBDA_LOG_STREAM_NAME": "2026/03/12/[$LATEST]0123456789abcdef",
+            "AWS_REGION": REGION,
+            "LANG": "en_US.UTF-8",
+            "PATH": "/usr/local/bin:/usr/bin/:/bin",
+            "TZ": ":UTC",
+        }
+
+    def _table(self, name: str, properties: Json) -> str:
+        asked = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema")
+        table = {key: properties[key] for key in asked if key in properties}
+        self.stack.client("dynamodb").create_table(TableName=name, **table)
+        return name
+
+    def _value(self, value: Any) -> str:
+        match value:
+            case {"Ref": str(name)}:
+                return self._ids[name]
+            case {"Fn::Join": [str(between), list(parts)]}:
+                return between.join(self._value(part) for part in parts)
+            case str():
+                return value
+        raise AssertionError(f"a variable's value that is not understood here: {value}")
