@@ -1,0 +1,202 @@
+"""The price process: its figures, the rule term for term, and how prices behave."""
+
+import json
+from collections.abc import Iterable
+from hashlib import sha256
+from itertools import pairwise
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+from functions.simulation import prices
+from functions.simulation.market import REFERENCES
+
+FIGURES = json.loads((Path(__file__).parent / "vectors-prices.json").read_text())["figures"]
+START = 1_760_000_000
+
+seconds = st.integers(0, 10**10)
+texts = st.sampled_from(["SOL/USDC", "BONK/USDC", "another world:RAY/USDC"])
+
+
+def figures(kind: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        "figure", [figure for figure in FIGURES if figure["kind"] == kind], ids=str
+    )
+
+
+def text_of(pair: str, seed: str) -> str:
+    return f"{seed}:{pair}" if seed else pair
+
+
+def pair_price(pair: str, second: int, seed: str) -> int:
+    """Quote base units per lot of the base token: the ratio of both tokens' values."""
+
+    def lot(symbol: str) -> int:
+        lots: int = 10 ** (REFERENCES[symbol].lot if symbol in REFERENCES else 6)
+        return lots
+
+    def value(symbol: str) -> int:
+        if symbol == "USDC":
+            return 10**6
+        reference = REFERENCES[symbol]
+        text = text_of(f"{symbol}/{reference.quote}", seed)
+        price = prices.moved(reference.base, prices.offset(text, second) // reference.calm)
+        return price * value(reference.quote) // lot(reference.quote)
+
+    base, quote = pair.split("/")
+    return value(base) * lot(quote) // value(quote)
+
+
+@figures("off")
+def test_an_offset_is_the_checked_one(figure: dict[str, Any]) -> None:
+    assert prices.offset(figure["text"], figure["second"]) == figure["expect"]
+
+
+@figures("price")
+def test_a_price_is_the_checked_one(figure: dict[str, Any]) -> None:
+    parts = prices.offset(figure["text"], figure["second"]) // figure["calm"]
+    assert prices.moved(figure["base_price"], parts) == figure["expect"]
+
+
+@figures("pair")
+def test_a_pairs_price_is_the_checked_one(figure: dict[str, Any]) -> None:
+    assert pair_price(figure["pair"], figure["second"], figure["seed"]) == figure["expect"]
+
+
+@figures("venue")
+def test_a_venues_price_is_the_checked_one(figure: dict[str, Any]) -> None:
+    pair, second, seed = figure["pair"], figure["second"], figure["seed"]
+    reach = prices.band(figure["fee_ppm"], figure["bin_step"])
+    parts = prices.venue_offset(text_of(pair, seed), figure["venue"], second, reach)
+    calm = REFERENCES[pair.split("/")[0]].calm
+    assert prices.moved(pair_price(pair, second, seed), parts // calm) == figure["expect"]
+
+
+def test_the_worked_out_second_has_its_prices() -> None:
+    assert prices.offset("SOL/USDC", START) == 2_444_656
+    price = prices.moved(150_000_000, 2_444_656)
+    assert price == 153_666_984
+    raydium = prices.venue_offset("SOL/USDC", "raydium", START, prices.band(2_500))
+    meteora = prices.venue_offset("SOL/USDC", "meteora", START, prices.band(400, 4))
+    assert (raydium, meteora) == (-137_465, 17_695)
+    assert (prices.moved(price, raydium), prices.moved(price, meteora)) == (
+        153_455_745,
+        153_694_175,
+    )
+
+
+def written_down(text: str, second: int) -> int:
+    """The offset term for term, as the rule states it."""
+
+    def word(index: int, period: int, step: int) -> int:
+        digest = sha256(f"{text}|{period}|{step}".encode()).digest()
+        return digest[2 * index] * 256 + digest[2 * index + 1]
+
+    def level(period: int) -> int:
+        k, r = divmod(second, period)
+        one, other = (word(0, period, step) - 32_768 for step in (k, k + 1))
+        return (one * (period - r) + other * r) // period
+
+    fast: int = sum(2**i * level(4**i) for i in range(7))
+    slow: int = sum(2**i * level(4**i) for i in range(7, 10))
+    mood: int = 400 + 2_000 * (level(7_200) + 32_768) ** 3 // 2**48
+    k, r = divmod(second, 7_200)
+    start, size = word(2, 7_200, k) % 3_600, 800_000 * (word(1, 7_200, k) - 32_768) // 32_768
+    jump: int = 0 if r < start else size * (7_200 - r) // (7_200 - start)
+    return (1_000 * slow + mood * fast) // 2_048 + jump
+
+
+@for_all(texts, seconds)
+def test_offsets_are_what_the_rule_gives_term_for_term(text: str, second: int) -> None:
+    assert prices.offset(text, second) == written_down(text, second)
+
+
+@for_all(texts, seconds, st.integers(1, 300))
+def test_many_seconds_at_once_are_the_same_as_one_by_one(
+    text: str, second: int, count: int
+) -> None:
+    together = prices.offsets(text, second, count)
+    assert together == [prices.offset(text, second + i) for i in range(count)]
+
+
+def test_no_second_has_no_offsets() -> None:
+    assert prices.offsets("SOL/USDC", START, 0) == []
+
+
+@for_all(texts, seconds)
+def test_an_offset_never_leaves_its_bounds(text: str, second: int) -> None:
+    assert abs(prices.offset(text, second)) <= prices.OFFSET_MAX
+
+
+@for_all(st.sampled_from(["raydium", "meteora", "whirlpool"]), seconds, st.integers(0, 10**6))
+def test_a_venue_stays_in_its_band(venue: str, second: int, reach: int) -> None:
+    assert abs(prices.venue_offset("SOL/USDC", venue, second, reach)) <= reach
+
+
+def test_a_band_is_the_fee_less_half_a_bin_and_never_below_nothing() -> None:
+    assert prices.band(2_500) == 249_900
+    assert prices.band(400, 4) == 19_900
+    assert prices.band(400) == 39_900
+    assert prices.band(0) == 0
+    assert prices.band(200, 4) == 0
+
+
+@for_all(st.integers(1, 60_000), st.integers(0, 100), st.integers(10**6, 10**12))
+def test_at_the_edge_of_its_band_a_pool_gives_no_more_than_the_reference(
+    fee_ppm: int, bin_step: int, price: int
+) -> None:
+    """(1 + band)·(1 + half a bin)·(1 − fee) ≤ 1: selling at the top of the band."""
+    reach = prices.band(fee_ppm, bin_step)
+    if reach == 0:
+        return
+    top = prices.moved(price, reach)
+    got = top * (20_000 + bin_step) * (10**6 - fee_ppm)
+    assert got <= price * 20_000 * 10**6
+
+
+def deviation(changes: Iterable[int]) -> int:
+    values = list(changes)
+    return isqrt(sum(change * change for change in values) // len(values))
+
+
+def test_prices_move_within_a_minute_and_further_in_longer_times() -> None:
+    """Standard deviations in parts per 10**8: 1.5 bps a second, 10 a minute, 80 an hour."""
+    day = prices.offsets("SOL/USDC", START, 86_400)
+    by_second = deviation(after - before for before, after in pairwise(day))
+    by_minute = deviation(after - before for before, after in pairwise(day[::60]))
+    month = [prices.offset("SOL/USDC", START + 3_600 * i) for i in range(720)]
+    by_hour = deviation(after - before for before, after in pairwise(month))
+    assert 8_000 < by_second < 30_000
+    assert 60_000 < by_minute < 200_000
+    assert 500_000 < by_hour < 1_200_000
+
+
+def test_calm_and_wild_hours_take_turns() -> None:
+    hours = [
+        deviation(
+            after - before
+            for before, after in pairwise(
+                prices.offsets("SOL/USDC", START + 3_600 * i, 3_600)[::60]
+            )
+        )
+        for i in range(48)
+    ]
+    assert max(hours) > 3 * min(hours)
+
+
+def test_each_window_of_two_hours_has_one_jump() -> None:
+    week = prices.offsets("SOL/USDC", START // 7_200 * 7_200, 7_200 * 12)
+    sudden = [
+        i for i, (before, after) in enumerate(pairwise(week)) if abs(after - before) > 250_000
+    ]
+    assert sudden
+    windows = [i // 7_200 for i in sudden]
+    assert len(set(windows)) == len(windows)
+
+
+def test_a_seed_is_a_world_of_its_own() -> None:
+    assert prices.offset("a:SOL/USDC", START) != prices.offset("b:SOL/USDC", START)
