@@ -42,6 +42,10 @@ def open_shard(order_id: str) -> str:
 # --- the order queue --------------------------------------------------------------------------
 
 BATCH_SIZE = 10  # orders that one invocation of the worker executes, at most
+# How often a message is received before it becomes a dead letter. One that Lambda throttles for as
+# long as it stays hidden counts as received, though no worker has seen it. AWS advises at least 5:
+# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+RECEIVES_MAX = 5
 
 
 class MalformedMessage(Exception):

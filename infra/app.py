@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[1]
 KEY_CACHE_SECONDS_MAX = 60
 # Half of what a worker may run, for a wait is not all that it does.
 HOLD_MS_MAX = 30_000
+# The longest backoff is four times the base, and one delayed SQS message carries it: 900 s.
+RETRY_BASE_MS_MAX = 225_000
 
 
 def build(app: App) -> Engine:
@@ -51,6 +53,11 @@ def _check(settings: Settings) -> None:
         raise ValueError(
             f"holdMs={settings.hold_ms}: a worker waits up to {HOLD_MS_MAX} ms; what is longer"
             " is queued"
+        )
+    if settings.retry_base_ms > RETRY_BASE_MS_MAX:
+        raise ValueError(
+            f"retryBaseMs={settings.retry_base_ms}: at most {RETRY_BASE_MS_MAX}, so that a backoff"
+            " of four times as long fits one delayed message"
         )
     if settings.alarm_email and not re.fullmatch(r"[^@\s]+@[^@\s]+", settings.alarm_email):
         raise ValueError(f"alarmEmail={settings.alarm_email}: one e-mail address is needed")

@@ -84,6 +84,10 @@ class Compute(Construct):
             WORKER_TIMEOUT,
             orders | queue | market | simulation | expiry,
             memory_mb=settings.worker_memory_mb,
+            # An order that waits or retries comes back to the worker by its own queue. Lambda
+            # would stop such a chain after 16 turns and make a dead letter of it:
+            # https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+            recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
         self.publisher = self._function("publisher", PUBLISHER_TIMEOUT, orders | connections)
         self.websocket = self._function(
@@ -109,6 +113,7 @@ class Compute(Construct):
         *,
         memory_mb: int | None = None,
         snap_start: bool = False,
+        recursive_loop: lambda_.RecursiveLoop | None = None,
     ) -> lambda_.Function:
         settings = self._settings
         name = module.title().replace("_", "")
@@ -132,6 +137,7 @@ class Compute(Construct):
             layers=self._layers,
             role=role,
             timeout=timeout,
+            recursive_loop=recursive_loop,
             memory_size=memory_mb or settings.memory_mb,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
             log_group=log_group,

@@ -16,8 +16,6 @@ from infra.stack.queues import Queues
 from infra.stack.storage import Storage
 
 PUBLISH_BATCH_SIZE = 100
-PUBLISH_RETRIES = 10
-PUBLISH_AGE_MAX = Duration.hours(1)
 
 # What Lambda itself does, in the function's role, to read a queue or a stream for it.
 RECEIVE = "ReceiveMessage DeleteMessage GetQueueAttributes"
@@ -96,7 +94,9 @@ class Engine(Stack):
             batch_size=BATCH_SIZE,
             report_batch_item_failures=True,
         )
-        publishing = lambda_.EventSourceMapping(
+        # Without limits, so Lambda retries a batch until the stream drops it after 24 hours. A
+        # connection lives two hours at most: whoever followed has come back and resumed by then.
+        lambda_.EventSourceMapping(
             self,
             "PublishUpdates",
             target=compute.publisher,
@@ -105,16 +105,6 @@ class Engine(Stack):
             batch_size=PUBLISH_BATCH_SIZE,
             parallelization_factor=PUBLISHERS_PER_SHARD,
             bisect_batch_on_error=True,
-            report_batch_item_failures=True,
-            retry_attempts=PUBLISH_RETRIES,
-            max_record_age=PUBLISH_AGE_MAX,
-        )
-        # Not `on_failure`: that grants two actions more than Lambda needs to send.
-        mapping = publishing.node.default_child
-        if not isinstance(mapping, lambda_.CfnEventSourceMapping):
-            raise TypeError(f"{mapping} is no event source mapping")
-        mapping.add_property_override(
-            "DestinationConfig.OnFailure.Destination", queues.unpublished.queue_arn
         )
         events.Rule(
             self,
@@ -135,7 +125,6 @@ class Engine(Stack):
         orders, connections = storage.orders.table_arn, storage.connections.table_arn
         stream, access = storage.orders.table_stream_arn or "", storage.access.table_arn
         queue, dead_letters = queues.orders.queue_arn, queues.dead_letters.queue_arn
-        unpublished = queues.unpublished.queue_arn
         by_owner, open_orders = storage.owner_index_arn, storage.open_orders_index_arn
 
         _allow(compute.api, orders, "dynamodb", "PutItem GetItem BatchGetItem UpdateItem")
@@ -155,7 +144,6 @@ class Engine(Stack):
         _allow(compute.publisher, connections, "dynamodb", "Query DeleteItem")
         _allow(compute.publisher, push_arn, "execute-api", "ManageConnections")
         _allow(compute.publisher, close_arn, "execute-api", "ManageConnections")
-        _allow(compute.publisher, unpublished, "sqs", "SendMessage")
 
         _allow(compute.websocket, orders, "dynamodb", "UpdateItem")
         _allow(compute.websocket, connections, "dynamodb", "PutItem UpdateItem DeleteItem Query")
@@ -178,7 +166,6 @@ class Engine(Stack):
             "AccessTable": storage.access.table_name,
             "OrderQueueUrl": queues.orders.queue_url,
             "DeadLetterQueueUrl": queues.dead_letters.queue_url,
-            "UnpublishedQueueUrl": queues.unpublished.queue_url,
             "DashboardUrl": monitoring.dashboard_url,
             "AlarmTopicArn": monitoring.topic.topic_arn,
         }.items():

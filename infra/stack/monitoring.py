@@ -31,8 +31,6 @@ FULL_WIDTH = 24
 
 # Nothing happened, so nothing went wrong: most metrics are silent without traffic.
 QUIET = cloudwatch.TreatMissingData.NOT_BREACHING
-# SQS stops reporting of a queue that nobody touches for six hours, whatever is in it.
-UNKNOWN = cloudwatch.TreatMissingData.IGNORE
 # The sweeper tells each minute how many orders it found, and be it none.
 STOPPED = cloudwatch.TreatMissingData.BREACHING
 
@@ -133,7 +131,7 @@ class Monitoring(Construct):
                 label="dead letters",
             ),
             above=0,
-            means="The worker failed three times on an order. The dead-letter function ends such "
+            means="The worker failed five times on an order. The dead-letter function ends such "
             "an order; an alarm that stays means that it cannot.",
             first=self._ops("stuck"),
         )
@@ -144,17 +142,6 @@ class Monitoring(Construct):
             means="Orders failed by a fault of ours: neither the market nor the client is the "
             "reason.",
             first=self._ops("trace ORDER"),
-        )
-        yield Rule(
-            name="UnpublishedUpdates",
-            metric=queues.unpublished.metric_approximate_number_of_messages_visible(
-                period=ONE_MINUTE
-            ),
-            above=0,
-            silence=UNKNOWN,
-            means="Updates were stored but not pushed, after ten retries or an hour. Followers "
-            "miss them until they subscribe again; no order is harmed.",
-            first=self._ops("stats"),
         )
         yield Rule(
             name="OrdersWait",
@@ -199,7 +186,7 @@ class Monitoring(Construct):
             often=3,
             of=5,
             means="The publisher is more than a minute behind the orders' stream: followers see "
-            "updates late. After an hour updates are set aside.",
+            "updates late.",
             first=self._ops("stats"),
         )
         yield Rule(
@@ -319,9 +306,6 @@ class Monitoring(Construct):
                     "Left behind",
                     queues.dead_letters.metric_number_of_messages_received(
                         statistic="Sum", label="dead letters taken"
-                    ),
-                    queues.unpublished.metric_approximate_number_of_messages_visible(
-                        label="unpublished"
                     ),
                     self._own(Metric.ORDERS_SWEPT, label="swept"),
                 ),

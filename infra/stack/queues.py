@@ -1,18 +1,19 @@
-"""The order queue, its dead letters, and stream records that no publisher could take."""
+"""The order queue and its dead letters."""
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-RECEIVES_MAX = 3
+from functions.contract import RECEIVES_MAX
+
 RETENTION = Duration.days(14)
 
 
 class Queues(Construct):
-    """A message stays hidden for six times its reader's timeout.
+    """Both queues; a message that was received stays hidden for six times its reader's timeout.
 
-    So it outlives its reader's throttled retries, and never do two workers hold the same one: a
-    worker that finds its order moved on may let its message go.
+    So it stays hidden while Lambda retries a throttled reader, and two workers never hold the
+    same message: a worker that finds its order moved on may delete its own.
     """
 
     def __init__(
@@ -32,19 +33,18 @@ class Queues(Construct):
                 queue=self.dead_letters, max_receive_count=RECEIVES_MAX
             ),
         )
-        self.unpublished = self._queue("Unpublished")
 
     def _queue(
         self,
         construct_id: str,
         *,
-        read_for: Duration | None = None,
+        read_for: Duration,
         dead_letter_queue: sqs.DeadLetterQueue | None = None,
     ) -> sqs.Queue:
         return sqs.Queue(
             self,
             construct_id,
-            visibility_timeout=read_for and Duration.seconds(6 * read_for.to_seconds()),
+            visibility_timeout=Duration.seconds(6 * read_for.to_seconds()),
             retention_period=RETENTION,
             dead_letter_queue=dead_letter_queue,
             encryption=sqs.QueueEncryption.SQS_MANAGED,

@@ -45,7 +45,7 @@ def sweep(stack: Stack) -> None:
 def impatient(stack: Stack) -> Iterator[None]:
     """An order's message is dead after one failure, and comes again from there every moment.
 
-    In the cloud it fails three times, six minutes apart. As it is never read a second time here,
+    In the cloud it fails five times, six minutes apart. As it is never read a second time here,
     no two workers have one message, for which the queue's patience is there.
     """
     sqs = stack.deployed.client("sqs")

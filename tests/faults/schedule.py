@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from functions import dead_letters, publisher, store, worker
-from functions.contract import BATCH_SIZE
+from functions.contract import BATCH_SIZE, RECEIVES_MAX
 from functions.orders.order import Order, Status
 from functions.simulation import chain
 from tests.faults.injection import Bench, Killed, Kind
@@ -22,7 +22,6 @@ from tests.functions.world import Context, sqs_event
 EPOCH_MS = 1_800_000_000_000
 VISIBILITY_MS = 360_000
 DEAD_LETTER_VISIBILITY_MS = 180_000
-RECEIVES_MAX = 3
 STREAM_RETRIES_MAX = 10
 SWEEP_AFTER_MS = 131_000  # idle for 120 s, counted from the next ten
 TURNS_MAX = 400
@@ -443,7 +442,7 @@ class Schedule:
         if asked.cancelled is not None and asked.cancelled != (order.status is Status.CANCELLED):
             raise Violation(f"cancellation answered {asked.cancelled}, order {order.status}")
         ending = order.error.code if order.error else str(order.status)
-        # Three faults, or a poisonous step, may use up what a message has of deliveries.
+        # Five faults, or a poisonous step, may use up what a message has of deliveries.
         allowed = {asked.ending} | ({"cancelled"} if asked.cancelled else set())
         if self.poison or len(self.bench.calls.hit) >= RECEIVES_MAX:
             allowed |= {"INTERNAL"}

@@ -33,10 +33,7 @@ Calls = dict[str, dict[str, set[str]]]
 BY_LAMBDA: dict[str, dict[str, set[str]]] = {
     "worker": {QUEUE: RECEIVE},
     "dead_letters": {DEAD_LETTERS: RECEIVE},
-    "publisher": {
-        "StorageOrders.StreamArn": READ_STREAM,
-        "QueuesUnpublished.Arn": {"sqs:SendMessage"},
-    },
+    "publisher": {"StorageOrders.StreamArn": READ_STREAM},
 }
 MODULES = (api, authorizer, dead_letters, publisher, sweeper, websocket, worker)
 INDEXES = {"byOwner": BY_OWNER, "openOrders": OPEN_ORDERS, "openByOwner": OPEN_BY_OWNER}

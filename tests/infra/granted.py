@@ -38,7 +38,6 @@ GRANTED = {
         "StorageOrders.StreamArn": READ_STREAM,
         ORDERS: {"dynamodb:UpdateItem"},
         CONNECTIONS: {"dynamodb:Query", "dynamodb:DeleteItem"},
-        "QueuesUnpublished.Arn": {"sqs:SendMessage"},
         "push": PUSH,
         "close": PUSH,
     },

@@ -5,7 +5,7 @@ import pytest
 from tests.infra.conftest import Template
 
 TABLES = {"StorageOrders79EED263", "StorageConnections942F4ABF", "StorageAccess81B14CCF"}
-QUEUES = {"QueuesOrdersE4860F80", "QueuesDeadLettersF0D5D2AD", "QueuesUnpublished1CB9E15F"}
+QUEUES = {"QueuesOrdersE4860F80", "QueuesDeadLettersF0D5D2AD"}
 LOG_GROUPS = {
     "ApisHttpAccessLogsDC493968",
     "ApisWebSocketAccessLogs67521563",

@@ -5,7 +5,6 @@ from infra.cli.deployed import Deployed
 QUEUES = {
     "orderQueue": "OrderQueueUrl",
     "deadLetters": "DeadLetterQueueUrl",
-    "unpublished": "UnpublishedQueueUrl",
 }
 _COUNTS = {
     "visible": "ApproximateNumberOfMessages",

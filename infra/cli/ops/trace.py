@@ -71,11 +71,7 @@ def trace(stack: Deployed, order_id: str) -> Json:
         **order,
         "timeline": sorted(timeline, key=lambda entry: str(entry["at"])),
         "messages": _messages(lines),
-        "queues": {
-            name: queues.counts(stack, name)
-            for name in queues.QUEUES
-            if name != "unpublished"  # it holds stream records
-        },
+        "queues": {name: queues.counts(stack, name) for name in queues.QUEUES},
     }
 
 
