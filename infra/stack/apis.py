@@ -7,7 +7,7 @@ from aws_cdk import aws_apigateway as account
 from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
+from aws_cdk.aws_apigateway import AccessLogField as Field
 from aws_cdk.aws_apigatewayv2_authorizers import (
     HttpLambdaAuthorizer,
     HttpLambdaResponseType,
@@ -18,13 +18,28 @@ from constructs import Construct
 
 from functions.contract import PUBLIC_FOLDER, PUBLIC_PATHS
 from infra.settings import Settings
-from infra.stack.compute import RETENTION
+from infra.stack.logs import log_group
 
 LOCAL_HTTP_ID = "c0ffee00"
 LOCAL_WEB_SOCKET_ID = "c0ffee01"
-# Never the path, the query or a header: they may hold a ticket or a key.
-HTTP_LOG = "requestId ip requestTime httpMethod routeKey status responseLength responseLatency"
-WEB_SOCKET_LOG = "requestId ip requestTime eventType routeKey status connectionId"
+# An access log holds neither path, query nor headers: they may carry a ticket or a key.
+LOGGED = {
+    "requestId": Field.context_request_id(),
+    "ip": Field.context_identity_source_ip(),
+    "requestTime": Field.context_request_time(),
+    "routeKey": Field.context_route_key(),
+    "status": Field.context_status(),
+}
+HTTP_LOGGED = LOGGED | {
+    "httpMethod": Field.context_http_method(),
+    "responseLength": Field.context_response_length(),
+    "responseLatency": Field.context_response_latency(),
+    "integrationErrorMessage": Field.context_integration_error_message(),
+}
+WEB_SOCKET_LOGGED = LOGGED | {
+    "eventType": Field.context_event_type(),
+    "connectionId": Field.context_connection_id(),
+}
 
 
 class Apis(Construct):
@@ -57,8 +72,13 @@ class Apis(Construct):
             auto_deploy=True,
             throttle=self._throttle(),
         )
-        self._log(http_stage, "HttpAccess", f"{HTTP_LOG} integrationErrorMessage")
-        self._log(web_socket_stage, "WebSocketAccess", WEB_SOCKET_LOG)
+        # An HTTP API logs by a resource policy of at most 5,120 characters, which CloudWatch Logs
+        # shares among all groups; it makes room only for groups that begin like this. The stack's
+        # own id keeps apart the groups of stacks that have had the same name.
+        stack = Fn.select(2, Fn.split("/", Aws.STACK_ID))
+        http_logs = f"/aws/vendedlogs/{settings.stack_name}/http/{stack}"
+        self._log(http_stage, "HttpAccess", HTTP_LOGGED, group_name=http_logs)
+        self._log(web_socket_stage, "WebSocketAccess", WEB_SOCKET_LOGGED)
         self.http_stage, self.web_socket_stage = http_stage, web_socket_stage
         if settings.api_gateway_log_role and not settings.local:
             web_socket_stage.node.add_dependency(self._log_role())
@@ -141,28 +161,29 @@ class Apis(Construct):
             rate_limit=self._settings.throttle_rate, burst_limit=self._settings.throttle_burst
         )
 
-    def _log(self, stage: Construct, name: str, fields: str) -> None:
-        group = logs.LogGroup(
-            self,
-            f"{name}Logs",
-            retention=RETENTION[self._settings.log_retention_days],
-            removal_policy=RemovalPolicy.RETAIN
-            if self._settings.durable
-            else RemovalPolicy.DESTROY,
-        )
+    def _log(
+        self,
+        stage: Construct,
+        name: str,
+        fields: dict[str, str],
+        *,
+        group_name: str | None = None,
+    ) -> None:
+        group = log_group(self, f"{name}Logs", settings=self._settings, name=group_name)
         cfn_stage = stage.node.default_child
         if not isinstance(cfn_stage, apigateway.CfnStage):
             raise TypeError(f"{cfn_stage} is no stage")
         cfn_stage.access_log_settings = apigateway.CfnStage.AccessLogSettingsProperty(
             # An HTTP API takes the ARN without the ":*" that Fn::GetAtt ends it with.
             destination_arn=Fn.select(0, Fn.split(":*", group.log_group_arn)),
-            format=json.dumps({field: f"$context.{field}" for field in fields.split()}),
+            format=json.dumps(fields),
         )
 
     def _log_role(self) -> account.CfnAccount:
-        """What lets a WebSocket API log: one setting for an account and region.
+        """Let API Gateway write the WebSocket API's log, by one role for the account and region.
 
-        It outlives the stack, for others in the account log by it too.
+        The account's setting names the role even when the stack is gone, and other APIs log by it:
+        so the role stays, unless the deployment that made it fails.
         """
         role = iam.Role(
             self,
@@ -174,9 +195,9 @@ class Apis(Construct):
                 )
             ],
         )
-        role.apply_removal_policy(RemovalPolicy.RETAIN)
+        role.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
         setting = account.CfnAccount(self, "LogAccount", cloud_watch_role_arn=role.role_arn)
-        setting.apply_removal_policy(RemovalPolicy.RETAIN)
+        setting.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
         return setting
 
 

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from aws_cdk import Annotations, Duration, IgnoreMode, RemovalPolicy
+from aws_cdk import Annotations, Duration, IgnoreMode
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from functions.contract import METRICS_NAMESPACE
 from infra.settings import Settings
 from infra.stack.dependencies import dependency_layer
+from infra.stack.logs import log_group
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED_ALIAS = "live"
@@ -117,16 +117,11 @@ class Compute(Construct):
     ) -> lambda_.Function:
         settings = self._settings
         name = module.title().replace("_", "")
-        log_group = logs.LogGroup(
-            self,
-            f"{name}Logs",
-            retention=RETENTION[settings.log_retention_days],
-            removal_policy=RemovalPolicy.RETAIN if settings.durable else RemovalPolicy.DESTROY,
-        )
+        group = log_group(self, f"{name}Logs", settings=settings)
         role = iam.Role(
             self, f"{name}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com")
         )
-        log_group.grant_write(role)
+        group.grant_write(role)
         function = lambda_.Function(
             self,
             name,
@@ -140,7 +135,7 @@ class Compute(Construct):
             recursive_loop=recursive_loop,
             memory_size=memory_mb or settings.memory_mb,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
-            log_group=log_group,
+            log_group=group,
             logging_format=lambda_.LoggingFormat.JSON,
             application_log_level_v2=_lambda_log_level(settings.log_level),
             # Of an invocation that went well the metrics tell, without a line to be paid for.
@@ -170,15 +165,3 @@ def _lambda_log_level(level: str) -> lambda_.ApplicationLogLevel:
     lowest = lambda_.ApplicationLogLevel(level)
     verbose = (lambda_.ApplicationLogLevel.TRACE, lambda_.ApplicationLogLevel.DEBUG)
     return lowest if lowest in verbose else lambda_.ApplicationLogLevel.INFO
-
-
-RETENTION = {
-    1: logs.RetentionDays.ONE_DAY,
-    3: logs.RetentionDays.THREE_DAYS,
-    7: logs.RetentionDays.ONE_WEEK,
-    14: logs.RetentionDays.TWO_WEEKS,
-    30: logs.RetentionDays.ONE_MONTH,
-    90: logs.RetentionDays.THREE_MONTHS,
-    180: logs.RetentionDays.SIX_MONTHS,
-    365: logs.RetentionDays.ONE_YEAR,
-}

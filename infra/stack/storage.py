@@ -8,13 +8,17 @@ from functions.contract import OPEN_BY_OWNER_INDEX, OPEN_ORDERS_INDEX, OWNER_IND
 
 
 class Storage(Construct):
-    """On-demand tables; durable ones outlive the stack and refuse to be deleted."""
+    """On-demand tables; where data is durable, orders and keys outlive the stack.
+
+    Such a table is protected against deletion by anybody. So it stays after a failed first
+    deployment too: a rollback could not delete it, and would fail.
+    """
 
     def __init__(
         self, scope: Construct, construct_id: str, *, durable: bool, orders_expire: bool
     ) -> None:
         super().__init__(scope, construct_id)
-        removal_policy = RemovalPolicy.RETAIN if durable else RemovalPolicy.DESTROY
+        lasting = RemovalPolicy.RETAIN if durable else RemovalPolicy.DESTROY
 
         self.orders = dynamodb.Table(
             self,
@@ -27,7 +31,7 @@ class Storage(Construct):
                 point_in_time_recovery_enabled=True
             ),
             deletion_protection=durable,
-            removal_policy=removal_policy,
+            removal_policy=lasting,
         )
         self.orders.add_global_secondary_index(
             index_name=OWNER_INDEX,
@@ -56,8 +60,7 @@ class Storage(Construct):
             sort_key=_text("connectionId"),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             time_to_live_attribute="expiresAt",
-            deletion_protection=durable,
-            removal_policy=removal_policy,
+            removal_policy=RemovalPolicy.DESTROY,  # connections end with their API
         )
 
         # Hashed API keys, which stay, and one-use tickets, which expire.
@@ -71,7 +74,7 @@ class Storage(Construct):
                 point_in_time_recovery_enabled=True
             ),
             deletion_protection=durable,
-            removal_policy=removal_policy,
+            removal_policy=lasting,
         )
 
         orders_arn = self.orders.table_arn

@@ -1,10 +1,17 @@
 """What a stage keeps, and that a new release finds it again."""
 
-import pytest
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
 
 from tests.infra.conftest import Template
 
+README = (Path(__file__).parents[2] / "infra" / "README.md").read_text()
 TABLES = {"StorageOrders79EED263", "StorageConnections942F4ABF", "StorageAccess81B14CCF"}
+# What cannot be made again: orders, and API keys by their hashes.
+LASTING_TABLES = TABLES - {"StorageConnections942F4ABF"}
 QUEUES = {"QueuesOrdersE4860F80", "QueuesDeadLettersF0D5D2AD"}
 LOG_GROUPS = {
     "ApisHttpAccessLogsDC493968",
@@ -17,6 +24,7 @@ LOG_GROUPS = {
     "ComputeWebsocketLogs46CD7E1F",
     "ComputeWorkerLogsA70D9C34",
 }
+LOG_ROLE = {"ApisLogRoleE743971B", "ApisLogAccountA9A96B93"}
 # Whoever confirmed a subscription would have to do so again.
 TOPICS = {"MonitoringAlarms66989066"}
 # What a table is replaced for; the rest is changed in place.
@@ -47,26 +55,63 @@ def test_a_table_keeps_its_key_for_another_would_replace_it(template: Template) 
     assert keys == FIXED_KEYS
 
 
-@pytest.mark.parametrize(("stage", "policy"), [("dev", "Delete"), ("prod", "Retain")])
-def test_dev_leaves_nothing_behind_and_prod_keeps_tables_and_logs(
-    templates: dict[str, Template], stage: str, policy: str
-) -> None:
-    resources = templates[stage].resources
-    kept = {resources[name]["DeletionPolicy"] for name in TABLES | LOG_GROUPS}
-    replaced = {resources[name]["UpdateReplacePolicy"] for name in TABLES | LOG_GROUPS}
-    assert kept == replaced == {policy}
-    # Their messages are worth nothing without the stack, and tell what the tables hold anyway.
-    assert {resources[name]["DeletionPolicy"] for name in QUEUES} == {"Delete"}
+def by_deletion_policy(template: Template) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, resource in template.resources.items():
+        if policy := resource.get("DeletionPolicy"):
+            found.setdefault(policy, set()).add(name)
+    return found
 
 
-@pytest.mark.parametrize(("stage", "protected"), [("dev", False), ("prod", True)])
-def test_only_prod_refuses_to_delete_a_table(
-    templates: dict[str, Template], stage: str, protected: bool
-) -> None:
-    resources = templates[stage].resources
-    assert {resources[name]["Properties"]["DeletionProtectionEnabled"] for name in TABLES} == {
-        protected
+def protected(template: Template) -> set[str]:
+    return {
+        name
+        for name in TABLES
+        if template.resources[name]["Properties"].get("DeletionProtectionEnabled")
     }
+
+
+def test_a_destroyed_dev_leaves_only_the_role_by_which_the_account_logs(
+    templates: dict[str, Template],
+) -> None:
+    policies = by_deletion_policy(templates["dev"])
+    assert set(policies) == {"Delete", "RetainExceptOnCreate"}
+    assert policies["RetainExceptOnCreate"] == LOG_ROLE
+    assert policies["Delete"] >= TABLES | LOG_GROUPS | QUEUES
+    assert protected(templates["dev"]) == set()
+
+
+def test_a_destroyed_prod_leaves_orders_keys_and_logs(templates: dict[str, Template]) -> None:
+    policies = by_deletion_policy(templates["prod"])
+    assert policies["Retain"] == LASTING_TABLES
+    assert policies["RetainExceptOnCreate"] == LOG_GROUPS | LOG_ROLE
+    # Connections end with their API; messages tell no more than the tables do.
+    assert policies["Delete"] >= QUEUES | (TABLES - LASTING_TABLES)
+    for name in LASTING_TABLES | LOG_GROUPS:
+        assert templates["prod"].resources[name]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_a_failed_first_deployment_can_delete_all_that_it_does_not_leave_on_purpose(
+    templates: dict[str, Template],
+) -> None:
+    """A protected table cannot be deleted, and a rollback that tried would end ROLLBACK_FAILED.
+
+    docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithTables.Basics.html
+    """
+    assert protected(templates["prod"]) == LASTING_TABLES
+    assert by_deletion_policy(templates["prod"])["Retain"] == LASTING_TABLES
+
+
+def test_what_the_readme_adopts_by_cdk_import_are_the_tables_that_were_left(
+    templates: dict[str, Template],
+) -> None:
+    (mapping,) = re.findall(r"^\{\"Storage.*?\}\}$", README, re.MULTILINE | re.DOTALL)
+    adopted = json.loads(mapping)
+    assert adopted.keys() == LASTING_TABLES
+    for name, identifier in adopted.items():
+        assert identifier.keys() == {"TableName"}
+        # CloudFormation imports nothing that has no deletion policy.
+        assert templates["prod"].resources[name]["DeletionPolicy"] == "Retain"
 
 
 def test_what_cannot_be_made_again_is_recoverable_to_the_second(template: Template) -> None:
@@ -76,7 +121,7 @@ def test_what_cannot_be_made_again_is_recoverable_to_the_second(template: Templa
         if template.resources[name]["Properties"].get("PointInTimeRecoverySpecification")
         == {"PointInTimeRecoveryEnabled": True}
     }
-    assert recoverable == TABLES - {"StorageConnections942F4ABF"}
+    assert recoverable == LASTING_TABLES
 
 
 def test_stages_differ_in_what_they_keep_not_in_what_they_are(

@@ -1,12 +1,13 @@
 """What a deployment consists of, in every stage."""
 
-import re
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from functions.contract import PUBLIC_PATHS
+from tests.infra import access_log_variables
 from tests.infra.conftest import Template, short, synthesize, text
 
 MODULES = {
@@ -39,7 +40,7 @@ HARMLESS = {
     "eventType",
     "httpMethod",
     "integrationErrorMessage",
-    "ip",
+    "identity.sourceIp",
     "requestId",
     "requestTime",
     "responseLatency",
@@ -307,15 +308,46 @@ def test_one_function_authorizes_both_apis_and_is_remembered_half_a_minute_over_
     assert "AuthorizerResultTtlInSeconds" not in web_socket
 
 
-def test_access_logs_tell_neither_path_nor_query_nor_header(template: Template) -> None:
-    stages = template.of_type("ApiGatewayV2::Stage")
-    assert set(stages) == {"ApisHttpStage", "ApisWebSocketStage"}
-    for stage in stages.values():
-        logged = stage["Properties"]["AccessLogSettings"]
-        variables = set(re.findall(r"\$context\.([\w.]+)", logged["Format"]))
-        assert {"requestId", "status", "routeKey", "ip"} <= variables
+def logged(template: Template) -> dict[str, set[str]]:
+    """The variables in the access log of each kind of API: HTTP and WEBSOCKET."""
+    kinds = {
+        name: api["Properties"]["ProtocolType"]
+        for name, api in template.of_type("ApiGatewayV2::Api").items()
+    }
+    found = {}
+    for stage in template.of_type("ApiGatewayV2::Stage").values():
+        text_of_line = stage["Properties"]["AccessLogSettings"]["Format"]
+        values = json.loads(text_of_line).values()
+        assert all(value.startswith("$context.") for value in values)
+        kind = kinds[text(stage["Properties"]["ApiId"])]
+        found[kind] = {value.removeprefix("$context.") for value in values}
+    return found
+
+
+def test_access_logs_name_only_variables_that_api_gateway_documents(template: Template) -> None:
+    variables = logged(template)
+    assert variables.keys() == access_log_variables.VARIABLES.keys()
+    for kind, named in variables.items():
+        assert named <= access_log_variables.VARIABLES[kind], access_log_variables.SOURCES[kind]
+
+
+def test_access_logs_hold_neither_path_nor_query_nor_headers(template: Template) -> None:
+    for variables in logged(template).values():
+        assert {"requestId", "status", "routeKey", "identity.sourceIp"} <= variables
         assert variables <= HARMLESS
-        assert "$" not in logged["Format"].replace("$context.", "")
+
+
+def test_the_http_apis_log_does_not_fill_the_accounts_resource_policy(template: Template) -> None:
+    """docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html tells of the limit and the name."""
+    named = {
+        name: group["Properties"]["LogGroupName"]
+        for name, group in template.of_type("Logs::LogGroup").items()
+        if "LogGroupName" in group["Properties"]
+    }
+    assert named.keys() == {"ApisHttpAccessLogs"}
+    assert text(named["ApisHttpAccessLogs"]).startswith("/aws/vendedlogs/order-execution-engine-")
+    # A group that an earlier stack of this name has left behind does not stand in the way.
+    assert "AWS::StackId" in str(named["ApisHttpAccessLogs"])
 
 
 def test_cors_is_off_unless_an_origin_is_given(template: Template, tmp_path: Path) -> None:
@@ -325,14 +357,6 @@ def test_cors_is_off_unless_an_origin_is_given(template: Template, tmp_path: Pat
     assert cors["AllowOrigins"] == ["https://desk.example"]
     assert "AllowCredentials" not in cors
     assert routes(given)["OPTIONS /{proxy+}"] is None
-
-
-def test_api_gateway_keeps_its_log_role_when_the_stack_goes(template: Template) -> None:
-    role, setting = (
-        template.of_type("IAM::Role")["ApisLogRole"],
-        template.of_type("ApiGateway::Account")["ApisLogAccount"],
-    )
-    assert role["DeletionPolicy"] == setting["DeletionPolicy"] == "Retain"
 
 
 def test_both_stages_are_throttled(template: Template) -> None:
