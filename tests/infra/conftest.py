@@ -107,7 +107,16 @@ def template(templates: dict[str, Template], request: pytest.FixtureRequest) -> 
     return templates[request.param]
 
 
-@pytest.fixture(scope="session", params=VARIANTS)
-def variant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Template:
-    """The template of each of the contexts in VARIANTS."""
-    return synthesize(tmp_path_factory.mktemp(request.param), **VARIANTS[request.param])
+@pytest.fixture(scope="session")
+def variants(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
+    """The templates of the contexts in VARIANTS, by their names."""
+    return {
+        name: synthesize(tmp_path_factory.mktemp(name), **context)
+        for name, context in VARIANTS.items()
+    }
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(variants: dict[str, Template], request: pytest.FixtureRequest) -> Template:
+    """Each of them."""
+    return variants[request.param]

@@ -46,6 +46,7 @@ class Life:
     """What the functions answered, pushed and wrote to their logs."""
 
     level: str
+    asset: Path
     # By event; of what is made here besides, by the names in `live`.
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     accepted: list[str] = field(default_factory=list)
@@ -81,7 +82,8 @@ def severity(level: str) -> int:
 
 def live(template: Template, folder: Path, runtime: Runtime, aws: str, *, level: str) -> Life:
     """Run the events in the order of an order's life."""
-    life = Life(level)
+    (asset,) = (folder / "cdk.out").glob("asset.*")
+    life = Life(level, asset)
     account = Account(template, aws, suffix=level)
     create(account.stack, OWNER, key=KEY)
     stored = event("stream_order")["Records"][0]["dynamodb"]["NewImage"]
@@ -95,7 +97,7 @@ def live(template: Template, folder: Path, runtime: Runtime, aws: str, *, level:
         functions: dict[str, ExecutionEnvironment] = {}
         for module, properties in template.functions().items():
             life.kept_from[module] = properties["LoggingConfig"]["ApplicationLogLevel"]
-            asset = folder / "cdk.out" / f"asset.{Path(properties['Code']['S3Key']).stem}"
+            assert asset.name == f"asset.{Path(properties['Code']['S3Key']).stem}"
             environment = ExecutionEnvironment(
                 [runtime.python, "-S", "-m", "awslambdaric", properties["Handler"]],
                 folder=asset,

@@ -38,6 +38,13 @@ def test_nothing_of_this_projects_environment_can_be_imported(runtime: Runtime) 
     assert "ModuleNotFoundError: No module named 'aws_cdk'" in tried.stderr
 
 
+def test_a_function_and_its_layer_fit_into_lambda(life: Life, runtime: Runtime) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, unzipped."""
+    folders = (life.asset, runtime.layer)
+    files = [path for folder in folders for path in folder.rglob("*") if path.suffix != ".pyc"]
+    assert sum(path.stat().st_size for path in files if path.is_file()) < 250 * 1024 * 1024
+
+
 def test_every_function_starts_and_answers_its_events(life: Life) -> None:
     answers = {name: outcome.body for name, outcome in life.outcomes.items()}
     failed = [name for name, outcome in life.outcomes.items() if outcome.kind != "response"]

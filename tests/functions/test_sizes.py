@@ -1,0 +1,77 @@
+"""The largest order, message and answer that this stack makes, against what AWS takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from functions import store
+from tests.functions.world import Json, World
+from tests.load.units import item_bytes
+
+KB, MB = 1024, 1024 * 1024
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
+ITEM_BYTES_MAX = 400 * KB
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+FRAME_BYTES_MAX = 32 * KB
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, of a synchronous call
+ANSWER_BYTES_MAX = 6 * MB
+PAGE = 100
+ASSETS = Path(__file__).parents[2] / "functions" / "dashboard"
+
+
+@pytest.fixture
+def largest(world: World) -> tuple[Json, Json]:
+    """The item and the answer of an order with all that makes one long.
+
+    Two hops, each split over both venues; three attempts, each with a route, a transaction and
+    an error; the longest idempotency key; as many followers as an order can have.
+    """
+    order_id = world.submit(
+        key="k" * 64,
+        tokenIn="JUP",
+        tokenOut="BONK",
+        amount="200000.123456",
+        simulate={"fault": "slippage", "attempts": 3},
+    )["orderId"]
+    world.send(world.connect("UrZ6idTPliACEvA="), {"orderId": order_id})
+    world.settle()
+    answer = world.read(order_id)
+    assert len(answer["route"]["routePlan"]) == 4
+    assert (answer["status"], answer["attempt"]) == ("failed", 3)
+    key = {"orderId": {"S": order_id}}
+    item: Json = dict(world.dynamodb.get_item(TableName="orders", Key=key)["Item"])
+    (follower,) = item["followers"]["M"].values()
+    followers = {f"UrZ6idTPliACE{n:03}": follower for n in range(store.MAX_FOLLOWERS)}
+    return item | {"followers": {"M": followers}}, answer
+
+
+def test_the_largest_order_is_far_below_what_an_item_may_hold(largest: tuple[Json, Json]) -> None:
+    item, _ = largest
+    assert item_bytes(item) < ITEM_BYTES_MAX / 10
+
+
+def test_the_longest_update_is_one_frame(largest: tuple[Json, Json]) -> None:
+    item, _ = largest
+    assert max(len(update["S"].encode()) for update in item["updates"]["L"]) < FRAME_BYTES_MAX / 10
+
+
+def test_a_full_page_of_the_largest_orders_is_below_what_lambda_answers(
+    largest: tuple[Json, Json],
+) -> None:
+    _, answer = largest
+    body = json.dumps({"orders": [answer] * PAGE})
+    assert len(json.dumps(body).encode()) < ANSWER_BYTES_MAX
+
+
+def test_every_file_of_the_dashboard_is_below_what_lambda_answers() -> None:
+    for path in ASSETS.iterdir():
+        # In base64, as an answer in binary is.
+        assert path.stat().st_size * 4 / 3 < ANSWER_BYTES_MAX, path.name
+
+
+def test_every_document_is_below_what_lambda_answers(world: World) -> None:
+    for name in ("get_docs", "get_openapi", "get_front_page"):
+        assert len(json.dumps(world.http(name).text).encode()) < ANSWER_BYTES_MAX
