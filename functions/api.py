@@ -22,6 +22,7 @@ from functions.contract import Metric, is_public, iso
 from functions.dex import router, tokens
 from functions.dex.errors import CircularArbitrage, InvalidAmount, TokenNotTradable
 from functions.http import pages, problems
+from functions.http.compression import compressed
 from functions.http.problems import Problem, bad_field
 from functions.orders.order import (
     DEFAULT_SLIPPAGE_BPS,
@@ -40,6 +41,8 @@ from functions.simulation import market
 BODY_BYTES_MAX = 10 * 1024
 RETRY_AFTER_SECONDS = 5
 PRICE_POINTS_MAX = 300
+TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
+SINCE = "only points later than this, which is the timestamp of a point had before"
 KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
 _ORDER_IDS = UUID("8f1c0d5e-3c39-4b5e-9d0a-6a1f5be6a3c4")  # name space of ids derived from keys
 
@@ -112,10 +115,17 @@ class OrderList(Model):
 
 
 class QuoteAnswer(Route):
-    """The route that an order would take now."""
+    """The route that an order would take now, and the market's price beside it."""
 
     token_in: str
     token_out: str
+    reference_price: str = Field(description="tokenOut for one tokenIn, as GET /api/prices has it")
+
+
+class Me(Model):
+    """Whose key it is."""
+
+    owner: str
 
 
 class TokenView(Model):
@@ -320,7 +330,13 @@ def get_quote(
     slot = market.slot_at(now_ms())
     snapshots = {v: market.snapshot(v, slot, settings.market_seed) for v in market.VENUES}
     route = router.find_route(source, target, units, slippage_bps, snapshots)
-    answer = {"tokenIn": source.symbol, "tokenOut": target.symbol, **route.to_json()}
+    (priced,) = market.price_points(source, target, [slot], settings.market_seed)
+    answer = {
+        "tokenIn": source.symbol,
+        "tokenOut": target.symbol,
+        "referencePrice": priced["reference"],
+        **route.to_json(),
+    }
     present = {name: value for name, value in answer.items() if value is not None}
     return Response(HTTPStatus.OK, "application/json", json.dumps(present))
 
@@ -336,6 +352,7 @@ def get_prices(
     token_in: Annotated[TokenName, Query(alias="tokenIn")],
     token_out: Annotated[TokenName, Query(alias="tokenOut")],
     minutes: Annotated[int, Query(ge=1, le=60)] = 15,
+    since: Annotated[str | None, Query(pattern=TIME_PATTERN, description=SINCE)] = None,
 ) -> Response[Any]:
     """The reference price and that of each venue with a pool of this pair, for a chart."""
     source, target = _pair(token_in, token_out)
@@ -343,6 +360,7 @@ def get_prices(
     step = max(1, minutes * 60 // PRICE_POINTS_MAX)
     last = now_ms() // 1000 // step * step
     times = [second * 1000 for second in range(last - minutes * 60 + step, last + step, step)]
+    times = [time for time in times if since is None or iso(time) > since]
     slots = [market.slot_at(time) for time in times]
     priced = market.price_points(source, target, slots, settings.market_seed)
     points = (
@@ -367,6 +385,18 @@ def list_tokens() -> Response[Any]:
         for token in tokens.TOKENS.values()
     )
     return _json(TokenList(tokens=tuple(views)))
+
+
+@app.get(
+    "/api/me",
+    summary="Tell whose key it is",
+    operation_id="getMe",
+    tags=["Service"],
+    responses=_documented({200: Me}),
+)
+def get_me() -> Response[Any]:
+    """The owner of the key that the request brings."""
+    return _json(Me(owner=_owner()))
 
 
 @app.get(
@@ -421,7 +451,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     # A body is JSON whatever the client calls it: curl -d says it is a form.
     headers = {**event.get("headers", {}), "content-type": "application/json"}
     plain = {**event, "headers": headers, "body": text, "isBase64Encoded": False}
-    return app.resolve(plain, context)
+    return compressed(app.resolve(plain, context), event.get("headers", {}))
 
 
 def _admit(event: dict[str, Any]) -> None:

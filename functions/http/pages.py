@@ -1,9 +1,16 @@
-"""What a browser is served: the dashboard, the documentation, their files, OpenAPI."""
+"""What a browser is served: the dashboard, the documentation, their files, OpenAPI.
+
+A page names its files with a hash of their content, and such a file never changes: a browser asks
+for it once. The page itself is asked for each time, and answered 304 while it is the same.
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import re
+from collections.abc import Callable
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
@@ -14,29 +21,18 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
 from functions.contract import is_public
+from functions.dex.tokens import TOKENS
+from functions.http.bundle import bundle
 from functions.runtime import settings
 
 _OWN = files("functions.dashboard")
 # Powertools brings Swagger UI along, so there is no copy to keep and no other host to ask. Its own
 # package is not named: to find it is to import it, and with it all of OpenAPI's models.
 _SWAGGER = files("aws_lambda_powertools.event_handler.openapi") / "swagger_ui"
-_DASHBOARD = (
-    "index.html dashboard.css icon.svg uplot.min.js uplot.min.css"
-    " api.js app.js charts.js detail.js dom.js form.js orders.js picker.js quote.js rows.js"
-    " stream.js sync.js words.js"
-)
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
-    "svg": "image/svg+xml",
-}
-_FILES = {
-    **{name: (_OWN, _TYPES[name.rpartition(".")[2]]) for name in _DASHBOARD.split()},
-    "docs.html": (_OWN, "text/html; charset=utf-8"),
-    "docs.js": (_OWN, "text/javascript; charset=utf-8"),
-    "swagger-ui-bundle.min.js": (_SWAGGER, "text/javascript; charset=utf-8"),
-    "swagger-ui.min.css": (_SWAGGER, "text/css; charset=utf-8"),
 }
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -45,19 +41,31 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Cache-Control": "no-cache",
 }
+_ASSET = re.compile(r'"assets/([^"]+)"')
+_HASHED = re.compile(r"(.+)\.([0-9a-f]{16})(\.\w+)")
 
 
 def page(name: str, if_none_match: str | None = None) -> Response[Any]:
-    """One of the files that a browser may have; 304 if it has it; NotFoundError for others."""
-    if name not in _FILES:
+    """One of the files that a browser may have; 304 if it has it.
+
+    Raises:
+        NotFoundError: there is no such file, or no longer with this hash.
+    """
+    hashed = _HASHED.fullmatch(name)
+    plain = hashed[1] + hashed[3] if hashed else name
+    if plain not in _FILES or (hashed and _hash(plain) != hashed[2]):
         raise NotFoundError
-    text, etag = _read(name)
-    headers = {**_HEADERS, "Content-Security-Policy": _policy(), "ETag": etag}
+    etag = f'W/"{_hash(plain)}"'
+    headers = {
+        **_HEADERS,
+        "Content-Security-Policy": _policy(),
+        "Cache-Control": "public, max-age=31536000, immutable" if hashed else "no-cache",
+        "ETag": etag,
+    }
     if if_none_match == etag:
         return Response(HTTPStatus.NOT_MODIFIED, headers=headers, body="")
-    return Response(HTTPStatus.OK, _FILES[name][1], text, headers=headers)
+    return Response(HTTPStatus.OK, _TYPES[plain.rpartition(".")[2]], _text(plain), headers=headers)
 
 
 def _policy() -> str:
@@ -70,10 +78,61 @@ def _policy() -> str:
     )
 
 
+def _own(name: str) -> str:
+    return (_OWN / name).read_text(encoding="utf-8")
+
+
+def _html(name: str) -> str:
+    """A page with the hash in the name of each file, and with the icon inside."""
+    icon = base64.b64encode(_own("icon.svg").encode()).decode()
+    text = _own(name).replace("assets/icon.svg", f"data:image/svg+xml;base64,{icon}")
+    return _ASSET.sub(lambda found: f'"assets/{_with_hash(found[1])}"', text)
+
+
+def _with_hash(name: str) -> str:
+    stem, _, ending = name.rpartition(".")
+    return f"{stem}.{_hash(name)}.{ending}"
+
+
+def _app() -> str:
+    """The dashboard's modules and the chart library, which a few odd browsers refuse."""
+    names = {each.name for each in _OWN.iterdir() if each.name.endswith(".js")}
+    modules = {name: _own(name) for name in names} | {"stack.js": _stack()}
+    return f"try {{\n{_own('uplot.min.js')}\n}} catch {{}}\n{bundle(modules, 'app.js')}"
+
+
+def _stack() -> str:
+    """The module that tells the dashboard what this stack offers."""
+    tokens = [
+        {"symbol": token.symbol, "name": token.name, "mint": token.mint, "decimals": token.decimals}
+        for token in TOKENS.values()
+    ]
+    return (
+        f"export const TOKENS = {json.dumps(tokens)};\n"
+        f"export const SIMULATE_ALLOWED = {json.dumps(settings.simulate_allowed)};\n"
+    )
+
+
+_FILES: dict[str, Callable[[], str]] = {
+    "index.html": lambda: _html("index.html"),
+    "app.js": _app,
+    "retry.js": lambda: _own("retry.js"),
+    "dashboard.css": lambda: _own("uplot.min.css") + _own("dashboard.css"),
+    "docs.html": lambda: _html("docs.html"),
+    "docs.js": lambda: _own("docs.js"),
+    "swagger-ui-bundle.min.js": lambda: (_SWAGGER / "swagger-ui-bundle.min.js").read_text("utf-8"),
+    "swagger-ui.min.css": lambda: (_SWAGGER / "swagger-ui.min.css").read_text("utf-8"),
+}
+
+
 @cache
-def _read(name: str) -> tuple[str, str]:
-    text = (_FILES[name][0] / name).read_text(encoding="utf-8")
-    return text, f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+def _text(name: str) -> str:
+    return _FILES[name]()
+
+
+@cache
+def _hash(name: str) -> str:
+    return hashlib.sha256(_text(name).encode()).hexdigest()[:16]
 
 
 @cache

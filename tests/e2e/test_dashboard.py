@@ -413,11 +413,42 @@ def test_orders_that_cannot_be_loaded_are_said_and_come_when_they_can_be(
 def test_without_its_chart_library_the_page_still_takes_and_shows_orders(
     dashboard: Dashboard,
 ) -> None:
-    dashboard.page.route("**/uplot.min.js", lambda route: route.abort())
+    dashboard.page.add_init_script(
+        "Object.defineProperty(window, 'uPlot', { set() { throw new Error('odd browser'); } })"
+    )
     dashboard.open()
     has_status(dashboard.submit(new_amount()), "confirmed")
     expect(dashboard.page.locator("#market")).to_be_hidden()
-    dashboard.forgive("uplot.min.js")
+
+
+# --- loading ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [r"app\.\w+\.js", r"dashboard\.\w+\.css"])
+def test_a_file_that_the_page_did_not_get_is_asked_for_again(
+    dashboard: Dashboard, name: str
+) -> None:
+    asked: list[str] = []
+
+    def throttled_twice(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) <= 2:
+            route.fulfill(status=503, json={"message": "Service Unavailable"})
+        else:
+            route.continue_()
+
+    dashboard.page.route(re.compile(f"/assets/{name}"), throttled_twice)
+    dashboard.open()
+    has_status(dashboard.submit(new_amount()), "confirmed")
+    expect(dashboard.page.locator(".bar")).to_have_css("position", "sticky")
+    assert len(asked) == 3
+    dashboard.forgive("503")
+
+
+def test_the_page_works_without_the_file_that_would_load_it_again(dashboard: Dashboard) -> None:
+    dashboard.page.route("**/retry.*.js", lambda route: route.fulfill(status=503))
+    dashboard.open()
+    dashboard.forgive("503")
 
 
 def test_a_pending_order_can_be_cancelled_where_it_is_read(dashboard: Dashboard) -> None:

@@ -34,7 +34,8 @@ def gateway(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         answer = api.handler(request, Context())
     headers = {name: str(value) for name, value in answer["headers"].items()}
     start_response(f"{int(answer['statusCode'])} -", list(headers.items()))
-    return [answer["body"].encode()]
+    body = answer["body"]
+    return [base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()]
 
 
 def _event(environ: Environ) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import base64
 import json
 import re
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from botocore.exceptions import ClientError
 
 from functions import api, store
 from functions.contract import unix_ms
-from functions.http import pages
 from tests.functions.world import World
 
 ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
@@ -426,6 +424,8 @@ def test_a_pair_and_its_reverse_have_reciprocal_prices(
         ({"minutes": "0"}, "minutes"),
         ({"minutes": "61"}, "minutes"),
         ({"minutes": "x"}, "minutes"),
+        ({"since": "yesterday"}, "since"),
+        ({"since": "2026-01-31T12:00:00Z"}, "since"),
         ({"venue": "orca"}, "venue"),
     ],
 )
@@ -433,6 +433,32 @@ def test_prices_refuse_bad_input(world: World, change: dict[str, str], field: st
     query = {"tokenIn": "SOL", "tokenOut": "USDC", "minutes": "1", **change}
     answer = world.http("get_prices", query=query)
     assert (answer.status, answer.json["errors"][0]["field"]) == (400, field)
+
+
+def test_prices_since_a_point_are_those_after_it(world: World) -> None:
+    query = {"tokenIn": "SOL", "tokenOut": "USDC", "minutes": "15"}
+    points = world.http("get_prices", query=query).json["points"]
+    since = points[-3]["timestamp"]
+    later = world.http("get_prices", query={**query, "since": since}).json["points"]
+    assert later[:2] == points[-2:]
+    assert len(later) <= 4
+    last = later[-1]["timestamp"]
+    assert len(world.http("get_prices", query={**query, "since": last}).json["points"]) <= 2
+
+
+def test_a_quote_tells_the_price_of_the_market_beside_its_own(world: World) -> None:
+    quote = world.http("get_quote", query={"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1"})
+    point = world.http("get_prices", query={"tokenIn": "SOL", "tokenOut": "USDC"}).json["points"][
+        -1
+    ]
+    assert float(quote.json["referencePrice"]) == pytest.approx(float(point["reference"]), rel=0.05)
+    assert float(quote.json["outAmount"]) == pytest.approx(
+        float(quote.json["referencePrice"]), rel=0.05
+    )
+
+
+def test_a_key_tells_its_owner(world: World) -> None:
+    assert world.http("get_me", owner="desk").json == {"owner": "desk"}
 
 
 def test_health_tells_the_version_and_whether_faults_may_be_asked_for(world: World) -> None:
@@ -457,6 +483,7 @@ def test_the_openapi_document_describes_every_route_and_its_answers(world: World
         ("get", "/api/quote"): {"200", "400", "401"},
         ("get", "/api/prices"): {"200", "400", "401"},
         ("get", "/api/tokens"): {"200", "401"},
+        ("get", "/api/me"): {"200", "401"},
         ("get", "/api/health"): {"200"},
     }
 
@@ -480,17 +507,94 @@ def test_the_front_page_is_the_dashboard_under_a_policy_without_anything_inline(
     assert "script-src 'self';" in policy
     assert "style-src 'self';" in policy
     assert policy.endswith("connect-src 'self' wss://ws.example.com")
-    assert not re.search(r"https?:|style=|<style|<script(?! src| type=\"module\" src)", page.text)
+    assert not re.search(r"https?:|style=|<style|<script(?! src)", page.text)
 
 
-def test_every_file_that_the_dashboard_names_is_served(world: World) -> None:
-    folder = Path(pages.__file__).parents[1] / "dashboard"
-    scripts = "".join(file.read_text() for file in folder.glob("*.js"))
-    named = set(re.findall(r'"assets/([^"]+)"', (folder / "index.html").read_text()))
-    named |= set(re.findall(r'from "\./([^"]+)"', scripts))
-    assert len(named) > 10
+def files_named_by(text: str) -> list[str]:
+    return re.findall(r'"(assets/[^"]+)"', text)
+
+
+def test_the_dashboard_is_a_page_and_three_files(world: World) -> None:
+    named = files_named_by(world.http("get_front_page").text)
+    assert [re.sub(r"[0-9a-f]{16}", "HASH", name) for name in named] == [
+        "assets/dashboard.HASH.css",
+        "assets/retry.HASH.js",
+        "assets/app.HASH.js",
+    ]
+
+
+@pytest.mark.parametrize("page", ["get_front_page", "get_docs"])
+def test_a_file_that_a_page_names_is_kept_by_the_browser_for_good(world: World, page: str) -> None:
+    named = files_named_by(world.http(page).text)
+    assert named
     for name in named:
-        assert world.http("get_docs", path=f"/assets/{name}").status == 200, name
+        answer = world.http("get_docs", path=f"/{name}")
+        assert answer.status == 200, name
+        assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable", name
+
+
+def test_a_file_under_another_hash_is_not_found(world: World) -> None:
+    """A page of the release before asks for it, and loads itself again."""
+    (name, *_) = files_named_by(world.http("get_front_page").text)
+    other = re.sub(r"[0-9a-f]{16}", "0" * 16, name)
+    assert world.http("get_docs", path=f"/{other}").status == 404
+
+
+def test_a_page_is_asked_for_each_time(world: World) -> None:
+    for name in ("get_front_page", "get_docs"):
+        assert world.http(name).headers["Cache-Control"] == "no-cache"
+
+
+def test_the_dashboard_loads_within_120_kb_compressed(world: World) -> None:
+    page = world.http("get_front_page", headers=GZIP)
+    files = [
+        world.http("get_docs", path=f"/{name}", headers=GZIP) for name in files_named_by(page.text)
+    ]
+    sizes = [len(answer.body) for answer in (page, *files)]
+    assert sum(sizes) < 120_000, sizes
+
+
+# --- compression ------------------------------------------------------------------------------
+
+GZIP = {"accept-encoding": "gzip, deflate, br"}
+
+
+@pytest.mark.parametrize("name", ["get_front_page", "get_openapi", "get_prices"])
+def test_a_long_answer_is_compressed_for_who_accepts_that(world: World, name: str) -> None:
+    plain, packed = world.http(name), world.http(name, headers=GZIP)
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert packed.text == plain.text or name == "get_prices"  # which move on
+    assert len(packed.body) < len(plain.body)
+    assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
+    assert "Content-Encoding" not in plain.headers
+
+
+def test_a_short_answer_is_not_compressed(world: World) -> None:
+    assert "Content-Encoding" not in world.http("get_health", headers=GZIP).headers
+
+
+@pytest.mark.parametrize(
+    ("accepted", "compressed"),
+    [
+        ("gzip", True),
+        ("GZIP", True),
+        ("br;q=1.0, gzip;q=0.5", True),
+        ("deflate, gzip ; q=1", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000, br", False),
+        ("br, deflate", False),
+        ("x-gzip2", False),
+        ("", False),
+    ],
+)
+def test_only_an_accept_encoding_that_names_gzip_is_answered_so(
+    world: World, accepted: str, compressed: bool
+) -> None:
+    answer = world.http("get_docs", headers={"accept-encoding": accepted}, path="/openapi.json")
+    assert ("Content-Encoding" in answer.headers) is compressed
+
+
+# --- more pages -------------------------------------------------------------------------------
 
 
 def test_a_file_that_the_browser_has_is_not_sent_again(world: World) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import gzip
 import json
 from collections import defaultdict
 from collections.abc import Callable
@@ -58,7 +60,11 @@ class Answer:
     def __init__(self, raw: Json) -> None:
         self.status: int = raw["statusCode"]
         self.headers: dict[str, str] = raw["headers"]
-        self.text: str = raw["body"]
+        self.body: bytes = (
+            base64.b64decode(raw["body"]) if raw.get("isBase64Encoded") else raw["body"].encode()
+        )
+        gzipped = self.headers.get("Content-Encoding") == "gzip"
+        self.text: str = (gzip.decompress(self.body) if gzipped else self.body).decode()
 
     @property
     def json(self) -> Any:

@@ -1,0 +1,45 @@
+"""Compresses answers for clients that accept gzip.
+
+Nothing here is sent with cookies, so no other site's page can make a browser ask for an answer
+and learn a secret from its size.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from collections.abc import Mapping
+from typing import Any
+
+# Below this, gzip's own header and the base64 around it cost about what they save.
+BYTES_MIN = 1000
+
+
+def compressed(answer: dict[str, Any], request_headers: Mapping[str, str]) -> dict[str, Any]:
+    """A proxy answer (payload format 2.0) with its body gzipped, where that is accepted and pays.
+
+    API Gateway decodes a body that is marked as base64 and sends its bytes:
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+    """
+    body = answer.get("body") or ""
+    if answer.get("isBase64Encoded") or len(body) < BYTES_MIN:
+        return answer
+    headers = {**answer["headers"], "Vary": "Accept-Encoding"}
+    if not _accepts_gzip(request_headers.get("accept-encoding", "")):
+        return {**answer, "headers": headers}
+    packed = gzip.compress(body.encode(), compresslevel=6, mtime=0)
+    return {
+        **answer,
+        "headers": {**headers, "Content-Encoding": "gzip"},
+        "body": base64.b64encode(packed).decode(),
+        "isBase64Encoded": True,
+    }
+
+
+def _accepts_gzip(accept_encoding: str) -> bool:
+    """Whether an Accept-Encoding header (RFC 9110) names gzip with a weight other than 0."""
+    for part in accept_encoding.lower().split(","):
+        coding, _, weight = part.partition(";")
+        if coding.strip() == "gzip":
+            return weight.strip().removeprefix("q=").strip("0.") != "" or not weight
+    return False
