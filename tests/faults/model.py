@@ -237,11 +237,12 @@ def explore(rules: Rules | None = None) -> dict[State, list[tuple[str, State]]]:
 
 
 def without_an_end(graph: dict[State, list[tuple[str, State]]]) -> set[State]:
-    """The states from which no sequence of actions ends the order."""
+    """The states from which the engine cannot end the order without a cancellation."""
     before: dict[State, list[State]] = defaultdict(list)
     for state, following in graph.items():
-        for _, after in following:
-            before[after].append(state)
+        for action, after in following:
+            if action != "cancel":
+                before[after].append(state)
     ending = [state for state in graph if state.item.status.terminal]
     reached = set(ending)
     while ending:
