@@ -17,7 +17,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from functions import store, telemetry
+from functions import telemetry
 from functions.contract import Metric, is_public, iso
 from functions.dex import router, tokens
 from functions.dex.errors import CircularArbitrage, InvalidAmount, TokenNotTradable
@@ -37,6 +37,7 @@ from functions.orders.order import (
 )
 from functions.runtime import logger, now_ms, settings
 from functions.simulation import market
+from functions.store import access, orders, queue
 
 BODY_BYTES_MAX = 10 * 1024
 RETRY_AFTER_SECONDS = 5
@@ -220,11 +221,11 @@ def execute_order(
         return _stored_or_refused(order)
     logger.append_keys(order_id=order.order_id, attempt=order.attempt)
     try:
-        store.create_order(order, _owner())
-    except store.OrderExists as taken:
+        orders.create_order(order, _owner())
+    except orders.OrderExists as taken:
         return _replayed(taken.stored, order)
     try:
-        store.enqueue(order.order_id)
+        queue.enqueue(order.order_id)
     except (BotoCoreError, ClientError):
         # The order is durable and the sweeper will queue it: no reason to refuse it.
         logger.exception("order not queued")
@@ -242,7 +243,7 @@ def execute_order(
 )
 def get_order(order_id: Annotated[UUID, Path(alias="orderId")]) -> Response[Any]:
     """The order with every update so far."""
-    return _json(store.get_order(str(order_id), _owner()))
+    return _json(orders.get_order(str(order_id), _owner()))
 
 
 @app.get(
@@ -262,7 +263,7 @@ def list_orders(
     if client_order_id is not None:
         found, following = _orders_of_key(client_order_id, status), None
     else:
-        found, following = store.list_orders(_owner(), limit=limit, cursor=cursor, status=status)
+        found, following = orders.list_orders(_owner(), limit=limit, cursor=cursor, status=status)
     return _json(OrderList(orders=tuple(found), next_cursor=following))
 
 
@@ -276,14 +277,14 @@ def list_orders(
 def cancel_order(order_id: Annotated[UUID, Path(alias="orderId")]) -> Response[Any]:
     """Possible while the order is pending; cancelling again answers the same order."""
     logger.append_keys(order_id=str(order_id))
-    order = store.get_order(str(order_id), _owner())
+    order = orders.get_order(str(order_id), _owner())
     if order.status is Status.PENDING:
         update = order.next_update(Status.CANCELLED, now_ms())
         try:
-            order = store.append_update(order, update)
+            order = orders.append_update(order, update)
             logger.info("order cancelled", attempt=order.attempt)
-        except store.StaleOrder:  # the worker, or another cancellation, was first
-            order = store.get_order(str(order_id), _owner())
+        except orders.StaleOrder:  # the worker, or another cancellation, was first
+            order = orders.get_order(str(order_id), _owner())
     if order.status is not Status.CANCELLED:
         raise Problem(
             HTTPStatus.CONFLICT,
@@ -303,8 +304,8 @@ def cancel_order(order_id: Annotated[UUID, Path(alias="orderId")]) -> Response[A
 def create_ticket() -> Response[Any]:
     """For browsers, which cannot send a header with a WebSocket: good once, for a minute."""
     now = now_ms()
-    ticket = store.create_ticket(_owner(), now)
-    expires_at = iso(now + store.TICKET_SECONDS * 1000)
+    ticket = access.create_ticket(_owner(), now)
+    expires_at = iso(now + access.TICKET_SECONDS * 1000)
     answer = Ticket(ticket=ticket, expires_at=expires_at, web_socket_url=settings.web_socket_url)
     return _json(answer, HTTPStatus.CREATED)
 
@@ -547,7 +548,7 @@ def _has_room(owner: str) -> bool:
     """
     room = _room.get(owner, 0)
     if room == 0:
-        free = settings.max_open_orders - store.open_order_count(owner)
+        free = settings.max_open_orders - orders.open_order_count(owner)
         if free <= 0:
             return False
         room = max(1, free // 20)
@@ -558,8 +559,8 @@ def _has_room(owner: str) -> bool:
 def _stored_or_refused(order: Order) -> Response[Any]:
     """A repeat of what was accepted before is answered whatever the limit says."""
     try:
-        return _replayed(store.get_order(order.order_id, _owner()), order)
-    except store.OrderNotFound:
+        return _replayed(orders.get_order(order.order_id, _owner()), order)
+    except orders.OrderNotFound:
         raise Problem(
             HTTPStatus.TOO_MANY_REQUESTS,
             "TOO_MANY_OPEN_ORDERS",
@@ -631,8 +632,8 @@ def _token(field: str, name: str) -> tokens.Token:
 
 def _orders_of_key(key: str, status: Status | None) -> list[Order]:
     try:
-        order = store.get_order(str(uuid5(_ORDER_IDS, f"{_owner()}\0{key}")), _owner())
-    except store.OrderNotFound:
+        order = orders.get_order(str(uuid5(_ORDER_IDS, f"{_owner()}\0{key}")), _owner())
+    except orders.OrderNotFound:
         return []
     return [order] if status in (None, order.status) else []
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions import store, telemetry
+from functions import telemetry
 from functions.runtime import now_ms
+from functions.store import access
 
 
 @telemetry.observed
@@ -19,11 +20,11 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     here.
     """
     key = _bearer(event)
-    owner = store.owner_of_key(key) if key else None
+    owner = access.owner_of_key(key) if key else None
     if "methodArn" not in event:
         return {"isAuthorized": True, "context": {"owner": owner or ""}}
     if not owner and (ticket := _ticket(event)):
-        owner = store.redeem_ticket(ticket, now_ms())
+        owner = access.redeem_ticket(ticket, now_ms())
     return _policy(event["methodArn"], owner)
 
 

@@ -13,13 +13,14 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions import store, telemetry
+from functions import telemetry
 from functions.contract import MalformedMessage, order_id_of
 from functions.orders import settlement
 from functions.orders.failures import FailureCode
 from functions.orders.order import Order, OrderError, Status, Update
 from functions.runtime import logger, now_ms, settings
 from functions.simulation import chain, market
+from functions.store import orders
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
@@ -41,7 +42,7 @@ def _take(record: SQSRecord) -> None:
         order_id = order_id_of(record.body)
         logger.thread_safe_append_keys(order_id=order_id)
         _end(order_id)
-    except (MalformedMessage, store.OrderNotFound) as reason:
+    except (MalformedMessage, orders.OrderNotFound) as reason:
         logger.error("dead letter set aside", reason=repr(reason))
     except Exception:
         # The batch processor would report it to SQS and keep the reason to itself.
@@ -50,11 +51,11 @@ def _take(record: SQSRecord) -> None:
 
 
 def _end(order_id: str) -> None:
-    order, owner, transaction = store.load_order(order_id)
+    order, owner, transaction = orders.load_order(order_id)
     logger.thread_safe_append_keys(owner=owner, attempt=order.attempt)
     if order.status.terminal:
         return
-    changed = store.append_update(order, _last_update(order, transaction))
+    changed = orders.append_update(order, _last_update(order, transaction))
     telemetry.count_ending(changed)
     logger.error("order ended by its dead letter", status=changed.status)
 

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
-from functions import store, telemetry
+from functions import telemetry
 from functions.contract import CONNECTION_SECONDS_MAX, Metric, unix_ms
 from functions.push import CONNECTIONS_AT_ONCE, close, push
 from functions.runtime import logger, now_ms
+from functions.store import connections, orders
 
 LOOKUPS_MAX = 10_000
 
@@ -122,8 +123,8 @@ def _followers_of_all(owner: str) -> list[str]:
     """
     now = now_ms()
     looked_up_at, found = _lookups.get(owner, (0, []))
-    if not 0 <= now - looked_up_at < store.LOOKUP_SECONDS * 1000:
-        found = store.followers_of_all(owner)
+    if not 0 <= now - looked_up_at < connections.LOOKUP_SECONDS * 1000:
+        found = connections.followers_of_all(owner)
         if len(_lookups) >= LOOKUPS_MAX:
             _lookups.clear()
         _lookups[owner] = now, found
@@ -169,9 +170,9 @@ def _deliver(messages: list[Message]) -> tuple[list[int], bool]:
 def _forget(messages: list[Message]) -> None:
     gone = messages[0]
     try:
-        store.disconnect(gone.owner, gone.connection_id)
+        connections.disconnect(gone.owner, gone.connection_id)
         for order_id in {message.order_id for message in messages}:
-            store.unfollow(order_id, gone.connection_id)
+            orders.unfollow(order_id, gone.connection_id)
     except (BotoCoreError, ClientError):
         # The next push to it will find it gone as well.
         logger.exception("gone connection not forgotten")

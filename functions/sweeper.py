@@ -6,9 +6,10 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions import store, telemetry
+from functions import telemetry
 from functions.contract import OPEN_SHARDS, Metric, iso
 from functions.runtime import logger, now_ms, settings
+from functions.store import orders, queue
 
 
 @telemetry.observed
@@ -17,8 +18,8 @@ def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     before = iso(now_ms() - settings.sweep_idle_seconds * 1000)
     swept = 0
     for shard in OPEN_SHARDS:
-        for order_id in store.idle_orders(shard, before):
-            store.enqueue(order_id)
+        for order_id in orders.idle_orders(shard, before):
+            queue.enqueue(order_id)
             logger.warning("idle order queued again", order_id=order_id)
             swept += 1
     telemetry.count(Metric.ORDERS_SWEPT, swept)

@@ -10,10 +10,11 @@ from uuid import UUID
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from functions import store, telemetry
+from functions import telemetry
 from functions.orders.order import Model
 from functions.push import push_json
 from functions.runtime import logger, now_ms
+from functions.store import connections, orders
 
 
 class _Message(Model):
@@ -68,18 +69,18 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     # Not by the route: a message of the action "$connect" may reach that of $connect.
     match request["eventType"]:
         case "CONNECT":
-            if store.connection_count(owner) >= store.MAX_CONNECTIONS:
+            if connections.connection_count(owner) >= connections.MAX_CONNECTIONS:
                 logger.warning("too many connections")
                 return {"statusCode": 429}
-            store.connect(owner, connection_id, now_ms())
+            connections.connect(owner, connection_id, now_ms())
         case "DISCONNECT":
-            store.disconnect(owner, connection_id)
+            connections.disconnect(owner, connection_id)
         case _:
             try:
                 answer = _answer(owner, connection_id, event.get("body"), request["requestId"])
             except Refused as refused:
                 answer = refused.answer
-            except store.ConnectionGone:
+            except connections.ConnectionGone:
                 answer = None
             if answer:
                 push_json(connection_id, answer)
@@ -94,15 +95,15 @@ def _answer(
         case Ping():
             return {"type": "pong"}
         case Subscribe(order_id="*"):
-            store.follow_all(owner, connection_id)
+            connections.follow_all(owner, connection_id)
             # From the answer on nothing is missed: no look-up made before it is still in use.
-            time.sleep(store.LOOKUP_SECONDS)
+            time.sleep(connections.LOOKUP_SECONDS)
             return {"type": "subscribed", "orderId": "*"}
         case Unsubscribe(order_id="*"):
-            store.unfollow_all(owner, connection_id)
+            connections.unfollow_all(owner, connection_id)
             return {"type": "unsubscribed", "orderId": "*"}
         case Unsubscribe():
-            store.unfollow(str(message.order_id), connection_id)
+            orders.unfollow(str(message.order_id), connection_id)
             return {"type": "unsubscribed", "orderId": str(message.order_id)}
         case Subscribe():
             _subscribe(owner, connection_id, message, request_id)
@@ -112,20 +113,20 @@ def _answer(
 def _subscribe(owner: str, connection_id: str, message: Subscribe, request_id: str) -> None:
     order_id = str(message.order_id)
     try:
-        store.follow(
+        orders.follow(
             owner,
             connection_id,
             order_id,
             since_sequence=message.since_sequence,
             request_id=request_id,
-            now_ms=now_ms(),
+            open_connections=lambda: connections.open_connections(owner, now_ms()),
         )
-    except store.OrderNotFound:
+    except orders.OrderNotFound:
         raise Refused("ORDER_NOT_FOUND", f"There is no order {order_id}.") from None
-    except store.TooManyFollowers:
+    except orders.TooManyFollowers:
         raise Refused(
             "TOO_MANY_FOLLOWERS",
-            f"Order {order_id} has {store.MAX_FOLLOWERS} followers, which is the most it can have.",
+            f"Order {order_id} has {orders.MAX_FOLLOWERS} followers; it can have no more.",
         ) from None
     logger.info("order followed", order_id=order_id, since_sequence=message.since_sequence)
 

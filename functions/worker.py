@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions import store, telemetry
+from functions import telemetry
 from functions.contract import BATCH_SIZE, Metric, iso, order_id_of, unix_ms
 from functions.dex import router, tokens
 from functions.dex.errors import DexError
@@ -27,6 +27,7 @@ from functions.orders.order import Order, OrderError, Route, Status, Update, rou
 from functions.runtime import logger, now_ms, settings
 from functions.simulation import chain, faults, market
 from functions.simulation.draws import draw
+from functions.store import orders, queue
 
 # The latencies of the engine that this one is measured against.
 QUOTE_MS = (200, 400)
@@ -61,7 +62,7 @@ async def _take(record: SQSRecord) -> None:
 
 async def _execute(order_id: str) -> None:
     begin = routing_update(order_id, now_ms())
-    order, owner, transaction = await _call(store.begin_order, begin)
+    order, owner, transaction = await _call(orders.begin_order, begin)
     logger.thread_safe_append_keys(owner=owner, attempt=order.attempt)
     logger.info("order taken on", status=order.status, sequence=order.sequence)
     try:
@@ -70,7 +71,7 @@ async def _execute(order_id: str) -> None:
             if moved is None:  # a delayed message takes it from here
                 return
             order, transaction = moved
-    except store.StaleOrder:
+    except orders.StaleOrder:
         # Whoever moved it on has a message of his own, so this one may go.
         logger.info("order taken on elsewhere", sequence=order.sequence)
 
@@ -193,11 +194,11 @@ async def _fail(order: Order, error: OrderError) -> Moved:
 async def _come_back(order: Order, wait_ms: int) -> None:
     """Queue the order's next message for then; SQS counts in whole seconds."""
     seconds = -(-wait_ms // 1000)
-    await _call(store.enqueue, order.order_id, delay_seconds=seconds)
+    await _call(queue.enqueue, order.order_id, delay_seconds=seconds)
 
 
 async def _append(order: Order, update: Update, *, transaction: str | None = None) -> Moved:
-    changed = await _call(store.append_update, order, update, transaction=transaction)
+    changed = await _call(orders.append_update, order, update, transaction=transaction)
     logger.thread_safe_append_keys(attempt=changed.attempt)
     logger.info(f"order {changed.status}", sequence=changed.sequence)
     if changed.status.terminal:

@@ -10,10 +10,10 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic import Field
 
-from functions import store
 from functions.dex.errors import DexError
 from functions.orders.order import Model
 from functions.runtime import logger
+from functions.store import orders
 
 CONTENT_TYPE = "application/problem+json"
 # What belongs to one owner is for no cache.
@@ -87,11 +87,11 @@ def _problem(error: Exception) -> Problem:
             )
         case DexError():
             return Problem(HTTPStatus.BAD_REQUEST, error.code, str(error))
-        case store.OrderNotFound():
+        case orders.OrderNotFound():
             return Problem(
                 HTTPStatus.NOT_FOUND, "ORDER_NOT_FOUND", f"There is no order {error.args[0]}."
             )
-        case store.InvalidCursor():
+        case orders.InvalidCursor():
             return bad_field("INVALID_CURSOR", "cursor", "must be a nextCursor of this list")
         case NotFoundError():
             return Problem(HTTPStatus.NOT_FOUND, "NOT_FOUND", "There is nothing at this path.")

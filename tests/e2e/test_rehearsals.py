@@ -42,9 +42,10 @@ NEXT = (
 )
 # This one fails with every order once it is routed, and with every dead letter.
 POISON = 'raise RuntimeError("poisoned")'
+LOAD = "order, owner, transaction = orders.load_order(order_id)"
 BAD = (
     ("functions/worker.py", "await _latency(BUILDING_MS)", POISON),
-    ("functions/dead_letters.py", "order, owner, transaction = store.load_order(order_id)", POISON),
+    ("functions/dead_letters.py", LOAD, POISON),
 )
 
 Lives = dict[str, list[Json]]

@@ -24,7 +24,8 @@ from moto import mock_aws
 from moto.core.models import botocore_stubber
 
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
-from functions import api, dead_letters, publisher, push, runtime, store, sweeper, websocket, worker
+from functions import api, dead_letters, publisher, push, runtime, sweeper, websocket, worker
+from functions.store import clients
 from tests.functions.world import Connections, World
 
 
@@ -223,11 +224,11 @@ def bench() -> Iterator[Bench]:
         pytest.MonkeyPatch.context() as patch,
         mock_aws(),
     ):
-        for cached in (store._dynamodb, store._sqs):
+        for cached in (clients.dynamodb, clients.sqs):
             cached.cache_clear()
         world = FaultyWorld()
-        calls.watch(store._dynamodb())
-        calls.watch(store._sqs())
+        calls.watch(clients.dynamodb())
+        calls.watch(clients.sqs())
         patch.setattr(push, "_client", lambda: connections)
         for module in (api, dead_letters, publisher, sweeper, websocket, worker):
             patch.setattr(module, "now_ms", clock.read)
@@ -250,7 +251,7 @@ def bench() -> Iterator[Bench]:
             yield Bench(world=world, calls=calls, clock=clock, connections=connections)
         finally:
             runtime.logger.setLevel(level)
-            for cached in (store._dynamodb, store._sqs):
+            for cached in (clients.dynamodb, clients.sqs):
                 cached.cache_clear()
 
 

@@ -12,9 +12,10 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from functions import dead_letters, publisher, store, worker
+from functions import dead_letters, publisher, worker
 from functions.contract import BATCH_SIZE, RECEIVES_MAX
 from functions.orders.order import Order, Status
+from functions.orders.stored import stored_order
 from functions.simulation import chain
 from tests.faults.injection import Bench, Killed, Kind
 from tests.functions.world import Context, sqs_event
@@ -421,7 +422,7 @@ class Schedule:
     def _stored(self) -> list[Order]:
         # The table's contents as they are, without a call that would be numbered.
         items = self.bench.world.tables("orders").items.values()
-        return [store._order(item.to_json()["Attributes"]) for item in items]
+        return [stored_order(item.to_json()["Attributes"]).order for item in items]
 
     def _judge(self) -> None:
         orders = {order.order_id: order for order in self._stored()}

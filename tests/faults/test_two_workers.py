@@ -20,8 +20,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from functions import dead_letters, store, worker
+from functions import dead_letters, worker
 from functions.orders.order import Order, Status
+from functions.orders.stored import stored_order
 from tests.faults.injection import Bench
 from tests.faults.schedule import EPOCH_MS, LIVES, SWEEP_AFTER_MS, Ledger
 from tests.functions.world import Context, sqs_event
@@ -186,7 +187,7 @@ class TwoWorkers(RuleBasedStateMachine):
 
     def stored(self) -> Order:
         (item,) = self.bench.world.tables("orders").items.values()
-        return store._order(item.to_json()["Attributes"])
+        return stored_order(item.to_json()["Attributes"]).order
 
 
 def test_workers_on_one_order_execute_it_once_whatever_comes_between() -> None:

@@ -30,13 +30,14 @@ from types import SimpleNamespace
 import pytest
 from moto import mock_aws
 
-from functions import api, publisher, push, store, websocket
+from functions import api, publisher, push, websocket
+from functions.store import clients
 from tests.functions.world import World
 
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    for cached in (store._dynamodb, store._sqs, push._client):
+    for cached in (clients.dynamodb, clients.sqs, push._client):
         cached.cache_clear()
     api._room.clear()
     publisher._lookups.clear()
@@ -47,5 +48,5 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         lapse = SimpleNamespace(sleep=lambda _seconds: publisher._lookups.clear())
         monkeypatch.setattr(websocket, "time", lapse)
         yield world
-    for cached in (store._dynamodb, store._sqs):
+    for cached in (clients.dynamodb, clients.sqs):
         cached.cache_clear()

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from functions import api, authorizer, store, websocket
+from functions import api, authorizer, websocket
 from functions.contract import API_KEY, TICKET
 from functions.runtime import settings
+from functions.store import access, connections, orders
 from tests.functions.world import Context, World, event
 
 ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
@@ -96,7 +97,7 @@ def test_an_authorizer_that_cannot_look_up_lets_nobody_in(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = world.add_key("alice")
-    monkeypatch.setattr(store, "settings", replace(settings, access_table="gone"))
+    monkeypatch.setattr(access, "settings", replace(settings, access_table="gone"))
     with pytest.raises(Exception, match="ResourceNotFoundException"):
         world.authorize_http(authorization=f"Bearer {key}")
 
@@ -402,7 +403,7 @@ def test_the_default_limit_is_1000_and_is_counted_seldom(
         counts += 1
         return accepted
 
-    monkeypatch.setattr(store, "open_order_count", count)
+    monkeypatch.setattr(orders, "open_order_count", count)
     while api._has_room("alice"):
         accepted += 1
     assert settings.max_open_orders == accepted == 1000
@@ -412,7 +413,7 @@ def test_the_default_limit_is_1000_and_is_counted_seldom(
 def test_an_owner_has_at_most_so_many_connections(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
     world.connect("c1")
     world.connect("c2")
     world.connect("c3", status=429)

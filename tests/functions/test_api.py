@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from functions import api, store
+from functions import api
 from functions.contract import unix_ms
+from functions.store import queue
 from tests.functions.world import World
 
 ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
@@ -220,7 +221,7 @@ def test_an_order_survives_a_queue_that_fails(
     def fail(_order_id: str) -> None:
         raise ClientError({"Error": {"Code": "ServiceUnavailable"}}, "SendMessage")
 
-    monkeypatch.setattr(store, "enqueue", fail)
+    monkeypatch.setattr(queue, "enqueue", fail)
     order = world.submit()
     assert world.read(order["orderId"])["status"] == "pending"
 

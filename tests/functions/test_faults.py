@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from functions import push, store
+from functions import push
 from functions.orders.order import Status
 from functions.runtime import now_ms
 from functions.simulation import market
+from functions.store import connections, orders
 from tests.functions.world import World, event
 
 REFUSED = ClientError({"Error": {"Code": "LimitExceededException"}}, "PostToConnection")
@@ -25,7 +26,7 @@ def statuses(world: World, connection_id: str) -> list[str]:
 def submitted(world: World, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> dict[str, Any]:
     """An order whose worker died as soon as its transaction was stored."""
     order_id = world.submit(**fields)["orderId"]
-    append = store.append_update
+    append = orders.append_update
 
     def append_then_die(order: Any, update: Any, **kwargs: Any) -> Any:
         changed = append(order, update, **kwargs)
@@ -34,7 +35,7 @@ def submitted(world: World, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> d
         return changed
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "append_update", append_then_die)
+        patch.setattr(orders, "append_update", append_then_die)
         world.work()
     order = world.read(order_id)
     assert order["status"] == "submitted"
@@ -81,11 +82,11 @@ def test_a_dead_letter_waits_for_a_transaction_that_may_yet_land(
 
 
 def test_a_write_whose_answer_was_lost_is_known_as_ones_own(world: World) -> None:
-    order = store.load_order(world.submit()["orderId"]).order
+    order = orders.load_order(world.submit()["orderId"]).order
     update = order.next_update(Status.ROUTING, 1)
-    assert store.append_update(order, update) == store.append_update(order, update)
-    with pytest.raises(store.StaleOrder):
-        store.append_update(order, order.next_update(Status.ROUTING, 2))
+    assert orders.append_update(order, update) == orders.append_update(order, update)
+    with pytest.raises(orders.StaleOrder):
+        orders.append_update(order, order.next_update(Status.ROUTING, 2))
 
 
 def test_a_stream_record_that_cannot_be_read_is_set_aside_and_blocks_nothing(
@@ -177,13 +178,13 @@ def test_followers_whose_end_nobody_told_of_give_way_when_their_time_is_over(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order_id = world.submit()["orderId"]
-    for number in range(store.MAX_FOLLOWERS):
+    for number in range(orders.MAX_FOLLOWERS):
         world.send(world.connect(f"c{number}"), {"orderId": order_id})
     world.connect("late")
     world.send("late", {"orderId": order_id})
     (refusal,) = world.connections.received["late"]
     assert refusal["error"]["code"] == "TOO_MANY_FOLLOWERS"
-    now = now_ms() + (store.CONNECTION_TTL_SECONDS + 1) * 1000
+    now = now_ms() + (connections.TTL_SECONDS + 1) * 1000
     monkeypatch.setattr("functions.websocket.now_ms", lambda: now)
     world.send(world.connect("later"), {"orderId": order_id})
     world.publish()
@@ -192,7 +193,7 @@ def test_followers_whose_end_nobody_told_of_give_way_when_their_time_is_over(
 
 def test_the_largest_update_fits_a_frame(world: World) -> None:
     """32 KB is a WebSocket frame of API Gateway, 128 KB a message."""
-    orders = [
+    submitted = [
         world.submit(tokenIn="JUP", tokenOut="BONK", amount="1000"),
         world.submit(simulate={"fault": "venue_down"}),
         world.submit(simulate={"fault": "slippage"}),
@@ -200,7 +201,7 @@ def test_the_largest_update_fits_a_frame(world: World) -> None:
     world.settle()
     sizes = [
         len(update.to_json().encode())
-        for order in orders
-        for update in store.load_order(order["orderId"]).order.updates
+        for order in submitted
+        for update in orders.load_order(order["orderId"]).order.updates
     ]
     assert max(sizes) < 32 * 1024 // 4

@@ -15,8 +15,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from schemathesis import Response
 
-from functions import api, store
+from functions import api
 from functions.orders.order import Order
+from functions.store import orders, queue
 from tests.functions.gateway import gateway
 from tests.functions.hostile import Case, attack
 from tests.functions.world import Context, World, event
@@ -60,7 +61,7 @@ values = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
-orders = st.fixed_dictionaries(
+any_orders = st.fixed_dictionaries(
     {
         "tokenIn": st.sampled_from(["SOL", "USDC", "BONK", "DOGE"]) | values,
         "tokenOut": st.sampled_from(["USDC", "SOL", "JUP", "", "sol"]) | values,
@@ -82,7 +83,7 @@ bodies = st.one_of(
     st.binary(max_size=200),
     st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")),
     values.map(lambda value: json.dumps(value, default=str).encode()),
-    orders.map(lambda order: json.dumps(order, default=str).encode()),
+    any_orders.map(lambda order: json.dumps(order, default=str).encode()),
     likely_orders.map(lambda order: json.dumps(order).encode()),
     depths.map(lambda depth: b"[" * depth),
     depths.map(lambda depth: b'{"amount":' * depth + b"1" + b"}" * depth),
@@ -93,11 +94,11 @@ bodies = st.one_of(
 @pytest.fixture
 def stored(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
     """What would have been stored, without a table."""
-    orders: list[Order] = []
-    monkeypatch.setattr(store, "open_order_count", lambda _owner: 0)
-    monkeypatch.setattr(store, "create_order", lambda order, _owner: orders.append(order))
-    monkeypatch.setattr(store, "enqueue", lambda _order_id: None)
-    return orders
+    created: list[Order] = []
+    monkeypatch.setattr(orders, "open_order_count", lambda _owner: 0)
+    monkeypatch.setattr(orders, "create_order", lambda order, _owner: created.append(order))
+    monkeypatch.setattr(queue, "enqueue", lambda _order_id: None)
+    return created
 
 
 @hypothesis_settings(

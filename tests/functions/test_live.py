@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from functions import publisher, store, websocket
+from functions import publisher, websocket
 from functions.contract import unix_ms
 from functions.runtime import settings
+from functions.store import connections, orders
 from tests.functions.world import World, event
 
 LIFE = ["pending", "routing", "building", "submitted", "confirmed"]
@@ -92,7 +93,7 @@ def test_a_look_up_of_followers_serves_a_while_and_none_outlives_the_answer(
 ) -> None:
     clock = SimpleNamespace(now=1_000_000)
     look_ups: list[str] = []
-    look_up = store.followers_of_all
+    look_up = connections.followers_of_all
 
     def counted(owner: str) -> list[str]:
         look_ups.append(owner)
@@ -102,7 +103,7 @@ def test_a_look_up_of_followers_serves_a_while_and_none_outlives_the_answer(
         world.publish()  # while the client waits for its answer, an old look-up may serve
         clock.now += round(seconds * 1000)
 
-    monkeypatch.setattr(store, "followers_of_all", counted)
+    monkeypatch.setattr(connections, "followers_of_all", counted)
     monkeypatch.setattr(publisher, "now_ms", lambda: clock.now)
     monkeypatch.setattr(websocket, "time", SimpleNamespace(sleep=pass_by))
     world.submit()
@@ -266,7 +267,7 @@ def test_an_order_expires_only_where_that_is_asked_for_and_only_once_it_has_ende
     kept = world.submit()["orderId"]
     world.settle()
     assert expiry(kept) is None
-    monkeypatch.setattr(store, "settings", replace(settings, order_expiry_days=30))
+    monkeypatch.setattr(orders, "settings", replace(settings, order_expiry_days=30))
     order = world.submit()
     assert expiry(order["orderId"]) is None
     world.settle()
@@ -277,4 +278,4 @@ def test_an_order_expires_only_where_that_is_asked_for_and_only_once_it_has_ende
 def test_connections_age_out(world: World) -> None:
     world.connect("c1")
     (item,) = world.dynamodb.scan(TableName="connections")["Items"]
-    assert int(item["expiresAt"]["N"]) > store.CONNECTION_TTL_SECONDS
+    assert int(item["expiresAt"]["N"]) > connections.TTL_SECONDS

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from functions import store
 from functions.orders.order import OrderError, Status, Update
+from functions.orders.stored import StoredOrder
+from functions.store import orders, queue
 from tests.functions.world import World
 
 
@@ -34,9 +35,9 @@ def test_the_confirmed_amount_is_that_of_the_pools_at_the_landing_slot(world: Wo
 
 def test_a_message_delivered_twice_executes_once(world: World) -> None:
     order_id = world.submit()["orderId"]
-    store.enqueue(order_id)
+    queue.enqueue(order_id)
     world.settle()
-    store.enqueue(order_id)
+    queue.enqueue(order_id)
     world.settle()
     assert statuses(world.read(order_id)) == [
         "pending",
@@ -52,7 +53,7 @@ def test_a_worker_killed_after_any_step_is_resumed_by_the_next(
     world: World, monkeypatch: pytest.MonkeyPatch, crash_after: Status
 ) -> None:
     order_id = world.submit()["orderId"]
-    append = store._append
+    append = orders._append
 
     def append_then_die(update: Update, **kwargs: Any) -> Any:
         answer = append(update, **kwargs)
@@ -61,7 +62,7 @@ def test_a_worker_killed_after_any_step_is_resumed_by_the_next(
         return answer
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_append", append_then_die)
+        patch.setattr(orders, "_append", append_then_die)
         assert len(world.work()) == 1
     left = world.read(order_id)
     assert left["status"] == crash_after
@@ -76,17 +77,17 @@ def test_a_second_worker_on_the_same_order_gives_way(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order_id = world.submit()["orderId"]
-    begin = store.begin_order
+    begin = orders.begin_order
 
-    def begin_and_be_overtaken(update: Update) -> store.StoredOrder:
+    def begin_and_be_overtaken(update: Update) -> StoredOrder:
         begun = begin(update)
         overtaking = begun.order.next_update(
             Status.FAILED, 0, error=OrderError(code="X", message="")
         )
-        store.append_update(begun.order, overtaking)
+        orders.append_update(begun.order, overtaking)
         return begun
 
-    monkeypatch.setattr(store, "begin_order", begin_and_be_overtaken)
+    monkeypatch.setattr(orders, "begin_order", begin_and_be_overtaken)
     assert world.work() == []
     assert statuses(world.read(order_id)) == ["pending", "routing", "failed"]
 
@@ -189,7 +190,7 @@ def test_a_retry_comes_as_a_delayed_message(world: World, monkeypatch: pytest.Mo
     assert (order["status"], order["attempt"]) == ("routing", 2)
     assert order["nextRetryAt"] > order["updatedAt"]
     assert (world.work(), world.queued()) == ([], 1)
-    store.enqueue(order_id)  # a duplicate that comes too early waits as well
+    queue.enqueue(order_id)  # a duplicate that comes too early waits as well
     world.work()
     assert world.read(order_id) == order
 

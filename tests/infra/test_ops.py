@@ -118,19 +118,20 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    from functions import store  # not above: settings are read once, as they are imported
+    # Not above: settings are read once, as they are imported.
     from functions.runtime import settings
+    from functions.store import clients, orders
 
-    monkeypatch.setattr(store, "settings", replace(settings, orders_table="orders"))
+    monkeypatch.setattr(orders, "settings", replace(settings, orders_table="orders"))
     monkeypatch.setattr(Deployed, "log_groups", lambda _stack: GROUPS)
-    store._dynamodb.cache_clear()
+    clients.dynamodb.cache_clear()
     with mock_aws():
         create_tables()
         sqs = boto3.client("sqs")
         urls = {k: sqs.create_queue(QueueName=k)["QueueUrl"] for k in queues.QUEUES.values()}
         tables = {f"{n}Table": n.lower() for n in ("Orders", "Connections", "Access")}
-        yield Engine(store, Deployed(name="engine", outputs=urls | tables))
-    store._dynamodb.cache_clear()
+        yield Engine(orders, Deployed(name="engine", outputs=urls | tables))
+    clients.dynamodb.cache_clear()
 
 
 Run = Callable[..., SimpleNamespace]

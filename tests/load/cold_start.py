@@ -67,7 +67,7 @@ def starts() -> list[Start]:
     found = [Start("boto3", "import", BARE)]
     for function in FUNCTIONS:
         program = f"import functions.{function}"
-        with_client = f"{program}; functions.store._dynamodb()"
+        with_client = f"{program}; functions.store.clients.dynamodb()"
         found += [
             Start(function, "import", program),
             Start(function, "with client", with_client),

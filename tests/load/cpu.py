@@ -29,7 +29,8 @@ from rich.progress import track
 from rich.table import Table
 
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
-from functions import api, publisher, push, store, websocket, worker
+from functions import api, publisher, push, websocket, worker
+from functions.store import clients
 from tests.functions.world import Context, event, sqs_event
 from tests.load.machine import figures
 from tests.load.recording import CONNECTION, Call, Json, canned, journey, logged_to
@@ -135,25 +136,25 @@ def _subscribe(order_id: str) -> Json:
 def replayed(calls: list[Call]) -> Iterator[tuple[Replay, dict[str, Any]]]:
     """Plain clients by service; they and the functions' own are answered by what was recorded."""
     replay = Replay(calls)
-    cached = (store._dynamodb, store._sqs, push._client)
+    cached = (clients.dynamodb, clients.sqs, push._client)
     for each in cached:
         each.cache_clear()
-    clients: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
     for each in cached:
         own: Any = each()
         service = own.meta.service_model.service_name
-        clients[service] = boto3.client(service)
+        plain[service] = boto3.client(service)
         replay.attach(own)
-        replay.attach(clients[service])
+        replay.attach(plain[service])
     try:
         with open(os.devnull, "w") as nowhere, logged_to(nowhere):
-            yield replay, clients
+            yield replay, plain
     finally:
         for each in cached:
             each.cache_clear()
 
 
-def weigh(part: Part, replay: Replay, clients: dict[str, Any], times: int) -> Weight:
+def weigh(part: Part, replay: Replay, plain: dict[str, Any], times: int) -> Weight:
     """Both CPU times an order, over `times` runs of each."""
     replay.function = part.name
     context = Context()
@@ -163,7 +164,7 @@ def weigh(part: Part, replay: Replay, clients: dict[str, Any], times: int) -> We
         for each in once:
             part.handler(each, context)
     between = process_time()
-    bare = [(getattr(clients[c.service], xform_name(c.operation)), c.given) for c in part.calls]
+    bare = [(getattr(plain[c.service], xform_name(c.operation)), c.given) for c in part.calls]
     began = process_time()
     for _ in range(times):
         for call, given in bare:
@@ -177,10 +178,10 @@ def measure(rounds: int, orders: int) -> dict[str, list[Weight]]:
     """Each part's weight in every round; the worker's with a batch of one and of ten."""
     parts, seen = record()
     weights: dict[str, list[Weight]] = defaultdict(list)
-    with replayed(seen) as (replay, clients):
+    with replayed(seen) as (replay, plain):
         for number in track(range(rounds + 1), "Weighing", console=Console(stderr=True)):
             for part in parts:
-                weight = weigh(part, replay, clients, max(1, orders // part.orders))
+                weight = weigh(part, replay, plain, max(1, orders // part.orders))
                 if number:  # the first one warms up
                     name = f"work, batch of {part.orders}" if part.name == "work" else part.name
                     weights[name].append(weight)

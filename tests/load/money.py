@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
-from functions.store import IDLE_GRID_MS
+from functions.orders.stored import IDLE_GRID_MS
 from infra.settings import Settings
 from tests.load.machine import figures, sources
 from tests.load.prices import PRICES, READ_ON, REGION

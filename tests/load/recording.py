@@ -16,7 +16,8 @@ from botocore.awsrequest import AWSResponse, HTTPHeaders
 from moto import mock_aws
 
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
-from functions import api, publisher, push, runtime, store, worker
+from functions import api, publisher, push, runtime, worker
+from functions.store import clients
 from tests.functions.world import World
 from tests.load.units import Item, item_bytes, read_units
 
@@ -156,9 +157,9 @@ class Journey:
 @contextmanager
 def journey() -> Iterator[Journey]:
     """The handlers over moto as they are, with the real push client and its answer canned."""
-    clients = (store._dynamodb, store._sqs, push._client)
+    used = (clients.dynamodb, clients.sqs, push._client)
     with pytest.MonkeyPatch.context() as patch, mock_aws():
-        for cached in clients:
+        for cached in used:
             cached.cache_clear()
         api._room.clear()
         publisher._lookups.clear()
@@ -169,13 +170,13 @@ def journey() -> Iterator[Journey]:
         stopped = runtime.now_ms()
         for module in (api, publisher, worker):
             patch.setattr(module, "now_ms", lambda: stopped)
-        for cached in clients:
+        for cached in used:
             recorder.watch(cached())
         try:
             with logged_to(StringIO()) as logs:
                 yield Journey(world, recorder, logs)
         finally:
-            for cached in clients:
+            for cached in used:
                 cached.cache_clear()
 
 

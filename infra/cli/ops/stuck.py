@@ -1,7 +1,6 @@
 """`ops stuck`: open orders that nothing moves."""
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from functions.contract import OPEN_ORDERS_INDEX, OPEN_SHARDS, iso, order_message, unix_ms
+from functions.orders.stored import stored_order
 from infra.cli.deployed import Deployed
 from infra.cli.ops.shown import answers, progress, write_json
 
@@ -94,16 +94,15 @@ def _read(client: Any, table: str, keys: list[Json]) -> list[Json]:
 
 
 def _order(item: Json) -> Json:
-    updates = [json.loads(update["S"]) for update in item["updates"]["L"]]
-    attempts = [update["attempt"] for update in updates if "attempt" in update]
+    order, owner, _ = stored_order(item)
     return {
-        "orderId": item["orderId"]["S"],
-        "owner": item["owner"]["S"],
-        "status": updates[-1]["status"],
-        "attempt": attempts[-1] if attempts else 1,
-        "sequence": updates[-1]["sequence"],
-        "createdAt": item["createdAt"]["S"],
-        "updatedAt": updates[-1]["timestamp"],
+        "orderId": order.order_id,
+        "owner": owner,
+        "status": order.status,
+        "attempt": order.attempt,
+        "sequence": order.sequence,
+        "createdAt": order.created_at,
+        "updatedAt": order.updated_at,
         "idleSince": item["idleSince"]["S"],
     }
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from functions.contract import iso, unix_ms
 from functions.orders.order import Status
+from functions.orders.stored import request_json, stored_order
 from infra.cli.deployed import Deployed, Problem
 from infra.cli.ops import queues
 from infra.cli.ops.logs import Line, search
@@ -87,15 +88,15 @@ def _read(stack: Deployed, order_id: str) -> Json:
     )
     if item is None:
         raise UnknownOrder(f"There is no order {order_id}.")
-    updates = [json.loads(update["S"]) for update in item["updates"]["L"]]
+    order, owner, _ = stored_order(item)
     return {
         "orderId": order_id,
-        "owner": item["owner"]["S"],
-        "status": updates[-1]["status"],
-        "createdAt": item["createdAt"]["S"],
-        "updatedAt": updates[-1]["timestamp"],
-        "request": json.loads(item["request"]["S"]),
-        "updates": updates,
+        "owner": owner,
+        "status": order.status,
+        "createdAt": order.created_at,
+        "updatedAt": order.updated_at,
+        "request": json.loads(request_json(order)),
+        "updates": [json.loads(update.to_json()) for update in order.updates],
     }
 
 

@@ -1,0 +1,105 @@
+"""The connections table: open WebSocket connections, and which of them follow every order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from functions.runtime import settings
+from functions.store import clients
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+MAX_CONNECTIONS = 500
+LOOKUP_SECONDS = 1
+TTL_SECONDS = 3 * 3600  # API Gateway ends a WebSocket connection after two hours
+
+
+class ConnectionGone(Exception):
+    """The connection has ended."""
+
+
+def connect(owner: str, connection_id: str, now_ms: int) -> None:
+    """Store a connection of the owner until it disconnects or its time to live ends."""
+    clients.dynamodb().put_item(
+        TableName=settings.connections_table,
+        Item={
+            **_key(owner, connection_id),
+            "expiresAt": {"N": str(now_ms // 1000 + TTL_SECONDS)},
+        },
+    )
+
+
+def disconnect(owner: str, connection_id: str) -> None:
+    """Delete a connection; it stays a follower of single orders until a push finds it gone."""
+    clients.dynamodb().delete_item(
+        TableName=settings.connections_table, Key=_key(owner, connection_id)
+    )
+
+
+def connection_count(owner: str) -> int:
+    """How many connections the owner has open, and perhaps a few that have just ended."""
+    return clients.count_items(settings.connections_table, owner=owner)
+
+
+def open_connections(owner: str, now_ms: int) -> list[str]:
+    """Ids of the owner's connections whose time to live has not ended."""
+    return _matching(owner, "expiresAt > :now", {":now": {"N": str(now_ms // 1000)}})
+
+
+def follow_all(owner: str, connection_id: str) -> None:
+    """Make the connection follow every order of the owner; raises ConnectionGone.
+
+    The publisher uses a look-up of such followers for `LOOKUP_SECONDS`, so it may miss this one
+    for as long.
+    """
+    _set_follows_all(owner, connection_id, follows=True)
+
+
+def unfollow_all(owner: str, connection_id: str) -> None:
+    """End what `follow_all` began; single orders stay followed. Raises ConnectionGone."""
+    _set_follows_all(owner, connection_id, follows=False)
+
+
+def followers_of_all(owner: str) -> list[str]:
+    """Ids of the owner's connections that follow every order."""
+    return _matching(owner, "followsAll = :yes", {":yes": {"BOOL": True}})
+
+
+def _set_follows_all(owner: str, connection_id: str, *, follows: bool) -> None:
+    try:
+        clients.dynamodb().update_item(
+            TableName=settings.connections_table,
+            Key=_key(owner, connection_id),
+            UpdateExpression="SET followsAll = :follows",
+            # A message that arrives after its connection's end must not create the item again.
+            ConditionExpression="attribute_exists(expiresAt)",
+            ExpressionAttributeValues={":follows": {"BOOL": follows}},
+        )
+    except ClientError as error:
+        clients.refused_item(error)
+        raise ConnectionGone(connection_id) from None
+
+
+def _matching(owner: str, condition: str, values: dict[str, Any]) -> list[str]:
+    """Ids of the owner's connections that meet a condition, read consistently."""
+    pages = (
+        clients.dynamodb()
+        .get_paginator("query")
+        .paginate(
+            TableName=settings.connections_table,
+            KeyConditionExpression="#owner = :owner",
+            FilterExpression=condition,
+            ProjectionExpression="connectionId",
+            ExpressionAttributeNames={"#owner": "owner"},
+            ExpressionAttributeValues={":owner": {"S": owner}, **values},
+            ConsistentRead=True,
+        )
+    )
+    return [item["connectionId"]["S"] for page in pages for item in page["Items"]]
+
+
+def _key(owner: str, connection_id: str) -> dict[str, AttributeValueTypeDef]:
+    return {"owner": {"S": owner}, "connectionId": {"S": connection_id}}

@@ -1,0 +1,331 @@
+"""The orders table: one item an order, with its request, its updates and its followers."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from botocore.exceptions import ClientError
+
+from functions.contract import OPEN_BY_OWNER_INDEX, OPEN_ORDERS_INDEX, OWNER_INDEX, unix_ms
+from functions.orders.order import Order, Status, Update
+from functions.orders.stored import StoredOrder, idle_since, new_item, stored_order
+from functions.runtime import settings
+from functions.store import clients
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.literals import ReturnValueType
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, UpdateItemOutputTypeDef
+
+MAX_FOLLOWERS = 100
+LIST_READS_MAX = 10
+BATCH_GET_MAX = 100  # BatchGetItem takes no more keys
+
+
+class OrderNotFound(Exception):
+    """There is no such order, or it is another owner's."""
+
+
+class OrderExists(Exception):
+    """The order id is taken; `stored` is the order that has it."""
+
+    def __init__(self, stored: Order) -> None:
+        super().__init__(stored.order_id)
+        self.stored = stored
+
+
+class StaleOrder(Exception):
+    """Another writer has appended an update since the order was read."""
+
+
+class TooManyFollowers(Exception):
+    """The order has as many followers as it can hold; `followers` are their connection ids."""
+
+    def __init__(self, order_id: str, followers: Collection[str]) -> None:
+        super().__init__(order_id)
+        self.followers = set(followers)
+
+
+class InvalidCursor(Exception):
+    """`list_orders` gave no such cursor."""
+
+
+# --- one order --------------------------------------------------------------------------------
+
+
+def create_order(order: Order, owner: str) -> None:
+    """Store a new order; raises OrderExists with the stored one if its id is taken."""
+    item = new_item(order, owner, writer=uuid4().hex)
+    try:
+        clients.dynamodb().put_item(
+            TableName=settings.orders_table,
+            Item=item,
+            ConditionExpression="attribute_not_exists(orderId)",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+    except ClientError as error:
+        stored = clients.refused_item(error)
+        # The answer to this very put may have been lost, and botocore may have repeated it.
+        if stored.get("writer") != item["writer"]:
+            raise OrderExists(stored_order(stored).order) from None
+
+
+def get_order(order_id: str, owner: str) -> Order:
+    """The owner's order; raises OrderNotFound."""
+    stored = load_order(order_id)
+    if stored.owner != owner:
+        raise OrderNotFound(order_id)
+    return stored.order
+
+
+def load_order(order_id: str) -> StoredOrder:
+    """Any owner's order; raises OrderNotFound."""
+    answer = clients.dynamodb().get_item(
+        TableName=settings.orders_table, Key={"orderId": {"S": order_id}}, ConsistentRead=True
+    )
+    if "Item" not in answer:
+        raise OrderNotFound(order_id)
+    return stored_order(answer["Item"])
+
+
+def begin_order(update: Update) -> StoredOrder:
+    """Store an order's second update unless it has one; the order as it then is.
+
+    Either way this is one call: a refused write returns the item. Raises OrderNotFound.
+    """
+    try:
+        answer = _append(update, returned="ALL_NEW")
+    except ClientError as error:
+        if not (stored := clients.refused_item(error)):
+            raise OrderNotFound(update.order_id) from None
+        return stored_order(stored)
+    return stored_order(answer["Attributes"])
+
+
+def append_update(order: Order, update: Update, *, transaction: str | None = None) -> Order:
+    """Store `update` as the order's next, and the signed transaction with it if one is given.
+
+    Raises StaleOrder if another writer was first. Returns the order after the update.
+    """
+    changed = order.apply(update)
+    try:
+        _append(update, transaction=transaction)
+    except ClientError as error:
+        # The answer to this very write may have been lost, and botocore may have repeated it.
+        # Two writers of the same update do no harm: either may continue from it.
+        stored = clients.refused_item(error).get("updates", {"L": []})["L"]
+        if stored[order.sequence : update.sequence] != [{"S": update.to_json()}]:
+            raise StaleOrder(order.order_id) from None
+    return changed
+
+
+def _append(
+    update: Update, *, transaction: str | None = None, returned: ReturnValueType = "NONE"
+) -> UpdateItemOutputTypeDef:
+    sets = ["updates = list_append(updates, :update)", "#sequence = :next"]
+    names = {"#sequence": "sequence"}
+    values: dict[str, AttributeValueTypeDef] = {
+        ":update": {"L": [{"S": update.to_json()}]},
+        ":next": {"N": str(update.sequence)},
+        ":read": {"N": str(update.sequence - 1)},
+    }
+    if transaction is not None:
+        names["#transaction"] = "transaction"
+        sets.append("#transaction = :transaction")
+        values[":transaction"] = {"S": transaction}
+    removes = ""
+    if not update.status.terminal:
+        sets.append("idleSince = :idle")
+        values[":idle"] = {"S": idle_since(update)}
+    else:
+        removes = " REMOVE openShard, openOwner, idleSince"
+        if settings.order_expiry_days:
+            sets.append("expiresAt = :expires")
+            seconds = unix_ms(update.timestamp) // 1000 + settings.order_expiry_days * 86_400
+            values[":expires"] = {"N": str(seconds)}
+    return clients.dynamodb().update_item(
+        TableName=settings.orders_table,
+        Key={"orderId": {"S": update.order_id}},
+        UpdateExpression="SET " + ", ".join(sets) + removes,
+        ConditionExpression="#sequence = :read",
+        ExpressionAttributeNames=names,
+        ExpressionAttributeValues=values,
+        ReturnValues=returned,
+        ReturnValuesOnConditionCheckFailure="ALL_OLD",
+    )
+
+
+# --- its followers ----------------------------------------------------------------------------
+
+
+def follow(
+    owner: str,
+    connection_id: str,
+    order_id: str,
+    *,
+    since_sequence: int,
+    request_id: str,
+    open_connections: Callable[[], Collection[str]],
+) -> None:
+    """Make the connection a follower of the order: the publisher replays, then pushes.
+
+    The request id makes a repeated subscription a change of the item, and so a replay. Followers
+    that have ended keep their places until a push finds them gone; when the order has no place
+    left, those that are not among the owner's `open_connections()` are removed.
+    Raises TooManyFollowers, OrderNotFound.
+    """
+    try:
+        _add_follower(owner, connection_id, order_id, since_sequence, request_id)
+    except TooManyFollowers as full:
+        ended = full.followers.difference(open_connections())
+        if not ended:
+            raise
+        for ended_id in ended:
+            unfollow(order_id, ended_id)
+        _add_follower(owner, connection_id, order_id, since_sequence, request_id)
+
+
+def _add_follower(
+    owner: str, connection_id: str, order_id: str, since_sequence: int, request_id: str
+) -> None:
+    follower: AttributeValueTypeDef = {
+        "M": {"since": {"N": str(since_sequence)}, "request": {"S": request_id}}
+    }
+    try:
+        clients.dynamodb().update_item(
+            TableName=settings.orders_table,
+            Key={"orderId": {"S": order_id}},
+            UpdateExpression="SET followers.#connection = :follower",
+            ConditionExpression="#owner = :owner AND (size(followers) < :most"
+            " OR attribute_exists(followers.#connection))",
+            ExpressionAttributeNames={"#connection": connection_id, "#owner": "owner"},
+            ExpressionAttributeValues={
+                ":follower": follower,
+                ":owner": {"S": owner},
+                ":most": {"N": str(MAX_FOLLOWERS)},
+            },
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+    except ClientError as error:
+        stored = clients.refused_item(error)
+        if not stored or stored["owner"]["S"] != owner:
+            raise OrderNotFound(order_id) from None
+        raise TooManyFollowers(order_id, stored["followers"]["M"]) from None
+
+
+def unfollow(order_id: str, connection_id: str) -> None:
+    """Remove a connection from an order's followers; no error if it is not among them."""
+    try:
+        clients.dynamodb().update_item(
+            TableName=settings.orders_table,
+            Key={"orderId": {"S": order_id}},
+            UpdateExpression="REMOVE followers.#connection",
+            ConditionExpression="attribute_exists(followers.#connection)",
+            ExpressionAttributeNames={"#connection": connection_id},
+        )
+    except ClientError as error:
+        clients.refused_item(error)
+
+
+# --- many orders ------------------------------------------------------------------------------
+
+
+def open_order_count(owner: str) -> int:
+    """How many of the owner's orders have not ended; the index lags the table by a moment."""
+    return clients.count_items(
+        settings.orders_table, index=OPEN_BY_OWNER_INDEX, key="openOwner", owner=owner
+    )
+
+
+def idle_orders(shard: str, before: str) -> Iterator[str]:
+    """Ids of open orders of one shard that have been idle since before `before` (ISO 8601)."""
+    pages = (
+        clients.dynamodb()
+        .get_paginator("query")
+        .paginate(
+            TableName=settings.orders_table,
+            IndexName=OPEN_ORDERS_INDEX,
+            KeyConditionExpression="openShard = :shard AND idleSince < :before",
+            ExpressionAttributeValues={":shard": {"S": shard}, ":before": {"S": before}},
+        )
+    )
+    for page in pages:
+        for item in page["Items"]:
+            yield item["orderId"]["S"]
+
+
+def list_orders(
+    owner: str, *, limit: int, cursor: str | None = None, status: Status | None = None
+) -> tuple[list[Order], str | None]:
+    """Up to `limit` of the owner's orders, newest first, and the cursor of the next page.
+
+    One request reads a bounded number of keys, so with a status a page may hold fewer orders and
+    still have a next one. Raises InvalidCursor.
+    """
+    start = _start_key(owner, cursor) if cursor else None
+    found: list[Order] = []
+    for _ in range(LIST_READS_MAX):
+        keys, start = _order_keys(owner, limit if status is None else BATCH_GET_MAX, start)
+        matching = [o for o in _batch_get(keys) if status is None or o.status == status]
+        room = limit - len(found)
+        found += matching[:room]
+        if len(matching) > room:
+            return found, _cursor(found[-1].created_at, found[-1].order_id)
+        if start is None or len(found) == limit:
+            break
+    return found, _cursor(start["createdAt"]["S"], start["orderId"]["S"]) if start else None
+
+
+def _order_keys(
+    owner: str, limit: int, start: dict[str, Any] | None
+) -> tuple[list[str], dict[str, Any] | None]:
+    page: dict[str, Any] = {"ExclusiveStartKey": start} if start else {}
+    answer = clients.dynamodb().query(
+        TableName=settings.orders_table,
+        IndexName=OWNER_INDEX,
+        KeyConditionExpression="#owner = :owner",
+        ExpressionAttributeNames={"#owner": "owner"},
+        ExpressionAttributeValues={":owner": {"S": owner}},
+        ScanIndexForward=False,
+        Limit=limit,
+        **page,
+    )
+    return [item["orderId"]["S"] for item in answer["Items"]], answer.get("LastEvaluatedKey")
+
+
+def _batch_get(order_ids: list[str]) -> list[Order]:
+    items: dict[str, dict[str, Any]] = {}
+    wanted: Any = {
+        settings.orders_table: {
+            "Keys": [{"orderId": {"S": order_id}} for order_id in order_ids],
+            "ConsistentRead": True,
+        }
+    }
+    while order_ids and wanted:
+        answer = clients.dynamodb().batch_get_item(RequestItems=wanted)
+        for item in answer["Responses"][settings.orders_table]:
+            items[item["orderId"]["S"]] = item
+        wanted = answer["UnprocessedKeys"]
+    return [stored_order(items[order_id]).order for order_id in order_ids if order_id in items]
+
+
+def _cursor(created_at: str, order_id: str) -> str:
+    text = f"{created_at} {order_id}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _start_key(owner: str, cursor: str) -> dict[str, Any]:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        created_at, order_id = base64.b64decode(padded, altchars=b"-_", validate=True).split(b" ")
+        unix_ms(created_at.decode("ascii"))
+        if not re.fullmatch(r"[\d:.TZ-]{24}", created_at.decode("ascii")):
+            raise ValueError
+        key = {"S": str(UUID(order_id.decode("ascii")))}
+    except (binascii.Error, ValueError):
+        raise InvalidCursor(cursor) from None
+    return {"owner": {"S": owner}, "createdAt": {"S": created_at.decode()}, "orderId": key}
