@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from functions import store
+from functions.store import orders
 from tests.functions.world import Json, World
 from tests.load.units import item_bytes
 
@@ -44,7 +44,7 @@ def largest(world: World) -> tuple[Json, Json]:
     key = {"orderId": {"S": order_id}}
     item: Json = dict(world.dynamodb.get_item(TableName="orders", Key=key)["Item"])
     (follower,) = item["followers"]["M"].values()
-    followers = {f"UrZ6idTPliACE{n:03}": follower for n in range(store.MAX_FOLLOWERS)}
+    followers = {f"UrZ6idTPliACE{n:03}": follower for n in range(orders.MAX_FOLLOWERS)}
     return item | {"followers": {"M": followers}}, answer
 
 
