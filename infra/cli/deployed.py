@@ -1,11 +1,9 @@
-"""A deployed stack, found by its name: the local one by its file, others by CloudFormation."""
+"""Deployed stacks: a local one is found by its file, another one by CloudFormation."""
 
 import json
 import os
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,12 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-STACK_FILE = Path(__file__).parents[2] / ".local" / "stack.json"
-LOCAL = "local"
+from infra.cli.command import LOCAL, Problem
 
-
-class Problem(Exception):
-    """Why a command cannot be done, in one line for the user."""
+# `uv run local` keeps all of a stack in a folder that is named for its port.
+LOCAL_FOLDER = Path(__file__).parents[2] / ".local"
+STACK_FILE = "stack.json"
+PORT_ANSWERS_SECONDS = 2
 
 
 class NotDeployed(Problem):
@@ -38,36 +36,47 @@ class Deployed:
 
     def client(self, service: str) -> Any:
         """A boto3 client of the stack's account; of the emulator, whatever else is configured."""
-        return _client(service, self.region, self.endpoint_url, self.ca_bundle)
+        return client(service, self.region, self.endpoint_url, self.ca_bundle)
+
+    def output(self, name: str) -> str:
+        """One of the stack's outputs; raises NotDeployed where the stack is not an engine."""
+        try:
+            return self.outputs[name]
+        except KeyError:
+            raise NotDeployed(
+                f"Stack {self.name} is no order execution engine: it has no output {name}."
+            ) from None
+
+    def functions(self) -> dict[str, str]:
+        """The name of each Lambda function, by the function's module."""
+        return self._resources("AWS::Lambda::Function", r"Compute(\w+)[0-9A-F]{8}")
 
     def log_groups(self) -> dict[str, str]:
         """The log group of each function, by the function's module."""
+        return self._resources("AWS::Logs::LogGroup", r"Compute(\w+)Logs[0-9A-F]{8}")
+
+    def _resources(self, kind: str, logical_id: str) -> dict[str, str]:
         pages = self.client("cloudformation").get_paginator("list_stack_resources")
-        groups = {}
+        found = {}
         for page in pages.paginate(StackName=self.name):
             for resource in page["StackResourceSummaries"]:
-                named = re.fullmatch(r"Compute(\w+)Logs[0-9A-F]{8}", resource["LogicalResourceId"])
-                if named and resource["ResourceType"] == "AWS::Logs::LogGroup":
+                named = re.fullmatch(logical_id, resource["LogicalResourceId"])
+                if named and resource["ResourceType"] == kind:
                     module = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", named[1]).lower()
-                    groups[module] = resource["PhysicalResourceId"]
-        return groups
+                    found[module] = resource["PhysicalResourceId"]
+        return found
 
 
 def find(stack: str) -> Deployed:
-    """The stack of this name, or "local" for that of `uv run local`; raises NotDeployed."""
+    """The stack of this name, or a local one: "local" or "local:PORT"; raises NotDeployed."""
     local: dict[str, str] = {}
-    if stack == LOCAL:
-        if not STACK_FILE.exists():
-            raise NotDeployed("No local stack is running: start one with `uv run local`.")
-        try:
-            local = json.loads(STACK_FILE.read_text())
-            stack = local["stackName"]
-        except (KeyError, ValueError) as error:
-            raise NotDeployed("The local stack is not ready yet: try again in a moment.") from error
+    if re.fullmatch(rf"{LOCAL}(:.*)?", stack):
+        local = _local_stack(stack.removeprefix(LOCAL).removeprefix(":"))
+        stack = local["stackName"]
     region, endpoint_url = local.get("region"), local.get("awsEndpointUrl")
     try:
-        client = _client("cloudformation", region, endpoint_url, None)
-        (described,) = client.describe_stacks(StackName=stack)["Stacks"]
+        cloudformation = client("cloudformation", region, endpoint_url)
+        (described,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
     except (BotoCoreError, ClientError) as error:
         raise NotDeployed(f"Stack {stack} cannot be read: {error}") from error
     outputs = {o["OutputKey"]: o["OutputValue"] for o in described.get("Outputs", [])}
@@ -80,21 +89,60 @@ def find(stack: str) -> Deployed:
     )
 
 
-@contextmanager
-def problems_told() -> Iterator[None]:
-    """End the program with exit code 1 and one line for what its user can put right."""
+def _local_stack(port: str) -> dict[str, str]:
+    running = _running()
+    if port and port not in running:
+        others = f" What runs: {_named(running)}." if running else ""
+        raise NotDeployed(
+            f"No local stack runs on port {port}: start one with `uv run local --port {port}`."
+            + others
+        )
+    if not running:
+        raise NotDeployed("No local stack is running: start one with `uv run local`.")
+    if not port and len(running) > 1:
+        raise NotDeployed(f"Several local stacks are running; say which: {_named(running)}.")
+    text = running[port or next(iter(running))].read_text()
     try:
-        yield
-    except (Problem, BotoCoreError, ClientError) as problem:
-        sys.exit("✗ " + " ".join(str(problem).split()))
+        stack: dict[str, str] = json.loads(text)
+        return stack | {"stackName": stack["stackName"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotDeployed("The local stack is not ready yet: try again in a moment.") from error
 
 
-def _client(
-    service: str, region: str | None, endpoint_url: str | None, ca_bundle: Path | None
+def _named(running: dict[str, Path]) -> str:
+    return ", ".join(f"--stack {LOCAL}:{port}" for port in running)
+
+
+def _running() -> dict[str, Path]:
+    """The file of each local stack that runs, by port; those of stacks that do not are removed."""
+    found = {}
+    for file in sorted(LOCAL_FOLDER.glob(f"*/{STACK_FILE}")):
+        port = file.parent.name
+        if port.isdecimal() and _answers(int(port)):
+            found[port] = file
+        else:  # its process was killed before it could remove it
+            file.unlink(missing_ok=True)
+    return found
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), PORT_ANSWERS_SECONDS).close()
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def client(
+    service: str,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    ca_bundle: Path | None = None,
 ) -> Any:
+    """A boto3 client of the configured account, or of the emulator at `endpoint_url`."""
     session: Any
     if endpoint_url is None:
-        session = boto3.Session()
+        session = boto3.Session(region_name=region)
         return session.client(service)
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):  # of a real account, or of none
         os.environ.pop(name, None)

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from functions.contract import API_KEY
-from infra.cli.deployed import LOCAL, Deployed, Problem, find, problems_told
+from infra.cli.command import LOCAL, Problem, exit_on_problem
+from infra.cli.deployed import Deployed, find
 
 NAME = r"[\w@.:+-]{1,64}"
 ID_DIGITS = 12
@@ -107,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="uv run keys", description=__doc__)
     add_commands(parser)
     arguments = parser.parse_args()
-    with problems_told():
+    with exit_on_problem():
         run(find(arguments.stack), arguments)
 
 

@@ -1,49 +1,43 @@
 """`uv run local`: the same stack on this machine, deployed by the same CDK app."""
 
 import argparse
-import errno
 import io
 import json
 import os
 import re
-import shlex
-import shutil
 import signal
-import socket
-import ssl
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from functions.contract import API_KEY
-from infra.cli.deployed import STACK_FILE, Deployed
+from infra.cli import emulator
+from infra.cli.command import LOCAL, exit_on_problem, whole_number
+from infra.cli.deployed import LOCAL_FOLDER, STACK_FILE, Deployed
+from infra.cli.emulator import REGION, LocalError, kill_group, reason
 from infra.cli.follow import follow
 from infra.cli.keys import create
-from infra.cli.node import cdk_command, with_node
+from infra.cli.node import NODE, cdk_path_command, with_node
+from infra.cli.warm import Report, warm
 
 ROOT = Path(__file__).parents[2]
-WORK = STACK_FILE.parent
 ACCOUNT = "000000000000"
-REGION = "us-east-1"
 EMULATOR_LOG = "ministack.log"
 OWNER = "local"
 KEY_FILE = "api-key"
-START_SECONDS_MAX = 60
+PORT = 4566
 # As many workers as two cores can drive; faults may be asked for, to see what they do.
 LOCAL_CONTEXT = {"maxConcurrency": "20", "simulateAllowed": "true"}
-STOP_SECONDS_MAX = 30
 
-Report = Callable[[int, int], None]  # so many done of so many
 Steps = Callable[[str], AbstractContextManager[Report]]
 
 
@@ -75,10 +69,6 @@ class Stack:
         )
 
 
-class LocalError(Exception):
-    """Why the stack cannot run, in one line for the user."""
-
-
 @contextmanager
 def _quietly(_title: str) -> Iterator[Report]:
     yield lambda _done, _total: None
@@ -94,41 +84,48 @@ def running_stack(
     work: Path | None = None,
     steps: Steps = _quietly,
 ) -> Iterator[Stack]:
-    """The deployed stack; everything it started is gone when the block ends.
+    """The deployed stack; all that it started ends with the block.
 
     Args:
         port: where the emulator listens; 0 picks a free one.
-        data: keeps the stack's state here from one run to the next.
+        data: a folder that keeps the stack's state from one run to the next.
         context: CDK context, over that of a local deployment.
         environment: more settings of the emulator (`AUTH`, `USE_SSL`, ...).
         work: for logs and CDK's output; a temporary folder if not given.
         steps: is told what is going on.
 
     Raises:
-        LocalError: it could not be started.
+        Problem: it could not be started.
     """
     with ExitStack() as cleanup:
+        port = emulator.free_port(port)
         if work is None:
             work = Path(cleanup.enter_context(TemporaryDirectory(prefix="engine-")))
         work.mkdir(parents=True, exist_ok=True)
-        port = _free_port(port)
         tls = (environment or {}).get("USE_SSL") == "1"
         endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
-        temporary = work / f"tmp-{port}"
-        ca_bundle = temporary / "ministack-tls" / "server.crt" if tls else None
+        given = {"localEndpoint": endpoint, **LOCAL_CONTEXT, **(context or {})}
+        cdk = _Cdk(work)
 
-        with steps("Starting the emulator"):
-            settings = _emulator_settings(port, data, temporary) | dict(environment or {})
-            cleanup.enter_context(_emulator(endpoint, settings, work / EMULATOR_LOG))
+        # The app is synthesized beside all that has to be there before it can be deployed.
+        with cdk.synthesis(given) as synthesized:
+            with steps("Starting the emulator"):
+                settings = dict(environment or {})
+                running = emulator.running(endpoint, settings, work / EMULATOR_LOG, data)
+                temporary = cleanup.enter_context(running)
+            ca_bundle = temporary / "ministack-tls" / "server.crt" if tls else None
+            with steps("Fetching the CDK command line"):
+                cdk.fetch(endpoint, ca_bundle)
+            with steps("Preparing the account"):
+                cdk.bootstrap()
+            with steps("Deploying the engine") as report:
+                synthesized()
+                name, outputs = cdk.deploy(report)
 
-        cdk = _Cdk(work, endpoint, ca_bundle)
-        with steps("Fetching the CDK command line"):
-            cdk.run(["--version"], "The CDK command line cannot be fetched from npm")
-        with steps("Preparing the account"):
-            cdk.run(["bootstrap", f"aws://{ACCOUNT}/{REGION}"], "Bootstrapping failed")
-        with steps("Deploying the engine") as report:
-            given = {"localEndpoint": endpoint, **LOCAL_CONTEXT, **(context or {})}
-            name, outputs = cdk.deploy(given, report)
+        def deploy(project: Path) -> object:
+            with cdk.synthesis(given, project) as synthesized:
+                synthesized()
+                return cdk.deploy()
 
         stack = Stack(
             name=name,
@@ -139,14 +136,16 @@ def running_stack(
             ca_bundle=ca_bundle,
             outputs=outputs,
             api_key=_own_key(data),
-            deploy=lambda project: cdk.deploy(given, project=project),
+            deploy=deploy,
         )
         create(stack.deployed, OWNER, key=stack.api_key)
+        with steps("Warming the functions") as report:
+            warm(stack.deployed, report)
         yield stack
 
 
 def _own_key(data: Path | None) -> str:
-    """A new key, or that of the data, which outlives the run as they do."""
+    """A new key, or the one kept with the data."""
     if data is None:
         return API_KEY.new()
     kept = data / KEY_FILE
@@ -156,142 +155,78 @@ def _own_key(data: Path | None) -> str:
     return kept.read_text()
 
 
-def _free_port(port: int) -> int:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-            why = "is in use" if taken else f"cannot be used ({error})"
-            raise LocalError(f"Port {port} {why}; choose another with --port") from error
-        number: int = probe.getsockname()[1]
-        return number
-
-
-_KEPT = re.compile(
-    r"PATH|HOME|USER|LANG|LC_.*|TZ|TMPDIR|XDG_.*|LD_LIBRARY_PATH|VIRTUAL_ENV|UV|UV_.*"
-    r"|(?i:(https?|all|no)_proxy|npm_config_.*)|SSL_CERT_.*|NODE_EXTRA_CA_CERTS"
-)
-
-
-def _environment() -> dict[str, str]:
-    """The user's environment less all that could lead to a real account."""
-    kept = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
-    no_proxy = kept.get("NO_PROXY") or kept.get("no_proxy")
-    no_proxy = ",".join(filter(None, [no_proxy, "127.0.0.1", "localhost"]))
-    return kept | {
-        "NO_PROXY": no_proxy,
-        "no_proxy": no_proxy,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-
-
-def _emulator_settings(port: int, data: Path | None, temporary: Path) -> dict[str, str]:
-    settings = {
-        "GATEWAY_PORT": str(port),
-        "BIND_HOST": "127.0.0.1",
-        "TMPDIR": str(temporary),
-        "DOCKER_HOST": "unix:///nonexistent",
-        "LAMBDA_EXECUTOR": "local",
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-    }
-    if data is None:
-        return settings
-    data.mkdir(parents=True, exist_ok=True)
-    _adopt(data, port)
-    return settings | {
-        "PERSIST_STATE": "1",
-        "STATE_DIR": str(data.resolve()),
-        "S3_PERSIST": "1",
-        "S3_DATA_DIR": str(data.resolve() / "s3"),
-    }
-
-
-def _adopt(data: Path, port: int) -> None:
-    """Mend what the emulator would not find again in state that it wrote itself."""
-    for state_file in data.glob("*.json"):
-        text = state_file.read_text()
-        # It finds a queue by its URL, and that has the port of the earlier run.
-        text = re.sub(r"(https?://localhost):\d+/", rf"\1:{port}/", text)
-        if state_file.name == "lambda.json":
-            # It keeps how far a stream was read but not the stream, so it would skip as far.
-            state = json.loads(text)
-            state["payload"].pop("dynamodb_stream_positions", None)
-            text = json.dumps(state)
-        state_file.write_text(text)
-
-
-@contextmanager
-def _emulator(endpoint: str, settings: dict[str, str], log: Path) -> Iterator[None]:
-    temporary = Path(settings["TMPDIR"])
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ministack"],
-            cwd=temporary,
-            env=_environment() | settings,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        _wait_until_healthy(endpoint, process, log)
-        yield
-    finally:
-        if "PERSIST_STATE" in settings:
-            process.terminate()  # it writes its state as it ends
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_SECONDS_MAX)
-        _kill_group(process)
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _wait_until_healthy(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    direct = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}),
-        urllib.request.HTTPSHandler(context=ssl._create_unverified_context()),  # noqa: S323
-    )
-    deadline = time.monotonic() + START_SECONDS_MAX
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise LocalError(f"The emulator did not start: {_reason(log)}")
-        with suppress(OSError), direct.open(f"{endpoint}/_ministack/health", timeout=5):
-            return
-        time.sleep(0.1)
-    raise LocalError(f"The emulator did not answer in {START_SECONDS_MAX} s; see {log}")
-
-
 class _Cdk:
-    def __init__(self, work: Path, endpoint: str, ca_bundle: Path | None) -> None:
-        self._work = work
-        self._log = work / "cdk.log"
+    """The CDK's app and its command line, which write what they say to logs in a folder."""
+
+    def __init__(self, work: Path) -> None:
+        self._work, self._log, self._assembly = work, work / "cdk.log", work / "cdk.out"
         self._log.write_text("")
-        self._environment = with_node(_environment()) | {"AWS_ENDPOINT_URL": endpoint}
+        self._environment = with_node(emulator.environment())
+        self._command: list[str] = []
+
+    @contextmanager
+    def synthesis(
+        self, context: Mapping[str, str], project: Path = ROOT
+    ) -> Iterator[Callable[[], None]]:
+        """Synthesize a project's app meanwhile; yields what waits for it, or raises LocalError.
+
+        The CDK command line would do the same, but only when nothing else has to be done.
+        """
+        settings = json.loads((project / "cdk.json").read_text())["context"] | context
+        log = self._work / "synthesis.log"
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "infra.app"],
+                cwd=project,
+                env=self._environment
+                | {"CDK_OUTDIR": str(self._assembly), "CDK_CONTEXT_JSON": json.dumps(settings)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+        def wait() -> None:
+            if process.wait():
+                raise LocalError(
+                    f"The stack cannot be synthesized: {reason(log)} (all of it: {log})"
+                )
+
+        try:
+            yield wait
+        finally:
+            kill_group(process)
+
+    def fetch(self, endpoint: str, ca_bundle: Path | None) -> None:
+        """Have the command line ready for an emulator; npm keeps it from one run to the next."""
+        self._environment["AWS_ENDPOINT_URL"] = endpoint
         if ca_bundle:
             self._environment["NODE_EXTRA_CA_CERTS"] = str(ca_bundle)
+        failure = "The CDK command line cannot be fetched from npm"
+        *_, path = self._run(cdk_path_command(), failure)
+        self._command = [str(NODE), path, "--no-notices", "--no-color"]
 
-    def run(
-        self,
-        arguments: list[str],
-        failure: str,
-        *,
-        folder: Path | None = None,
-        report: Report | None = None,
-    ) -> None:
+    def bootstrap(self) -> None:
+        """Make what CDK needs in an account."""
+        arguments = ["bootstrap", f"aws://{ACCOUNT}/{REGION}"]
+        self._run([*self._command, *arguments], "Bootstrapping failed")
+
+    def deploy(self, report: Report = lambda _done, _total: None) -> tuple[str, dict[str, str]]:
+        """Deploy what was synthesized; the stack's name and its outputs."""
+        outputs = self._work / "outputs.json"
+        options = ["--app", str(self._assembly), "--outputs-file", str(outputs)]
+        options += ["--require-approval", "never", "--method", "direct", "--progress", "events"]
+        self._run([*self._command, "deploy", *options], "The deployment failed", report)
+        ((name, values),) = json.loads(outputs.read_text()).items()
+        return name, values
+
+    def _run(self, command: list[str], failure: str, report: Report | None = None) -> list[str]:
+        """The lines that a command writes; raises LocalError if it fails."""
+        lines = []
         with self._log.open("a") as log:
             process = subprocess.Popen(  # noqa: S603
-                cdk_command("--no-notices", "--no-color", *arguments),
-                cwd=folder or self._work,  # where no cdk.json asks for a synthesis
+                command,
+                cwd=self._work,  # where no cdk.json asks for a synthesis
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -302,73 +237,42 @@ class _Cdk:
             try:
                 for line in process.stdout or ():
                     log.write(line)
+                    lines.append(line.strip())
                     counted = re.search(r"\|\s*(\d+)/(\d+)\s*\|", line)
                     if report and counted:
                         report(int(counted[1]), int(counted[2]))
                 process.wait()
             finally:
-                _kill_group(process)
+                kill_group(process)
         if process.returncode:
-            raise LocalError(f"{failure}: {_reason(self._log)} (all of it: {self._log})")
-
-    def deploy(
-        self, context: Mapping[str, str], report: Report | None = None, project: Path = ROOT
-    ) -> tuple[str, dict[str, str]]:
-        """The stack's name and its outputs."""
-        outputs = self._work / "outputs.json"
-        app = shlex.join([sys.executable, "-m", "infra.app"])
-        options = ["--app", app, "--output", str(self._work / "cdk.out")]
-        options += ["--outputs-file", str(outputs), "--require-approval", "never"]
-        options += ["--progress", "events"]
-        for name, value in context.items():
-            options += ["--context", f"{name}={value}"]
-        self.run(["deploy", *options], "The deployment failed", folder=project, report=report)
-        ((name, values),) = json.loads(outputs.read_text()).items()
-        return name, values
-
-
-def _kill_group(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # macOS: the latter, when all are gone
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stdout:
-        process.stdout.close()
-
-
-_TELLING = re.compile(r"error|fail|❌|unable|refused|already in use", re.IGNORECASE)
-_NOISE = re.compile(r"A complete log of this run|Subprocess exited|npm error network|jsii/kernel")
-
-
-def _reason(log: Path) -> str:
-    """The line of a log that most likely says why."""
-    lines = [line.strip() for line in log.read_text().splitlines() if line.strip()]
-    named = [line.partition("reason: ")[2] for line in lines if "reason: " in line]
-    telling = [line for line in lines if _TELLING.search(line) and not _NOISE.search(line)]
-    reason = (named or telling or lines or ["it said nothing"])[-1]
-    return reason.removeprefix("npm error ").removeprefix("❌ ").strip()[:300]
+            raise LocalError(f"{failure}: {reason(self._log)} (all of it: {self._log})")
+        return lines
 
 
 def main() -> None:
     """Run the stack until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="uv run local", description=__doc__)
-    parser.add_argument("--port", type=int, default=4566, help="where it listens (4566)")
+    parser.add_argument(
+        "--port",
+        type=whole_number(0, 65_535),
+        default=PORT,
+        help=f"where it listens ({PORT}; 0 picks a free one)",
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="keep orders here over restarts")
     arguments = parser.parse_args()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # for one who pipes the log
+        sys.stdout.reconfigure(line_buffering=True)  # the log may be piped
     console = Console(highlight=False, soft_wrap=True)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
-    os.environ.update(_environment())
-    try:
-        _run(console, arguments.port, arguments.data)
-    except LocalError as error:
-        console.print(f"[red]✗[/] {error}", markup=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        console.print("Stopped.")
+    os.environ.update(emulator.environment())
+    with exit_on_problem():
+        try:
+            _run(console, emulator.free_port(arguments.port), arguments.data)
+        except KeyboardInterrupt:
+            console.print("Stopped.")
 
 
 def _interrupt(*_: object) -> None:
@@ -378,24 +282,25 @@ def _interrupt(*_: object) -> None:
 
 
 def _run(console: Console, port: int, data: Path | None) -> None:
+    work = LOCAL_FOLDER / str(port)
     with ExitStack() as open_stack:
         with _shown(console) as steps:
-            running = running_stack(port, data, work=WORK, steps=steps)
+            running = running_stack(port, data, work=work, steps=steps)
             stack = open_stack.enter_context(running)
-        STACK_FILE.unlink(missing_ok=True)
-        STACK_FILE.touch(mode=0o600)  # it holds the key
-        STACK_FILE.write_text(json.dumps(_as_json(stack), indent=2) + "\n")
-        open_stack.callback(STACK_FILE.unlink, missing_ok=True)
-        _explain(console, stack, port)
-        log = WORK / EMULATOR_LOG
+        open_stack.enter_context(_announced(stack, work / STACK_FILE))
+        for line in explanation(stack, port, data):
+            console.print(line)
+        log = work / EMULATOR_LOG
         try:
             follow(console, stack.deployed, log)
         except ConnectionError as error:
             raise LocalError(f"The emulator no longer answers; see {log}") from error
 
 
-def _as_json(stack: Stack) -> dict[str, str]:
-    return {
+@contextmanager
+def _announced(stack: Stack, file: Path) -> Iterator[None]:
+    """The file by which programs find the stack, for the length of the block."""
+    told = {
         "httpUrl": stack.http_url,
         "webSocketUrl": stack.web_socket_url,
         "awsEndpointUrl": stack.aws_endpoint_url,
@@ -403,29 +308,45 @@ def _as_json(stack: Stack) -> dict[str, str]:
         "stackName": stack.name,
         "apiKey": stack.api_key,
     }
+    whole = file.with_suffix(".tmp")
+    whole.touch(mode=0o600)  # it holds the key
+    whole.write_text(json.dumps(told, indent=2) + "\n")
+    whole.rename(file)  # nobody reads a part of it
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
 
 
-def _explain(console: Console, stack: Stack, port: int) -> None:
-    api_id = stack.http_url.rsplit("/", 1)[-1]
+def explanation(stack: Stack, port: int, data: Path | None) -> list[str]:
+    """What to do with the stack, line by line."""
     order = '{"tokenIn":"SOL","tokenOut":"USDC","amount":"1.5"}'
-    for line in (
+    which = "" if port == PORT else f" --stack {LOCAL}:{port}"
+    kept = (
+        f"kept with the orders in {escape(str(data))}"
+        if data
+        else "of this run only, as are the orders"
+    )
+    return [
         "",
-        f"[bold]Dashboard[/]  http://{api_id}.execute-api.localhost:{port}/#key={stack.api_key}",
-        f"           {stack.http_url}/#key={stack.api_key}",
+        f"[bold]Dashboard[/]  {stack.http_url}/#key={stack.api_key}",
         f"[bold]API docs[/]   {stack.http_url}/docs",
-        f"[bold]WebSocket[/]  {stack.web_socket_url} (the key goes into the Authorization header)",
+        f"[bold]WebSocket[/]  {stack.web_socket_url}",
+        f"[bold]API key[/]    {stack.api_key} ({kept})",
         "",
         "[bold]Place an order[/]",
         f"  curl -X POST {stack.http_url}/api/orders/execute "
         f"-H 'authorization: Bearer {stack.api_key}' "
         f"-H 'content-type: application/json' -d '{order}'",
         "[bold]Watch every order, over the WebSocket[/]",
-        "  uv run watch",
+        f"  uv run watch{which}",
+        "[bold]Make a key for somebody else[/]",
+        f"  uv run keys create NAME{which}",
         "",
+        f"Programs find the stack in {os.path.relpath(LOCAL_FOLDER / str(port) / STACK_FILE)}.",
         "The engine's log follows; Ctrl-C stops everything.",
         "",
-    ):
-        console.print(line)
+    ]
 
 
 @contextmanager

@@ -11,9 +11,18 @@ NPX = Path(ROOT_DIR, "lib", "node_modules", "npm", "bin", "npx-cli.js")
 
 
 def cdk_command(*args: str) -> list[str]:
-    """The command that runs `cdk ARGS`, from the npm cache when it is there."""
+    """The command that runs `cdk ARGS`; npm fetches the package if its cache has none."""
+    return _with_cdk("cdk", *args)
+
+
+def cdk_path_command() -> list[str]:
+    """The command that prints the path of cdk's script; npm fetches the package likewise."""
+    return _with_cdk("--call", "command -v cdk")
+
+
+def _with_cdk(*args: str) -> list[str]:
     package = f"aws-cdk@{CDK_VERSION}"
-    return [str(NODE), str(NPX), "--yes", "--prefer-offline", "--package", package, "cdk", *args]
+    return [str(NODE), str(NPX), "--yes", "--prefer-offline", "--package", package, *args]
 
 
 def with_node(environment: dict[str, str]) -> dict[str, str]:

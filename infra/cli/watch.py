@@ -12,7 +12,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.sync.client import connect
 
 from functions.orders.order import Status
-from infra.cli.deployed import LOCAL, NotDeployed, find
+from infra.cli.command import LOCAL
+from infra.cli.deployed import NotDeployed, find
 
 STYLES = {"confirmed": "bold green", "failed": "bold red", "cancelled": "yellow"}
 

@@ -4,7 +4,8 @@ import argparse
 import sys
 
 from infra.cli import keys
-from infra.cli.deployed import LOCAL, find, problems_told
+from infra.cli.command import LOCAL, exit_on_problem
+from infra.cli.deployed import find
 from infra.cli.ops import redrive, stats, stuck, trace
 
 EXIT_CODES = (
@@ -29,7 +30,7 @@ def main() -> None:
     keys.add_commands(about_keys)
     arguments = parser.parse_args()
     try:
-        with problems_told():
+        with exit_on_problem():
             code = arguments.run(find(arguments.stack), arguments)
     except KeyboardInterrupt:
         sys.exit("Stopped.")

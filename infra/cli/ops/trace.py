@@ -11,7 +11,8 @@ from rich.text import Text
 from functions.contract import iso, unix_ms
 from functions.orders.order import Status
 from functions.orders.stored import request_json, stored_order
-from infra.cli.deployed import Deployed, Problem
+from infra.cli.command import Problem
+from infra.cli.deployed import Deployed
 from infra.cli.ops import queues
 from infra.cli.ops.logs import Line, search
 from infra.cli.ops.shown import STYLES, answers, progress, write_json

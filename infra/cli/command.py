@@ -1,0 +1,63 @@
+"""What the commands share: their options, whole numbers as arguments, errors in one line."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+LOCAL = "local"
+STACK_HELP = (
+    "a CloudFormation stack, or `local` for the stack of `uv run local`;"
+    " `local:PORT` says which, where several run (local)"
+)
+
+
+class Problem(Exception):
+    """Why a command cannot be done, in one line for the user."""
+
+
+@contextmanager
+def exit_on_problem() -> Iterator[None]:
+    """End the program with exit code 1 and one line on stderr where the block cannot go on."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (Problem, BotoCoreError, ClientError) as problem:
+        sys.exit("✗ " + " ".join(str(problem).split()))
+    except BrokenPipeError:  # the reader of our answers has ended: `uv run ops … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit("Stopped.")
+
+
+def options(*, json: bool = False, key: bool = False) -> argparse.ArgumentParser:
+    """A parent parser with `--stack` and, where asked for, `--json` and `--key`."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--stack", default=LOCAL, help=STACK_HELP)
+    if json:
+        parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    if key:
+        parser.add_argument(
+            "--key",
+            default=os.environ.get("OEE_API_KEY", ""),
+            help="an API key (the environment's OEE_API_KEY, or the local stack's own)",
+        )
+    return parser
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """A type for argparse: text of a whole number from `least` to `most`."""
+
+    def parse(text: str) -> int:
+        # No more digits than the greatest has: Python refuses to read numbers of thousands.
+        digits = re.fullmatch(f"0*([0-9]{{1,{len(str(most))}}})", text)
+        if not digits or not least <= int(digits[1]) <= most:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}")
+        return int(digits[1])
+
+    return parse

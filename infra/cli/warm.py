@@ -1,0 +1,103 @@
+"""Starts the functions that an order passes, so that the first order does not wait for them."""
+
+import json
+import ssl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import httpx
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+
+from functions.contract import order_message
+from infra.cli.command import Problem
+from infra.cli.deployed import Deployed
+
+ANSWER_SECONDS_MAX = 60  # a machine that is busy with something else is no failure
+
+# The worker accepts no empty batch. It refuses this message, and says so in its log.
+_NO_ORDER = {
+    "Records": [
+        {
+            "messageId": "warm-up",
+            "body": order_message(str(UUID(int=0))),
+            "eventSource": "aws:sqs",
+            "attributes": {},
+        }
+    ]
+}
+
+Report = Callable[[int, int], None]  # so many done of so many
+
+
+def warm(stack: Deployed, report: Report) -> None:
+    """Call each function once, in a way that leaves no order, message or connection behind.
+
+    The API, the authorizer and the WebSocket's function are called as a client calls them; the
+    worker gets a message of an order that does not exist, the publisher an empty batch.
+
+    Raises:
+        Problem: a function did not answer, or not as it should.
+    """
+    functions = stack.functions()
+    sequences = (
+        (partial(_list_orders, stack), partial(_ping, stack)),
+        (
+            partial(_invoke, stack, functions["worker"], _NO_ORDER),
+            partial(_invoke, stack, functions["publisher"], {"Records": []}),
+        ),
+    )
+    done, total = count(1), sum(map(len, sequences))
+
+    def call(sequence: tuple[Callable[[], None], ...]) -> None:
+        for step in sequence:
+            step()
+            report(next(done), total)
+
+    with ThreadPoolExecutor(len(sequences)) as pool:
+        for _ in pool.map(call, sequences):
+            pass
+
+
+def _list_orders(stack: Deployed) -> None:
+    with httpx.Client(verify=_tls(stack), trust_env=False, timeout=ANSWER_SECONDS_MAX) as client:
+        try:
+            answer = client.get(
+                f"{stack.output('HttpUrl')}/api/orders?limit=1",
+                headers={"Authorization": f"Bearer {stack.api_key}"},
+            )
+        except httpx.HTTPError as error:
+            raise Problem(f"The HTTP API does not answer: {error!r}") from error
+    if not answer.is_success:
+        raise Problem(f"The HTTP API answers {answer.status_code}: {answer.text}")
+
+
+def _ping(stack: Deployed) -> None:
+    url = stack.output("WebSocketUrl")
+    try:
+        with connect(
+            url,
+            additional_headers={"Authorization": f"Bearer {stack.api_key}"},
+            ssl=_tls(stack) if url.startswith("wss:") else None,
+            proxy=None,
+            open_timeout=ANSWER_SECONDS_MAX,
+            ping_timeout=None,
+        ) as socket:
+            socket.send('{"action":"ping"}')
+            socket.recv(ANSWER_SECONDS_MAX)
+    except (OSError, WebSocketException) as error:
+        raise Problem(f"The WebSocket API does not answer: {error!r}") from error
+
+
+def _invoke(stack: Deployed, function: str, event: dict[str, Any]) -> None:
+    answer = stack.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+    if "FunctionError" in answer:
+        raise Problem(f"{function} fails: {json.load(answer['Payload'])}")
+
+
+def _tls(stack: Deployed) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=stack.ca_bundle)
