@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from uuid import UUID
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -20,6 +21,21 @@ class Problem(Exception):
     """Why a command cannot be done, in one line for the user."""
 
 
+class UnknownOrder(Problem):
+    """There is no order of this id."""
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__(f"There is no order {order_id}.")
+
+
+def canonical_order_id(text: str) -> str:
+    """An order id as the engine writes it; raises UnknownOrder for text that is none."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise UnknownOrder(text) from None
+
+
 @contextmanager
 def exit_on_problem() -> Iterator[None]:
     """End the program with exit code 1 and one line on stderr where the block cannot go on."""
@@ -27,7 +43,8 @@ def exit_on_problem() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except (Problem, BotoCoreError, ClientError) as problem:
-        sys.exit("✗ " + " ".join(str(problem).split()))
+        line = " ".join(str(problem).split())
+        sys.exit("✗ " + line.encode(errors="backslashreplace").decode())
     except BrokenPipeError:  # the reader of our answers has ended: `uv run ops … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

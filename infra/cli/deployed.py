@@ -90,37 +90,41 @@ def find(stack: str) -> Deployed:
 
 
 def _local_stack(port: str) -> dict[str, str]:
-    running = _running()
-    if port and port not in running:
-        others = f" What runs: {_named(running)}." if running else ""
+    """What `uv run local` says of its stack on this port, or of the only one that runs."""
+    files = _files()
+    ready = [found for found, file in files.items() if file.exists()]
+    if not port and len(ready) > 1:
+        raise NotDeployed(f"Several local stacks are running; say which: {_named(ready)}.")
+    port = port or next(iter(ready), next(iter(files), ""))
+    if port not in files:
+        where = f" on port {port}: start one with `uv run local --port {port}`" if port else ""
+        others = f" What runs: {_named(ready)}." if ready else ""
         raise NotDeployed(
-            f"No local stack runs on port {port}: start one with `uv run local --port {port}`."
-            + others
+            f"No local stack is running{where or ': start one with `uv run local`'}.{others}"
         )
-    if not running:
-        raise NotDeployed("No local stack is running: start one with `uv run local`.")
-    if not port and len(running) > 1:
-        raise NotDeployed(f"Several local stacks are running; say which: {_named(running)}.")
-    text = running[port or next(iter(running))].read_text()
     try:
-        stack: dict[str, str] = json.loads(text)
+        stack: dict[str, str] = json.loads(files[port].read_text())
         return stack | {"stackName": stack["stackName"]}
-    except (KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise NotDeployed("The local stack is not ready yet: try again in a moment.") from error
 
 
-def _named(running: dict[str, Path]) -> str:
-    return ", ".join(f"--stack {LOCAL}:{port}" for port in running)
+def _named(ports: list[str]) -> str:
+    return ", ".join(f"--stack {LOCAL}:{port}" for port in ports)
 
 
-def _running() -> dict[str, Path]:
-    """The file of each local stack that runs, by port; those of stacks that do not are removed."""
+def _files() -> dict[str, Path]:
+    """The file of each local stack by its port, if something answers there.
+
+    The file is missing while the stack starts. The file of a stack that no longer runs, because
+    its process was killed before it could remove it, is removed.
+    """
     found = {}
-    for file in sorted(LOCAL_FOLDER.glob(f"*/{STACK_FILE}")):
-        port = file.parent.name
-        if port.isdecimal() and _answers(int(port)):
-            found[port] = file
-        else:  # its process was killed before it could remove it
+    for folder in sorted(LOCAL_FOLDER.glob("*/")):
+        file = folder / STACK_FILE
+        if folder.name.isdecimal() and _answers(int(folder.name)):
+            found[folder.name] = file
+        else:
             file.unlink(missing_ok=True)
     return found
 

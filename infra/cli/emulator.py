@@ -12,9 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 import httpx
 
@@ -68,6 +67,28 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
+def kept_state(data: Path, port: int) -> Iterator[None]:
+    """A folder made ready for an emulator on this port, and reserved for it meanwhile.
+
+    Raises:
+        LocalError: it cannot be used.
+    """
+    with ExitStack() as held:
+        try:
+            data.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context((data / ".lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _adopt(data, port)
+        except BlockingIOError:
+            raise LocalError(f"Another local stack keeps its orders in {data}") from None
+        except OSError as error:
+            raise LocalError(f"Orders cannot be kept in {data}: {error.strerror}") from error
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise LocalError(f"The orders kept in {data} cannot be read: {error!r}") from error
+        yield
+
+
+@contextmanager
 def running(
     endpoint: str, settings: dict[str, str], log: Path, data: Path | None
 ) -> Iterator[Path]:
@@ -77,16 +98,16 @@ def running(
         endpoint: where it answers: a scheme, 127.0.0.1 and a free port.
         settings: more variables of its environment.
         log: where its output goes.
-        data: a folder that keeps its state from one run to the next, or None.
+        data: the folder of `kept_state`, if it keeps its state from one run to the next.
 
     Raises:
-        LocalError: it does not start, or cannot keep its state in the folder.
+        LocalError: it does not start.
     """
     port = int(endpoint.rsplit(":", 1)[-1])
     temporary = log.parent / f"tmp-{port}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    with _open(data, port) if data else nullcontext(), log.open("w") as output:
+    with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "ministack"],
             cwd=temporary,
@@ -126,22 +147,6 @@ def _settings(port: int, temporary: Path, data: Path | None) -> dict[str, str]:
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(data.resolve() / "s3"),
     }
-
-
-def _open(data: Path, port: int) -> IO[str]:
-    """Make the folder ready for an emulator, which nobody else uses until the lock is closed."""
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        lock = (data / ".lock").open("w")
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _adopt(data, port)
-    except BlockingIOError:
-        raise LocalError(f"Another local stack keeps its orders in {data}") from None
-    except OSError as error:
-        raise LocalError(f"Orders cannot be kept in {data}: {error.strerror}") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise LocalError(f"The orders kept in {data} cannot be read: {error!r}") from error
-    return lock
 
 
 def _adopt(data: Path, port: int) -> None:

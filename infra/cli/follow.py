@@ -1,4 +1,4 @@
-"""The functions' log and the emulator's complaints, one readable line a record."""
+"""Prints the functions' log and the emulator's warnings, one readable line for each record."""
 
 import json
 import re
@@ -22,7 +22,7 @@ STYLES = {"DEBUG": "dim", "INFO": "green", "WARNING": "yellow"}
 
 
 def follow(console: Console, stack: Deployed, emulator_log: Path) -> None:
-    """Print what the stack's functions and the emulator report, until interrupted.
+    """Print what the stack's functions and the emulator log from now on, until interrupted.
 
     Raises:
         ConnectionError: the endpoint no longer answers.
@@ -39,8 +39,9 @@ def follow(console: Console, stack: Deployed, emulator_log: Path) -> None:
 def _lines(stack: Deployed, complaints: IO[str]) -> Iterator[Text]:
     logs, groups = stack.client("logs"), stack.log_groups()
     seen: dict[tuple[str, int, str], int] = {}
+    began = _now_ms()
     while True:
-        since = time.time_ns() // 1_000_000 - OVERLAP_MS
+        since = max(began, _now_ms() - OVERLAP_MS)
         seen = {event: at for event, at in seen.items() if at >= since}
         found = []
         for function, group in groups.items():
@@ -56,6 +57,10 @@ def _lines(stack: Deployed, complaints: IO[str]) -> Iterator[Text]:
                 yield line
         yield from _complaints(complaints)
         time.sleep(POLL_SECONDS)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _complaints(log: IO[str]) -> Iterator[Text]:

@@ -1,7 +1,6 @@
-"""`uv run keys`: make, list and disable a stack's API keys, of which only hashes are stored."""
+"""`uv run keys`: create, list and disable a stack's API keys, of which only hashes are stored."""
 
 import argparse
-import json
 import re
 import sys
 from datetime import UTC, datetime
@@ -11,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from functions.contract import API_KEY
-from infra.cli.command import LOCAL, Problem, exit_on_problem
+from infra.cli.command import Problem, exit_on_problem, options
 from infra.cli.deployed import Deployed, find
+from infra.cli.printing import plain_console, print_json
 
 NAME = r"[\w@.:+-]{1,64}"
 ID_DIGITS = 12
@@ -21,14 +21,14 @@ Key = dict[str, str]
 
 
 class KeyProblem(Problem):
-    """A key cannot be made or disabled."""
+    """A key cannot be created or disabled."""
 
 
 def create(stack: Deployed, name: str, owner: str = "", *, key: str = "") -> str:
     """Store a new key of the owner (by default its name), or a given one, and return it.
 
     Raises:
-        KeyProblem: the name is taken by another key.
+        KeyProblem: another key has this name, or had it and is disabled.
     """
     key, owner = key or API_KEY.new(), owner or name
     for text in (name, owner):
@@ -39,60 +39,49 @@ def create(stack: Deployed, name: str, owner: str = "", *, key: str = "") -> str
         raise KeyProblem(f"There is a key named {name} already; names are not used again.")
     item = {"id": API_KEY.item_id(key), "name": name, "owner": owner, "createdAt": _now()}
     stack.client("dynamodb").put_item(
-        TableName=_table(stack), Item={field: {"S": value} for field, value in item.items()}
+        TableName=stack.output("AccessTable"),
+        Item={field: {"S": value} for field, value in item.items()},
     )
     return key
 
 
 def list_keys(stack: Deployed) -> list[Key]:
-    """All keys, oldest first: id, name, owner, createdAt, and disabledAt if they are."""
-    pages = (
-        stack.client("dynamodb")
-        .get_paginator("scan")  # a table of a few keys and the tickets of the last days
-        .paginate(
-            TableName=_table(stack),
-            FilterExpression="begins_with(id, :key)",
-            ExpressionAttributeValues={":key": {"S": API_KEY.item_prefix}},
-            ConsistentRead=True,
-        )
-    )
-    found = [
-        {field: value["S"] for field, value in item.items()}
-        for page in pages
-        for item in page["Items"]
-    ]
-    keys = [key | {"id": _short(key["id"])} for key in found]
+    """All keys, oldest first: id (shortened), name, owner, createdAt, and disabledAt if any."""
+    keys = [key | {"id": _short(key["id"])} for key in _items(stack)]
     return sorted(keys, key=lambda key: key["createdAt"])
 
 
 def disable(stack: Deployed, name: str) -> None:
-    """Refuse the key of this name from now on; what was cached of it goes within a minute.
+    """Refuse the key of this name from now on; the authorizer's cache forgets it in a minute.
 
     Raises:
         KeyProblem: there is no such key.
     """
-    client, table = stack.client("dynamodb"), _table(stack)
-    pages = client.get_paginator("scan").paginate(
-        TableName=table,
-        FilterExpression="begins_with(id, :key) AND #name = :name",
-        ExpressionAttributeNames={"#name": "name"},
-        ExpressionAttributeValues={":key": {"S": API_KEY.item_prefix}, ":name": {"S": name}},
-        ConsistentRead=True,
-    )
-    ids = [item["id"] for page in pages for item in page["Items"]]
+    ids = [key["id"] for key in _items(stack) if key["name"] == name]
     if not ids:
         raise KeyProblem(f"There is no key named {name}.")
     for key_id in ids:
-        client.update_item(
-            TableName=table,
-            Key={"id": key_id},
+        stack.client("dynamodb").update_item(
+            TableName=stack.output("AccessTable"),
+            Key={"id": {"S": key_id}},
             UpdateExpression="SET disabledAt = if_not_exists(disabledAt, :now)",
             ExpressionAttributeValues={":now": {"S": _now()}},
         )
 
 
-def _table(stack: Deployed) -> str:
-    return stack.outputs["AccessTable"]
+def _items(stack: Deployed) -> list[Key]:
+    pages = (
+        stack.client("dynamodb")
+        .get_paginator("scan")  # the table holds some keys, and the tickets of the last days
+        .paginate(
+            TableName=stack.output("AccessTable"),
+            FilterExpression="begins_with(id, :key)",
+            ExpressionAttributeValues={":key": {"S": API_KEY.item_prefix}},
+            ConsistentRead=True,
+        )
+    )
+    items = (item for page in pages for item in page["Items"])
+    return [{field: value["S"] for field, value in item.items()} for item in items]
 
 
 def _short(key_id: str) -> str:
@@ -104,66 +93,56 @@ def _now() -> str:
 
 
 def main() -> None:
-    """Run one command."""
+    """Do what the command line says."""
     parser = argparse.ArgumentParser(prog="uv run keys", description=__doc__)
-    add_commands(parser)
+    commands = parser.add_subparsers(dest="command", required=True)
+    common = options(json=True)
+
+    text = "create a key and print it, once"
+    creating = commands.add_parser("create", parents=[common], help=text, description=text)
+    creating.add_argument("name", metavar="NAME", help="the key's name, which is never used again")
+    creating.add_argument("--owner", default="", help="whose orders the key is for (NAME)")
+    creating.set_defaults(run=_create)
+
+    text = "list all keys"
+    listing = commands.add_parser("list", parents=[common], help=text, description=text)
+    listing.set_defaults(run=_list)
+
+    text = "refuse a key from now on"
+    disabling = commands.add_parser("disable", parents=[common], help=text, description=text)
+    disabling.add_argument("name", metavar="NAME", help="the key's name")
+    disabling.set_defaults(run=_disable)
+
     arguments = parser.parse_args()
     with exit_on_problem():
-        run(find(arguments.stack), arguments)
+        arguments.run(find(arguments.stack), arguments)
 
 
-def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Let the parser take `create`, `list` and `disable`, which `run` then does."""
-    commands = parser.add_subparsers(dest="key_command", required=True)
-    creating = commands.add_parser("create", help="make a key and print it, once")
-    creating.add_argument("name", metavar="NAME", help="of the key, never used again")
-    creating.add_argument("--owner", default="", help="whose orders it is for (NAME)")
-    listing = commands.add_parser("list", help="list all keys")
-    disabling = commands.add_parser("disable", help="refuse a key from now on")
-    disabling.add_argument("name", metavar="NAME", help="of the key")
-    for command in (creating, listing, disabling):
-        command.add_argument(
-            "--stack", default=LOCAL, help="a CloudFormation stack (local: that of `uv run local`)"
-        )
-        command.add_argument("--json", action="store_true", help="answer for programs")
-
-
-def run(stack: Deployed, arguments: argparse.Namespace) -> None:
-    """Do what the arguments say, and print the answer."""
-    answer = _answer(stack, arguments)
+def _create(stack: Deployed, arguments: argparse.Namespace) -> None:
+    key = create(stack, arguments.name, arguments.owner)
+    owner = arguments.owner or arguments.name
     if arguments.json:
-        sys.stdout.write(json.dumps(answer) + "\n")
+        print_json({"name": arguments.name, "owner": owner, "apiKey": key})
+        return
+    plain_console().print(key)
+    sys.stderr.write("Keep it now: only its hash is stored, so it cannot be shown again.\n")
+
+
+def _list(stack: Deployed, arguments: argparse.Namespace) -> None:
+    keys: Any = list_keys(stack)
+    if arguments.json:
+        print_json(keys)
+        return
+    table = Table("name", "owner", "created", "disabled", "id")
+    for key in keys:
+        row = (key["name"], key["owner"], key["createdAt"], key.get("disabledAt", ""))
+        table.add_row(*row, key["id"])
+    Console(highlight=False, markup=False).print(table)
+
+
+def _disable(stack: Deployed, arguments: argparse.Namespace) -> None:
+    disable(stack, arguments.name)
+    if arguments.json:
+        print_json({"name": arguments.name, "disabled": True})
     else:
-        _show(arguments.key_command, answer)
-
-
-def _answer(stack: Deployed, arguments: argparse.Namespace) -> Any:
-    match arguments.key_command:
-        case "create":
-            key = create(stack, arguments.name, arguments.owner)
-            return {
-                "name": arguments.name,
-                "owner": arguments.owner or arguments.name,
-                "apiKey": key,
-            }
-        case "disable":
-            disable(stack, arguments.name)
-            return {"name": arguments.name, "disabled": True}
-    return list_keys(stack)
-
-
-def _show(command: str, answer: Any) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    match command:
-        case "create":
-            console.print(answer["apiKey"], markup=False)
-            notice = "Keep it now: only its hash is stored, so it cannot be shown again."
-            Console(stderr=True).print(notice)
-        case "disable":
-            console.print(f"{answer['name']} is refused, everywhere within a minute.", markup=False)
-        case _:
-            table = Table("name", "owner", "created", "disabled", "id")
-            for key in answer:
-                row = (key["name"], key["owner"], key["createdAt"], key.get("disabledAt", ""))
-                table.add_row(*row, key["id"])
-            console.print(table)
+        plain_console().print(f"{arguments.name} is refused, everywhere within a minute.")

@@ -102,6 +102,8 @@ def running_stack(
         if work is None:
             work = Path(cleanup.enter_context(TemporaryDirectory(prefix="engine-")))
         work.mkdir(parents=True, exist_ok=True)
+        if data:
+            cleanup.enter_context(emulator.kept_state(data, port))
         tls = (environment or {}).get("USE_SSL") == "1"
         endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
         given = {"localEndpoint": endpoint, **LOCAL_CONTEXT, **(context or {})}
@@ -135,7 +137,7 @@ def running_stack(
             region=REGION,
             ca_bundle=ca_bundle,
             outputs=outputs,
-            api_key=_own_key(data),
+            api_key=own_key(data),
             deploy=deploy,
         )
         create(stack.deployed, OWNER, key=stack.api_key)
@@ -144,7 +146,7 @@ def running_stack(
         yield stack
 
 
-def _own_key(data: Path | None) -> str:
+def own_key(data: Path | None) -> str:
     """A new key, or the one kept with the data."""
     if data is None:
         return API_KEY.new()
@@ -152,7 +154,10 @@ def _own_key(data: Path | None) -> str:
     if not kept.exists():
         kept.touch(mode=0o600)
         kept.write_text(API_KEY.new())
-    return kept.read_text()
+    key = kept.read_text()
+    if not API_KEY.matches(key):
+        raise LocalError(f"{kept} holds no API key: delete it, and a new one is made")
+    return key
 
 
 class _Cdk:
@@ -287,7 +292,7 @@ def _run(console: Console, port: int, data: Path | None) -> None:
         with _shown(console) as steps:
             running = running_stack(port, data, work=work, steps=steps)
             stack = open_stack.enter_context(running)
-        open_stack.enter_context(_announced(stack, work / STACK_FILE))
+        open_stack.enter_context(announced(stack, work / STACK_FILE))
         for line in explanation(stack, port, data):
             console.print(line)
         log = work / EMULATOR_LOG
@@ -298,7 +303,7 @@ def _run(console: Console, port: int, data: Path | None) -> None:
 
 
 @contextmanager
-def _announced(stack: Stack, file: Path) -> Iterator[None]:
+def announced(stack: Stack, file: Path) -> Iterator[None]:
     """The file by which programs find the stack, for the length of the block."""
     told = {
         "httpUrl": stack.http_url,

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from functions.contract import order_id_of
 from infra.cli.keys import create, disable
 from infra.cli.local import EMULATOR_LOG, ROOT, Stack, running_stack
-from infra.cli.ops.queues import counts
+from infra.cli.ops.backlog import counts
 from infra.cli.ops.redrive import redrive
 from tests.e2e.client import TERMINAL, Client, Json, follow_all, receive, updates_of
 from tests.e2e.conftest import CONTEXT, ENFORCED

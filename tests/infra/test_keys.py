@@ -14,8 +14,8 @@ import pytest
 from moto import mock_aws
 
 from functions.contract import API_KEY
-from infra.cli import deployed, keys, local, watch
-from infra.cli.deployed import Deployed, NotDeployed
+from infra.cli import keys, local, watch
+from infra.cli.deployed import Deployed
 
 STACK = Deployed(name="engine", outputs={"AccessTable": "access"})
 Run = Callable[..., tuple[str, str]]
@@ -109,28 +109,10 @@ def test_what_cannot_be_done_is_one_clear_line(
     assert "\n" not in str(stopped.value).replace("'\\n'", "")
 
 
-def test_without_a_local_stack_one_is_told_how_to_start_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(deployed, "STACK_FILE", tmp_path / "stack.json")
-    with pytest.raises(NotDeployed, match="uv run local"):
-        deployed.find("local")
-
-
-@pytest.mark.parametrize("text", ["", "{}", '{"stackName"'])
-def test_a_local_stack_that_is_just_starting_is_told_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
-    (tmp_path / "stack.json").write_text(text)
-    monkeypatch.setattr(deployed, "STACK_FILE", tmp_path / "stack.json")
-    with pytest.raises(NotDeployed, match="not ready yet"):
-        deployed.find("local")
-
-
 def test_the_local_key_lives_as_long_as_the_data(tmp_path: Path) -> None:
-    assert local._own_key(None) != local._own_key(None)
-    key = local._own_key(tmp_path)
-    assert local._own_key(tmp_path) == key
+    assert local.own_key(None) != local.own_key(None)
+    key = local.own_key(tmp_path)
+    assert local.own_key(tmp_path) == key
     assert stat.S_IMODE((tmp_path / local.KEY_FILE).stat().st_mode) == 0o600
     for _ in range(2):  # a restart stores it again
         assert keys.create(STACK, local.OWNER, key=key) == key

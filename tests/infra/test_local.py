@@ -1,12 +1,24 @@
-"""What the local stack takes from the machine it runs on, and what it must not."""
+"""`uv run local`: what it takes from the machine, what it refuses, and what it prints."""
+
+from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from infra.cli import local
+from infra.cli import emulator, local
+from infra.cli.deployed import STACK_FILE, Deployed
+from infra.cli.emulator import LocalError
+from infra.cli.local import Stack
 
 REAL = {
     "AWS_PROFILE": "production",
@@ -17,12 +29,27 @@ REAL = {
     "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/real",
     "CDK_DEFAULT_ACCOUNT": "123456789012",
 }
+API = "http://127.0.0.1:4567/_aws/execute-api/c0ffee00"
+STACK = Stack(
+    name="order-execution-engine-dev",
+    http_url=API,
+    web_socket_url="ws://127.0.0.1:4567/_aws/execute-api/c0ffee01/dev",
+    aws_endpoint_url="http://127.0.0.1:4567",
+    region="us-east-1",
+    ca_bundle=None,
+    outputs={},
+    api_key="oee_secret",
+    deploy=lambda _project: None,
+)
+
+
+# --- the machine
 
 
 def test_nothing_of_a_real_account_reaches_what_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in REAL.items():
         monkeypatch.setenv(name, value)
-    environment = local._environment()
+    environment = emulator.environment()
     assert not set(REAL.values()) & set(environment.values())
     assert environment["AWS_ACCESS_KEY_ID"] == "test"
     assert (
@@ -34,29 +61,9 @@ def test_nothing_of_a_real_account_reaches_what_it_starts(monkeypatch: pytest.Mo
 def test_a_proxy_is_kept_but_not_used_for_the_stack_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", "intranet.example")
-    environment = local._environment()
+    environment = emulator.environment()
     assert environment["HTTPS_PROXY"] == "http://proxy.example:3128"
     assert environment["NO_PROXY"] == "intranet.example,127.0.0.1,localhost"
-
-
-def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with (
-            pytest.raises(local.LocalError, match=f"^Port {port} is in use; choose another"),
-            local.running_stack(port, work=tmp_path),
-        ):
-            pass
-
-
-def test_a_stack_kept_from_another_port_finds_its_queues_and_its_stream(tmp_path: Path) -> None:
-    queues = tmp_path / "sqs.json"
-    queues.write_text('{"payload": "http://localhost:4566/000000000000/orders"}')
-    functions = tmp_path / "lambda.json"
-    functions.write_text('{"payload": {"esms": 1, "dynamodb_stream_positions": {"a": 7}}}')
-    local._adopt(tmp_path, 4600)
-    assert queues.read_text() == '{"payload": "http://localhost:4600/000000000000/orders"}'
-    assert json.loads(functions.read_text()) == {"payload": {"esms": 1}}
 
 
 @pytest.mark.parametrize(
@@ -75,4 +82,135 @@ def test_a_stack_kept_from_another_port_finds_its_queues_and_its_stream(tmp_path
 def test_the_reason_of_a_failure_is_found_in_its_log(tmp_path: Path, log: str, reason: str) -> None:
     path = tmp_path / "log"
     path.write_text(log)
-    assert local._reason(path) == reason
+    assert emulator.reason(path) == reason
+
+
+# --- orders that outlive a run
+
+
+def test_a_stack_kept_from_another_port_finds_its_queues_and_its_stream(tmp_path: Path) -> None:
+    queues = tmp_path / "sqs.json"
+    queues.write_text('{"payload": "http://localhost:4566/000000000000/orders"}')
+    functions = tmp_path / "lambda.json"
+    functions.write_text('{"payload": {"esms": 1, "dynamodb_stream_positions": {"a": 7}}}')
+    with emulator.kept_state(tmp_path, 4600):
+        assert queues.read_text() == '{"payload": "http://localhost:4600/000000000000/orders"}'
+        assert json.loads(functions.read_text()) == {"payload": {"esms": 1}}
+
+
+def test_two_stacks_cannot_keep_their_orders_in_one_folder(tmp_path: Path) -> None:
+    with (
+        emulator.kept_state(tmp_path, 4566),
+        pytest.raises(LocalError, match="Another local stack keeps its orders in"),
+        emulator.kept_state(tmp_path, 4567),
+    ):
+        pass
+    with emulator.kept_state(tmp_path, 4567):  # the first one has ended
+        pass
+
+
+@pytest.mark.parametrize("state", ["", "{", "[]", "{}", '{"payload": []}'])
+def test_orders_that_cannot_be_read_are_one_clear_line(tmp_path: Path, state: str) -> None:
+    (tmp_path / "lambda.json").write_text(state)
+    with (
+        pytest.raises(LocalError, match=r"^The orders kept in .* cannot be read"),
+        emulator.kept_state(tmp_path, 4566),
+    ):
+        pass
+
+
+def test_a_kept_key_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / local.KEY_FILE).write_text("")
+    with pytest.raises(LocalError, match="holds no API key"):
+        local.own_key(tmp_path)
+
+
+# --- the command line
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
+    """Run the command; gives its exit code, and leaves signals and environment as they were."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = [signal.getsignal(number) for number in signals]
+    environment = dict(os.environ)
+    monkeypatch.setattr(sys, "argv", ["local", *arguments])
+    try:
+        local.main()
+    except SystemExit as ended:
+        return ended.code
+    finally:
+        for number, handler in zip(signals, handlers, strict=True):
+            signal.signal(number, handler)
+        os.environ.clear()
+        os.environ.update(environment)
+    return 0
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "9" * 5000, "1e400", "nan", "http", ""])
+def test_a_port_that_is_none_is_exit_code_2(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
+    assert run(monkeypatch, f"--port={port}") == 2
+
+
+def test_a_port_in_use_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code = run(monkeypatch, "--port", str(port))
+    assert code == f"✗ Port {port} is in use; choose another with --port"
+
+
+def test_data_that_cannot_be_written_is_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(local, "LOCAL_FOLDER", tmp_path)
+    file = tmp_path / "file"
+    file.touch()
+    for data in (file, file / "below"):
+        code = str(run(monkeypatch, "--port", "0", "--data", str(data)))
+        assert code.startswith(f"✗ Orders cannot be kept in {data}: ")
+        assert "\n" not in code
+
+
+def test_each_stack_has_a_file_of_its_own_that_ends_with_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @contextmanager
+    def running_stack(*_: Any, **__: Any) -> Iterator[Stack]:
+        yield STACK
+
+    def follow(_console: Any, _stack: Deployed, log: Path) -> None:
+        file = log.parent / STACK_FILE
+        seen[log.parent.name] = json.loads(file.read_text())
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600  # it holds the key
+        raise KeyboardInterrupt
+
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(local, "LOCAL_FOLDER", tmp_path)
+    monkeypatch.setattr(local, "running_stack", running_stack)
+    monkeypatch.setattr(local, "follow", follow)
+    ports = [emulator.free_port(0), emulator.free_port(0)]
+    for port in ports:
+        (tmp_path / str(port)).mkdir()
+        assert run(monkeypatch, "--port", str(port)) == 0
+        assert f"uv run watch --stack local:{port}" in capsys.readouterr().out
+    assert seen.keys() == {str(port) for port in ports}
+    assert all(stack["apiKey"] == STACK.api_key for stack in seen.values())
+    assert list(tmp_path.rglob("*.json")) == []
+    assert list(tmp_path.rglob("*.tmp")) == []
+
+
+def test_what_it_prints_has_each_url_the_key_and_the_commands_of_its_port(tmp_path: Path) -> None:
+    text = "\n".join(local.explanation(STACK, 4567, None))
+    for line in (
+        f"Dashboard[/]  {API}/#key=oee_secret",
+        f"API docs[/]   {API}/docs",
+        f"WebSocket[/]  {STACK.web_socket_url}",
+        "API key[/]    oee_secret (of this run only, as are the orders)",
+        f"curl -X POST {API}/api/orders/execute",
+        "uv run watch --stack local:4567",
+        "uv run keys create NAME --stack local:4567",
+        ".local/4567/stack.json",
+    ):
+        assert line in text
+    kept = "\n".join(local.explanation(STACK, local.PORT, tmp_path))
+    assert f"oee_secret (kept with the orders in {tmp_path})" in kept
+    assert "--stack" not in kept  # where none is needed

@@ -1,4 +1,4 @@
-"""The log lines of a stack's functions, searched by a term."""
+"""Searches the log lines of a stack's functions for a term."""
 
 import json
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ from typing import Any
 
 from functions.contract import unix_ms
 from infra.cli.deployed import Deployed
-from infra.cli.ops.shown import Report
+from infra.cli.printing import Report
 
 
 @dataclass(frozen=True)
 class Line:
-    """A log line: when it was written (Unix ms), by which function, and what it says."""
+    """A log line: the time it was written at (Unix ms), the function, and the record."""
 
     at_ms: int
     function: str
@@ -23,8 +23,8 @@ class Line:
 def search(stack: Deployed, term: str, start_ms: int, end_ms: int, report: Report) -> list[Line]:
     """The lines with this term that CloudWatch Logs dates from `start_ms` to `end_ms`, by time.
 
-    A line's own time, where it has one, may be before `start_ms`: the emulator dates all lines
-    of an invocation by its end.
+    A line's own time, where it has one, may be before `start_ms`, because the emulator dates all
+    lines of an invocation by the invocation's end.
     """
     groups = stack.log_groups()
     client = stack.client("logs")

@@ -1,4 +1,4 @@
-"""`ops stats`: what flowed through a stack in the last minutes, and what it holds now."""
+"""`ops stats`: a stack's counts and latencies of the last minutes, and what waits now."""
 
 import argparse
 import math
@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from rich.table import Table
 
 from functions.contract import METRICS_NAMESPACE, OPEN_ORDERS_INDEX, OPEN_SHARDS, Metric, iso
+from infra.cli.command import whole_number
 from infra.cli.deployed import Deployed
+from infra.cli.ops.backlog import QUEUES, counts, in_words
 from infra.cli.ops.logs import search
-from infra.cli.ops.queues import QUEUES, counts, in_words
-from infra.cli.ops.shown import Report, answers, progress, write_json
+from infra.cli.printing import Report, plain_console, print_json, progress
 
 MINUTES, MINUTES_MAX = 60, 24 * 60
 COUNTED = {
@@ -31,7 +32,7 @@ MEASURED = {
 }
 FAILED = Metric.ORDERS_FAILED
 PERCENTS = (50, 95, 99)
-AGE_MINUTES = 5  # CloudWatch is told of a queue each minute, some minutes late
+AGE_MINUTES = 5  # SQS reports a queue's age once a minute, some minutes late
 
 Json = dict[str, Any]
 
@@ -47,31 +48,31 @@ class Figure(NamedTuple):
 
 def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
     """Let the command line take `stats`."""
-    text = "tell what flowed in the last minutes, how fast, and what is there now"
+    text = "show counts and latencies of the last minutes, and what waits now"
     command = commands.add_parser("stats", parents=[common], help=text, description=text)
     command.add_argument(
         "--minutes",
-        type=_minutes,
+        type=whole_number(1, MINUTES_MAX),
         default=MINUTES,
-        help=f"how far to look back ({MINUTES}; {MINUTES_MAX} at most)",
+        help=f"how far to look back ({MINUTES}; at most {MINUTES_MAX})",
     )
     command.set_defaults(run=run)
 
 
 def run(stack: Deployed, arguments: argparse.Namespace) -> None:
-    """Print them."""
+    """Print the figures."""
     figures = stats(stack, arguments.minutes)
     if arguments.json:
-        write_json(figures)
+        print_json(figures)
     else:
         _show(figures)
 
 
 def stats(stack: Deployed, minutes: int) -> Json:
-    """The flow of the last `minutes`, and `now` what stands and waits.
+    """Counts and latencies of the last `minutes`, and, as `now`, what is open and what waits.
 
-    In AWS the flow comes from CloudWatch's metrics. The emulator makes no metrics of the log lines
-    that carry them, so there they are read from the log itself. Percentiles are null where
+    In AWS they come from CloudWatch's metrics. The emulator makes no metrics of the log lines that
+    carry them, so for a local stack they are read from the log itself. A percentile is null where
     nothing was measured.
     """
     end_ms = time.time_ns() // 1_000_000
@@ -88,7 +89,7 @@ def stats(stack: Deployed, minutes: int) -> Json:
 
 
 def from_log(stack: Deployed, start_ms: int, end_ms: int, report: Report) -> Json:
-    """The flow from the log lines in CloudWatch's embedded metric format."""
+    """Counts and latencies from the log lines in CloudWatch's embedded metric format."""
     values: dict[str, list[float]] = defaultdict(list)
     failed: dict[str, float] = defaultdict(float)
     for line in search(stack, "CloudWatchMetrics", start_ms, end_ms, report):
@@ -107,7 +108,7 @@ def from_log(stack: Deployed, start_ms: int, end_ms: int, report: Report) -> Jso
 
 
 def from_metrics(stack: Deployed, minutes: int, end_ms: int) -> Json:
-    """The flow from CloudWatch's metrics, over whole minutes up to that of `end_ms`."""
+    """Counts and latencies from CloudWatch's metrics, over whole minutes up to that of `end_ms`."""
     client = stack.client("cloudwatch")
     service = {"service": stack.name}
     listed = client.get_paginator("list_metrics").paginate(
@@ -147,8 +148,8 @@ def from_metrics(stack: Deployed, minutes: int, end_ms: int) -> Json:
 
 
 def oldest_seconds(stack: Deployed, end_ms: int) -> float | None:
-    """The age of the order queue's oldest message; None where CloudWatch has no metric of it."""
-    queue = stack.outputs["OrderQueueUrl"].rsplit("/", 1)[-1]
+    """The age of the order queue's oldest message; None if CloudWatch has no metric of it."""
+    queue = stack.output("OrderQueueUrl").rsplit("/", 1)[-1]
     age = Figure("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", {"QueueName": queue})
     (oldest,) = _ask(stack.client("cloudwatch"), [age], AGE_MINUTES, end_ms)
     return oldest
@@ -193,7 +194,7 @@ def _now(stack: Deployed, now_ms: int) -> Json:
 
     def open_orders(shard: str) -> int:
         pages = dynamodb.get_paginator("query").paginate(
-            TableName=stack.outputs["OrdersTable"],
+            TableName=stack.output("OrdersTable"),
             IndexName=OPEN_ORDERS_INDEX,
             KeyConditionExpression="openShard = :shard",
             ExpressionAttributeValues={":shard": {"S": shard}},
@@ -201,9 +202,9 @@ def _now(stack: Deployed, now_ms: int) -> Json:
         )
         return sum(page["Count"] for page in pages)
 
-    # The table is small: a row a connection, and there are at most some thousands.
+    # The table is small: one item for each connection, some thousands at most.
     connections = dynamodb.get_paginator("scan").paginate(
-        TableName=stack.outputs["ConnectionsTable"],
+        TableName=stack.output("ConnectionsTable"),
         FilterExpression="expiresAt > :now",
         ExpressionAttributeValues={":now": {"N": str(now_ms // 1000)}},
         Select="COUNT",
@@ -230,7 +231,7 @@ def _metrics_of(record: Json) -> list[str]:
 
 
 def _spread(ordered: list[float]) -> Json:
-    """How many values, their percentiles (nearest rank) and the greatest; from sorted values."""
+    """Count, percentiles (nearest rank) and maximum of sorted values."""
     count = len(ordered)
     ranked = {
         f"p{percent}": ordered[math.ceil(count * percent / 100) - 1] if count else None
@@ -240,13 +241,13 @@ def _spread(ordered: list[float]) -> Json:
 
 
 def _show(figures: Json) -> None:
-    console, now = answers(), figures["now"]
+    console, now = plain_console(), figures["now"]
     console.print(f"{figures['from']} to {figures['to']}, from the {figures['source']}")
     failed = ", ".join(f"{count} {code}" for code, count in figures["failed"].items())
     console.print(
         f"orders  {figures['accepted']} accepted, {figures['confirmed']} confirmed, "
         f"{sum(figures['failed'].values())} failed{failed and f' ({failed})'}, "
-        f"{figures['swept']} queued again by the sweeper"
+        f"{figures['swept']} re-queued by the sweeper"
     )
     table = Table("", "count", *(f"p{percent}" for percent in PERCENTS), "max")
     for name in MEASURED:
@@ -254,7 +255,7 @@ def _show(figures: Json) -> None:
     console.print(table)
     console.print(
         f"now     {now['openOrders']} open orders, {now['connections']} connections "
-        f"({figures['connectionsGone']} gone without goodbye)"
+        f"({figures['connectionsGone']} were found closed)"
     )
     for queue in QUEUES:
         console.print(f"  {queue:<12} {in_words(now[queue])}")
@@ -264,9 +265,3 @@ def _show(figures: Json) -> None:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}"
-
-
-def _minutes(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= MINUTES_MAX:
-        raise argparse.ArgumentTypeError(f"not a number of minutes from 1 to {MINUTES_MAX}")
-    return int(text)

@@ -1,4 +1,4 @@
-"""`ops stuck`: open orders that nothing moves."""
+"""`ops stuck`: list open orders without an update for some time, and queue them again."""
 
 import argparse
 import time
@@ -9,11 +9,12 @@ from rich.text import Text
 
 from functions.contract import OPEN_ORDERS_INDEX, OPEN_SHARDS, iso, order_message, unix_ms
 from functions.orders.stored import stored_order
+from infra.cli.command import whole_number
 from infra.cli.deployed import Deployed
-from infra.cli.ops.shown import answers, progress, write_json
+from infra.cli.printing import plain_console, print_json, progress
 
-FOUND = 3  # not 1: that one could not look; not 2: that is a wrong command line
-OLDER_THAN_SECONDS = 300
+FOUND = 3  # exit code 1 means that the command could not look, 2 a wrong command line
+OLDER_THAN_SECONDS, OLDER_THAN_SECONDS_MAX = 300, 366 * 24 * 3600
 BATCH_GET_MAX = 100
 
 Json = dict[str, Any]
@@ -21,51 +22,51 @@ Json = dict[str, Any]
 
 def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
     """Let the command line take `stuck`."""
-    text = "list open orders that nothing moves; with --json a line for each"
+    text = "list open orders without an update for some time; with --json a line for each"
     command = commands.add_parser(
         "stuck",
         parents=[common],
         help=text,
-        description=f"{text}. Exit code {FOUND} if there are any and they stay as they are.",
+        description=f"{text}. Exit code {FOUND} if there are any and --requeue is not given.",
     )
     command.add_argument(
         "--older-than",
-        type=_seconds,
+        type=whole_number(0, OLDER_THAN_SECONDS_MAX),
         default=OLDER_THAN_SECONDS,
         metavar="SECONDS",
-        help=f"how long nothing has moved them ({OLDER_THAN_SECONDS})",
+        help=f"how long they have had no update ({OLDER_THAN_SECONDS})",
     )
     command.add_argument("--requeue", action="store_true", help="queue each for the worker again")
     command.set_defaults(run=run)
 
 
 def run(stack: Deployed, arguments: argparse.Namespace) -> int:
-    """Print each and queue it again if asked to; the exit code."""
-    console, now_ms, orders = answers(), time.time_ns() // 1_000_000, 0
-    sqs, queue = stack.client("sqs"), stack.outputs["OrderQueueUrl"]
+    """Print each order and queue it again if asked to; returns the exit code."""
+    console, now_ms, orders = plain_console(), time.time_ns() // 1_000_000, 0
+    sqs, queue = stack.client("sqs"), stack.output("OrderQueueUrl")
     with progress("Looking for idle orders", among_answers=True) as report:
         for order in stuck(stack, now_ms - arguments.older_than * 1000):
             orders += 1
             report(orders, None)
-            if arguments.requeue:  # one that was on its way after all is not harmed by it
+            if arguments.requeue:  # an order that was being executed after all takes no harm
                 sqs.send_message(QueueUrl=queue, MessageBody=order_message(order["orderId"]))
             if arguments.json:
-                write_json(order)
+                print_json(order)
             else:
                 console.print(_line(order, now_ms))
     if not arguments.json:
         done = ", each of them queued again" if arguments.requeue else ""
-        console.print(f"{orders} orders moved by nothing for {arguments.older_than} s{done}.")
+        console.print(f"{orders} orders without an update for {arguments.older_than} s{done}.")
     return FOUND if orders and not arguments.requeue else 0
 
 
 def stuck(stack: Deployed, before_ms: int) -> Iterator[Json]:
-    """Open orders idle since before `before_ms` (Unix), the longest idle of each shard first.
+    """Open orders idle since before `before_ms` (Unix), those idle longest in a shard first.
 
-    An order that waits for its next attempt is idle only from then on. The index may date the
-    idle time some seconds late, so an order may be found as many seconds later.
+    An order that waits for its next attempt is idle only from the time of that attempt on. The
+    index may date the idle time up to ten seconds late, so an order may be found that much later.
     """
-    client, table = stack.client("dynamodb"), stack.outputs["OrdersTable"]
+    client, table = stack.client("dynamodb"), stack.output("OrdersTable")
     pages = client.get_paginator("query")
     before = iso(before_ms)
     for shard in OPEN_SHARDS:
@@ -78,7 +79,7 @@ def stuck(stack: Deployed, before_ms: int) -> Iterator[Json]:
         ):
             keys = [{"orderId": item["orderId"]} for item in page["Items"]]
             read = _read(client, table, keys)
-            # The index is a moment behind: some have moved or ended since.
+            # The index is a moment behind the table: some orders have had an update since.
             still = [item for item in read if item.get("idleSince", {"S": before})["S"] < before]
             yield from sorted(map(_order, still), key=lambda order: str(order["idleSince"]))
 
@@ -115,9 +116,3 @@ def _line(order: Json, now_ms: int) -> Text:
         f"attempt {order['attempt']}, {age_s} s old, "
         f"last update {still_s} s ago at {order['updatedAt']}",
     )
-
-
-def _seconds(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError("not a number of seconds")
-    return int(text)

@@ -1,4 +1,4 @@
-"""`ops trace`: all that is known of one order, in order of time."""
+"""`ops trace`: one order's updates, log lines and messages, in order of time."""
 
 import argparse
 import json
@@ -8,56 +8,53 @@ from typing import Any
 
 from rich.text import Text
 
-from functions.contract import iso, unix_ms
+from functions.contract import RECEIVES_MAX, iso, unix_ms
 from functions.orders.order import Status
 from functions.orders.stored import request_json, stored_order
-from infra.cli.command import Problem
+from infra.cli.command import UnknownOrder, canonical_order_id
 from infra.cli.deployed import Deployed
-from infra.cli.ops import queues
+from infra.cli.ops import backlog
 from infra.cli.ops.logs import Line, search
-from infra.cli.ops.shown import STYLES, answers, progress, write_json
+from infra.cli.printing import STYLES, plain_console, print_json, progress, update_details
 
 CLOCKS_APART_MS = 5_000
-# A message that comes again does so within three visibility time-outs of six minutes.
-AFTER_THE_END_MS = 30 * 60_000
+VISIBILITY_TIMEOUT_MS = 6 * 60_000  # of the order queue
+# A message can be delivered again, and be logged again, as long after its order's end.
+AFTER_THE_END_MS = RECEIVES_MAX * VISIBILITY_TIMEOUT_MS
 
-# What is the same in every line of a function, or said elsewhere in the answer.
+# These are the same in every line of a function, or stand elsewhere in the answer.
 _LEFT_OUT = {"timestamp", "order_id", "service", "cold_start", "function_name"}
 _SHOWN = ("sequence", "attempt", "code", "reason", "status", "exception_name")
 
 Json = dict[str, Any]
 
 
-class UnknownOrder(Problem):
-    """There is no such order."""
-
-
 def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
     """Let the command line take `trace`."""
-    text = "tell an order's story: its updates, its log lines and its messages, by time"
+    text = "show an order's updates, log lines and messages in order of time"
     command = commands.add_parser("trace", parents=[common], help=text, description=text)
     command.add_argument("order", metavar="ORDER", help="an orderId")
     command.set_defaults(run=run)
 
 
 def run(stack: Deployed, arguments: argparse.Namespace) -> None:
-    """Print the story."""
-    story = trace(stack, arguments.order)
+    """Print what is known of the order."""
+    found = trace(stack, canonical_order_id(arguments.order))
     if arguments.json:
-        write_json(story)
+        print_json(found)
     else:
-        _show(story)
+        _show(found)
 
 
 def trace(stack: Deployed, order_id: str) -> Json:
     """The order, its `timeline` (updates and log lines by time), `messages` and `queues`.
 
-    SQS cannot be searched, and to receive a message is to hide it from its function and to count
-    against it. So `messages` are those that the log tells of, and `queues` say how many messages
-    there are of any order.
+    SQS cannot be searched, and receiving a message hides it from its function and counts as one
+    of its deliveries. So `messages` are those that the log names, and `queues` says how many
+    messages there are of all orders.
 
     Raises:
-        UnknownOrder: it is not stored.
+        UnknownOrder: there is no such order.
     """
     order = _read(stack, order_id)
     updates = order.pop("updates")
@@ -73,7 +70,7 @@ def trace(stack: Deployed, order_id: str) -> Json:
         **order,
         "timeline": sorted(timeline, key=lambda entry: str(entry["at"])),
         "messages": _messages(lines),
-        "queues": {name: queues.counts(stack, name) for name in queues.QUEUES},
+        "queues": {name: backlog.counts(stack, name) for name in backlog.QUEUES},
     }
 
 
@@ -81,14 +78,14 @@ def _read(stack: Deployed, order_id: str) -> Json:
     item = (
         stack.client("dynamodb")
         .get_item(
-            TableName=stack.outputs["OrdersTable"],
+            TableName=stack.output("OrdersTable"),
             Key={"orderId": {"S": order_id}},
             ConsistentRead=True,
         )
         .get("Item")
     )
     if item is None:
-        raise UnknownOrder(f"There is no order {order_id}.")
+        raise UnknownOrder(order_id)
     order, owner, _ = stored_order(item)
     return {
         "orderId": order_id,
@@ -102,7 +99,7 @@ def _read(stack: Deployed, order_id: str) -> Json:
 
 
 def _messages(lines: list[Line]) -> list[Json]:
-    """Each message that a function logged of, with how many invocations took it and failed."""
+    """Each message named in the log, with how many invocations received it and how many failed."""
     taken: dict[str, set[str]] = defaultdict(set)
     failed: dict[str, int] = defaultdict(int)
     for line in lines:
@@ -126,38 +123,32 @@ def _of_line(line: Line) -> Json:
     return {"at": iso(line.at_ms), "source": line.function, **rest}
 
 
-def _show(story: Json) -> None:
-    console, request = answers(), story["request"]
+def _show(found: Json) -> None:
+    console, request = plain_console(), found["request"]
     asked = f"{request['amount']} {request['tokenIn']} → {request['tokenOut']}"
     extras = {
         name: json.dumps(value) if isinstance(value, dict) else value
         for name, value in request.items()
         if name not in ("amount", "tokenIn", "tokenOut")
     }
-    console.print(Text(f"Order {story['orderId']} of {story['owner']}", "bold"))
+    console.print(Text(f"Order {found['orderId']} of {found['owner']}", "bold"))
     console.print(Text.assemble(asked, _pairs(extras)))
-    for entry in story["timeline"]:
+    for entry in found["timeline"]:
         console.print(_update(entry) if entry["source"] == "update" else _line(entry))
-    for message in story["messages"]:
+    for message in found["messages"]:
         times = f"taken {message['taken']} times, failed {message['failed']} times"
         console.print(f"message {message['messageId']}  {times}")
     console.print("messages of all orders together (SQS cannot be searched):")
-    for name, held in story["queues"].items():
-        console.print(f"  {name:<12} {queues.in_words(held)}")
+    for name, held in found["queues"].items():
+        console.print(f"  {name:<12} {backlog.in_words(held)}")
 
 
 def _update(entry: Json) -> Text:
-    names = ("attempt", "nextRetryAt", "txHash", "outAmount", "executedPrice")
-    shown = {name: entry[name] for name in names if name in entry}
-    if "route" in entry:
-        shown["route"] = entry["route"]["reason"]
-    if "error" in entry:
-        shown["error"] = f"{entry['error']['code']}: {entry['error']['message']}"
     return Text.assemble(
         *_head(entry),
         (f"{entry['status']:<10}", STYLES.get(entry["status"], "bold")),
         f"sequence {entry['sequence']}",
-        _pairs(shown),
+        _pairs(update_details(entry)),
     )
 
 

@@ -1,4 +1,4 @@
-"""How the commands speak: answers on stdout, progress on stderr."""
+"""How the commands print: answers on stdout, progress on stderr."""
 
 import json
 import sys
@@ -21,22 +21,34 @@ STYLES = {
 }
 
 
-def answers() -> Console:
-    """Prints text as it is, however narrow the terminal."""
+def update_details(update: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an update (as JSON) that a line of text shows, beside time and status."""
+    names = ("attempt", "nextRetryAt", "txHash", "outAmount", "executedPrice")
+    shown = {name: update[name] for name in names if name in update}
+    if "route" in update:
+        shown["route"] = update["route"]["reason"]
+    if "error" in update:
+        shown["error"] = f"{update['error']['code']}: {update['error']['message']}"
+    return shown
+
+
+def plain_console() -> Console:
+    """A console that prints text as it is: no markup, no line breaks of its own."""
     return Console(highlight=False, soft_wrap=True, markup=False)
 
 
-def write_json(value: Any) -> None:
-    """One line of JSON for programs, at once."""
+def print_json(value: Any) -> None:
+    """Print one line of JSON, for programs, without delay."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
 @contextmanager
 def progress(title: str, *, among_answers: bool = False) -> Iterator[Report]:
-    """A bar on stderr while the block runs, where there is a terminal to show it.
+    """Show a progress bar on stderr while the block runs, if stderr is a terminal.
 
-    A block that prints answers as it goes says so: on a terminal they need no bar among them.
+    With `among_answers` the block prints answers meanwhile. If they go to a terminal too, there is
+    no bar.
     """
     console = Console(stderr=True)
     hidden = not console.is_terminal or (among_answers and sys.stdout.isatty())
@@ -50,7 +62,7 @@ def progress(title: str, *, among_answers: bool = False) -> Iterator[Report]:
         *columns,
         console=console,
         transient=True,
-        redirect_stdout=False,  # to where the bar is, which is stderr
+        redirect_stdout=False,  # it would send answers to stderr, where the bar is
         disable=hidden,
     ) as bars:
         task = bars.add_task(title, total=None)

@@ -18,7 +18,7 @@ Counts = dict[str, int]
 def counts(stack: Deployed, queue: str) -> Counts:
     """About how many messages of one of `QUEUES` are visible, in flight and delayed."""
     attributes = stack.client("sqs").get_queue_attributes(
-        QueueUrl=stack.outputs[QUEUES[queue]], AttributeNames=list(_COUNTS.values())
+        QueueUrl=stack.output(QUEUES[queue]), AttributeNames=list(_COUNTS.values())
     )["Attributes"]
     return {name: int(attributes[attribute]) for name, attribute in _COUNTS.items()}
 
