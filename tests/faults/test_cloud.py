@@ -1,0 +1,211 @@
+"""The in-memory cloud answers the engine's requests as moto's emulation of AWS does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+import tests.functions.conftest  # noqa: F401 - the settings, before the store reads them
+from functions.contract import OPEN_SHARDS, iso
+from functions.orders.order import Order, Status, first_update, order_of, routing_update
+from functions.store import clients, connections, orders, queue
+from tests.faults.cloud import PAGE_ITEMS, Cloud, serve
+from tests.functions.world import World
+
+NOW_MS = 1_800_000_000_000
+OWNERS = ("ada", "ben")
+REQUEST = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1", "slippageBps": 50}
+STEPS = 80
+
+
+@contextmanager
+def in_memory() -> Iterator[Cloud]:
+    cloud = Cloud(lambda: NOW_MS)
+    for cached in (clients.dynamodb, clients.sqs):
+        cached.cache_clear()
+        serve(cached(), cloud)
+    try:
+        yield cloud
+    finally:
+        for cached in (clients.dynamodb, clients.sqs):
+            cached.cache_clear()
+
+
+@contextmanager
+def emulated() -> Iterator[World]:
+    for cached in (clients.dynamodb, clients.sqs):
+        cached.cache_clear()
+    with mock_aws():
+        yield World()
+    for cached in (clients.dynamodb, clients.sqs):
+        cached.cache_clear()
+
+
+class Story:
+    """Calls of the store, drawn from a seed, and what each of them answered."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.known: dict[str, Order] = {}
+        self.answers: list[str] = []
+
+    def run(self) -> list[str]:
+        calls = [self.create, self.begin, self.append, self.read, self.listed, self.idle]
+        calls += [self.follow, self.unfollow, self.connect, self.follow_all, self.counts]
+        calls += [self.append, self.follow]  # the most conditional ones twice
+        for number in range(STEPS):
+            call = self.random.choice(calls)
+            self.answers.append(f"{number} {call.__name__} {self._answer(call)}")
+        return self.answers
+
+    def _answer(self, call: Callable[[], Any]) -> str:
+        try:
+            return repr(call())
+        except ClientError as error:
+            return f"refused: {error.response['Error']['Code']}"
+        except (
+            orders.OrderExists,
+            orders.OrderNotFound,
+            orders.StaleOrder,
+            connections.ConnectionGone,
+        ) as refused:
+            return repr(refused)
+
+    def _order_id(self) -> str:
+        return str(UUID(int=self.random.randrange(9)))
+
+    def _owner(self) -> str:
+        return self.random.choice(OWNERS)
+
+    def _connection(self) -> str:
+        return f"c{self.random.randrange(4)}"
+
+    def create(self) -> Any:
+        order = order_of(REQUEST, [first_update(self._order_id(), NOW_MS + len(self.answers))])
+        self.known.setdefault(order.order_id, order)
+        return orders.create_order(order, self._owner())
+
+    def begin(self) -> Any:
+        begun = orders.begin_order(routing_update(self._order_id(), NOW_MS))
+        self.known[begun.order.order_id] = begun.order
+        return begun
+
+    def append(self) -> Any:
+        order = self.known.get(self._order_id())
+        if order is None or order.status.terminal:
+            return None
+        ends = {Status.PENDING: Status.CANCELLED, Status.ROUTING: Status.FAILED}
+        status = ends.get(order.status, Status.FAILED)
+        changed = orders.append_update(order, order.next_update(status, NOW_MS))
+        if self.random.random() < 0.5:  # else the copy that is kept is stale
+            self.known[order.order_id] = changed
+        return changed
+
+    def read(self) -> Any:
+        return orders.get_order(self._order_id(), self._owner())
+
+    def listed(self) -> Any:
+        owner, found, cursor = self._owner(), [], None
+        while True:
+            page, cursor = orders.list_orders(owner, limit=2, cursor=cursor)
+            found += page
+            if cursor is None:
+                return found
+
+    def idle(self) -> Any:
+        before = iso(NOW_MS + 60_000)
+        return [sorted(orders.idle_orders(shard, before)) for shard in OPEN_SHARDS]
+
+    def follow(self) -> Any:
+        owner = self._owner()
+        return orders.follow(
+            owner,
+            self._connection(),
+            self._order_id(),
+            since_sequence=0,
+            request_id=str(len(self.answers)),
+            open_connections=lambda: connections.open_connections(owner, NOW_MS),
+        )
+
+    def unfollow(self) -> Any:
+        return orders.unfollow(self._order_id(), self._connection())
+
+    def connect(self) -> Any:
+        call = self.random.choice([self._connect, self._disconnect])
+        return call(self._owner(), self._connection())
+
+    def _connect(self, owner: str, connection_id: str) -> None:
+        connections.connect(owner, connection_id, NOW_MS)
+
+    def _disconnect(self, owner: str, connection_id: str) -> None:
+        connections.disconnect(owner, connection_id)
+
+    def follow_all(self) -> Any:
+        return connections.follow_all(self._owner(), self._connection())
+
+    def counts(self) -> Any:
+        owner = self._owner()
+        return (
+            connections.connection_count(owner),
+            sorted(connections.followers_of_all(owner)),
+            orders.open_order_count(owner),
+        )
+
+
+def images(records: list[Any]) -> list[Any]:
+    """What the stream says of each change, without the random mark of each put."""
+
+    def told(image: Any) -> Any:
+        return {name: value for name, value in image.items() if name != "writer"}
+
+    changes = [record["dynamodb"] for record in records]
+    return [
+        {name: told(c[name]) for name in ("OldImage", "NewImage") if name in c} for c in changes
+    ]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_it_answers_and_streams_as_the_emulation_does(seed: int) -> None:
+    with emulated() as world:
+        expected, streamed = Story(seed).run(), images(world.stream())
+    with in_memory() as cloud:
+        assert Story(seed).run() == expected
+        assert images(cloud.tables["orders"].stream) == streamed
+
+
+def test_a_message_is_kept_with_its_delay() -> None:
+    with in_memory() as cloud:
+        queue.enqueue(str(UUID(int=1)), delay_seconds=7)
+    (sent,) = cloud.sent
+    assert (sent.delay_ms, str(UUID(int=1)) in sent.body) == (7000, True)
+
+
+def test_pages_are_small_and_an_index_may_lag() -> None:
+    now_ms = NOW_MS
+    cloud = Cloud(lambda: now_ms, lag_ms=lambda: 1000)
+    client = boto3.client("dynamodb", region_name="eu-central-1")
+    serve(client, cloud)
+    for number in range(PAGE_ITEMS + 1):
+        order_id, created_at = f"o{number}", iso(NOW_MS + number)
+        item = {"orderId": order_id, "owner": "ada", "createdAt": created_at}
+        client.put_item(TableName="orders", Item={k: {"S": v} for k, v in item.items()})
+    query: Any = {
+        "TableName": "orders",
+        "IndexName": "byOwner",
+        "KeyConditionExpression": "#owner = :owner",
+        "ExpressionAttributeNames": {"#owner": "owner"},
+        "ExpressionAttributeValues": {":owner": {"S": "ada"}},
+    }
+    assert client.query(**query)["Count"] == 0
+    now_ms += 1000
+    first = client.query(**query)
+    rest = client.query(**query, ExclusiveStartKey=first["LastEvaluatedKey"])
+    assert (first["Count"], rest["Count"], "LastEvaluatedKey" in rest) == (PAGE_ITEMS, 1, False)
