@@ -1,4 +1,4 @@
-"""What a browser is served: the dashboard, the documentation, their files, OpenAPI.
+"""What a browser is served: the dashboard, the documentation, and their files.
 
 A page names its files with a hash of their content, and such a file never changes: a browser asks
 for it once. The page itself is asked for each time, and answered 304 while it is the same.
@@ -17,10 +17,9 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
-from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
-from functions.contract import is_public
 from functions.dex.tokens import TOKENS
 from functions.http.bundle import bundle
 from functions.runtime import settings
@@ -133,53 +132,3 @@ def _text(name: str) -> str:
 @cache
 def _hash(name: str) -> str:
     return hashlib.sha256(_text(name).encode()).hexdigest()[:16]
-
-
-@cache
-def openapi(app: APIGatewayHttpResolver, version: str) -> str:
-    """The OpenAPI 3.1 document of what `app` serves, as JSON."""
-    document = json.loads(
-        app.get_openapi_json_schema(
-            title="Order execution engine",
-            version=version,
-            description="Market orders, routed over Raydium and Meteora, executed exactly once.",
-        )
-    )
-    document["servers"] = [{"url": "./", "description": "where this document came from"}]
-    document["components"]["securitySchemes"] = {"apiKey": _API_KEY}
-    document["security"] = [{"apiKey": []}]
-    for path, operations in document["paths"].items():
-        for operation in operations.values():
-            _describe_refusals(operation, needs_key=not is_public(path))
-    for unused in ("HTTPValidationError", "ResponseValidationError", "ValidationError"):
-        document["components"]["schemas"].pop(unused, None)
-    return json.dumps(document, separators=(",", ":"))
-
-
-_API_KEY = {"type": "http", "scheme": "bearer", "description": "an API key: oee_…"}
-_UNAUTHORIZED = {
-    "description": "Without a key, by the gateway's own words; with a wrong one, as a problem",
-    "content": {
-        "application/json": {
-            "schema": {
-                "type": "object",
-                "properties": {"message": {"type": "string", "examples": ["Unauthorized"]}},
-            }
-        },
-        "application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}},
-    },
-}
-
-
-def _describe_refusals(operation: dict[str, Any], *, needs_key: bool) -> None:
-    """Take out the 422 that Powertools adds to each operation: bad input is a 400 here.
-
-    And put in the 401 of all that need a key.
-    """
-    answers = operation["responses"]
-    if needs_key:
-        answers["401"] = _UNAUTHORIZED
-    else:
-        operation["security"] = []
-    if "HTTPValidationError" in json.dumps(answers.get("422", "")):
-        del answers["422"]

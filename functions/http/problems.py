@@ -74,6 +74,16 @@ def answer(error: Exception) -> Response[Any]:
     return Response(details.status, CONTENT_TYPE, details.to_json(), headers=headers)
 
 
+def proxy_answer(error: Exception) -> dict[str, Any]:
+    """The same as Lambda answers it (payload format 2.0)."""
+    response = answer(error)
+    return {
+        "statusCode": response.status_code,
+        "headers": {"Content-Type": CONTENT_TYPE, **response.headers},
+        "body": response.body,
+    }
+
+
 def _problem(error: Exception) -> Problem:
     match error:
         case Problem():

@@ -25,6 +25,7 @@ from moto.core.models import botocore_stubber
 
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions import api, dead_letters, publisher, push, runtime, sweeper, websocket, worker
+from functions.http import submission
 from functions.store import clients
 from tests.functions.world import Connections, World
 
@@ -209,7 +210,7 @@ class Bench:
         self.connections.open.clear()
         self.calls.begin(plan)
         self.clock.now_ms = now_ms
-        api._room.clear()
+        submission.rooms.clear()
         publisher._lookups.clear()
 
 
@@ -232,6 +233,7 @@ def bench() -> Iterator[Bench]:
         patch.setattr(push, "_client", lambda: connections)
         for module in (api, dead_letters, publisher, sweeper, websocket, worker):
             patch.setattr(module, "now_ms", clock.read)
+        patch.setattr(runtime.clock, "now_ms", clock.read)
         patch.setattr(publisher, "time", clock)
         patch.setattr(websocket, "time", SimpleNamespace(sleep=clock.pass_by))
         patch.setattr(publisher, "_pool", _Inline())

@@ -30,7 +30,8 @@ from types import SimpleNamespace
 import pytest
 from moto import mock_aws
 
-from functions import api, publisher, push, websocket
+from functions import publisher, push, websocket
+from functions.http import submission
 from functions.store import clients
 from tests.functions.world import World
 
@@ -39,7 +40,7 @@ from tests.functions.world import World
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     for cached in (clients.dynamodb, clients.sqs, push._client):
         cached.cache_clear()
-    api._room.clear()
+    submission.rooms.clear()
     publisher._lookups.clear()
     with mock_aws():
         world = World()

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from functions import api, authorizer, websocket
+from functions import api, runtime, websocket
 from functions.contract import API_KEY, TICKET
+from functions.http import submission
 from functions.runtime import settings
 from functions.store import access, connections, orders
 from tests.functions.world import Context, World, event
@@ -233,13 +234,13 @@ def test_of_many_who_come_with_one_ticket_at_once_one_is_let_in(world: World) ->
 
 
 def test_a_ticket_is_void_after_a_minute(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "now_ms", lambda: 1_800_000_000_000)
+    monkeypatch.setattr(runtime.clock, "now_ms", lambda: 1_800_000_000_000)
     answer = world.http("create_ticket").json
     late = world.ticket()
     assert answer["expiresAt"] == "2027-01-15T08:01:00.000Z"
-    monkeypatch.setattr(authorizer, "now_ms", lambda: 1_800_000_059_999)
+    monkeypatch.setattr(runtime.clock, "now_ms", lambda: 1_800_000_059_999)
     assert world.authorize_websocket(answer["ticket"]) == "desk-7"
-    monkeypatch.setattr(authorizer, "now_ms", lambda: 1_800_000_060_000)
+    monkeypatch.setattr(runtime.clock, "now_ms", lambda: 1_800_000_060_000)
     assert world.authorize_websocket(late) is None
 
 
@@ -354,7 +355,7 @@ def test_an_unsubscription_cannot_end_that_of_another(world: World) -> None:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "settings", replace(settings, max_open_orders=3))
+    monkeypatch.setattr(submission, "settings", replace(settings, max_open_orders=3))
 
 
 @pytest.mark.usefixtures("few")
@@ -404,10 +405,26 @@ def test_the_default_limit_is_1000_and_is_counted_seldom(
         return accepted
 
     monkeypatch.setattr(orders, "open_order_count", count)
-    while api._has_room("alice"):
+    monkeypatch.setattr(runtime.clock, "now_ms", lambda: 1_800_000_000_000)
+    while submission.has_room("alice"):
         accepted += 1
     assert settings.max_open_orders == accepted == 1000
     assert counts < 150
+
+
+def test_a_count_of_open_orders_serves_no_longer_than_a_second(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another environment may have filled the limit since."""
+    free = settings.max_open_orders
+    monkeypatch.setattr(orders, "open_order_count", lambda _owner: settings.max_open_orders - free)
+    monkeypatch.setattr(runtime.clock, "now_ms", lambda: 1_800_000_000_000)
+    assert submission.has_room("alice")
+    free = 0
+    monkeypatch.setattr(runtime.clock, "now_ms", lambda: 1_800_000_000_999)
+    assert submission.has_room("alice")
+    monkeypatch.setattr(runtime.clock, "now_ms", lambda: 1_800_000_001_000)
+    assert not submission.has_room("alice")
 
 
 def test_an_owner_has_at_most_so_many_connections(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from functions import api
+from functions import runtime
 from functions.contract import unix_ms
 from functions.store import queue
 from tests.functions.world import World
@@ -408,7 +408,7 @@ def test_prices_name_only_venues_with_a_pool_of_the_pair(
 def test_a_pair_and_its_reverse_have_reciprocal_prices(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "now_ms", lambda: 1_770_000_000_000)
+    monkeypatch.setattr(runtime.clock, "now_ms", lambda: 1_770_000_000_000)
 
     def price(token_in: str, token_out: str) -> float:
         query = {"tokenIn": token_in, "tokenOut": token_out, "minutes": "1"}

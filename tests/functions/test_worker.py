@@ -148,11 +148,11 @@ def test_slippage_on_chain_fails_the_order_after_its_last_attempt(world: World) 
 def test_a_fault_is_simulated_only_where_the_stack_allows_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from functions import api
+    from functions.http import submission
     from functions.runtime import Settings
 
     monkeypatch.setenv("SIMULATE_ALLOWED", "false")
-    monkeypatch.setattr(api, "settings", Settings())
+    monkeypatch.setattr(submission, "settings", Settings())
     body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1, "simulate": {"fault": "slippage"}}
     answer = world.http("execute_order", body=body)
     assert (answer.status, answer.json["errors"][0]["field"]) == (400, "simulate")

@@ -16,7 +16,8 @@ from botocore.awsrequest import AWSResponse, HTTPHeaders
 from moto import mock_aws
 
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
-from functions import api, publisher, push, runtime, worker
+from functions import publisher, push, runtime
+from functions.http import submission
 from functions.store import clients
 from tests.functions.world import World
 from tests.load.units import Item, item_bytes, read_units
@@ -161,15 +162,14 @@ def journey() -> Iterator[Journey]:
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         for cached in used:
             cached.cache_clear()
-        api._room.clear()
+        submission.rooms.clear()
         publisher._lookups.clear()
         world, recorder = World(), Recorder()
         endpoint: Any = push._client()
         endpoint.meta.events.register_first("before-send", pushed)
         # No second passes, however slow the machine: what serves one serves all of it.
         stopped = runtime.now_ms()
-        for module in (api, publisher, worker):
-            patch.setattr(module, "now_ms", lambda: stopped)
+        patch.setattr(runtime.clock, "now_ms", lambda: stopped)
         for cached in used:
             recorder.watch(cached())
         try:

@@ -1,0 +1,87 @@
+"""What the API says of the market: tokens, quotes and prices, and whether a swap is possible."""
+
+from __future__ import annotations
+
+import json
+
+from functions.contract import iso
+from functions.dex import router, tokens
+from functions.dex.errors import CircularArbitrage, InvalidAmount, TokenNotTradable
+from functions.dex.tokens import Token
+from functions.http.models import PriceList, PricePoint, TokenList, TokenView
+from functions.http.problems import bad_field
+from functions.runtime import now_ms, settings
+from functions.simulation import market
+
+PRICE_POINTS_MAX = 300
+
+
+def swap(token_in: str, token_out: str, amount: str) -> tuple[Token, Token, int]:
+    """Both tokens and the amount in base units; raises a Problem that names the field at fault."""
+    source, target = pair(token_in, token_out)
+    try:
+        units = tokens.to_units(amount, source)
+    except InvalidAmount as error:
+        raise bad_field(error.code, "amount", error.rule) from None
+    most = market.capacity(source, target)
+    if units > most:
+        text = tokens.to_text(most, source.decimals)
+        raise bad_field(InvalidAmount.code, "amount", f"must be at most {text}, the pools' depth")
+    return source, target, units
+
+
+def pair(token_in: str, token_out: str) -> tuple[Token, Token]:
+    """Both tokens, by symbol or mint; raises a Problem that names the field at fault."""
+    source, target = _token("tokenIn", token_in), _token("tokenOut", token_out)
+    if source == target:
+        raise bad_field(CircularArbitrage.code, "tokenOut", "must differ from tokenIn")
+    return source, target
+
+
+def _token(field: str, name: str) -> Token:
+    try:
+        return tokens.find(name)
+    except TokenNotTradable as error:
+        raise bad_field(error.code, field, "must be the symbol or mint of a listed token") from None
+
+
+def quote(token_in: str, token_out: str, amount: str, slippage_bps: int) -> str:
+    """The route that an order would take now, as JSON (QuoteAnswer)."""
+    source, target, units = swap(token_in, token_out, amount)
+    slot = market.slot_at(now_ms())
+    snapshots = {v: market.snapshot(v, slot, settings.market_seed) for v in market.VENUES}
+    route = router.find_route(source, target, units, slippage_bps, snapshots)
+    (priced,) = market.price_points(source, target, [slot], settings.market_seed)
+    answer = {
+        "tokenIn": source.symbol,
+        "tokenOut": target.symbol,
+        "referencePrice": priced["reference"],
+        **route.to_json(),
+    }
+    return json.dumps({name: value for name, value in answer.items() if value is not None})
+
+
+def prices(token_in: str, token_out: str, minutes: int, since: str | None) -> PriceList:
+    """Prices of the last minutes, or those later than `since`, at most `PRICE_POINTS_MAX`."""
+    source, target = pair(token_in, token_out)
+    # Points are on a fixed grid, so that a repeated request gets the same ones.
+    step = max(1, minutes * 60 // PRICE_POINTS_MAX)
+    last = now_ms() // 1000 // step * step
+    times = [second * 1000 for second in range(last - minutes * 60 + step, last + step, step)]
+    times = [time for time in times if since is None or iso(time) > since]
+    slots = [market.slot_at(time) for time in times]
+    priced = market.price_points(source, target, slots, settings.market_seed)
+    points = (
+        PricePoint.model_validate({**point, "timestamp": iso(time)})
+        for time, point in zip(times, priced, strict=True)
+    )
+    return PriceList(token_in=source.symbol, token_out=target.symbol, points=tuple(points))
+
+
+def token_list() -> TokenList:
+    """Every token that can be traded."""
+    views = (
+        TokenView(symbol=token.symbol, name=token.name, mint=token.mint, decimals=token.decimals)
+        for token in tokens.TOKENS.values()
+    )
+    return TokenList(tokens=tuple(views))

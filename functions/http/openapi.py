@@ -1,0 +1,81 @@
+"""The OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
+from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
+
+from functions.contract import is_public
+from functions.http.problems import CONTENT_TYPE, ProblemDetails
+from functions.orders.order import Model
+
+_API_KEY = {"type": "http", "scheme": "bearer", "description": "an API key: oee_…"}
+_UNAUTHORIZED = {
+    "description": "Without a key, by the gateway's own words; with a wrong one, as a problem",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {"message": {"type": "string", "examples": ["Unauthorized"]}},
+            }
+        },
+        CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}},
+    },
+}
+
+
+def documented(success: dict[int, type[Model]], *refusals: int) -> dict[int, OpenAPIResponse]:
+    """The answers of a route: a model by status, and the statuses of its problems."""
+    answers: dict[int, Any] = {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {"application/json": {"model": model}},
+        }
+        for status, model in success.items()
+    }
+    for status in refusals:
+        answers[status] = {
+            "description": HTTPStatus(status).phrase,
+            "content": {CONTENT_TYPE: {"model": ProblemDetails}},
+        }
+    return answers
+
+
+@cache
+def document(app: APIGatewayHttpResolver, version: str) -> str:
+    """The OpenAPI 3.1 document of the routes of `app`, as JSON."""
+    described = json.loads(
+        app.get_openapi_json_schema(
+            title="Order execution engine",
+            version=version,
+            description="Market orders, routed over Raydium and Meteora, executed exactly once.",
+        )
+    )
+    described["servers"] = [{"url": "./", "description": "where this document came from"}]
+    described["components"]["securitySchemes"] = {"apiKey": _API_KEY}
+    described["security"] = [{"apiKey": []}]
+    for path, operations in described["paths"].items():
+        for operation in operations.values():
+            _describe_refusals(operation, needs_key=not is_public(path))
+    for unused in ("HTTPValidationError", "ResponseValidationError", "ValidationError"):
+        described["components"]["schemas"].pop(unused, None)
+    return json.dumps(described, separators=(",", ":"))
+
+
+def _describe_refusals(operation: dict[str, Any], *, needs_key: bool) -> None:
+    """Remove the 422 that Powertools adds to each operation: here bad input is a 400.
+
+    And add the 401 of each operation that needs a key.
+    """
+    answers = operation["responses"]
+    if needs_key:
+        answers["401"] = _UNAUTHORIZED
+    else:
+        operation["security"] = []
+    if "HTTPValidationError" in json.dumps(answers.get("422", "")):
+        del answers["422"]
