@@ -9,9 +9,11 @@ import hashlib
 import json
 import re
 import secrets
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any, TypeVar, get_type_hints
 from uuid import UUID
 
 # --- the HTTP API -----------------------------------------------------------------------------
@@ -119,6 +121,63 @@ class Metric(StrEnum):
     QUOTE_LATENCY = "QuoteLatency"
     PUSH_LAG = "PushLag"
     CONNECTIONS_GONE = "ConnectionsGone"
+
+
+# --- settings ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """What a deployment chooses for the functions.
+
+    A new setting is one field here. Its key of CDK context is the name in camelCase, and every
+    function receives it as an environment variable of the name in upper case.
+    """
+
+    version: str = "dev"
+    max_open_orders: int = 1000
+    order_expiry_days: int = 0
+    sweep_idle_seconds: int = 120
+    retry_base_ms: int = 1000
+    hold_ms: int = 5000
+    market_seed: str = ""
+    latency_scale: float = 1
+    quote_error_ppm: int = 20_000
+    drop_ppm: int = 20_000
+    simulate_allowed: bool = False
+
+    def environment(self) -> dict[str, str]:
+        """The settings as environment variables, from which `settings_from` makes them again."""
+        values = {each.name: getattr(self, each.name) for each in fields(EngineSettings)}
+        return {name.upper(): _variable(value) for name, value in values.items()}
+
+
+S = TypeVar("S", bound=EngineSettings)
+
+
+def settings_from(kind: type[S], variables: Mapping[str, str]) -> S:
+    """Settings from environment variables; a field without a variable keeps its default."""
+    types = get_type_hints(kind)
+    given = {
+        each.name: _VALUES[types[each.name]](variables[each.name.upper()])
+        for each in fields(kind)
+        if each.name.upper() in variables
+    }
+    return kind(**given)
+
+
+def _variable(value: str | float) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+_VALUES: Mapping[type, Callable[[str], Any]] = {
+    str: str,
+    int: int,
+    float: float,
+    bool: lambda text: text == "true",
+}
 
 
 # --- time -------------------------------------------------------------------------------------

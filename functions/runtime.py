@@ -4,49 +4,26 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aws_lambda_powertools import Logger
 
-
-def _text(name: str, default: str = "") -> str:
-    value: str = field(default_factory=lambda: os.environ.get(name, default))
-    return value
+from functions.contract import EngineSettings, settings_from
 
 
-def _number(name: str, default: int) -> int:
-    value: int = field(default_factory=lambda: int(os.environ.get(name, default)))
-    return value
+@dataclass(frozen=True, kw_only=True)
+class Settings(EngineSettings):
+    """The deployment's settings, and the names of the resources that this function may use."""
+
+    orders_table: str = ""
+    connections_table: str = ""
+    access_table: str = ""
+    queue_url: str = ""
+    web_socket_url: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The stack's settings, read from the environment that infra/stack/compute.py sets."""
-
-    orders_table: str = _text("ORDERS_TABLE")
-    connections_table: str = _text("CONNECTIONS_TABLE")
-    access_table: str = _text("ACCESS_TABLE")
-    queue_url: str = _text("QUEUE_URL")
-    web_socket_url: str = _text("WEB_SOCKET_URL")
-    version: str = _text("ENGINE_VERSION", "dev")
-    market_seed: str = _text("MARKET_SEED")
-    latency_percent: int = field(
-        default_factory=lambda: round(float(os.environ.get("LATENCY_SCALE", "1")) * 100)
-    )
-    quote_error_ppm: int = _number("QUOTE_ERROR_PPM", 0)
-    drop_ppm: int = _number("DROP_PPM", 0)
-    simulate_allowed: bool = field(
-        default_factory=lambda: os.environ.get("SIMULATE_ALLOWED") == "true"
-    )
-    retry_base_ms: int = _number("RETRY_BASE_MS", 1000)
-    hold_ms: int = _number("HOLD_MS", 5000)
-    order_expiry_days: int = _number("ORDER_EXPIRY_DAYS", 0)
-    max_open_orders: int = _number("MAX_OPEN_ORDERS", 1000)
-    sweep_idle_seconds: int = _number("SWEEP_IDLE_SECONDS", 120)
-
-
-settings = Settings()
-# botocore's own, which tells of Python and the machine, is made anew for each call, twice.
+settings = settings_from(Settings, os.environ)
+# Given here, because botocore would compose its own anew for each call, twice.
 USER_AGENT = f"order-execution-engine/{settings.version}"
 logger = Logger()
 

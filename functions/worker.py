@@ -149,7 +149,7 @@ async def _settle(order: Order, signed: str | None) -> Moved:
     assert signed is not None  # noqa: S101 - it was stored with the status
     transaction = chain.Transaction.from_json(signed)
     outcome = chain.outcome(transaction, settings.market_seed)
-    wait_ms = (outcome.slot * market.SLOT_MS - now_ms()) * settings.latency_percent // 100
+    wait_ms = round((outcome.slot * market.SLOT_MS - now_ms()) * settings.latency_scale)
     if wait_ms > settings.hold_ms:  # not sat out by a worker that is billed for it
         await _come_back(order, wait_ms)
         return None
@@ -215,7 +215,7 @@ async def _call(call: Callable[..., T], *arguments: Any, **named: Any) -> T:
 
 
 async def _latency(simulated_ms: int) -> None:
-    await asyncio.sleep(simulated_ms * settings.latency_percent / 100_000)
+    await asyncio.sleep(simulated_ms * settings.latency_scale / 1000)
 
 
 def _simulate(order: Order) -> faults.Simulate | None:

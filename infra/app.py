@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from aws_cdk import App
 
@@ -31,10 +31,11 @@ def read_settings(app: App) -> Settings:
     """The settings in the app's context (text, as `-c` gives it, or JSON, as a file does)."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     given: dict[str, Any] = {}
+    types = get_type_hints(Settings)
     for field in fields(Settings):
         value = app.node.try_get_context(_camel_case(field.name))
         if value is not None:
-            given[field.name] = _PARSERS[field.type](_camel_case(field.name), str(value))
+            given[field.name] = _PARSERS[types[field.name]](_camel_case(field.name), str(value))
     given |= {"version": project["version"], "uv": os.environ.get("UV", "uv")}
     settings = Settings(**given)
     _check(settings)
@@ -74,6 +75,12 @@ def _integer(name: str, text: str) -> int:
     return int(text)
 
 
+def _decimal(name: str, text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text):
+        raise ValueError(f"{name}={text}: a decimal number is needed")
+    return float(text)
+
+
 def _boolean(name: str, text: str) -> bool:
     if text.lower() not in {"true", "false"}:
         raise ValueError(f"{name}={text}: true or false is needed")
@@ -84,7 +91,12 @@ def _text(_name: str, text: str) -> str:
     return text
 
 
-_PARSERS: dict[object, Callable[[str, str], Any]] = {int: _integer, bool: _boolean, str: _text}
+_PARSERS: dict[object, Callable[[str, str], Any]] = {
+    int: _integer,
+    float: _decimal,
+    bool: _boolean,
+    str: _text,
+}
 
 
 if __name__ == "__main__":

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 
+from functions.contract import EngineSettings
+
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """One deployment; each field but `version` and `uv` is a key of CDK context in camelCase."""
+class Settings(EngineSettings):
+    """One deployment: what the functions are told, and what only the stack needs.
 
-    version: str
+    Each field but `version` and `uv` is a key of CDK context in camelCase.
+    """
+
     stage: str = "dev"
     memory_mb: int = 512
     worker_memory_mb: int = 256
@@ -16,21 +20,11 @@ class Settings:
     log_retention_days: int = 30
     alarm_email: str = ""
     max_concurrency: int = 10
-    max_open_orders: int = 1000
     key_cache_seconds: int = 30
     cors_origin: str = ""
     api_gateway_log_role: bool = True
     throttle_rate: int = 500
     throttle_burst: int = 1000
-    latency_scale: str = "1"
-    quote_error_ppm: int = 20_000
-    drop_ppm: int = 20_000
-    retry_base_ms: int = 1000
-    hold_ms: int = 5000
-    market_seed: str = ""
-    sweep_idle_seconds: int = 120
-    order_expiry_days: int = 0
-    simulate_allowed: bool = False
     local_endpoint: str = ""
     uv: str = "uv"
 

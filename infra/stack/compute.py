@@ -54,26 +54,12 @@ class Compute(Construct):
         orders = {"ORDERS_TABLE": orders_table}
         connections = {"CONNECTIONS_TABLE": connections_table}
         access = {"ACCESS_TABLE": access_table}
-        limits = {"MAX_OPEN_ORDERS": str(settings.max_open_orders)}
         queue = {"QUEUE_URL": queue_url}
-        simulation = {
-            "LATENCY_SCALE": settings.latency_scale,
-            "QUOTE_ERROR_PPM": str(settings.quote_error_ppm),
-            "DROP_PPM": str(settings.drop_ppm),
-            "RETRY_BASE_MS": str(settings.retry_base_ms),
-            "HOLD_MS": str(settings.hold_ms),
-        }
-        seed = {"MARKET_SEED": settings.market_seed}
-        market = seed | {"SIMULATE_ALLOWED": str(settings.simulate_allowed).lower()}
-        sweep = {"SWEEP_IDLE_SECONDS": str(settings.sweep_idle_seconds)}
-        version = {"ENGINE_VERSION": settings.version}
-        days = settings.order_expiry_days
-        expiry = {"ORDER_EXPIRY_DAYS": str(days)} if days else {}
 
         self.api = self._function(
             "api",
             API_TIMEOUT,
-            orders | access | queue | market | limits | version | expiry,
+            orders | access | queue,
             snap_start=settings.snap_start,
         )
         self.authorizer = self._function(
@@ -82,7 +68,7 @@ class Compute(Construct):
         self.worker = self._function(
             "worker",
             WORKER_TIMEOUT,
-            orders | queue | market | simulation | expiry,
+            orders | queue,
             memory_mb=settings.worker_memory_mb,
             # An order that waits or retries comes back to the worker by its own queue. Lambda
             # would stop such a chain after 16 turns and make a dead letter of it:
@@ -96,10 +82,8 @@ class Compute(Construct):
             orders | connections,
             snap_start=settings.snap_start,
         )
-        self.sweeper = self._function("sweeper", SWEEPER_TIMEOUT, orders | queue | sweep)
-        self.dead_letters = self._function(
-            "dead_letters", DEAD_LETTERS_TIMEOUT, orders | seed | expiry
-        )
+        self.sweeper = self._function("sweeper", SWEEPER_TIMEOUT, orders | queue)
+        self.dead_letters = self._function("dead_letters", DEAD_LETTERS_TIMEOUT, orders)
 
     def published(self, function: lambda_.Function) -> lambda_.IFunction:
         """What a client waits for: the function, or, snapshot taken, its newest version."""
@@ -142,6 +126,7 @@ class Compute(Construct):
             system_log_level_v2=lambda_.SystemLogLevel.WARN,
             environment={
                 **environment,
+                **settings.environment(),
                 "STAGE": settings.stage,
                 "POWERTOOLS_SERVICE_NAME": settings.stack_name,
                 "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,

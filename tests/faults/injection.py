@@ -242,7 +242,7 @@ def bench() -> Iterator[Bench]:
         patch.setattr(
             worker,
             "settings",
-            replace(runtime.settings, latency_percent=100, retry_base_ms=1000),
+            replace(runtime.settings, latency_scale=1, retry_base_ms=1000),
         )
         # botocore's own retries cost no time and never run out over many schedules.
         patch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _seconds: None))

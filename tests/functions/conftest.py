@@ -18,6 +18,8 @@ os.environ.update(
         "WEB_SOCKET_URL": "wss://ws.example.com/live",
         "LATENCY_SCALE": "0",
         "RETRY_BASE_MS": "0",
+        "QUOTE_ERROR_PPM": "0",
+        "DROP_PPM": "0",
         "SIMULATE_ALLOWED": "true",
         "POWERTOOLS_SERVICE_NAME": "order-execution-engine",
         "POWERTOOLS_METRICS_NAMESPACE": "OrderExecutionEngine",

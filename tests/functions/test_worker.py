@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from functions.orders.order import OrderError, Status, Update
 from functions.orders.stored import StoredOrder
+from functions.runtime import settings
 from functions.store import orders, queue
 from tests.functions.world import World
 
@@ -149,10 +151,8 @@ def test_a_fault_is_simulated_only_where_the_stack_allows_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from functions.http import submission
-    from functions.runtime import Settings
 
-    monkeypatch.setenv("SIMULATE_ALLOWED", "false")
-    monkeypatch.setattr(submission, "settings", Settings())
+    monkeypatch.setattr(submission, "settings", replace(settings, simulate_allowed=False))
     body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1, "simulate": {"fault": "slippage"}}
     answer = world.http("execute_order", body=body)
     assert (answer.status, answer.json["errors"][0]["field"]) == (400, "simulate")
@@ -180,10 +180,8 @@ def test_a_malformed_message_fails_alone(world: World) -> None:
 
 def test_a_retry_comes_as_a_delayed_message(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from functions import worker
-    from functions.runtime import Settings
 
-    monkeypatch.setenv("RETRY_BASE_MS", "100000")
-    monkeypatch.setattr(worker, "settings", Settings())
+    monkeypatch.setattr(worker, "settings", replace(settings, retry_base_ms=100_000))
     order_id = world.submit(simulate={"fault": "venue_down"})["orderId"]
     world.work()
     order = world.read(order_id)

@@ -1,11 +1,17 @@
 """What the context changes beyond a number: expiry, snapshots, the worker's memory."""
 
+import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.app import _camel_case
+from infra.settings import Settings
 from tests.infra.conftest import Template, synthesize, text
+
+README = (Path(__file__).parents[2] / "infra" / "README.md").read_text()
 
 ENTRANCES = {
     "api": "ComputeApi",
@@ -52,19 +58,15 @@ def test_orders_stay_for_ever_by_default(template: Template) -> None:
         not in template.of_type("DynamoDB::Table")["StorageOrders"]["Properties"]
     )
     for module in template.functions():
-        assert "ORDER_EXPIRY_DAYS" not in variables(template, module)
+        assert variables(template, module)["ORDER_EXPIRY_DAYS"] == "0"
 
 
 def test_orders_expire_where_days_are_given_and_their_writers_know(tmp_path: Path) -> None:
     template = synthesize(tmp_path, orderExpiryDays="90")
     orders = template.of_type("DynamoDB::Table")["StorageOrders"]["Properties"]
     assert orders["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
-    told = {
-        module: variables(template, module)["ORDER_EXPIRY_DAYS"]
-        for module in template.functions()
-        if "ORDER_EXPIRY_DAYS" in variables(template, module)
-    }
-    assert told == {"api": "90", "worker": "90", "dead_letters": "90"}
+    for module in template.functions():
+        assert variables(template, module)["ORDER_EXPIRY_DAYS"] == "90"
 
 
 def test_the_workers_memory_is_its_own(tmp_path: Path) -> None:
@@ -129,3 +131,21 @@ def test_a_snapshot_is_taken_again_when_a_variable_changes(
         return found
 
     assert version(snapped) != version(other)
+
+
+def test_the_readme_describes_every_setting_with_its_default() -> None:
+    (table,) = re.findall(r"\| Name \| Default \| Meaning \|\n(.*?)\n\n", README, re.DOTALL)
+    described: dict[str, str] = {}
+    for row in table.splitlines()[1:]:
+        names, defaults, _ = (cell.strip() for cell in row.strip("|").split("|", 2))
+        values = defaults.split(", ")
+        for number, name in enumerate(names.split(", ")):
+            described[name.strip("`")] = values[min(number, len(values) - 1)].strip("`")
+    own = {"version", "uv", "localEndpoint"}  # not for whoever deploys
+    defaults = {_camel_case(name): value for name, value in asdict(Settings()).items()}
+    written = {True: "true", False: "false"}
+    assert described == {
+        name: written[value] if isinstance(value, bool) else str(value)
+        for name, value in defaults.items()
+        if name not in own
+    }

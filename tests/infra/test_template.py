@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from functions.contract import PUBLIC_PATHS
+from infra.settings import Settings
 from tests.infra import access_log_variables
 from tests.infra.conftest import Template, short, synthesize, text
 
@@ -54,28 +55,14 @@ VARIABLES = {
     "api": {
         "ORDERS_TABLE",
         "ACCESS_TABLE",
-        "MAX_OPEN_ORDERS",
         "QUEUE_URL",
-        "MARKET_SEED",
-        "SIMULATE_ALLOWED",
-        "ENGINE_VERSION",
         "WEB_SOCKET_URL",
     },
-    "worker": {
-        "ORDERS_TABLE",
-        "QUEUE_URL",
-        "MARKET_SEED",
-        "SIMULATE_ALLOWED",
-        "LATENCY_SCALE",
-        "QUOTE_ERROR_PPM",
-        "DROP_PPM",
-        "RETRY_BASE_MS",
-        "HOLD_MS",
-    },
+    "worker": {"ORDERS_TABLE", "QUEUE_URL"},
     "publisher": {"ORDERS_TABLE", "CONNECTIONS_TABLE", PUSH_VARIABLE},
     "websocket": {"ORDERS_TABLE", "CONNECTIONS_TABLE", PUSH_VARIABLE},
-    "sweeper": {"ORDERS_TABLE", "QUEUE_URL", "SWEEP_IDLE_SECONDS"},
-    "dead_letters": {"ORDERS_TABLE", "MARKET_SEED"},
+    "sweeper": {"ORDERS_TABLE", "QUEUE_URL"},
+    "dead_letters": {"ORDERS_TABLE"},
 }
 
 
@@ -117,9 +104,11 @@ def test_functions_have_their_timeouts(template: Template) -> None:
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_a_function_is_given_only_the_variables_it_needs(template: Template, module: str) -> None:
+def test_a_function_is_given_the_settings_and_only_the_resources_that_it_uses(
+    template: Template, module: str
+) -> None:
     variables = template.functions()[module]["Environment"]["Variables"]
-    assert set(variables) == VARIABLES[module] | COMMON_VARIABLES
+    assert set(variables) == VARIABLES[module] | COMMON_VARIABLES | set(Settings().environment())
 
 
 def test_simulated_faults_may_be_asked_for_only_locally(templates: dict[str, Template]) -> None:

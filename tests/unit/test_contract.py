@@ -1,0 +1,54 @@
+"""What everybody agrees on is read back as it was written."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.contract import (
+    API_KEY,
+    OPEN_SHARDS,
+    TICKET,
+    EngineSettings,
+    MalformedMessage,
+    open_shard,
+    order_id_of,
+    order_message,
+    settings_from,
+)
+
+
+@given(st.builds(EngineSettings, latency_scale=st.decimals(0, 100, places=3).map(float)))
+def test_settings_come_out_of_the_environment_as_they_went_in(settings: EngineSettings) -> None:
+    assert settings_from(EngineSettings, settings.environment()) == settings
+
+
+def test_a_setting_without_a_variable_keeps_its_default() -> None:
+    assert settings_from(EngineSettings, {"HOLD_MS": "7", "PATH": "/"}) == EngineSettings(hold_ms=7)
+
+
+@given(st.uuids().map(str))
+def test_a_message_names_its_order(order_id: str) -> None:
+    assert order_id_of(order_message(order_id)) == order_id
+
+
+@pytest.mark.parametrize("body", ["", "no order", "[]", "5", '{"orderId":5}', "[" * 10_000])
+def test_a_message_that_names_no_order_is_malformed(body: str) -> None:
+    with pytest.raises(MalformedMessage):
+        order_id_of(body)
+
+
+def test_orders_spread_over_all_shards() -> None:
+    assert {open_shard(str(UUID(int=number))) for number in range(8)} == set(OPEN_SHARDS)
+
+
+def test_a_secret_matches_its_own_kind_only_and_is_not_part_of_its_items_id() -> None:
+    key, ticket = API_KEY.new(), TICKET.new()
+    assert API_KEY.matches(key)
+    assert TICKET.matches(ticket)
+    assert not API_KEY.matches(ticket)
+    assert not TICKET.matches(key)
+    assert key not in API_KEY.item_id(key)
