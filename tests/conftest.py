@@ -14,3 +14,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--key", default=os.environ.get("OEE_API_KEY", ""), help="an API key of it (OEE_API_KEY)"
     )
+    group.addoption(
+        "--other-key",
+        default=os.environ.get("OEE_OTHER_API_KEY", ""),
+        help="an API key of another owner (OEE_OTHER_API_KEY)",
+    )

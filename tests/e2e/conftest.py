@@ -1,15 +1,17 @@
 """The deployed stack: started once a session by the code of `uv run local`, or given by URL.
 
 The local one enforces IAM and speaks TLS only, so a grant that is missing fails what needs it.
+Against a stack that is given by URL, the tests marked `emulator` are left out: they reach for
+what only a local stack has (its processes, tables, logs and deployments).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 from infra.cli.deployed import Deployed
@@ -47,13 +49,31 @@ class Target:
         return Client(self.http_url, self.web_socket_url, key, self.ca_bundle)
 
 
+# What a stack is deployed with that these tests are run against by its URL.
+NEEDED = "-c simulateAllowed=true -c quoteErrorPpm=0 -c dropPpm=0"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs the emulator, where the stack is given by URL."""
+    url, web_socket_url = config.getoption("url"), config.getoption("ws_url")
+    if not url and not web_socket_url:
+        return
+    if not (url and web_socket_url and config.getoption("key")):
+        raise pytest.UsageError("--url, --ws-url and --key go together")
+    local = [item for item in items if item.get_closest_marker("emulator")]
+    config.hook.pytest_deselected(items=local)
+    items[:] = [item for item in items if item not in local]
+
+
 @pytest.fixture(scope="session")
 def target(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Target]:
     """The stack under test."""
     http_url, web_socket_url = pytestconfig.getoption("url"), pytestconfig.getoption("ws_url")
-    if http_url and web_socket_url:
+    if http_url:
+        if not httpx.get(f"{http_url}/api/health").json()["simulateAllowed"]:
+            pytest.exit(f"the stack at {http_url} must be deployed with {NEEDED}", returncode=4)
         yield Target(http_url, web_socket_url, pytestconfig.getoption("key"))
         return
     work = tmp_path_factory.mktemp("stack")
@@ -76,13 +96,13 @@ async def client(target: Target) -> AsyncIterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def other_key(target: Target) -> str:
+def other_key(target: Target, pytestconfig: pytest.Config) -> str:
     """The key of another owner."""
     if target.deployed:
         return create(target.deployed, "other")
-    if key := os.environ.get("OEE_OTHER_API_KEY"):
-        return key
-    pytest.skip("OEE_OTHER_API_KEY, the key of another owner, is not given")
+    if key := pytestconfig.getoption("other_key"):
+        return str(key)
+    pytest.skip("--other-key is not given")
 
 
 @pytest.fixture

@@ -51,9 +51,9 @@ async def test_without_a_valid_key_there_is_nothing_but_the_public_pages(
     await client.close()
 
 
+@pytest.mark.emulator
 async def test_a_disabled_key_is_refused_once_it_is_no_longer_remembered(target: Target) -> None:
-    if not target.deployed:
-        pytest.skip("a key is made and disabled in the stack's own table")
+    assert target.deployed
     name = f"leaver-{uuid4()}"
     client = target.client(create(target.deployed, name))
     assert (await client.http.get("/api/orders")).status_code == 200
@@ -187,9 +187,8 @@ async def attacked(client: Client, frames: list[str | bytes]) -> None:
         pass
 
 
+@pytest.mark.emulator
 async def test_plain_http_is_refused_where_tls_is_on(target: Target) -> None:
-    if not target.ca_bundle:
-        pytest.skip("the stack under test is not the local one")
     context = ssl.create_default_context()
     host, port = target.http_url.removeprefix("https://").split("/")[0].split(":")
     with pytest.raises(ssl.SSLCertVerificationError):

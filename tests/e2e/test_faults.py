@@ -30,12 +30,14 @@ KILL_APART_SECONDS = 1.0
 SWEPT_SECONDS_MAX = 240  # the sweeper comes each minute; a busy machine is no failure
 
 
+@pytest.mark.emulator
 async def test_two_hundred_orders_survive_workers_killed_mid_swap_and_lines_cut(
     target: Target, client: Client
 ) -> None:
     """Each order executes once, and each follower, cut off time and again, misses nothing."""
-    if target.deployed is None or not PROC.exists():
-        pytest.skip("only the processes of an emulator on Linux can be found and killed")
+    assert target.deployed
+    if not PROC.exists():
+        pytest.skip("the emulator's processes are found by Linux's /proc")
     made = asyncio.gather(*(client.accepted() for _ in range(ORDERS)))
     port = urlsplit(str(target.deployed.endpoint_url)).port
     killing = asyncio.create_task(_kill_workers_mid_swap(client, f"GATEWAY_PORT={port}"))
@@ -55,6 +57,7 @@ async def test_two_hundred_orders_survive_workers_killed_mid_swap_and_lines_cut(
     assert all(order["updates"] == seen[order["orderId"]] for order in stored)
 
 
+@pytest.mark.emulator
 async def test_orders_and_their_keys_survive_a_restart_with_the_data_kept(tmp_path: Path) -> None:
     """It stops while swaps are under way, and their messages with it."""
     data, context = tmp_path / "data", CONTEXT | {"latencyScale": "1"}

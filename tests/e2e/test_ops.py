@@ -18,6 +18,8 @@ from tests.e2e.client import Client, Json
 from tests.e2e.conftest import Target
 from tests.e2e.test_journey import LIFE, whole
 
+pytestmark = pytest.mark.emulator
+
 WAIT_SECONDS_MAX = 120
 POSTED = 5
 
@@ -26,9 +28,8 @@ Run = Callable[..., tuple[int | str | None, list[Json]]]
 
 @pytest.fixture
 def deployed(target: Target) -> Deployed:
-    """The stack, where it is this run's own."""
-    if target.deployed is None:
-        pytest.skip("the commands need the account of the stack, not its URL alone")
+    """The stack, whose account the commands need."""
+    assert target.deployed
     return target.deployed
 
 

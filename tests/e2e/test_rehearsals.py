@@ -23,6 +23,8 @@ from tests.e2e.releases import impatient, no_sweeps, release, sweep
 from tests.e2e.test_journey import whole
 from tests.e2e.test_ops import eventually, stopped
 
+pytestmark = pytest.mark.emulator
+
 # An order takes as long as in the cloud, so that a deployment meets it under way; few workers at
 # once, for a release starts them all anew.
 SLOWER = CONTEXT | {"latencyScale": "1", "maxConcurrency": "5"}
