@@ -1,4 +1,4 @@
-"""`uv run keys` and `uv run watch`: what they print, what they store, and how they refuse."""
+"""`uv run keys`: what it prints, what it stores, and what it refuses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from moto import mock_aws
 
 from functions.contract import API_KEY
-from infra.cli import keys, local, watch
+from infra.cli import keys, local
 from infra.cli.deployed import Deployed
 
 STACK = Deployed(name="engine", outputs={"AccessTable": "access"})
@@ -117,34 +117,3 @@ def test_the_local_key_lives_as_long_as_the_data(tmp_path: Path) -> None:
     for _ in range(2):  # a restart stores it again
         assert keys.create(STACK, local.OWNER, key=key) == key
     assert [found["owner"] for found in keys.list_keys(STACK)] == ["local"]
-
-
-@pytest.mark.parametrize(
-    ("message", "shown"),
-    [
-        ({"type": "subscribed", "orderId": "*"}, "Watching all orders."),
-        ({"error": {"code": "X", "message": "There is no order."}}, "There is no order."),
-        (
-            {
-                "orderId": "o",
-                "status": "confirmed",
-                "timestamp": "2026-03-12T20:58:41.103Z",
-                "txHash": "5h",
-                "outAmount": "1",
-                "executedPrice": "2",
-            },
-            "20:58:41.103  o  confirmed  txHash 5h outAmount 1 price 2",
-        ),
-        (
-            {
-                "orderId": "o",
-                "status": "failed",
-                "timestamp": "2026-03-12T20:58:41.103Z",
-                "error": {"code": "C", "message": "why"},
-            },
-            "20:58:41.103  o  failed     error C: why",
-        ),
-    ],
-)
-def test_a_watcher_reads_each_message_in_a_line(message: dict[str, Any], shown: str) -> None:
-    assert watch._line(message).plain == shown
