@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -26,6 +27,12 @@ settings = settings_from(Settings, os.environ)
 # Given here, because botocore would compose its own anew for each call, twice.
 USER_AGENT = f"order-execution-engine/{settings.version}"
 logger = Logger()
+# Powertools obeys the level that the function has in Lambda, which is never above INFO, because
+# Lambda would drop the metrics (infra/stack/compute.py). So a higher level is set here.
+_level = logging.getLevelNamesMapping()[os.environ.get("POWERTOOLS_LOG_LEVEL", "INFO")]
+logging.getLogger(logger.name).setLevel(_level)
+# Libraries log from INFO on at most: a debug line of botocore holds the session token.
+logging.getLogger().setLevel(max(_level, logging.INFO))
 
 
 class Clock:

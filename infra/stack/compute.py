@@ -142,11 +142,11 @@ class Compute(Construct):
 
 
 def _lambda_log_level(level: str) -> lambda_.ApplicationLogLevel:
-    """Below INFO if asked for, never above it.
+    """The level below which Lambda drops a function's lines: INFO, or DEBUG where that is asked.
 
-    A line of metrics has no level, so Lambda takes it for INFO and would drop it; the logger
-    itself leaves out what is below its own level.
+    A line of metrics has no level, so Lambda takes it for INFO, and a higher level would drop it:
+    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
+    A level above INFO is kept by the functions' logger (functions/runtime.py).
     """
-    lowest = lambda_.ApplicationLogLevel(level)
-    verbose = (lambda_.ApplicationLogLevel.TRACE, lambda_.ApplicationLogLevel.DEBUG)
-    return lowest if lowest in verbose else lambda_.ApplicationLogLevel.INFO
+    debug = level == "DEBUG"
+    return lambda_.ApplicationLogLevel.DEBUG if debug else lambda_.ApplicationLogLevel.INFO

@@ -17,7 +17,7 @@ from tests.functions.world import EVENTS, Json, event
 from tests.infra.conftest import Template
 from tests.runtime.execution import ExecutionEnvironment, Outcome, Runtime
 
-LEVELS = ("INFO",)
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 REGION = "us-east-1"
 OWNER = "desk-7"  # of the events
 KEY = "oee_EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXA"

@@ -109,7 +109,8 @@ def test_metrics_come_out_whatever_the_level(life: Life) -> None:
 
 
 def test_no_log_line_holds_a_key_a_ticket_or_a_credential(life: Life) -> None:
-    assert all(life.written.values())
+    if severity(life.level) <= severity("INFO"):  # above it a function may have nothing to say
+        assert all(life.written.values())
     for module, lines in life.written.items():
         for line in lines:
             assert not [secret for secret in life.secrets if secret in line], module
