@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from functions import api, authorizer
 from functions.contract import is_public
-from tests.functions.world import Context, event
+from tests.events import event
+from tests.functions.world import Context
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]

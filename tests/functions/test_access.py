@@ -16,7 +16,8 @@ from functions.contract import API_KEY, TICKET
 from functions.http import submission
 from functions.runtime import settings
 from functions.store import access, connections, orders
-from tests.functions.world import Context, World, event
+from tests.events import event
+from tests.functions.world import Context, World
 
 ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
 PROTECTED = [

@@ -14,7 +14,8 @@ from functions.orders.order import Status
 from functions.runtime import now_ms
 from functions.simulation import market
 from functions.store import connections, orders
-from tests.functions.world import World, event
+from tests.events import event
+from tests.functions.world import World
 
 REFUSED = ClientError({"Error": {"Code": "LimitExceededException"}}, "PostToConnection")
 

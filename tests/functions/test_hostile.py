@@ -18,9 +18,10 @@ from schemathesis import Response
 from functions import api
 from functions.orders.order import Order
 from functions.store import orders, queue
+from tests.events import event
 from tests.functions.gateway import gateway
 from tests.functions.hostile import Case, attack
-from tests.functions.world import Context, World, event
+from tests.functions.world import Context, World
 
 CASES = 200  # valid, and as many invalid, of each operation
 CASES_MIN = 2000

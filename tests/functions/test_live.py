@@ -12,7 +12,8 @@ from functions import publisher, websocket
 from functions.contract import unix_ms
 from functions.runtime import settings
 from functions.store import connections, orders
-from tests.functions.world import World, event
+from tests.events import event
+from tests.functions.world import World
 
 LIFE = ["pending", "routing", "building", "submitted", "confirmed"]
 UNKNOWN = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from functions.store import orders
-from tests.functions.world import Json, World
+from tests.events import Json
+from tests.functions.world import World
 from tests.load.units import item_bytes
 
 KB, MB = 1024, 1024 * 1024

@@ -13,7 +13,8 @@ import pytest
 
 from functions import runtime
 from functions.contract import Metric, order_message, unix_ms
-from tests.functions.world import Json, World
+from tests.events import Json
+from tests.functions.world import World
 
 SERVICE = "order-execution-engine"
 OWNER = "desk-7"  # of the events

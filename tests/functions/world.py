@@ -8,7 +8,6 @@ import gzip
 import json
 from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 from threading import RLock
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +19,7 @@ from moto.core.models import botocore_stubber
 from functions import api, authorizer, dead_letters, publisher, sweeper, websocket, worker
 from functions.contract import API_KEY
 from functions.runtime import settings
-
-EVENTS = Path(__file__).parents[2] / "events"
-Json = dict[str, Any]
+from tests.events import Json, event
 
 _one_request_at_a_time = RLock()
 _process_request = botocore_stubber.process_request
@@ -36,12 +33,6 @@ def _serialized(request: Any) -> Any:
 
 # Whatever uses moto by this module's World passes here.
 setattr(botocore_stubber, "process_request", _serialized)  # noqa: B010 - mypy refuses to assign
-
-
-def event(name: str) -> Json:
-    """One of the real events in events/."""
-    loaded: Json = json.loads((EVENTS / f"{name}.json").read_text())
-    return loaded
 
 
 class Context(LambdaContext):

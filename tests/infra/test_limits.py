@@ -215,17 +215,6 @@ LIMITS = [
         STREAM_MAPPING,
         mapped("Storage", "ParallelizationFactor"),
     ),
-    Limit(
-        "retries of a batch", 0, 10_000, STREAM_MAPPING, mapped("Storage", "MaximumRetryAttempts")
-    ),
-    Limit(
-        "seconds of a record that is still tried",
-        60,
-        # The stream itself keeps a record for a day.
-        DAY,
-        STREAM_MAPPING,
-        mapped("Storage", "MaximumRecordAgeInSeconds"),
-    ),
     # SQS
     Limit(
         "seconds a message is hidden", 0, 12 * HOUR, QUEUE, each("SQS::Queue", "VisibilityTimeout")

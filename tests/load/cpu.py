@@ -31,7 +31,8 @@ from rich.table import Table
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions import api, publisher, push, websocket, worker
 from functions.store import clients
-from tests.functions.world import Context, event, sqs_event
+from tests.events import event
+from tests.functions.world import Context, sqs_event
 from tests.load.machine import figures
 from tests.load.recording import CONNECTION, Call, Json, canned, journey, logged_to
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from infra.cli.deployed import Deployed
 from infra.cli.keys import create
-from tests.functions.world import EVENTS, Json, event
+from tests.events import EVENTS, Json, event
 from tests.infra.conftest import Template
 from tests.runtime.execution import ExecutionEnvironment, Outcome, Runtime
 

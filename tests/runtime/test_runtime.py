@@ -10,7 +10,7 @@ import json
 import subprocess
 from collections import Counter
 
-from tests.functions.world import EVENTS
+from tests.events import EVENTS
 from tests.runtime.execution import Runtime
 from tests.runtime.lives import BATCH, DEAD_ORDER, TAKEN_BY, Life, severity
 
