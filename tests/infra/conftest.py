@@ -1,5 +1,6 @@
 """The synthesized templates, without building any asset."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from aws_cdk import App
 
 from infra.app import build
 
-NO_BUNDLING: dict[str, Any] = {"aws:cdk:bundling-stacks": []}
+CDK_JSON = json.loads((Path(__file__).parents[2] / "cdk.json").read_text())
+# As the CDK command line synthesizes, but without building an asset.
+CONTEXT: dict[str, Any] = CDK_JSON["context"] | {"aws:cdk:bundling-stacks": []}
 # The contexts that every rule about a deployable template is held against.
 VARIANTS: dict[str, dict[str, str]] = {
     "dev": {},
@@ -84,7 +87,7 @@ def text(value: Any) -> str:
 
 def synthesize(folder: Path, **context: str) -> Template:
     """The template of the stack that this context asks for."""
-    app = App(outdir=str(folder), context=NO_BUNDLING | context)
+    app = App(outdir=str(folder), context=CONTEXT | context)
     stack = build(app)
     artifact = app.synth().get_stack_by_name(stack.stack_name)
     return Template(artifact.template)

@@ -13,7 +13,7 @@ from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks, ServerlessChecks
 
 from infra.app import build
-from tests.infra.conftest import NO_BUNDLING
+from tests.infra.conftest import CONTEXT
 
 # Rule and construct, both as patterns, and why it is no fault here.
 ACCEPTED = {
@@ -46,7 +46,7 @@ ACCEPTED = {
 
 
 def findings(folder: Path, **context: str) -> Iterator[tuple[str, str]]:
-    app = App(outdir=str(folder), context=NO_BUNDLING | context)
+    app = App(outdir=str(folder), context=CONTEXT | context)
     stack = build(app)
     for pack in (AwsSolutionsChecks(app), ServerlessChecks(app)):
         Validations.of(app).add_plugins(pack)
