@@ -7,20 +7,30 @@ import json
 import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake
 
 from functions.orders.order import Status
 
 Json = dict[str, Any]
 # Each request under way at the same moment is a Lambda worker of its own: a process, locally.
 AT_ONCE = 20
+# A busy machine is no failure: what should happen is waited for this long.
+OPEN_SECONDS_MAX = 180
+MESSAGE_SECONDS_MAX = 180
+TRY_AGAIN_SECONDS = 0.5
 TERMINAL = {status.value for status in Status if status.terminal}
 ORDER: Json = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
+
+
+class Unanswered(Exception):
+    """The gateway could not bring a message of this connection to its function."""
 
 
 class Client:
@@ -36,7 +46,7 @@ class Client:
             base_url=http_url,
             headers=self.headers,
             verify=self.tls or True,
-            timeout=60,
+            timeout=MESSAGE_SECONDS_MAX,
             limits=httpx.Limits(max_connections=AT_ONCE),
         )
         self._opening = asyncio.Semaphore(AT_ONCE)
@@ -49,9 +59,19 @@ class Client:
         )
 
     async def accepted(self, **fields: Any) -> Json:
-        """A new order that the stack accepted."""
-        answer = await self.submit(ORDER | fields)
-        assert answer.status_code == 202, answer.text
+        """A new order that the stack accepted.
+
+        A 5xx of the gateway itself (a function that is dead or out of time) says nothing about the
+        order, so the client asks again with the same key. A 5xx of the API is a failure.
+        """
+        key, give_up_at = str(uuid4()), time.monotonic() + MESSAGE_SECONDS_MAX
+        while True:
+            answer = await self.submit(ORDER | fields, idempotency_key=key)
+            by_api = answer.headers["content-type"].startswith("application/problem+json")
+            if answer.status_code < 500 or by_api or time.monotonic() > give_up_at:
+                break
+            await asyncio.sleep(TRY_AGAIN_SECONDS)
+        assert answer.status_code in (200, 202), answer.text
         order: Json = answer.json()
         return order
 
@@ -62,15 +82,37 @@ class Client:
         return order
 
     @asynccontextmanager
-    async def socket(self, ticket: str = "") -> AsyncIterator[ClientConnection]:
-        """A connection opened by the API key, or by a ticket instead."""
+    async def socket(self) -> AsyncIterator[ClientConnection]:
+        """A connection opened by the API key, however often the gateway refuses at first.
+
+        On AWS a refusal for good is 401 (no identity source) or 403 (denied); an authorizer that
+        fails is 500, throttling 429, and a function that fails behind $connect a 5xx. The emulator
+        answers 403 for the latter as well. So a client whose key is good tries again after each.
+        https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-lambda-auth.html
+        https://repost.aws/knowledge-center/api-gateway-403-error-lambda-authorizer
+        """
+        give_up_at = time.monotonic() + OPEN_SECONDS_MAX
+        async with AsyncExitStack() as opened:
+            while True:
+                try:
+                    socket = await opened.enter_async_context(self.opened())
+                    break
+                except (InvalidHandshake, OSError):  # refused, out of time, cut off
+                    if time.monotonic() > give_up_at:
+                        raise
+                await asyncio.sleep(TRY_AGAIN_SECONDS)
+            yield socket
+
+    @asynccontextmanager
+    async def opened(self, ticket: str = "") -> AsyncIterator[ClientConnection]:
+        """A connection opened by the API key or by a ticket, at the first try or not at all."""
         async with AsyncExitStack() as opened:
             async with self._opening:
                 opening = connect(
                     self.web_socket_url + (f"?ticket={ticket}" if ticket else ""),
                     additional_headers={} if ticket else self.headers,
                     ssl=self.tls,
-                    open_timeout=60,
+                    open_timeout=MESSAGE_SECONDS_MAX,
                     ping_timeout=None,  # a machine busy with cold starts is no dead connection
                 )
                 socket = await opened.enter_async_context(opening)
@@ -86,9 +128,11 @@ class Client:
     async def follow(self, order_id: str, since: int = 0) -> list[Json]:
         """Subscribe on a connection of its own and collect updates to the terminal one."""
         async with self.socket() as socket:
-            message = {"action": "subscribe", "orderId": order_id, "sinceSequence": since}
-            await socket.send(json.dumps(message))
-            return await updates_of(socket, order_id)
+            while True:
+                message = {"action": "subscribe", "orderId": order_id, "sinceSequence": since}
+                await socket.send(json.dumps(message))
+                with suppress(Unanswered):
+                    return await updates_of(socket, order_id)
 
     async def close(self) -> None:
         await self.http.aclose()
@@ -96,14 +140,27 @@ class Client:
 
 async def follow_all(socket: ClientConnection) -> None:
     """Follow every order of the owner; returns once the stack has said so."""
-    await socket.send('{"orderId":"*"}')
-    while (await receive(socket)).get("type") != "subscribed":  # updates may come before it
-        pass
+    while True:
+        await socket.send('{"orderId":"*"}')
+        with suppress(Unanswered):
+            while (await receive(socket)).get("type") != "subscribed":
+                pass  # updates may come before the answer
+            return
 
 
-async def receive(socket: ClientConnection, timeout: float = 60) -> Json:
-    """The next message, with the time of its arrival as `_received` (Unix seconds)."""
-    message: Json = json.loads(await asyncio.wait_for(socket.recv(), timeout))
+async def receive(socket: ClientConnection, timeout: float = MESSAGE_SECONDS_MAX) -> Json:
+    """The next message, with the time of its arrival as `_received` (Unix seconds).
+
+    Raises Unanswered for the gateway's own frame: {"message":"Internal server error", …} on AWS,
+    the bare text of the failure on the emulator.
+    """
+    text = await asyncio.wait_for(socket.recv(), timeout)
+    try:
+        message: Json = json.loads(text)
+    except ValueError:
+        raise Unanswered(text) from None
+    if "message" in message:
+        raise Unanswered(text)
     return message | {"_received": time.time()}
 
 

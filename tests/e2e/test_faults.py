@@ -17,7 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from infra.cli.local import running_stack
-from tests.e2e.client import TERMINAL, Client, Json, follow_all, receive
+from tests.e2e.client import TERMINAL, Client, Json, Unanswered, follow_all, receive
 from tests.e2e.conftest import CONTEXT, Target
 from tests.e2e.test_journey import LIFE, whole
 
@@ -27,7 +27,7 @@ FOLLOWERS = 20
 KILLS = 6
 RESTARTED = 10
 KILL_APART_SECONDS = 1.0
-SWEPT_SECONDS_MAX = 240  # the sweeper comes each minute; a busy machine is no failure
+SWEPT_SECONDS_MAX = 600  # the sweeper comes each minute; a busy machine is no failure
 
 
 @pytest.mark.emulator
@@ -45,14 +45,15 @@ async def test_two_hundred_orders_survive_workers_killed_mid_swap_and_lines_cut(
     shares = [ids[number::FOLLOWERS] for number in range(FOLLOWERS)]
     async with asyncio.timeout(SWEPT_SECONDS_MAX):
         followed = await asyncio.gather(
-            *(_follow_with_cuts(client, share, random.Random(n)) for n, share in enumerate(shares))
+            *(_follow_with_cuts(client, share, random.Random(n)) for n, share in enumerate(shares)),
+            _follow_more_until(killing, client),
         )
     assert await killing >= KILLS
     seen = {order_id: updates for share in followed for order_id, updates in share.items()}
-    assert set(seen) == set(ids)
+    assert set(seen) >= set(ids)
     # Once each: a status is neither lost with its worker nor had a second time by the next.
     assert [order_id for order_id, updates in seen.items() if not whole(updates)] == []
-    stored = await asyncio.gather(*(client.read(order_id) for order_id in ids))
+    stored = await asyncio.gather(*(client.read(order_id) for order_id in seen))
     assert {order["status"] for order in stored} == {"confirmed"}
     assert all(order["updates"] == seen[order["orderId"]] for order in stored)
 
@@ -88,17 +89,28 @@ async def test_a_subscriber_who_comes_after_the_end_sees_the_whole_life(client: 
 async def _kill_workers_mid_swap(client: Client, ours: str) -> int:
     """Kill the workers' processes while transactions of theirs are under way; how many."""
     killed, last = 0, 0.0
-    async with client.socket() as socket:
-        await follow_all(socket)
-        while killed < KILLS:
-            message = await receive(socket)
-            if message.get("status") == "submitted" and time.monotonic() > last:
-                last = time.monotonic() + KILL_APART_SECONDS
-                for process in _workers(ours):
-                    with suppress(ProcessLookupError):
-                        os.kill(process, signal.SIGKILL)
-                        killed += 1
+    while killed < KILLS:
+        with suppress(ConnectionClosed, TimeoutError, Unanswered):
+            async with client.socket() as socket:
+                await follow_all(socket)
+                while killed < KILLS:
+                    message = await receive(socket)
+                    if message.get("status") == "submitted" and time.monotonic() > last:
+                        last = time.monotonic() + KILL_APART_SECONDS
+                        for process in _workers(ours):
+                            with suppress(ProcessLookupError):
+                                os.kill(process, signal.SIGKILL)
+                                killed += 1
     return killed
+
+
+async def _follow_more_until(killing: asyncio.Task[int], client: Client) -> dict[str, list[Json]]:
+    """Orders one after another, so that there are swaps to kill on a fast machine as well."""
+    seen: dict[str, list[Json]] = {}
+    while not killing.done():
+        order = await client.accepted()
+        seen |= await _follow_with_cuts(client, [order["orderId"]], random.Random(0))
+    return seen
 
 
 def _workers(ours: str) -> Iterator[int]:
@@ -121,7 +133,7 @@ async def _follow_with_cuts(
         return [i for i, u in seen.items() if not u or u[-1]["status"] not in TERMINAL]
 
     while unfinished():
-        with suppress(ConnectionClosed, TimeoutError):
+        with suppress(ConnectionClosed, TimeoutError, Unanswered):
             async with client.socket() as socket:
                 for order_id in unfinished():
                     since = {"sinceSequence": len(seen[order_id])} if seen[order_id] else {}
@@ -129,7 +141,7 @@ async def _follow_with_cuts(
                 for _ in range(moments.randint(10, 40)):
                     if not unfinished():
                         break
-                    _take(seen, await receive(socket, 90))
+                    _take(seen, await receive(socket))
     return seen
 
 

@@ -32,7 +32,7 @@ async def test_no_log_of_the_whole_run_holds_a_key_or_a_ticket(
     target: Target, client: Client, other_key: str
 ) -> None:
     ticket = await client.ticket()
-    async with client.socket(ticket):
+    async with client.opened(ticket):
         order = await client.accepted()
     await client.follow(order["orderId"])
     texts = dict(logged(target))
