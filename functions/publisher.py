@@ -1,9 +1,8 @@
-"""Orders stream -> WebSocket: pushes each stored update to all who follow its order."""
+"""Orders stream -> WebSocket: pushes each stored update to the connections that follow it."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -15,32 +14,50 @@ from botocore.exceptions import BotoCoreError, ClientError
 from functions import telemetry
 from functions.contract import CONNECTION_SECONDS_MAX, Metric, unix_ms
 from functions.push import CONNECTIONS_AT_ONCE, close, push
-from functions.runtime import logger, now_ms
+from functions.runtime import logger, monotonic, now_ms
 from functions.store import connections, orders
 
 LOOKUPS_MAX = 10_000
 
-_lookups: dict[str, tuple[int, list[str]]] = {}
+
+class LookUp(NamedTuple):
+    """The connections that follow every order of one owner, and when the look-up began."""
+
+    found: list[str]
+    began_ms: int  # Unix time
+    began_seconds: float  # on the monotonic clock
+
+    def is_fresh(self, now_ms: int, seconds: float) -> bool:
+        """Whether it is younger than `LOOKUP_SECONDS` by both clocks.
+
+        The wall clock can be set back, and the monotonic clock can stand still while Lambda
+        freezes the environment; either alone could make an old look-up seem young.
+        """
+        within = connections.LOOKUP_SECONDS
+        return 0 <= now_ms - self.began_ms < within * 1000 and seconds - self.began_seconds < within
+
+
+_lookups: dict[str, LookUp] = {}
 _pool = ThreadPoolExecutor(CONNECTIONS_AT_ONCE)
 
 
 class OutOfTime(Exception):
-    """A connection has not taken its part of a batch in its time."""
+    """A connection has not taken its part of a batch within its time."""
 
 
 class Change(NamedTuple):
-    """One write to an order: its updates, how many were there before, and who gets which."""
+    """One write to an order: all its updates, and how many of them were there before."""
 
     owner: str
     order_id: str
     updates: list[str]
     known: int
-    # How many updates each follower is to go without.
+    # For each follower, how many of the first updates it is not to get.
     skips: dict[str, int]
 
 
 class Message(NamedTuple):
-    """One update of one order, for one connection; live if its write is what brings it."""
+    """One update of one order for one connection; live if this write stored it, else a replay."""
 
     owner: str
     order_id: str
@@ -51,11 +68,12 @@ class Message(NamedTuple):
 
 @telemetry.observed
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
-    """Push a batch of stream records: each connection's messages in order, connections at once.
+    """Push a batch of stream records: the messages of one connection in order, all at once.
 
-    A connection that does not take its messages is closed, so that its client comes back and
-    resumes, and nobody waits for it. What fails for any other cause fails the batch, which the
-    event source mapping sends again; a client ignores the sequences that it has seen.
+    A connection that cannot be pushed to is closed, so that its client reconnects and resumes, and
+    no other connection waits for it. The batch fails only if the endpoint or DynamoDB fails, never
+    because of a record or a connection: Lambda then sends it again for as long as the stream keeps
+    it. Clients ignore sequences that they have seen.
     """
     queues: dict[str, list[Message]] = defaultdict(list)
     for record in event["Records"]:
@@ -71,11 +89,11 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
 
 
 def _read(record: dict[str, Any]) -> Change | None:
-    """What a stream record tells; None if that is no update, or nothing that could be read."""
+    """The change that a stream record describes; None if it has no updates or is unreadable."""
     try:
         return _change(record["dynamodb"])
-    except (AttributeError, KeyError, TypeError, ValueError):
-        # It will not get better, and every order of its shard would wait for it.
+    except Exception:  # noqa: BLE001 - whatever is wrong with it
+        # A retry would fail in the same way, and every order of the shard would wait for it.
         logger.exception("stream record set aside", event_id=record.get("eventID"))
         return None
 
@@ -89,7 +107,7 @@ def _change(write: dict[str, Any]) -> Change | None:
     known = len(old.get("updates", {}).get("L", ()))
     known_followers = old.get("followers", {}).get("M", {})
     skips = {
-        # Sequences begin at 1 without a gap, so `since` is also how many updates to leave out.
+        # Sequences start at 1 without a gap, so `since` is also the number of updates to skip.
         connection_id: known
         if known_followers.get(connection_id) == follower
         else int(follower["M"]["since"]["N"])
@@ -100,7 +118,7 @@ def _change(write: dict[str, Any]) -> Change | None:
 
 
 def _messages(change: Change) -> Iterator[Message]:
-    """What one write gives the order's followers, and its owner's followers of everything."""
+    """The messages for the order's followers and for its owner's followers of every order."""
 
     def to(connection_id: str, skip: int) -> Iterator[Message]:
         return (
@@ -117,18 +135,18 @@ def _messages(change: Change) -> Iterator[Message]:
 
 
 def _followers_of_all(owner: str) -> list[str]:
-    """Who follows every order of the owner; a look-up serves a while, across batches.
+    """The connections that follow every order of the owner; a look-up serves several batches.
 
-    One who begins to follow all is told so only when every look-up before that has lapsed.
+    The WebSocket function answers a new follower only when every look-up that began before its
+    subscription is too old to be used.
     """
-    now = now_ms()
-    looked_up_at, found = _lookups.get(owner, (0, []))
-    if not 0 <= now - looked_up_at < connections.LOOKUP_SECONDS * 1000:
-        found = connections.followers_of_all(owner)
+    now, seconds = now_ms(), monotonic()
+    known = _lookups.get(owner)
+    if known is None or not known.is_fresh(now, seconds):
         if len(_lookups) >= LOOKUPS_MAX:
             _lookups.clear()
-        _lookups[owner] = now, found
-    return found
+        known = _lookups[owner] = LookUp(connections.followers_of_all(owner), now, seconds)
+    return known.found
 
 
 def _deliver_all(queues: list[list[Message]]) -> list[tuple[list[int], bool]]:
@@ -140,30 +158,30 @@ def _deliver_all(queues: list[list[Message]]) -> list[tuple[list[int], bool]]:
 
 
 def _deliver(messages: list[Message]) -> tuple[list[int], bool]:
-    """Push one connection's messages: how late (ms) each live one was, and whether it is gone."""
+    """Push one connection's messages; the lag (ms) of each live one, and whether it is gone."""
     connection_id = messages[0].connection_id
-    give_up_at = time.monotonic() + CONNECTION_SECONDS_MAX
+    give_up_at = monotonic() + CONNECTION_SECONDS_MAX
     lags_ms: list[int] = []
     for message in messages:
         logger.thread_safe_append_keys(
             connection_id=connection_id, order_id=message.order_id, owner=message.owner
         )
         try:
-            if time.monotonic() > give_up_at:
+            if monotonic() > give_up_at:
                 raise OutOfTime
             if not push(connection_id, message.text):
                 logger.info("connection gone")
                 _forget(messages)
                 return lags_ms, True
-        except (BotoCoreError, ClientError, OutOfTime):
+            logger.debug("update pushed")
+            if message.live:
+                lags_ms.append(now_ms() - unix_ms(json.loads(message.text)["timestamp"]))
+        except Exception:  # noqa: BLE001 - whatever it is, the client resumes
             logger.exception("connection closed")
-            # If not even that is possible, the endpoint is at fault, and the batch comes again.
+            # If closing fails as well, the endpoint is at fault, and the batch fails.
             close(connection_id)
             _forget(messages)
             return lags_ms, True
-        logger.debug("update pushed")
-        if message.live:
-            lags_ms.append(now_ms() - unix_ms(json.loads(message.text)["timestamp"]))
     return lags_ms, False
 
 
@@ -174,5 +192,5 @@ def _forget(messages: list[Message]) -> None:
         for order_id in {message.order_id for message in messages}:
             orders.unfollow(order_id, gone.connection_id)
     except (BotoCoreError, ClientError):
-        # The next push to it will find it gone as well.
+        # The next push to the connection will find it gone as well.
         logger.exception("gone connection not forgotten")

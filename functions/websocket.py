@@ -1,9 +1,9 @@
-"""WebSocket API: connect, disconnect, and the messages of a connection: subscribe, ping."""
+"""WebSocket API: opens and closes connections, and answers their messages."""
 
 from __future__ import annotations
 
 import json
-import time
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -11,14 +11,18 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from functions import telemetry
-from functions.orders.order import Model
+from functions.orders.order import UPDATES_MAX, Model
 from functions.push import push_json
-from functions.runtime import logger, now_ms
+from functions.runtime import logger, now_ms, sleep
 from functions.store import connections, orders
+
+# From the answer to "*" on, no update is missed: the publisher no longer uses a look-up that began
+# before the subscription was stored. The margin is for clocks that run at different rates.
+ANSWER_AFTER_SECONDS = connections.LOOKUP_SECONDS + 0.5
 
 
 class _Message(Model):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", populate_by_name=False)
 
 
 class Subscribe(_Message):
@@ -26,11 +30,13 @@ class Subscribe(_Message):
 
     action: Literal["subscribe"] = "subscribe"
     order_id: UUID | Literal["*"]
-    since_sequence: int = Field(default=0, ge=0, strict=True)
+    since_sequence: int = Field(
+        default=0, ge=0, le=UPDATES_MAX, strict=True, description="the last sequence received"
+    )
 
 
 class Unsubscribe(_Message):
-    """Follow one order, or all, no longer."""
+    """No longer follow one order, or every order ("*")."""
 
     action: Literal["unsubscribe"]
     order_id: UUID | Literal["*"]
@@ -42,62 +48,100 @@ class Ping(_Message):
     action: Literal["ping"]
 
 
-_MESSAGE: TypeAdapter[Subscribe | Unsubscribe | Ping] = TypeAdapter(
+MESSAGE: TypeAdapter[Subscribe | Unsubscribe | Ping] = TypeAdapter(
     Annotated[Subscribe | Unsubscribe | Ping, Field(discriminator="action")]
 )
 MESSAGE_CHARACTERS_MAX = 4096
 _ACTIONS = ("subscribe", "unsubscribe", "ping")
 
 
-class Refused(Exception):
-    """A message that is answered with an error; the connection stays."""
+class ErrorCode(StrEnum):
+    """The codes of the errors that a message can be answered with."""
 
-    def __init__(self, code: str, message: str) -> None:
+    MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
+    INVALID_JSON = "INVALID_JSON"
+    UNKNOWN_ACTION = "UNKNOWN_ACTION"
+    INVALID_MESSAGE = "INVALID_MESSAGE"
+    ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
+    TOO_MANY_FOLLOWERS = "TOO_MANY_FOLLOWERS"
+    INTERNAL = "INTERNAL"
+
+
+class Refused(Exception):
+    """The message is answered with an error, and the connection stays open."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
-        self.answer = {"error": {"code": code, "message": message}}
+        self.code = code
 
 
 @telemetry.observed
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
-    """One event of a connection; see events/websocket_*.json for its shapes."""
+    """Handle one event of a connection; events/websocket_*.json show the shapes.
+
+    An unexpected failure is logged with the request's id and answered as `INTERNAL` with the same
+    id; a failed $connect is answered by its status alone, because there is no connection yet.
+    """
     request = event["requestContext"]
-    connection_id: str = request["connectionId"]
+    connection_id, request_id = request["connectionId"], request["requestId"]
     owner: str | None = (request.get("authorizer") or {}).get("owner")
     if not owner:
         return {"statusCode": 401}
     logger.append_keys(owner=owner, connection_id=connection_id)
-    # Not by the route: a message of the action "$connect" may reach that of $connect.
-    match request["eventType"]:
-        case "CONNECT":
-            if connections.connection_count(owner) >= connections.MAX_CONNECTIONS:
-                logger.warning("too many connections")
-                return {"statusCode": 429}
-            connections.connect(owner, connection_id, now_ms())
-        case "DISCONNECT":
-            connections.disconnect(owner, connection_id)
-        case _:
-            try:
-                answer = _answer(owner, connection_id, event.get("body"), request["requestId"])
-            except Refused as refused:
-                answer = refused.answer
-            except connections.ConnectionGone:
-                answer = None
-            if answer:
-                push_json(connection_id, answer)
-    return {"statusCode": 200}
+    status = 200
+    try:
+        # The event's type, not its route: a message with the action "$connect" can reach $connect.
+        match request["eventType"]:
+            case "CONNECT":
+                status = _connect(owner, connection_id)
+            case "DISCONNECT":
+                connections.disconnect(owner, connection_id)
+            case _:
+                status = _receive(owner, connection_id, event.get("body"), request_id)
+    except Exception:  # noqa: BLE001 - a client must never be sent an exception
+        logger.exception("connection event failed", request_id=request_id)
+        status = 500
+    return {"statusCode": status}
 
 
-def _answer(
-    owner: str, connection_id: str, body: str | None, request_id: str
-) -> dict[str, Any] | None:
-    message = _parse(body or "")
+def _connect(owner: str, connection_id: str) -> int:
+    now = now_ms()
+    if len(connections.open_connections(owner, now)) >= connections.MAX_CONNECTIONS:
+        logger.warning("too many connections")
+        return 429
+    connections.connect(owner, connection_id, now)
+    return 200
+
+
+def _receive(owner: str, connection_id: str, body: str | None, request_id: str) -> int:
+    status, answer = 200, None
+    try:
+        answer = _answer(owner, connection_id, body or "", request_id)
+    except Refused as refused:
+        answer = _error(refused.code, str(refused), request_id)
+    except connections.ConnectionGone:
+        pass
+    except Exception:  # noqa: BLE001 - it is answered and logged
+        logger.exception("message failed", request_id=request_id)
+        answer = _error(ErrorCode.INTERNAL, "The message failed; send it again.", request_id)
+        status = 500  # nothing is sent to the client for it, but API Gateway's metrics count it
+    if answer:
+        push_json(connection_id, answer)
+    return status
+
+
+def _error(code: ErrorCode, message: str, request_id: str) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, "requestId": request_id}}
+
+
+def _answer(owner: str, connection_id: str, body: str, request_id: str) -> dict[str, Any] | None:
+    message = _parse(body)
     match message:
         case Ping():
             return {"type": "pong"}
         case Subscribe(order_id="*"):
             connections.follow_all(owner, connection_id)
-            # From the answer on nothing is missed: no look-up made before it is still in use.
-            time.sleep(connections.LOOKUP_SECONDS)
+            sleep(ANSWER_AFTER_SECONDS)
             return {"type": "subscribed", "orderId": "*"}
         case Unsubscribe(order_id="*"):
             connections.unfollow_all(owner, connection_id)
@@ -122,11 +166,11 @@ def _subscribe(owner: str, connection_id: str, message: Subscribe, request_id: s
             open_connections=lambda: connections.open_connections(owner, now_ms()),
         )
     except orders.OrderNotFound:
-        raise Refused("ORDER_NOT_FOUND", f"There is no order {order_id}.") from None
+        raise Refused(ErrorCode.ORDER_NOT_FOUND, f"There is no order {order_id}.") from None
     except orders.TooManyFollowers:
         raise Refused(
-            "TOO_MANY_FOLLOWERS",
-            f"Order {order_id} has {orders.MAX_FOLLOWERS} followers; it can have no more.",
+            ErrorCode.TOO_MANY_FOLLOWERS,
+            f"Order {order_id} has {orders.MAX_FOLLOWERS} followers, which is the limit.",
         ) from None
     logger.info("order followed", order_id=order_id, since_sequence=message.since_sequence)
 
@@ -134,27 +178,40 @@ def _subscribe(owner: str, connection_id: str, message: Subscribe, request_id: s
 def _parse(body: str) -> Subscribe | Unsubscribe | Ping:
     if len(body) > MESSAGE_CHARACTERS_MAX:
         raise Refused(
-            "MESSAGE_TOO_LARGE", f"A message may have at most {MESSAGE_CHARACTERS_MAX} characters."
+            ErrorCode.MESSAGE_TOO_LARGE,
+            f"A message must have at most {MESSAGE_CHARACTERS_MAX} characters.",
         )
     try:
-        data = json.loads(body)
+        data = json.loads(body, object_pairs_hook=_object)
     except (ValueError, RecursionError):
-        raise Refused("INVALID_JSON", "A message must be a JSON object.") from None
+        raise Refused(ErrorCode.INVALID_JSON, "A message must be a JSON object.") from None
     if not isinstance(data, dict):
-        raise Refused("INVALID_JSON", "A message must be a JSON object.")
+        raise Refused(ErrorCode.INVALID_JSON, "A message must be a JSON object.")
     action = data.setdefault("action", "subscribe")
     if action not in _ACTIONS:
-        raise Refused("UNKNOWN_ACTION", f"action must be one of {', '.join(_ACTIONS)}.")
+        raise Refused(ErrorCode.UNKNOWN_ACTION, f"action must be one of {', '.join(_ACTIONS)}.")
     try:
-        return _MESSAGE.validate_python(data)
+        return MESSAGE.validate_python(data)
     except ValidationError as error:
-        raise Refused("INVALID_MESSAGE", _rule(error)) from None
+        raise Refused(ErrorCode.INVALID_MESSAGE, _rule(error)) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise Refused(ErrorCode.INVALID_MESSAGE, f"{name} must occur only once.")
+        found[name] = value
+    return found
 
 
 def _rule(error: ValidationError) -> str:
     """The first broken rule, after the name of its field."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = next((str(part) for part in first["loc"] if part not in _ACTIONS), "message")
-    if field == "orderId":
-        return 'orderId must be the UUID of an order, or "*" for all of them.'
-    return f"{field}: {first['msg']}."
+    _action, field, *_ = first["loc"]
+    match field:
+        case "orderId":
+            return 'orderId must be the UUID of an order, or "*" for every order.'
+        case "sinceSequence":
+            return f"sinceSequence must be a whole number from 0 to {UPDATES_MAX}."
+    return f"{field} is not a field of this message."

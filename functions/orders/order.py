@@ -50,6 +50,16 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 }
 
 
+def _most_updates(status: Status, attempts: int) -> int:
+    """How many updates an order can get from this status on, with so many attempts left."""
+    left = attempts - 1 if status is Status.ROUTING else attempts
+    following = (after for after in TRANSITIONS[status] if left or after is not Status.ROUTING)
+    return 1 + max((_most_updates(after, left) for after in following), default=0)
+
+
+UPDATES_MAX = _most_updates(Status.PENDING, MAX_ATTEMPTS)
+
+
 class ImpossibleTransition(Exception):
     """A status that cannot follow the order's present one; names both."""
 

@@ -46,21 +46,3 @@ def refused_item(error: ClientError) -> dict[str, Any]:
         raise error
     response = cast("dict[str, Any]", error.response)
     return cast("dict[str, Any]", response.get("Item", {}))
-
-
-def count_items(table: str, *, owner: str, key: str = "owner", index: str = "") -> int:
-    """How many items of a table, or of one of its indexes, have this owner as partition key."""
-    named: Any = {"IndexName": index} if index else {}
-    pages = (
-        dynamodb()
-        .get_paginator("query")
-        .paginate(
-            TableName=table,
-            KeyConditionExpression="#owner = :owner",
-            ExpressionAttributeNames={"#owner": key},
-            ExpressionAttributeValues={":owner": {"S": owner}},
-            Select="COUNT",
-            **named,
-        )
-    )
-    return sum(page["Count"] for page in pages)

@@ -39,13 +39,12 @@ def disconnect(owner: str, connection_id: str) -> None:
     )
 
 
-def connection_count(owner: str) -> int:
-    """How many connections the owner has open, and perhaps a few that have just ended."""
-    return clients.count_items(settings.connections_table, owner=owner)
-
-
 def open_connections(owner: str, now_ms: int) -> list[str]:
-    """Ids of the owner's connections whose time to live has not ended."""
+    """Ids of the owner's connections whose time to live has not ended.
+
+    One that has ended can be among them, because API Gateway does not promise a $disconnect. An
+    expired one is not, although DynamoDB can take days to delete it.
+    """
     return _matching(owner, "expiresAt > :now", {":now": {"N": str(now_ms // 1000)}})
 
 

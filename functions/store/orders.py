@@ -236,9 +236,18 @@ def unfollow(order_id: str, connection_id: str) -> None:
 
 def open_order_count(owner: str) -> int:
     """How many of the owner's orders have not ended; the index lags the table by a moment."""
-    return clients.count_items(
-        settings.orders_table, index=OPEN_BY_OWNER_INDEX, key="openOwner", owner=owner
+    pages = (
+        clients.dynamodb()
+        .get_paginator("query")
+        .paginate(
+            TableName=settings.orders_table,
+            IndexName=OPEN_BY_OWNER_INDEX,
+            KeyConditionExpression="openOwner = :owner",
+            ExpressionAttributeValues={":owner": {"S": owner}},
+            Select="COUNT",
+        )
     )
+    return sum(page["Count"] for page in pages)
 
 
 def idle_orders(shard: str, before: str) -> Iterator[str]:

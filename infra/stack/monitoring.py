@@ -251,9 +251,16 @@ class Monitoring(Construct):
         )
         yield Rule(
             name="WebSocketErrors",
-            metric=self._web_socket("ExecutionError", FIVE_MINUTES),
+            # The function catches its failures, to answer them, and returns a 5xx instead.
+            metric=_sum(
+                self._web_socket("ExecutionError", FIVE_MINUTES),
+                self._web_socket("IntegrationError", FIVE_MINUTES),
+                period=FIVE_MINUTES,
+                label="errors",
+            ),
             above=4,
-            means="The WebSocket API could not call its function for five messages or more.",
+            means="The WebSocket API could not call its function, or the function failed, for five "
+            "messages or more.",
             first=self._ops("stats"),
         )
 
@@ -343,7 +350,8 @@ class Monitoring(Construct):
                     "WebSocket",
                     self._web_socket("ConnectCount", label="connections opened"),
                     self._own(Metric.CONNECTIONS_GONE, label="connections gone"),
-                    self._web_socket("ExecutionError", label="errors"),
+                    self._web_socket("ExecutionError", label="not handled"),
+                    self._web_socket("IntegrationError", label="failed or refused"),
                     right=[self._web_socket("MessageCount", label="messages")],
                 ),
             ],

@@ -233,9 +233,8 @@ def bench() -> Iterator[Bench]:
         patch.setattr(push, "_client", lambda: connections)
         for module in (api, dead_letters, publisher, sweeper, websocket, worker):
             patch.setattr(module, "now_ms", clock.read)
-        patch.setattr(runtime.clock, "now_ms", clock.read)
-        patch.setattr(publisher, "time", clock)
-        patch.setattr(websocket, "time", SimpleNamespace(sleep=clock.pass_by))
+        clocks = SimpleNamespace(now_ms=clock.read, monotonic=clock.monotonic, sleep=clock.pass_by)
+        patch.setattr(runtime, "clock", clocks)
         patch.setattr(publisher, "_pool", _Inline())
         patch.setattr(worker, "_call", _inline)
         patch.setattr(worker, "asyncio", _stepping(clock))

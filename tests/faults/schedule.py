@@ -91,6 +91,8 @@ class Subscriber:
     def receive(self, text: str) -> None:
         message = json.loads(text)
         if "error" in message and "status" not in message:
+            if message["error"]["code"] == "INTERNAL":  # a fault; the client tries again
+                return
             self.complaints.append(f"{self.name} was refused: {text}")
         if "sequence" not in message:
             self.following |= message.get("type") == "subscribed"

@@ -154,7 +154,7 @@ class Story:
     def counts(self) -> Any:
         owner = self._owner()
         return (
-            connections.connection_count(owner),
+            sorted(connections.open_connections(owner, NOW_MS)),
             sorted(connections.followers_of_all(owner)),
             orders.open_order_count(owner),
         )

@@ -27,15 +27,30 @@ os.environ.update(
 )
 
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import pytest
 from moto import mock_aws
 
-from functions import publisher, push, websocket
+from functions import publisher, push, runtime
 from functions.http import submission
 from functions.store import clients
 from tests.functions.world import World
+
+
+class Clock(runtime.Clock):
+    """The machine's clocks, ahead by what handlers have slept: they sleep without waiting."""
+
+    def __init__(self) -> None:
+        self.slept_seconds = 0.0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + round(self.slept_seconds * 1000)
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.slept_seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.slept_seconds += seconds
 
 
 @pytest.fixture
@@ -47,9 +62,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     with mock_aws():
         world = World()
         monkeypatch.setattr(push, "_client", lambda: world.connections)
-        # What waits for look-ups to lapse waits for nothing else.
-        lapse = SimpleNamespace(sleep=lambda _seconds: publisher._lookups.clear())
-        monkeypatch.setattr(websocket, "time", lapse)
+        monkeypatch.setattr(runtime, "clock", Clock())
         yield world
     for cached in (clients.dynamodb, clients.sqs):
         cached.cache_clear()

@@ -171,7 +171,7 @@ def test_any_message_gets_at_most_one_answer_and_the_connection_stays(
     assert len(answers) <= 1
     for answer in answers:
         if "error" in answer:
-            assert set(answer["error"]) == {"code", "message"}
+            assert set(answer["error"]) == {"code", "message", "requestId"}
             assert len(answer["error"]["message"]) < 500
             hypothesis_event(answer["error"]["code"])
         else:

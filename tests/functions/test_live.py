@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from functions import publisher, websocket
+from functions import runtime
 from functions.contract import unix_ms
+from functions.orders.order import UPDATES_MAX
 from functions.runtime import settings
 from functions.store import connections, orders
 from tests.events import event
@@ -89,10 +89,47 @@ def test_all_orders_of_the_owner_are_followed_from_now_on(world: World) -> None:
         assert [u["status"] for u in updates if u["orderId"] == order_id] == LIFE
 
 
-def test_a_look_up_of_followers_serves_a_while_and_none_outlives_the_answer(
+class ClocksApart:
+    """A wall clock and a monotonic clock that pass at different rates while a handler sleeps."""
+
+    def __init__(self, world: World, wall_rate: float = 1, monotonic_rate: float = 1) -> None:
+        self._world, self._rates = world, (wall_rate, monotonic_rate)
+        self._now_ms, self._seconds = 1_800_000_000_000, 1000.0
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    def monotonic(self) -> float:
+        return self._seconds
+
+    def sleep(self, seconds: float) -> None:
+        self._world.publish()  # while the client waits for its answer, an old look-up may be used
+        wall_rate, monotonic_rate = self._rates
+        self._now_ms += round(seconds * wall_rate * 1000)
+        self._seconds += seconds * monotonic_rate
+
+
+@pytest.mark.parametrize(
+    ("wall_rate", "monotonic_rate"),
+    [(1, 1), (0, 1), (-0.5, 1), (1, 0), (0.7, 0.7)],
+    ids=["both", "wall clock stopped", "wall clock set back", "environment frozen", "both slow"],
+)
+def test_from_the_answer_on_no_update_is_missed_whatever_the_clocks_do(
+    world: World, monkeypatch: pytest.MonkeyPatch, wall_rate: float, monotonic_rate: float
+) -> None:
+    monkeypatch.setattr(runtime, "clock", ClocksApart(world, wall_rate, monotonic_rate))
+    world.submit()
+    world.settle()  # the publisher has looked up the owner's followers
+    world.send(world.connect("c1"), {"orderId": "*"})
+    assert world.connections.received["c1"] == [{"type": "subscribed", "orderId": "*"}]
+    world.submit()
+    world.settle()
+    assert statuses(world, "c1") == LIFE
+
+
+def test_a_look_up_of_followers_serves_all_batches_of_a_second(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = SimpleNamespace(now=1_000_000)
     look_ups: list[str] = []
     look_up = connections.followers_of_all
 
@@ -100,26 +137,20 @@ def test_a_look_up_of_followers_serves_a_while_and_none_outlives_the_answer(
         look_ups.append(owner)
         return look_up(owner)
 
-    def pass_by(seconds: float) -> None:
-        world.publish()  # while the client waits for its answer, an old look-up may serve
-        clock.now += round(seconds * 1000)
-
+    clock = ClocksApart(world)
+    monkeypatch.setattr(runtime, "clock", clock)
     monkeypatch.setattr(connections, "followers_of_all", counted)
-    monkeypatch.setattr(publisher, "now_ms", lambda: clock.now)
-    monkeypatch.setattr(websocket, "time", SimpleNamespace(sleep=pass_by))
+    for _ in range(2):
+        world.submit()
+        world.settle()
+    clock.sleep(0.9)
     world.submit()
     world.settle()
     assert len(look_ups) == 1
-    world.submit()
-    world.send(world.connect("c1"), {"orderId": "*"})
-    assert len(look_ups) == 1
-    assert world.connections.received["c1"] == [{"type": "subscribed", "orderId": "*"}]
-    world.settle()
-    assert statuses(world, "c1") == LIFE[1:]
-    clock.now -= 10_000  # a clock that was put back
+    clock.sleep(0.2)
     world.submit()
     world.settle()
-    assert len(look_ups) == 3
+    assert len(look_ups) == 2
 
 
 def test_following_one_order_and_all_orders_gives_each_update_once(world: World) -> None:
@@ -167,6 +198,11 @@ def test_a_ping_is_answered(world: World) -> None:
         ({"action": "unsubscribe"}, "INVALID_MESSAGE", "orderId"),
         ({"orderId": UNKNOWN, "sinceSequence": -1}, "INVALID_MESSAGE", "sinceSequence"),
         ({"orderId": UNKNOWN, "sinceSequence": "1"}, "INVALID_MESSAGE", "sinceSequence"),
+        ({"orderId": UNKNOWN, "sinceSequence": UPDATES_MAX + 1}, "INVALID_MESSAGE", "from 0 to"),
+        ({"orderId": UNKNOWN, "sinceSequence": int("9" * 39)}, "INVALID_MESSAGE", "sinceSequence"),
+        ({"order_id": UNKNOWN}, "INVALID_MESSAGE", "orderId"),
+        ({"orderId": "*", "ping": 1}, "INVALID_MESSAGE", "ping"),
+        ('{"orderId":"*","orderId":"*"}', "INVALID_MESSAGE", "orderId must occur only once"),
         ({"orderId": UNKNOWN, "depth": 1}, "INVALID_MESSAGE", "depth"),
     ],
 )
@@ -179,7 +215,88 @@ def test_a_bad_message_is_answered_with_an_error_and_the_connection_stays(
     error, pong = world.connections.received[client]
     assert error["error"]["code"] == code
     assert names in error["error"]["message"]
+    assert error["error"].keys() == {"code", "message", "requestId"}
     assert pong == {"type": "pong"}
+
+
+def test_a_client_that_has_the_most_updates_an_order_can_get_may_say_so(world: World) -> None:
+    order_id = world.submit(simulate={"fault": "slippage"})["orderId"]
+    world.settle()
+    assert world.read(order_id)["updates"][-1]["sequence"] == UPDATES_MAX
+    world.send(world.connect("c1"), {"orderId": order_id, "sinceSequence": UPDATES_MAX})
+    world.publish()
+    assert world.connections.received["c1"] == []
+
+
+@pytest.mark.parametrize(
+    ("message", "broken"),
+    [
+        ({"orderId": UNKNOWN}, "orders.follow"),
+        ({"orderId": "*"}, "connections.follow_all"),
+        ({"action": "unsubscribe", "orderId": UNKNOWN}, "orders.unfollow"),
+        ({"action": "unsubscribe", "orderId": "*"}, "connections.unfollow_all"),
+    ],
+)
+def test_an_unexpected_failure_is_answered_and_logged_under_one_id_and_shows_nothing_of_itself(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    message: Any,
+    broken: str,
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ArithmeticError("a secret")
+
+    monkeypatch.setattr(f"functions.store.{broken}", fail)
+    world.send(world.connect("c1"), message, status=500)
+    (answer,) = world.connections.received["c1"]
+    assert answer["error"]["code"] == "INTERNAL"
+    assert answer["error"].keys() == {"code", "message", "requestId"}
+    assert "secret" not in str(answer)
+    (logged,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert vars(logged)["request_id"] == answer["error"]["requestId"]
+    assert logged.exc_info
+
+
+def test_a_connect_that_fails_is_refused_by_its_status_and_logged_with_its_request_id(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ArithmeticError
+
+    monkeypatch.setattr(connections, "connect", fail)
+    world.connect("c1", status=500)
+    (logged,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert vars(logged)["request_id"] == "request-1"
+
+
+def test_an_answer_that_cannot_be_pushed_is_logged_and_raises_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_connection_id: str) -> None:
+        raise TimeoutError
+
+    world.connect("c1")
+    world.connections.before_post = refuse
+    world.send("c1", {"action": "ping"}, status=500)
+    (logged,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert vars(logged)["request_id"] == "request-2"
+
+
+def test_connections_whose_time_is_over_are_not_counted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """$disconnect is best effort, and DynamoDB deletes an expired item within a few days.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-route-keys-connect-disconnect.html
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html
+    """
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
+    for number in range(2):
+        world.connect(f"c{number}")
+    world.connect("too-many", status=429)
+    runtime.sleep(connections.TTL_SECONDS + 1)
+    world.connect("later")
 
 
 def test_an_order_has_at_most_100_followers(world: World) -> None:
@@ -218,20 +335,22 @@ def test_a_record_that_comes_again_repeats_its_updates_under_their_sequence(worl
     assert world.connections.received["c1"][0] == world.connections.received["c1"][1]
 
 
-def test_a_push_that_fails_brings_the_batch_again(world: World) -> None:
+def test_a_push_that_fails_for_any_reason_closes_its_connection_and_no_batch_comes_again(
+    world: World,
+) -> None:
+    """So no record and no connection can hold up the stream, however long Lambda would retry."""
     order_id = world.submit()["orderId"]
-    world.send(world.connect("c1"), {"orderId": order_id})
-    records = world.stream()
+    for client in ("broken", "here"):
+        world.send(world.connect(client), {"orderId": order_id})
 
-    def throttled(_connection_id: str) -> None:
-        raise TimeoutError
+    def broken(connection_id: str) -> None:
+        if connection_id == "broken":
+            raise ArithmeticError
 
-    world.connections.before_post = throttled
-    with pytest.raises(TimeoutError):
-        world.publish(records)
-    world.connections.before_post = lambda _connection_id: None
-    world.publish(records)
-    assert statuses(world, "c1") == ["pending"]
+    world.connections.before_post = broken
+    world.settle()
+    assert world.connections.gone == {"broken"}
+    assert statuses(world, "here") == LIFE
 
 
 def test_a_message_after_the_end_of_its_connection_leaves_nothing_behind(world: World) -> None:

@@ -36,6 +36,7 @@ BY_AWS = {
         "ConnectCount",
         "Count",
         "ExecutionError",
+        "IntegrationError",
         "Latency",
         "MessageCount",
     },

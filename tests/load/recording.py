@@ -169,7 +169,10 @@ def journey() -> Iterator[Journey]:
         endpoint.meta.events.register_first("before-send", pushed)
         # No second passes, however slow the machine: what serves one serves all of it.
         stopped = runtime.now_ms()
-        patch.setattr(runtime.clock, "now_ms", lambda: stopped)
+        clock = SimpleNamespace(
+            now_ms=lambda: stopped, monotonic=lambda: 0.0, sleep=lambda _seconds: None
+        )
+        patch.setattr(runtime, "clock", clock)
         for cached in used:
             recorder.watch(cached())
         try:
