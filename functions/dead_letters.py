@@ -18,10 +18,12 @@ from functions.contract import MalformedMessage, order_id_of
 from functions.orders import settlement
 from functions.orders.failures import FailureCode
 from functions.orders.order import Order, OrderError, Status, Update
-from functions.runtime import logger, now_ms, settings
-from functions.simulation import chain, market
+from functions.orders.settlement import Pending
+from functions.runtime import logger, now_ms, settings, sleep
+from functions.simulation.network import Network
 from functions.store import orders
 
+network = Network(now_ms, sleep, settings.market_seed)
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
@@ -65,8 +67,7 @@ def _last_update(order: Order, signed: str | None) -> Update:
         # Nothing of the present attempt was sent: the transaction is stored before that.
         error = OrderError(code=FailureCode.INTERNAL, message="The order could not be processed.")
         return order.next_update(Status.FAILED, now_ms(), error=error)
-    transaction = chain.Transaction.from_json(signed)
-    outcome = chain.outcome(transaction, settings.market_seed)
-    if outcome.slot > market.slot_at(now_ms()):
+    outcome = network.outcome(signed)
+    if isinstance(outcome, Pending):
         raise StillUnderWay(order.order_id)
-    return settlement.ending(order, transaction, outcome, now_ms())
+    return settlement.ending(order, outcome, now_ms())

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import TypeVar
 
 from aws_lambda_powertools import Logger
 
-from functions.contract import EngineSettings, settings_from
+from functions.contract import BATCH_SIZE, EngineSettings, settings_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,9 @@ _level = logging.getLevelNamesMapping()[os.environ.get("POWERTOOLS_LOG_LEVEL", "
 logging.getLogger(logger.name).setLevel(_level)
 # Libraries log from INFO on at most: a debug line of botocore holds the session token.
 logging.getLogger().setLevel(max(_level, logging.INFO))
+
+
+T = TypeVar("T")
 
 
 class Clock:
@@ -67,3 +73,19 @@ def monotonic() -> float:
 def sleep(seconds: float) -> None:
     """Block this thread for so long."""
     clock.sleep(seconds)
+
+
+_pools = [ThreadPoolExecutor(BATCH_SIZE)]
+
+
+def at_once(calls: Sequence[Callable[[], T]], seconds: float) -> list[T | None]:
+    """Make up to ten calls at once, each in a thread; their results, None for an unfinished one.
+
+    An unfinished call goes on, for a thread cannot be ended. Raises what a call raised.
+    """
+    futures = [_pools[0].submit(call) for call in calls]
+    done, late = wait(futures, timeout=max(0, seconds))
+    if late:  # the next calls must not wait for these threads
+        _pools[0].shutdown(wait=False, cancel_futures=True)
+        _pools[0] = ThreadPoolExecutor(BATCH_SIZE)
+    return [future.result() if future in done else None for future in futures]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from threading import Lock
 from typing import Any
 
 from aws_lambda_powertools import Metrics, single_metric
@@ -18,6 +19,7 @@ Handler = Callable[..., Any]
 
 # Namespace and service, which tells stages apart, are from the environment.
 _metrics = Metrics()
+_lock = Lock()  # the worker's orders report from threads of their own
 
 
 def observed(handler: Handler) -> Handler:
@@ -38,12 +40,14 @@ def observed(handler: Handler) -> Handler:
 
 def count(metric: Metric, value: int = 1) -> None:
     """Add to a number of things."""
-    _metrics.add_metric(name=metric, unit=MetricUnit.Count, value=value)
+    with _lock:
+        _metrics.add_metric(name=metric, unit=MetricUnit.Count, value=value)
 
 
 def time(metric: Metric, milliseconds: int) -> None:
     """Add one duration to a distribution."""
-    _metrics.add_metric(name=metric, unit=MetricUnit.Milliseconds, value=milliseconds)
+    with _lock:
+        _metrics.add_metric(name=metric, unit=MetricUnit.Milliseconds, value=milliseconds)
 
 
 def count_ending(order: Order) -> None:

@@ -1,94 +1,144 @@
-"""Order queue: takes each order, step by step, to a terminal status."""
+"""Order queue: executes each order, step by step, until it reaches a terminal status."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from aws_lambda_powertools.utilities.batch import (
-    AsyncBatchProcessor,
-    EventType,
-    async_process_partial_response,
-)
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import telemetry
-from functions.contract import BATCH_SIZE, Metric, iso, order_id_of, unix_ms
+from functions.contract import Metric, order_id_of, unix_ms
 from functions.dex import router, tokens
 from functions.dex.errors import DexError
-from functions.orders import settlement
+from functions.orders import retries, settlement
+from functions.orders.failures import FailureCode
 from functions.orders.order import Order, OrderError, Route, Status, Update, routing_update
-from functions.runtime import logger, now_ms, settings
-from functions.simulation import chain, faults, market
-from functions.simulation.draws import draw
+from functions.orders.settlement import Landed, Pending
+from functions.runtime import at_once, logger, monotonic, now_ms, settings, sleep
+from functions.simulation.network import Network
 from functions.store import orders, queue
 
-# The latencies of the engine that this one is measured against.
-QUOTE_MS = (200, 400)
-BUILDING_MS = 300
-QUOTE_TIMEOUT_MS = 1000
+# Before the function's timeout, so that it can still report which messages it has not finished.
+SECONDS_TO_REPORT = 5
 
-T = TypeVar("T")
-_alone = ContextVar("_alone", default=False)
-_threads = ThreadPoolExecutor(BATCH_SIZE)
-_processor = AsyncBatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+network = Network(
+    now_ms,
+    sleep,
+    settings.market_seed,
+    settings.quote_error_ppm,
+    settings.drop_ppm,
+    settings.latency_scale,
+    settings.simulate_allowed,
+)
+
+Record = dict[str, Any]
+
+
+class OutOfTime(Exception):
+    """The invocation ends before the order's next step could be finished."""
+
+
+class BrokenOrder(Exception):
+    """The stored order lacks what its status promises."""
 
 
 @telemetry.observed
-def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Take on up to ten orders at once; those that fail are redelivered, alone."""
-    _alone.set(len(event["Records"]) == 1)
-    return async_process_partial_response(event, _take, _processor, context)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
+    """Execute up to ten orders at once; messages that are reported as failed come again."""
+    end = monotonic() + context.get_remaining_time_in_millis() / 1000 - SECONDS_TO_REPORT
+    failed = _take_all(event["Records"], end)
+    return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in failed]}
 
 
-async def _take(record: SQSRecord) -> None:
-    # Each record is a task with a context of its own: so are these keys.
-    logger.thread_safe_append_keys(message_id=record.message_id)
+def _take_all(records: Sequence[Record], end: float) -> list[Record]:
+    """Take each message; the ones that failed, or are not finished when time ends."""
+    if len(records) == 1:  # a thread would only add to its CPU time
+        return [] if _take(records[0], end) else [records[0]]
+    results = at_once([partial(_take, record, end) for record in records], end - monotonic())
+    return [record for record, done in zip(records, results, strict=True) if not done]
+
+
+def _take(record: Record, end: float) -> bool:
+    """Execute the order of one message; False, and a log line, if that failed."""
+    logger.thread_safe_clear_keys()
+    logger.thread_safe_append_keys(message_id=record["messageId"])
     try:
-        order_id = order_id_of(record.body)
+        order_id = order_id_of(record["body"])
         logger.thread_safe_append_keys(order_id=order_id)
-        await _execute(order_id)
-    except Exception:
-        # The batch processor would report it to SQS and keep the reason to itself.
-        logger.exception("message failed", body=record.body[:200])
-        raise
+        _execute(order_id, end)
+    except Exception:  # noqa: BLE001 - it is logged, and SQS delivers the message again
+        logger.exception("message failed", body=record["body"][:200])
+        return False
+    return True
 
 
-async def _execute(order_id: str) -> None:
-    begin = routing_update(order_id, now_ms())
-    order, owner, transaction = await _call(orders.begin_order, begin)
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Store the order's next update, and with it the signed transaction that it submits."""
+
+    update: Update
+    signed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Keep the order in this invocation, and take the same step again after `ms`."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """Let a delayed message start the same step after `ms`."""
+
+    ms: int
+
+
+Next = Append | Hold | Requeue
+
+
+def _execute(order_id: str, end: float) -> None:
+    """Take the order's steps until it has ended or is re-queued."""
+    order, owner, signed = orders.begin_order(routing_update(order_id, now_ms()))
     logger.thread_safe_append_keys(owner=owner, attempt=order.attempt)
     logger.info("order taken on", status=order.status, sequence=order.sequence)
     try:
         while not order.status.terminal:
-            moved = await _STEPS[order.status](order, transaction)
-            if moved is None:  # a delayed message takes it from here
-                return
-            order, transaction = moved
+            if monotonic() > end:
+                raise OutOfTime(order_id)
+            match _STEPS[order.status](order, signed):
+                case Append(update, signed):
+                    order = orders.append_update(order, update, transaction=signed)
+                    _report(order)
+                case Hold(ms):
+                    sleep(ms / 1000)
+                case Requeue(ms):  # SQS counts in whole seconds
+                    queue.enqueue(order_id, delay_seconds=-(-ms // 1000))
+                    return
     except orders.StaleOrder:
-        # Whoever moved it on has a message of his own, so this one may go.
+        # The writer that was first has a message of its own, so this one may be acknowledged.
         logger.info("order taken on elsewhere", sequence=order.sequence)
 
 
-Moved = tuple[Order, str | None] | None
-Step = Callable[[Order, str | None], Awaitable[Moved]]
+def _report(order: Order) -> None:
+    logger.thread_safe_append_keys(attempt=order.attempt)
+    logger.info(f"order {order.status}", sequence=order.sequence)
+    if order.error:
+        logger.warning("attempt failed", code=order.error.code, reason=order.error.message)
+    if order.status.terminal:
+        telemetry.count_ending(order)
 
 
-async def _route(order: Order, _transaction: str | None) -> Moved:
+def _route(order: Order, _signed: str | None) -> Next:
     """Ask all venues at once, and choose the best route over those that answered."""
     if order.next_retry_at and (wait_ms := unix_ms(order.next_retry_at) - now_ms()) > 0:
-        await _come_back(order, wait_ms)
-        return None
-    slot = market.slot_at(now_ms())
-    answers = await asyncio.gather(*(_ask(order, venue, slot) for venue in market.VENUES))
-    snapshots = dict(zip(market.VENUES, answers, strict=True))
-    silent = {venue: a for venue, a in snapshots.items() if isinstance(a, str)}
+        return Requeue(wait_ms)
+    answers = network.ask(order)
+    for answer in answers:
+        telemetry.time(Metric.QUOTE_LATENCY, answer.took_ms)
     token_in, token_out = tokens.find(order.token_in), tokens.find(order.token_out)
     try:
         route = router.find_route(
@@ -96,130 +146,53 @@ async def _route(order: Order, _transaction: str | None) -> Moved:
             token_out,
             tokens.to_units(order.amount, token_in),
             order.slippage_bps,
-            snapshots,
+            {answer.venue: answer.pools for answer in answers},
         )
     except DexError as error:
+        silent = [f"{each.venue}: {each.pools}" for each in answers if isinstance(each.pools, str)]
         if silent:
-            reasons = ", ".join(f"{venue}: {reason}" for venue, reason in silent.items())
-            why = OrderError(code="QUOTES_UNAVAILABLE", message=f"No route without {reasons}.")
-            return await _retry(order, why)
-        return await _fail(order, OrderError(code=error.code, message=str(error)))
-    update = order.next_update(
-        Status.BUILDING, now_ms(), route=Route.model_validate(route.to_json())
-    )
-    return await _append(order, update)
+            message = f"No route without {', '.join(silent)}."
+            return _retry(order, OrderError(code=FailureCode.QUOTES_UNAVAILABLE, message=message))
+        why = OrderError(code=error.code, message=str(error))
+        return Append(order.next_update(Status.FAILED, now_ms(), error=why))
+    shown = Route.model_validate(route.to_json())
+    return Append(order.next_update(Status.BUILDING, now_ms(), route=shown))
 
 
-async def _ask(order: Order, venue: str, slot: int) -> market.Snapshot | str:
-    error = faults.quote_error(
-        order.order_id, order.attempt, venue, _simulate(order), settings.quote_error_ppm
-    )
-    asked_ms = now_ms()
-    if error == "QUOTE_TIMEOUT":
-        await _latency(QUOTE_TIMEOUT_MS)
-    else:
-        await _latency(draw(*QUOTE_MS, order.order_id, order.attempt, "quote", venue))
-    telemetry.time(Metric.QUOTE_LATENCY, now_ms() - asked_ms)
-    return error or market.snapshot(venue, slot, settings.market_seed)
+def _build(order: Order, _signed: str | None) -> Next:
+    """Sign the transaction; it is stored before it is sent."""
+    if order.route is None:
+        raise BrokenOrder(f"{order.order_id} is building without a route")
+    route = router.Route.from_json(order.route.model_dump(by_alias=True, exclude_none=True))
+    signed = network.sign(order, route)
+    update = order.next_update(Status.SUBMITTED, now_ms(), tx_hash=signed.signature)
+    return Append(update, signed.text)
 
 
-async def _build(order: Order, _transaction: str | None) -> Moved:
-    """Sign the transaction, and store it before anybody could send it."""
-    assert order.route is not None  # noqa: S101 - every building update carries one
-    await _latency(BUILDING_MS)
-    now = now_ms()
-    transaction = chain.build(
-        order.order_id,
-        order.attempt,
-        router.Route.from_json(order.route.model_dump(by_alias=True, exclude_none=True)),
-        market.slot_at(now),
-        drop_ppm=settings.drop_ppm,
-        simulate=_simulate(order),
-    )
-    update = order.next_update(Status.SUBMITTED, now, tx_hash=transaction.signature)
-    return await _append(order, update, transaction=transaction.to_json())
+def _settle(order: Order, signed: str | None) -> Next:
+    """Send the transaction, and wait until the network knows what became of it.
 
-
-async def _settle(order: Order, signed: str | None) -> Moved:
-    """Wait for the transaction's landing and tell what became of it.
-
-    Sending a signed transaction again is harmless, and its landing is a pure function of it,
-    so a worker that takes over here repeats nothing.
+    To send a signed transaction again is harmless, so a worker that resumes here repeats nothing.
     """
-    assert signed is not None  # noqa: S101 - it was stored with the status
-    transaction = chain.Transaction.from_json(signed)
-    outcome = chain.outcome(transaction, settings.market_seed)
-    wait_ms = round((outcome.slot * market.SLOT_MS - now_ms()) * settings.latency_scale)
-    if wait_ms > settings.hold_ms:  # not sat out by a worker that is billed for it
-        await _come_back(order, wait_ms)
-        return None
-    await asyncio.sleep(max(0, wait_ms) / 1000)
-    if not isinstance(outcome, chain.Landed):
-        return await _retry(order, settlement.reason(outcome))
-    return await _append(order, settlement.ending(order, transaction, outcome, now_ms()))
+    if signed is None:
+        raise BrokenOrder(f"{order.order_id} is submitted without a transaction")
+    network.send(signed)
+    match network.outcome(signed):
+        case Pending(wait_ms):
+            # A long wait in the invocation would be billed.
+            return Hold(wait_ms) if wait_ms <= settings.hold_ms else Requeue(wait_ms)
+        case Landed() as landed:
+            return Append(settlement.ending(order, landed, now_ms()))
+        case error:
+            return _retry(order, error)
 
 
-_STEPS: dict[Status, Step] = {
+def _retry(order: Order, error: OrderError) -> Next:
+    return Append(retries.after_failure(order, error, now_ms(), settings.retry_base_ms))
+
+
+_STEPS: dict[Status, Callable[[Order, str | None], Next]] = {
     Status.ROUTING: _route,
     Status.BUILDING: _build,
     Status.SUBMITTED: _settle,
 }
-
-
-async def _retry(order: Order, error: OrderError) -> Moved:
-    """Begin a new attempt after exponential backoff with full jitter; the last one fails."""
-    if order.attempt >= order.max_attempts:
-        return await _fail(order, error)
-    ceiling_ms = settings.retry_base_ms * 2**order.attempt
-    delay_ms = draw(0, ceiling_ms, order.order_id, order.attempt, "backoff")
-    now = now_ms()
-    update = order.next_update(
-        Status.ROUTING,
-        now,
-        attempt=order.attempt + 1,
-        next_retry_at=iso(now + delay_ms),
-        error=error,
-    )
-    logger.warning("attempt failed", code=error.code, reason=error.message)
-    await _append(order, update)
-    await _come_back(order, delay_ms)
-    return None
-
-
-async def _fail(order: Order, error: OrderError) -> Moved:
-    logger.warning("order fails", code=error.code, reason=error.message)
-    return await _append(order, order.next_update(Status.FAILED, now_ms(), error=error))
-
-
-async def _come_back(order: Order, wait_ms: int) -> None:
-    """Queue the order's next message for then; SQS counts in whole seconds."""
-    seconds = -(-wait_ms // 1000)
-    await _call(queue.enqueue, order.order_id, delay_seconds=seconds)
-
-
-async def _append(order: Order, update: Update, *, transaction: str | None = None) -> Moved:
-    changed = await _call(orders.append_update, order, update, transaction=transaction)
-    logger.thread_safe_append_keys(attempt=changed.attempt)
-    logger.info(f"order {changed.status}", sequence=changed.sequence)
-    if changed.status.terminal:
-        telemetry.count_ending(changed)
-    return changed, transaction
-
-
-async def _call(call: Callable[..., T], *arguments: Any, **named: Any) -> T:
-    """A call of the store; in a thread, unless there is no other order that it would hold up."""
-    if _alone.get():  # a thread would cost as much as the call
-        return call(*arguments, **named)
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_threads, partial(call, *arguments, **named))
-
-
-async def _latency(simulated_ms: int) -> None:
-    await asyncio.sleep(simulated_ms * settings.latency_scale / 1000)
-
-
-def _simulate(order: Order) -> faults.Simulate | None:
-    asked = order.simulate
-    if asked is None or not settings.simulate_allowed:
-        return None
-    return faults.Simulate(asked.fault, asked.venue, asked.attempts)

@@ -10,10 +10,11 @@ from functions.dex.errors import CircularArbitrage, InvalidAmount, TokenNotTrada
 from functions.dex.tokens import Token
 from functions.http.models import PriceList, PricePoint, TokenList, TokenView
 from functions.http.problems import bad_field
-from functions.runtime import now_ms, settings
-from functions.simulation import market
+from functions.runtime import now_ms, settings, sleep
+from functions.simulation.network import Network
 
 PRICE_POINTS_MAX = 300
+network = Network(now_ms, sleep, settings.market_seed)
 
 
 def swap(token_in: str, token_out: str, amount: str) -> tuple[Token, Token, int]:
@@ -23,7 +24,7 @@ def swap(token_in: str, token_out: str, amount: str) -> tuple[Token, Token, int]
         units = tokens.to_units(amount, source)
     except InvalidAmount as error:
         raise bad_field(error.code, "amount", error.rule) from None
-    most = market.capacity(source, target)
+    most = network.capacity(source, target)
     if units > most:
         text = tokens.to_text(most, source.decimals)
         raise bad_field(InvalidAmount.code, "amount", f"must be at most {text}, the pools' depth")
@@ -48,10 +49,8 @@ def _token(field: str, name: str) -> Token:
 def quote(token_in: str, token_out: str, amount: str, slippage_bps: int) -> str:
     """The route that an order would take now, as JSON (QuoteAnswer)."""
     source, target, units = swap(token_in, token_out, amount)
-    slot = market.slot_at(now_ms())
-    snapshots = {v: market.snapshot(v, slot, settings.market_seed) for v in market.VENUES}
-    route = router.find_route(source, target, units, slippage_bps, snapshots)
-    (priced,) = market.price_points(source, target, [slot], settings.market_seed)
+    route = router.find_route(source, target, units, slippage_bps, network.snapshots())
+    (priced,) = network.prices(source, target, [now_ms()])
     answer = {
         "tokenIn": source.symbol,
         "tokenOut": target.symbol,
@@ -69,11 +68,9 @@ def prices(token_in: str, token_out: str, minutes: int, since: str | None) -> Pr
     last = now_ms() // 1000 // step * step
     times = [second * 1000 for second in range(last - minutes * 60 + step, last + step, step)]
     times = [time for time in times if since is None or iso(time) > since]
-    slots = [market.slot_at(time) for time in times]
-    priced = market.price_points(source, target, slots, settings.market_seed)
     points = (
-        PricePoint.model_validate({**point, "timestamp": iso(time)})
-        for time, point in zip(times, priced, strict=True)
+        PricePoint.model_validate({**priced, "timestamp": iso(time)})
+        for time, priced in zip(times, network.prices(source, target, times), strict=True)
     )
     return PriceList(token_in=source.symbol, token_out=target.symbol, points=tuple(points))
 

@@ -1,33 +1,41 @@
-"""What an order's next update says of the outcome of its transaction."""
+"""What becomes of an order's transaction, and the update with which that ends the order."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from functions.dex import tokens
 from functions.orders.order import Order, OrderError, Status, Update
-from functions.simulation.chain import Expired, Landed, Outcome, Reverted, Transaction
 
 
-def ending(order: Order, transaction: Transaction, outcome: Outcome, now_ms: int) -> Update:
-    """The update that ends a submitted order with what became of its transaction."""
-    if not isinstance(outcome, Landed):
-        return order.next_update(Status.FAILED, now_ms, error=reason(outcome))
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The transaction may still execute; the network knows more after `wait_ms`."""
+
+    wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """The transaction executed and gave `out_amount` base units of the order's token out."""
+
+    out_amount: int
+
+
+# An error says why the transaction did not execute; it never will.
+Outcome = Landed | OrderError
+
+
+def ending(order: Order, outcome: Outcome, now_ms: int) -> Update:
+    """The update that ends a submitted order: confirmed if its transaction landed, else failed."""
+    if isinstance(outcome, OrderError):
+        return order.next_update(Status.FAILED, now_ms, error=outcome)
     token_in, token_out = tokens.find(order.token_in), tokens.find(order.token_out)
+    amount_in = tokens.to_units(order.amount, token_in)
     return order.next_update(
         Status.CONFIRMED,
         now_ms,
-        tx_hash=transaction.signature,
+        tx_hash=order.tx_hash,
         out_amount=tokens.to_text(outcome.out_amount, token_out.decimals),
-        executed_price=tokens.price_text(
-            transaction.amount_in, token_in, outcome.out_amount, token_out
-        ),
+        executed_price=tokens.price_text(amount_in, token_in, outcome.out_amount, token_out),
     )
-
-
-def reason(outcome: Reverted | Expired) -> OrderError:
-    """Why the transaction did not execute."""
-    match outcome:
-        case Reverted():
-            return OrderError(code=outcome.code, message=outcome.message)
-        case Expired():
-            message = f"The transaction was dropped: slot {outcome.slot} passed."
-            return OrderError(code="FAILED_TO_LAND", message=message)

@@ -1,11 +1,11 @@
-"""Settlement: transactions, their signatures, where they land and what they then execute.
+"""The simulated chain: transactions, their signatures, where they land and what they execute.
 
-A transaction fixes everything before it is sent, the network's whim included, so that what becomes
-of it is a pure function: sending it twice is harmless, and a crash anywhere can be resumed.
+A transaction contains everything that decides its outcome, the fault that will hit it included. So
+the outcome is a pure function of the transaction: sending it twice is harmless, and any worker can
+resume after a crash of another.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha512
 from typing import Any, cast
@@ -22,7 +22,10 @@ from functions.dex.errors import (
 from functions.dex.pools import Fill
 from functions.dex.router import Leg, Route
 from functions.dex.tokens import TOKENS, Token, to_text
-from functions.simulation.faults import Fate, Simulate, fate
+from functions.orders.failures import FailureCode
+from functions.orders.order import OrderError, Simulate
+from functions.orders.settlement import Landed, Outcome
+from functions.simulation.faults import Fate, fate
 from functions.simulation.market import program_of, snapshot
 
 # A blockhash is accepted for 150 blocks.
@@ -30,8 +33,6 @@ VALID_SLOTS = 150
 LANDING_SLOTS_MIN = 5
 LANDING_SLOTS_MAX = 7
 
-LAMPORTS_PER_SIGNATURE = 5_000
-MICRO_LAMPORTS = 10**6
 UNIT_PRICE_MICRO_LAMPORTS = 50_000
 UNITS_BASE = 60_000
 UNITS_PER_LEG = 90_000
@@ -47,8 +48,8 @@ _SWAPS = {
 class Instruction:
     """One instruction by program and name.
 
-    `value` is its number, if it has one: compute units, micro-lamports per unit, lamports to wrap,
-    or the index of the leg that a swap executes.
+    `value` is the instruction's number, if it has one: compute units, micro-lamports per unit,
+    lamports to wrap, or the index of the leg that a swap executes.
     """
 
     program: str
@@ -58,7 +59,11 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A signed transaction: amounts in base units, slots, and the fate the network has for it."""
+    """A signed transaction: amounts in base units, slots, and the fate that the network has for it.
+
+    Its JSON is stored with the order. Releases before and after this one read it, so a field may be
+    added to it, but none may be removed or change its meaning.
+    """
 
     order_id: str
     attempt: int
@@ -74,7 +79,7 @@ class Transaction:
 
     @property
     def signature(self) -> str:
-        """base58(sha512("{order_id}:{attempt}")), 86 to 88 characters; it names the transaction."""
+        """The transaction's name: base58(sha512("{order_id}:{attempt}")), 86 to 88 characters."""
         return base58.encode(_signed(self))
 
     def to_json(self) -> str:
@@ -113,37 +118,6 @@ class Transaction:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Landed:
-    """It executed at `slot`: base units out, the lamports paid, the legs as they were filled."""
-
-    slot: int
-    out_amount: int
-    fee_lamports: int
-    legs: tuple[Leg, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Reverted:
-    """It failed on chain at `slot`, fee paid: Solana's error object, our code, and why."""
-
-    slot: int
-    instruction_error: Mapping[str, Any]
-    code: str
-    message: str
-    fee_lamports: int
-
-
-@dataclass(frozen=True, slots=True)
-class Expired:
-    """It never landed; nobody can know before its last valid slot, `slot`, has passed."""
-
-    slot: int
-
-
-Outcome = Landed | Reverted | Expired
-
-
 def build(
     order_id: str,
     attempt: int,
@@ -155,7 +129,7 @@ def build(
 ) -> Transaction:
     """The transaction of an order's attempt (counted from 1) on `route`, signed at `slot`.
 
-    `drop_ppm` and `simulate` decide its fate now, once, as in `faults.fate`.
+    `drop_ppm` and `simulate` decide the transaction's fate now, once: see `faults.fate`.
     """
     return Transaction(
         order_id=order_id,
@@ -172,51 +146,43 @@ def build(
     )
 
 
-def fee_lamports(transaction: Transaction) -> int:
-    """What it costs, landed or reverted: 5000 per signature + ⌈price · limit / 10^6⌉ lamports."""
-    values = {step.name: step.value or 0 for step in transaction.instructions}
-    priority = values["SetComputeUnitPrice"] * values["SetComputeUnitLimit"]
-    return LAMPORTS_PER_SIGNATURE - (-priority // MICRO_LAMPORTS)
-
-
 def landing_slot(transaction: Transaction) -> int:
-    """The slot at which it lands unless it is dropped, drawn from its signature's bytes."""
+    """The slot at which the transaction lands unless it is dropped, drawn from its signature."""
     spread = LANDING_SLOTS_MAX - LANDING_SLOTS_MIN + 1
     drawn = int.from_bytes(_signed(transaction)[:8], "big") % spread
     return transaction.recent_slot + LANDING_SLOTS_MIN + drawn
 
 
+def known_slot(transaction: Transaction) -> int:
+    """The first slot at which an observer can know what became of the transaction.
+
+    It may land until its last valid slot has passed, so a dropped one is known dead only then.
+    """
+    if transaction.fate == "drop":
+        return transaction.last_valid_slot + 1
+    return landing_slot(transaction)
+
+
 def outcome(transaction: Transaction, seed: str = "") -> Outcome:
     """What becomes of the transaction in the world `seed`, against the pools where it lands."""
     if transaction.fate == "drop":
-        return Expired(transaction.last_valid_slot)
+        message = f"The transaction was dropped: slot {transaction.last_valid_slot} passed."
+        return OrderError(code=FailureCode.FAILED_TO_LAND, message=message)
     slot = landing_slot(transaction)
     legs: list[Leg] = []
-    for index, leg in enumerate(transaction.legs):
+    for leg in transaction.legs:
         try:
             fill = _execute(transaction, leg, legs, slot, seed)
         except PoolError as error:
-            return _reverted(transaction, slot, index, error)
-        executed = replace(
-            leg, in_amount=fill.amount_in, out_amount=fill.amount_out, fee_amount=fill.fee
-        )
+            return OrderError(code=error.code, message=f"{error.program}: {error}")
+        executed = replace(leg, in_amount=fill.amount_in, out_amount=fill.amount_out)
         legs.append(executed)
     out_amount = sum(leg.out_amount for leg in legs if leg.token_out == transaction.token_out)
-    threshold = transaction.other_amount_threshold
     if transaction.fate == "slip":
-        out_amount = min(out_amount, max(threshold - 1, 0))
-    if out_amount < threshold or transaction.fate == "slip":
-        slipped = ExceededSlippage(_program(transaction, -1), out_amount, threshold)
-        return _reverted(transaction, slot, len(legs) - 1, slipped)
-    return Landed(slot, out_amount, fee_lamports(transaction), tuple(legs))
-
-
-def status_at(transaction: Transaction, slot: int, seed: str = "") -> Outcome | None:
-    """What an observer at `slot` knows: None while it may still land."""
-    known = outcome(transaction, seed)
-    if isinstance(known, Expired):
-        return known if slot > known.slot else None
-    return known if slot >= known.slot else None
+        out_amount = min(out_amount, max(transaction.other_amount_threshold - 1, 0))
+    if out_amount < transaction.other_amount_threshold or transaction.fate == "slip":
+        return _slipped(transaction, out_amount)
+    return Landed(out_amount)
 
 
 def _execute(transaction: Transaction, leg: Leg, done: list[Leg], slot: int, seed: str) -> Fill:
@@ -228,7 +194,7 @@ def _execute(transaction: Transaction, leg: Leg, done: list[Leg], slot: int, see
 
 
 def _second_hop_amount(transaction: Transaction, leg: Leg, done: list[Leg]) -> int:
-    """This leg's part of what the first hop really gave; the last leg takes the rest."""
+    """This leg's share of what the first hop really gave; the last leg takes the rest."""
     planned = [other for other in transaction.legs if other.token_in == leg.token_in]
     started = [other for other in done if other.token_in == leg.token_in]
     given = sum(other.out_amount for other in done if other.token_out == leg.token_in)
@@ -237,39 +203,22 @@ def _second_hop_amount(transaction: Transaction, leg: Leg, done: list[Leg]) -> i
     return given * leg.in_amount // sum(other.in_amount for other in planned)
 
 
-def _reverted(transaction: Transaction, slot: int, leg: int, error: PoolError) -> Reverted:
-    positions = [i for i, step in enumerate(transaction.instructions) if _is_swap(step)]
-    detail: Any = {"Custom": error.custom} if error.custom is not None else "InvalidArgument"
-    return Reverted(
-        slot=slot,
-        instruction_error={"InstructionError": [positions[leg], detail]},
-        code=error.code,
-        message=_message(transaction, error),
-        fee_lamports=fee_lamports(transaction),
+def _slipped(transaction: Transaction, out_amount: int) -> OrderError:
+    """The refusal of the last swap's program, by its number."""
+    program = program_of(transaction.legs[-1].pool)
+    custom, token = SLIPPAGE_CODES[program], transaction.token_out
+    got, wanted = (
+        to_text(units, token.decimals) for units in (out_amount, transaction.other_amount_threshold)
     )
-
-
-def _message(transaction: Transaction, error: PoolError) -> str:
-    if not isinstance(error, ExceededSlippage):
-        return f"{error.program}: {error}"
-    token = transaction.token_out
-    got, wanted = (to_text(units, token.decimals) for units in (error.amount, error.limit))
-    return (
-        f"{error.program} refused with {error.custom} ({error.custom:#x}): {got} {token.symbol} "
-        f"out is below the {wanted} the order accepts"
+    return OrderError(
+        code=ExceededSlippage.code,
+        message=f"{program} refused with {custom} ({custom:#x}): {got} {token.symbol} "
+        f"out is below the {wanted} the order accepts",
     )
-
-
-def _program(transaction: Transaction, leg: int) -> str:
-    return [step.program for step in transaction.instructions if _is_swap(step)][leg]
-
-
-def _is_swap(step: Instruction) -> bool:
-    return step.program in SLIPPAGE_CODES
 
 
 def _instructions(route: Route) -> tuple[Instruction, ...]:
-    """Budget, accounts, wrapping, the swaps in order, unwrapping."""
+    """The compute budget, the accounts, the wrapping of SOL, the swaps in order, the unwrapping."""
     limit = UNITS_BASE + UNITS_PER_LEG * len(route.route_plan)
     received = list(dict.fromkeys(leg.token_out for leg in route.route_plan))
     sol = TOKENS["SOL"]
@@ -285,7 +234,7 @@ def _instructions(route: Route) -> tuple[Instruction, ...]:
         ]
     steps += [Instruction("AssociatedTokenAccount", "CreateIdempotent") for _ in received]
     steps += [_swap(leg, index) for index, leg in enumerate(route.route_plan)]
-    # Closing a wrapped account pays its lamports out: that is what unwrapping SOL is.
+    # Closing the account of wrapped SOL pays out its lamports: that unwraps them.
     if route.token_in == sol or sol in received:
         steps.append(Instruction("Token", "CloseAccount"))
     return tuple(steps)

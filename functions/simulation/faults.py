@@ -1,28 +1,16 @@
-"""Simulated faults, drawn from an order's id and attempt or asked for by the order itself."""
+"""Simulated faults: drawn from an order's id and attempt, or asked for by the order itself."""
 
-from dataclasses import dataclass
 from typing import Literal
 
-from functions.simulation.draws import draw
+from functions.orders.draws import draw
+from functions.orders.order import Simulate
 
 PPM = 1_000_000
+QUOTE_TIMEOUT = "QUOTE_TIMEOUT"
 
-Fault = Literal["venue_down", "quote_timeout", "dropped_transaction", "slippage"]
 Fate = Literal["land", "drop", "slip"]
 
-_QUOTE_ERRORS: dict[Fault, str] = {
-    "venue_down": "VENUE_DOWN",
-    "quote_timeout": "QUOTE_TIMEOUT",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Simulate:
-    """A fault an order asks for: on `venue` (None: on all), in its first `attempts` attempts."""
-
-    fault: Fault
-    venue: str | None = None
-    attempts: int = 3
+_QUOTE_ERRORS = {"venue_down": "VENUE_DOWN", "quote_timeout": QUOTE_TIMEOUT}
 
 
 def quote_error(
@@ -30,7 +18,7 @@ def quote_error(
 ) -> str | None:
     """Why `venue` gives no quote in this attempt (counted from 1), or None.
 
-    `error_ppm` is the chance of a failure of its own, in parts per million.
+    `error_ppm` is the chance of an error that the order did not ask for, in parts per million.
     """
     if simulate is not None and attempt <= simulate.attempts and simulate.venue in {None, venue}:
         asked = _QUOTE_ERRORS.get(simulate.fault)
@@ -43,8 +31,8 @@ def quote_error(
 def fate(order_id: str, attempt: int, simulate: Simulate | None, drop_ppm: int) -> Fate:
     """What the network does with the transaction of this attempt (counted from 1).
 
-    "drop": it never lands. "slip": it lands, but the price has left it. `drop_ppm` is the chance of
-    a drop that nobody asked for, in parts per million.
+    "drop": it never lands. "slip": it lands, but at a price worse than the order accepts.
+    `drop_ppm` is the chance of a drop that the order did not ask for, in parts per million.
     """
     if simulate is not None and attempt <= simulate.attempts:
         if simulate.fault == "dropped_transaction":

@@ -3,7 +3,7 @@
 Nothing is stored, so every worker sees the same market and any moment can be replayed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
@@ -174,26 +174,13 @@ def venue_price(venue: str, base: Token, quote: Token, slot: int, seed: str = ""
     return _venue_price(venue, base.symbol, quote.symbol, seconds_at(slot), seed)
 
 
-def price_points(
-    base: Token, quote: Token, slots: Iterable[int], seed: str = ""
-) -> list[dict[str, int | str]]:
-    """For a chart: the reference's price at each slot, as text in whole tokens.
-
-    And that of each venue with a pool of these two.
-    """
+def price_texts(base: Token, quote: Token, slot: int, seed: str = "") -> dict[str, str]:
+    """Whole quote tokens for one base token, as text: by "reference", and by venue with a pool."""
     lot = _lot(base.symbol)
-    venues = {listing.venue for listing in _listed(base.symbol, quote.symbol)}
-    points: list[dict[str, int | str]] = []
-    for slot in slots:
-        point: dict[str, int | str] = {
-            "slot": slot,
-            "reference": price_text(lot, base, reference_price(base, quote, slot, seed), quote),
-        }
-        for venue in sorted(venues):
-            price = venue_price(venue, base, quote, slot, seed)
-            point[venue] = price_text(lot, base, price, quote)
-        points.append(point)
-    return points
+    prices = {"reference": reference_price(base, quote, slot, seed)}
+    for venue in sorted({listing.venue for listing in _listed(base.symbol, quote.symbol)}):
+        prices[venue] = venue_price(venue, base, quote, slot, seed)
+    return {source: price_text(lot, base, price, quote) for source, price in prices.items()}
 
 
 @lru_cache(maxsize=256)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
@@ -24,9 +23,10 @@ from moto import mock_aws
 from moto.core.models import botocore_stubber
 
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
-from functions import api, dead_letters, publisher, push, runtime, sweeper, websocket, worker
+from functions import publisher, push, runtime, worker
 from functions.http import submission
 from functions.store import clients
+from tests.faults.stepping import Killed, in_turns, pause, pause_at_calls
 from tests.functions.world import Connections, World
 
 
@@ -38,10 +38,6 @@ class Kind(StrEnum):
     LOSE = "lose"  # takes effect; neither its answer nor that of any retry arrives
     KILL_BEFORE = "kill-before"  # its process dies before it takes effect
     KILL_AFTER = "kill-after"  # its process dies after it has taken effect
-
-
-class Killed(BaseException):
-    """The process of an invocation is gone: no handler of exceptions sees that."""
 
 
 Effect = Callable[[], Any]
@@ -120,20 +116,18 @@ class Clock:
     """The time that the handlers are told; sleeping moves it on."""
 
     def __init__(self) -> None:
-        self.now_ms = 0
+        self.at_ms = 0
 
-    def read(self) -> int:
-        return self.now_ms
+    def now_ms(self) -> int:
+        return self.at_ms
 
     def monotonic(self) -> float:
-        return self.now_ms / 1000
+        return self.at_ms / 1000
 
-    def pass_by(self, seconds: float) -> None:
-        self.now_ms += round(seconds * 1000)
-
-    async def sleep(self, seconds: float) -> None:
-        self.pass_by(seconds)
-        await asyncio.sleep(0)
+    def sleep(self, seconds: float) -> None:
+        until_ms = self.at_ms + round(seconds * 1000)
+        pause()
+        self.at_ms = max(self.at_ms, until_ms)
 
 
 class CountedConnections(Connections):
@@ -167,11 +161,6 @@ class _Inline:
         except Exception as error:  # noqa: BLE001 - a Killed ends the invocation here and now
             future.set_exception(error)
         return future
-
-
-async def _inline(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    await asyncio.sleep(0)
-    return call(*arguments, **named)
 
 
 class FaultyWorld(World):
@@ -209,7 +198,7 @@ class Bench:
         self.world.messages().clear()
         self.connections.open.clear()
         self.calls.begin(plan)
-        self.clock.now_ms = now_ms
+        self.clock.at_ms = now_ms
         submission.rooms.clear()
         publisher._lookups.clear()
 
@@ -228,21 +217,15 @@ def bench() -> Iterator[Bench]:
         for cached in (clients.dynamodb, clients.sqs):
             cached.cache_clear()
         world = FaultyWorld()
-        calls.watch(clients.dynamodb())
-        calls.watch(clients.sqs())
+        for client in (clients.dynamodb(), clients.sqs()):
+            calls.watch(client)
+            pause_at_calls(client)
         patch.setattr(push, "_client", lambda: connections)
-        for module in (api, dead_letters, publisher, sweeper, websocket, worker):
-            patch.setattr(module, "now_ms", clock.read)
-        clocks = SimpleNamespace(now_ms=clock.read, monotonic=clock.monotonic, sleep=clock.pass_by)
-        patch.setattr(runtime, "clock", clocks)
+        patch.setattr(runtime, "clock", clock)
         patch.setattr(publisher, "_pool", _Inline())
-        patch.setattr(worker, "_call", _inline)
-        patch.setattr(worker, "asyncio", _stepping(clock))
-        patch.setattr(
-            worker,
-            "settings",
-            replace(runtime.settings, latency_scale=1, retry_base_ms=1000),
-        )
+        patch.setattr(worker, "at_once", in_turns)
+        patch.setattr(worker, "network", replace(worker.network, latency_scale=1))
+        patch.setattr(worker, "settings", replace(runtime.settings, retry_base_ms=1000))
         # botocore's own retries cost no time and never run out over many schedules.
         patch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _seconds: None))
         patch.setattr(RetryQuota, "acquire", lambda _quota, _capacity: True)
@@ -254,10 +237,3 @@ def bench() -> Iterator[Bench]:
             runtime.logger.setLevel(level)
             for cached in (clients.dynamodb, clients.sqs):
                 cached.cache_clear()
-
-
-def _stepping(clock: Clock) -> SimpleNamespace:
-    async def gather(*waiting: Awaitable[Any]) -> list[Any]:
-        return [await each for each in waiting]
-
-    return SimpleNamespace(sleep=clock.sleep, gather=gather)

@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from functions import dead_letters, publisher, worker
 from functions.contract import BATCH_SIZE, RECEIVES_MAX
 from functions.orders.order import Order, Status
+from functions.orders.settlement import Landed
 from functions.orders.stored import stored_order
 from functions.simulation import chain
-from tests.faults.injection import Bench, Killed, Kind
+from functions.simulation.network import Network
+from tests.faults.injection import Bench, Kind
+from tests.faults.stepping import Killed
 from tests.functions.world import Context, sqs_event
 
 EPOCH_MS = 1_800_000_000_000
@@ -108,6 +111,22 @@ class Subscriber:
             self.following = True
 
 
+# What the worker asks of the network in each status.
+_CALL_OF = {Status.ROUTING: "ask", Status.BUILDING: "sign", Status.SUBMITTED: "outcome"}
+
+
+class Poisoned:
+    """A network that kills the worker which makes one kind of call."""
+
+    def __init__(self, network: Network, call: str) -> None:
+        self._network, self._call = network, call
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._call:
+            raise Killed
+        return getattr(self._network, name)
+
+
 class Ledger:
     """What was ever written to each order: the simulated chain, and the order's own history."""
 
@@ -142,7 +161,7 @@ class Ledger:
         executed = [
             signature
             for signature, text in stored.items()
-            if isinstance(chain.outcome(chain.Transaction.from_json(text)), chain.Landed)
+            if isinstance(chain.outcome(chain.Transaction.from_json(text)), Landed)
         ]
         if executed != ([order.tx_hash] if order.status is Status.CONFIRMED else []):
             raise Violation(f"order {order.status} ({order.tx_hash}) executed {executed}")
@@ -159,7 +178,7 @@ class Schedule:
             for _ in range(self.random.choice([1, 2, 2, 2, 3]))
         }
         self.plan = drawn if plan is None else plan
-        self.poison = self.random.choice(list(worker._STEPS)) if self._chance(0.05) else None
+        self.poison = self.random.choice(list(_CALL_OF)) if self._chance(0.05) else None
         self.orders = [self._asked(n) for n in range(1 if self._chance(0.7) else 2)]
         self.subscribers = [Subscriber("all", None)]
         self.subscribers += [
@@ -208,19 +227,16 @@ class Schedule:
             yield
             return
 
-        async def die(_order: Order, _transaction: str | None) -> Any:
-            raise Killed
-
-        healthy = worker._STEPS[self.poison]
-        worker._STEPS[self.poison] = die
+        healthy = worker.network
+        worker.network = cast(Network, Poisoned(healthy, _CALL_OF[self.poison]))
         try:
             yield
         finally:
-            worker._STEPS[self.poison] = healthy
+            worker.network = healthy
 
     def _turns(self) -> Iterator[Callable[[], None]]:
         """Everything that could happen next."""
-        now = self.bench.clock.now_ms
+        now = self.bench.clock.at_ms
         for asked in self.orders:
             if asked.wants:
                 yield partial(self._client, asked)
@@ -245,12 +261,12 @@ class Schedule:
         """Let time pass to what comes next; False if nothing does."""
         messages = self.queue + self.dead
         if messages:
-            self.bench.clock.now_ms = min(message.due_ms for message in messages)
+            self.bench.clock.at_ms = min(message.due_ms for message in messages)
             return True
         if any(not order.status.terminal for order in self._stored()):
             if "submit" not in self.faulted:
                 raise Violation(f"an order was left to the sweeper: {self.log[-8:]}")
-            self.bench.clock.now_ms += SWEEP_AFTER_MS
+            self.bench.clock.at_ms += SWEEP_AFTER_MS
             self._invoke("sweep", self.bench.world.sweep)
             return True
         return False
@@ -267,7 +283,7 @@ class Schedule:
             self.log.append(name)
         if any(kind is not Kind.REPEAT for kind in self.bench.calls.hit[hit:]):
             self.faulted.add(name)
-        now = self.bench.clock.now_ms
+        now = self.bench.clock.at_ms
         sent = self.bench.world.messages()
         for message in sent:
             delay_ms = round(max(0, message.delayed_until - message.sent_timestamp))
@@ -370,7 +386,7 @@ class Schedule:
         for message in [message for message in batch if message.receives > RECEIVES_MAX]:
             batch.remove(message)
             self.queue.remove(message)
-            dead = Message(message.number, message.body, self.bench.clock.now_ms)
+            dead = Message(message.number, message.body, self.bench.clock.at_ms)
             self.dead.append(dead)
         if batch:
             self._consume(self.queue, batch, "order", worker.handler, VISIBILITY_MS)
@@ -382,7 +398,7 @@ class Schedule:
         )
 
     def _receive(self, queue: list[Message]) -> list[Message]:
-        due = [message for message in queue if message.due_ms <= self.bench.clock.now_ms]
+        due = [message for message in queue if message.due_ms <= self.bench.clock.at_ms]
         batch = self.random.sample(due, self.random.randint(1, min(BATCH_SIZE, len(due))))
         for message in batch:
             message.receives += 1
@@ -402,7 +418,7 @@ class Schedule:
             kept = {int(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]}
         for message in batch:
             if message.number in kept:
-                message.due_ms = self.bench.clock.now_ms + hidden_ms
+                message.due_ms = self.bench.clock.at_ms + hidden_ms
             elif self._chance(0.03):  # a copy comes from a server that missed all this
                 message.receives = 0
             else:

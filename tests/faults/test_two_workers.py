@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Iterator
 from itertools import count
-from types import SimpleNamespace, coroutine
 from typing import Any
 
 import pytest
@@ -25,43 +24,18 @@ from functions.orders.order import Order, Status
 from functions.orders.stored import stored_order
 from tests.faults.injection import Bench
 from tests.faults.schedule import EPOCH_MS, LIVES, SWEEP_AFTER_MS, Ledger
+from tests.faults.stepping import Stepped
 from tests.functions.world import Context, sqs_event
 
 WORKERS_MAX = 3
+WORKED_ON = (Status.ROUTING, Status.BUILDING, Status.SUBMITTED)
 STEPS_MAX = 1000
 _bench: list[Bench] = []
 _orders = count()
 
 
-@coroutine
-def _pause() -> Generator[None]:
-    yield
-
-
 @pytest.fixture(autouse=True)
-def stepping(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A worker stops before and after each of its calls, until it is told to go on."""
-
-    async def step(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        await _pause()
-        answer = call(*arguments, **named)
-        await _pause()
-        return answer
-
-    async def sleep(seconds: float) -> None:
-        bench.clock.now_ms += round(seconds * 1000)
-        await _pause()
-
-    async def gather(*waiting: Coroutine[Any, Any, Any]) -> list[Any]:
-        try:
-            return [await each for each in waiting]
-        finally:
-            for each in waiting:  # those that a killed worker never began
-                each.close()
-
-    stepped = SimpleNamespace(sleep=sleep, gather=gather)
-    monkeypatch.setattr(worker, "asyncio", stepped)
-    monkeypatch.setattr(worker, "_call", step)
+def _current(bench: Bench) -> Iterator[None]:
     _bench.append(bench)
     yield
     _bench.clear()
@@ -74,7 +48,7 @@ class TwoWorkers(RuleBasedStateMachine):
         life=st.sampled_from([*LIVES, *[LIVES[0]] * len(LIVES)]),
         # Either ends the order, so it comes at one place, or not at all.
         cancelled_at=st.sampled_from([None, None, None, Status.PENDING]),
-        buried_at=st.sampled_from([None, None, *worker._STEPS, Status.SUBMITTED]),
+        buried_at=st.sampled_from([None, None, *WORKED_ON, Status.SUBMITTED]),
     )
     def submit(
         self,
@@ -87,45 +61,50 @@ class TwoWorkers(RuleBasedStateMachine):
         self.bench.reset({}, EPOCH_MS)
         self.ledger = Ledger()
         self.messages: list[int] = []  # when each is due
-        self.running: list[Coroutine[Any, Any, None]] = []
+        self.running: list[Stepped] = []
         self.cancelled = False
         simulate, _ = life
         fields = {"simulate": simulate} if simulate else {}
         self.order_id = self.bench.world.submit(f"order-{next(_orders)}", **fields)["orderId"]
         # From the beginning there are two, by a message that came twice.
-        self.running = [worker._execute(self.order_id) for _ in range(2)]
+        self.running = [self.worker() for _ in range(2)]
+
+    def worker(self) -> Stepped:
+        """An invocation of the worker for the order, before its first step."""
+        body = json.dumps({"orderId": self.order_id})
+        message = {"MessageId": "message", "ReceiptHandle": "message", "Body": body}
+        return Stepped(lambda: worker.handler(sqs_event("order", [message]), Context()))
 
     @property
     def due(self) -> list[int]:
-        return [at for at in self.messages if at <= self.bench.clock.now_ms]
+        return [at for at in self.messages if at <= self.bench.clock.at_ms]
 
     @precondition(lambda self: self.due and len(self.running) < WORKERS_MAX)
     @rule()
     def receive(self) -> None:
         self.messages.remove(self.due[0])
-        self.running.append(worker._execute(self.order_id))
+        self.running.append(self.worker())
 
     @precondition(lambda self: self.running)
     @rule(chosen=st.integers(0, WORKERS_MAX - 1), steps=st.integers(1, 12))
     def go_on(self, chosen: int, steps: int) -> None:
-        execution = self.running[chosen % len(self.running)]
-        try:
-            for _ in range(steps):
-                execution.send(None)
-                self.interfere()
-        except StopIteration:
-            self.running.remove(execution)  # and its message is deleted
+        worker = self.running[chosen % len(self.running)]
+        for _ in range(steps):
+            worker.step()
+            self.interfere()
+            if worker.ended:  # and its message is deleted
+                self.running.remove(worker)
+                return
 
     @precondition(lambda self: self.running)
     @rule(chosen=st.integers(0, WORKERS_MAX - 1))
     def kill(self, chosen: int) -> None:
-        execution = self.running.pop(chosen % len(self.running))
-        execution.close()
-        self.messages.append(self.bench.clock.now_ms)  # it comes again, and early
+        self.running.pop(chosen % len(self.running)).kill()
+        self.messages.append(self.bench.clock.at_ms)  # it comes again, and early
 
     @rule()
     def deliver_twice(self) -> None:
-        self.messages.append(self.bench.clock.now_ms)
+        self.messages.append(self.bench.clock.at_ms)
 
     def interfere(self) -> None:
         status = self.stored().status
@@ -145,7 +124,7 @@ class TwoWorkers(RuleBasedStateMachine):
 
     @rule(ms=st.sampled_from([1, 400, 3000, 60_000, SWEEP_AFTER_MS]))
     def let_time_pass(self, ms: int) -> None:
-        self.bench.clock.now_ms += ms
+        self.bench.clock.at_ms += ms
 
     def bury(self) -> None:
         body = json.dumps({"orderId": self.order_id})
@@ -157,7 +136,7 @@ class TwoWorkers(RuleBasedStateMachine):
         sent = self.bench.world.messages()
         for message in sent:
             delay_ms = round(max(0, message.delayed_until - message.sent_timestamp))
-            self.messages.append(self.bench.clock.now_ms + delay_ms)
+            self.messages.append(self.bench.clock.at_ms + delay_ms)
         sent.clear()
         records = self.bench.world.tables("orders").stream_shard.items
         for record in records:
@@ -175,7 +154,7 @@ class TwoWorkers(RuleBasedStateMachine):
             elif self.due:
                 self.receive()
             elif self.messages:
-                self.bench.clock.now_ms = min(self.messages)
+                self.bench.clock.at_ms = min(self.messages)
             elif not self.stored().status.terminal:
                 self.let_time_pass(SWEEP_AFTER_MS)
                 self.sweep()

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from functions import push
 from functions.orders.order import Status
 from functions.runtime import now_ms, sleep
-from functions.simulation import market
+from functions.simulation.market import SLOT_MS
 from functions.store import connections, orders
 from tests.events import event
 from tests.functions.world import World
@@ -43,10 +43,9 @@ def submitted(world: World, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> d
     return order
 
 
-def bury_later(world: World, monkeypatch: pytest.MonkeyPatch, order: dict[str, Any]) -> Any:
+def bury_later(world: World, order: dict[str, Any]) -> Any:
     """Give the order's dead letter when its transaction must have landed, or never will."""
-    later = now_ms() + 200 * market.SLOT_MS
-    monkeypatch.setattr("functions.dead_letters.now_ms", lambda: later)
+    sleep(200 * SLOT_MS / 1000)
     assert world.bury(json.dumps({"orderId": order["orderId"]})) == {"batchItemFailures": []}
     return world.read(order["orderId"])
 
@@ -55,7 +54,7 @@ def test_a_dead_letter_confirms_an_order_whose_transaction_landed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = submitted(world, monkeypatch)
-    ended = bury_later(world, monkeypatch, order)
+    ended = bury_later(world, order)
     assert (ended["status"], ended["txHash"]) == ("confirmed", order["txHash"])
     assert ended["outAmount"]
     assert ended["executedPrice"]
@@ -69,7 +68,7 @@ def test_a_dead_letter_fails_an_order_whose_transaction_is_provably_dead(
     world: World, monkeypatch: pytest.MonkeyPatch, fault: str, code: str
 ) -> None:
     order = submitted(world, monkeypatch, simulate={"fault": fault})
-    ended = bury_later(world, monkeypatch, order)
+    ended = bury_later(world, order)
     assert (ended["status"], ended["error"]["code"]) == ("failed", code)
 
 

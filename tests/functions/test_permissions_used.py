@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ReadTimeoutError
 
 from functions import api, authorizer, dead_letters, publisher, sweeper, websocket, worker
+from functions.runtime import settings
 from tests.functions.world import World
 from tests.infra.granted import (
     BY_OWNER,
@@ -142,7 +144,10 @@ def live(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.disconnect("here")
     stuck = world.submit()["orderId"]
     world.bury(f'{{"orderId":"{stuck}"}}')
-    world.submit()
+    world.submit(simulate={"fault": "venue_down"})
+    with monkeypatch.context() as patient:
+        patient.setattr(worker, "settings", replace(settings, retry_base_ms=10**6))
+        world.work()
     with monkeypatch.context() as later:
         later.setattr(sweeper, "now_ms", lambda: 4_000_000_000_000)
         assert world.sweep() == 1

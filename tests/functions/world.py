@@ -44,6 +44,10 @@ class Context(LambdaContext):
         self._invoked_function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:function"
         self._aws_request_id = "52fdfc07-2182-154f-163f-5f0f9a621d72"
 
+    @staticmethod
+    def get_remaining_time_in_millis() -> int:
+        return 60_000
+
 
 class Answer:
     """An HTTP answer."""

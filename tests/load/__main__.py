@@ -21,10 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 from functions.contract import unix_ms
+from functions.simulation.network import BUILDING_MS
 from infra.cli.local import running_stack
 from tests.e2e.client import ORDER, TERMINAL, Client, Json, follow_all, receive
 from tests.load.machine import figures
-from tests.load.simulated import BUILDING_MS, landing_ms, quoting_ms
+from tests.load.simulated import landing_ms, quoting_ms
 
 WATCH_SECONDS_MAX = 300
 

@@ -21,11 +21,12 @@ from rich.table import Table
 
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions.orders.stored import IDLE_GRID_MS
+from functions.simulation.network import BUILDING_MS
 from infra.settings import Settings
 from tests.load.machine import figures, sources
 from tests.load.prices import PRICES, READ_ON, REGION
 from tests.load.recording import Call, journey
-from tests.load.simulated import BUILDING_MS, batch_ms, quoting_ms
+from tests.load.simulated import batch_ms, quoting_ms
 from tests.load.units import (
     ORDERS_INDEXES,
     STORED_OVERHEAD_BYTES,

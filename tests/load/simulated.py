@@ -1,16 +1,13 @@
-"""How long the simulated venues and chain hold one order, computed as the worker computes it."""
+"""How long the simulated venues and chain delay one order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from functions.dex.tokens import find
+from functions.orders.draws import draw
 from functions.simulation import chain, market
-from functions.simulation.draws import draw
-
-# As functions/worker.py has them; not imported, for that reads a stack's settings.
-QUOTE_MS = (200, 400)
-BUILDING_MS = 300
+from functions.simulation.network import BUILDING_MS, QUOTE_MS
 
 
 def quoting_ms(order_id: str) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
-from functions import worker
 from functions.contract import iso
+from functions.simulation.network import BUILDING_MS
 from tests.e2e.client import Json
 from tests.load.__main__ import Run, faultless, middle, report, simulated_ms, summary
-from tests.load.simulated import BUILDING_MS, QUOTE_MS, landing_ms, quoting_ms
+from tests.load.simulated import landing_ms, quoting_ms
 
 ORDER_ID = "01a202d6-b267-7d63-b005-85c70c1a9793"
 POSTED_MS = 1_770_000_000_100
@@ -36,10 +36,6 @@ def run_of(updates: list[Json]) -> Run:
     run = Run(posted={ORDER_ID: (POSTED_MS / 1000, POSTED_MS / 1000 + 0.03)})
     run.updates[ORDER_ID] = updates
     return run
-
-
-def test_what_is_simulated_is_what_the_worker_waits() -> None:
-    assert (QUOTE_MS, BUILDING_MS) == (worker.QUOTE_MS, worker.BUILDING_MS)
 
 
 def test_what_is_beyond_the_simulated_is_the_engines_and_the_pushs() -> None:

@@ -5,8 +5,9 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from functions.dex import base58
-from functions.simulation.draws import draw
-from functions.simulation.faults import Simulate, fate, quote_error
+from functions.orders.draws import draw
+from functions.orders.order import Simulate
+from functions.simulation.faults import fate, quote_error
 
 
 @for_all(st.integers(-(10**6), 10**6), st.integers(0, 10**6), st.text(max_size=20))
@@ -50,21 +51,21 @@ def test_two_percent_is_about_two_percent() -> None:
     ("fault", "reason"), [("venue_down", "VENUE_DOWN"), ("quote_timeout", "QUOTE_TIMEOUT")]
 )
 def test_a_venue_fails_where_and_as_long_as_the_order_asks(fault: str, reason: str) -> None:
-    one = Simulate(fault, venue="raydium", attempts=2)  # type: ignore[arg-type]
+    one = Simulate.model_validate({"fault": fault, "venue": "raydium", "attempts": 2})
     assert quote_error("o", 1, "raydium", one, 0) == reason
     assert quote_error("o", 2, "raydium", one, 0) == reason
     assert quote_error("o", 3, "raydium", one, 0) is None
     assert quote_error("o", 1, "meteora", one, 0) is None
-    everywhere = Simulate(fault)  # type: ignore[arg-type]
+    everywhere = Simulate.model_validate({"fault": fault})
     assert quote_error("o", 3, "meteora", everywhere, 0) == reason
     assert quote_error("o", 4, "meteora", everywhere, 0) is None
     assert fate("o", 1, everywhere, 0) == "land"
 
 
 def test_a_transaction_drops_or_slips_as_long_as_the_order_asks() -> None:
-    dropped = Simulate("dropped_transaction", attempts=1)
+    dropped = Simulate(fault="dropped_transaction", attempts=1)
     assert [fate("o", attempt, dropped, 0) for attempt in (1, 2)] == ["drop", "land"]
-    slipped = Simulate("slippage")
+    slipped = Simulate(fault="slippage")
     assert [fate("o", attempt, slipped, 0) for attempt in (1, 2, 3, 4)] == [
         "slip",
         "slip",

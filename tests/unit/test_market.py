@@ -194,8 +194,8 @@ def test_every_pair_has_a_route(pair: tuple[str, str]) -> None:
     assert route.out_amount > 0
 
 
-def test_a_chart_gets_each_slots_prices_as_text() -> None:
-    (point,) = market.price_points(SOL, USDC, [SLOT])
-    assert point["slot"] == SLOT
-    assert point["reference"] == "150.694059"
-    assert set(point) == {"slot", "reference", "raydium", "meteora"}
+def test_a_chart_gets_a_slots_prices_as_text() -> None:
+    prices = market.price_texts(SOL, USDC, SLOT)
+    assert prices["reference"] == "150.694059"
+    assert set(prices) == {"reference", "raydium", "meteora"}
+    assert set(market.price_texts(TOKENS["MET"], USDC, SLOT)) == {"reference", "meteora"}

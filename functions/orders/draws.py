@@ -1,4 +1,4 @@
-"""Draws that look random and are not: a hash of their keys, the same in every process."""
+"""Numbers that look random but follow from their keys, so that any process draws the same."""
 
 from hashlib import sha256
 

@@ -1,0 +1,129 @@
+"""The network that orders trade on; all other modules reach the simulation only through this one.
+
+To trade on a real network, replace this folder by a module with the same functions that asks an
+RPC node. Methods block for as long as a call to a node would take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from functions.dex.pools import Snapshot
+from functions.dex.router import Route
+from functions.dex.tokens import Token
+from functions.orders.draws import draw
+from functions.orders.order import Order, Simulate
+from functions.orders.settlement import Outcome, Pending
+from functions.simulation import chain, faults, market
+
+VENUES = market.VENUES
+
+# The same latencies as the original Node implementation, so that both can be compared.
+QUOTE_MS = (200, 400)
+QUOTE_TIMEOUT_MS = 1000
+BUILDING_MS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a venue answered after `took_ms`: its pools, or the reason why it gave no quote."""
+
+    venue: str
+    pools: Snapshot | str
+    took_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A signed transaction: its signature, and the text to store."""
+
+    signature: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The simulated venues and chain of the market that `seed` names.
+
+    `quote_error_ppm` and `drop_ppm` are the chances, in parts per million, that a venue gives no
+    quote and that a transaction never lands. `latency_scale` multiplies every latency; 0 is none.
+    Orders may ask for faults only if `simulate_allowed`.
+    """
+
+    now_ms: Callable[[], int]
+    sleep: Callable[[float], None]
+    seed: str = ""
+    quote_error_ppm: int = 0
+    drop_ppm: int = 0
+    latency_scale: float = 1
+    simulate_allowed: bool = False
+
+    def snapshots(self) -> dict[str, Snapshot | str]:
+        """Every venue's pools now."""
+        slot = market.slot_at(self.now_ms())
+        return {venue: market.snapshot(venue, slot, self.seed) for venue in VENUES}
+
+    def ask(self, order: Order) -> list[Answer]:
+        """Ask all venues at once for their pools, for this attempt of the order."""
+        pools = self.snapshots()
+        answers = []
+        for venue in VENUES:
+            error = faults.quote_error(
+                order.order_id, order.attempt, venue, self._simulate(order), self.quote_error_ppm
+            )
+            took_ms = (
+                QUOTE_TIMEOUT_MS
+                if error == faults.QUOTE_TIMEOUT
+                else draw(*QUOTE_MS, order.order_id, order.attempt, "quote", venue)
+            )
+            answers.append(Answer(venue, error or pools[venue], self._scaled(took_ms)))
+        self.sleep(max(answer.took_ms for answer in answers) / 1000)
+        return answers
+
+    def sign(self, order: Order, route: Route) -> Signed:
+        """Build and sign the transaction of this attempt of the order."""
+        self.sleep(self._scaled(BUILDING_MS) / 1000)
+        transaction = chain.build(
+            order.order_id,
+            order.attempt,
+            route,
+            market.slot_at(self.now_ms()),
+            drop_ppm=self.drop_ppm,
+            simulate=self._simulate(order),
+        )
+        return Signed(transaction.signature, transaction.to_json())
+
+    def send(self, signed: str) -> None:
+        """Send a signed transaction; to send it again does no harm.
+
+        The simulated chain decides a transaction's outcome when it is signed: see `chain`.
+        """
+
+    def outcome(self, signed: str) -> Outcome | Pending:
+        """What has become of a signed transaction by now."""
+        transaction = chain.Transaction.from_json(signed)
+        slots = chain.known_slot(transaction) - transaction.recent_slot
+        known_ms = transaction.recent_slot * market.SLOT_MS + self._scaled(slots * market.SLOT_MS)
+        wait_ms = known_ms - self.now_ms()
+        return Pending(wait_ms) if wait_ms > 0 else chain.outcome(transaction, self.seed)
+
+    def capacity(self, token_in: Token, token_out: Token) -> int:
+        """The most base units of `token_in` that any route could take at any time; 0 if none."""
+        return market.capacity(token_in, token_out)
+
+    def prices(self, base: Token, quote: Token, times_ms: Iterable[int]) -> list[Mapping[str, str]]:
+        """Prices at each time (Unix milliseconds): `quote` for one `base`, as decimal text.
+
+        "reference" is the market's; each venue with a pool of these two tokens has its own.
+        """
+        return [
+            market.price_texts(base, quote, market.slot_at(time_ms), self.seed)
+            for time_ms in times_ms
+        ]
+
+    def _scaled(self, milliseconds: int) -> int:
+        return round(milliseconds * self.latency_scale)
+
+    def _simulate(self, order: Order) -> Simulate | None:
+        return order.simulate if self.simulate_allowed else None
