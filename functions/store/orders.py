@@ -116,9 +116,11 @@ def append_update(order: Order, update: Update, *, transaction: str | None = Non
         _append(update, transaction=transaction)
     except ClientError as error:
         # The answer to this very write may have been lost, and botocore may have repeated it.
-        # Two writers of the same update do no harm: either may continue from it.
-        stored = clients.refused_item(error).get("updates", {"L": []})["L"]
-        if stored[order.sequence : update.sequence] != [{"S": update.to_json()}]:
+        # Two writers of the same update and transaction do no harm: either may continue from it.
+        stored = clients.refused_item(error)
+        updates = stored.get("updates", {"L": []})["L"][order.sequence : update.sequence]
+        known = None if transaction is None else stored.get("transaction", {}).get("S")
+        if updates != [{"S": update.to_json()}] or known != transaction:
             raise StaleOrder(order.order_id) from None
     return changed
 

@@ -89,6 +89,19 @@ def test_a_write_whose_answer_was_lost_is_known_as_ones_own(world: World) -> Non
         orders.append_update(order, order.next_update(Status.ROUTING, 2))
 
 
+def test_an_update_that_reads_the_same_but_came_with_another_transaction_is_another_writers(
+    world: World,
+) -> None:
+    order = orders.load_order(world.submit()["orderId"]).order
+    for status in (Status.ROUTING, Status.BUILDING):
+        order = orders.append_update(order, order.next_update(status, 1))
+    update = order.next_update(Status.SUBMITTED, 1, tx_hash="1")
+    submitted = orders.append_update(order, update, transaction='{"seed":"a"}')
+    assert orders.append_update(order, update, transaction='{"seed":"a"}') == submitted
+    with pytest.raises(orders.StaleOrder):
+        orders.append_update(order, update, transaction='{"seed":"b"}')
+
+
 def test_a_stream_record_that_cannot_be_read_is_set_aside_and_blocks_nothing(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
