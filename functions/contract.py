@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 from uuid import UUID
+
+from annotated_types import Ge, Interval, MaxLen
 
 # --- the HTTP API -----------------------------------------------------------------------------
 
@@ -130,20 +132,24 @@ class Metric(StrEnum):
 class EngineSettings:
     """What a deployment chooses for the functions.
 
-    A new setting is one field here. Its key of CDK context is the name in camelCase, and every
-    function receives it as an environment variable of the name in upper case.
+    A new setting is one field here, with its range. Its key of CDK context is the name in
+    camelCase, and every function receives it as an environment variable of the name in upper case.
+    The range is checked where a deployment is made (infra/settings.py).
     """
 
     version: str = "dev"
-    max_open_orders: int = 1000
-    order_expiry_days: int = 0
-    sweep_idle_seconds: int = 120
-    retry_base_ms: int = 1000
-    hold_ms: int = 5000
-    market_seed: str = ""
-    latency_scale: float = 1
-    quote_error_ppm: int = 20_000
-    drop_ppm: int = 20_000
+    max_open_orders: Annotated[int, Ge(1)] = 1000
+    order_expiry_days: Annotated[int, Interval(ge=0, le=3650)] = 0
+    sweep_idle_seconds: Annotated[int, Interval(ge=1, le=86_400)] = 120
+    # The longest backoff is four times as long, and one delayed SQS message carries it: 900 s.
+    retry_base_ms: Annotated[int, Interval(ge=0, le=225_000)] = 1000
+    # At most half of what a worker may run, for it does more than wait.
+    hold_ms: Annotated[int, Interval(ge=0, le=30_000)] = 5000
+    market_seed: Annotated[str, MaxLen(64)] = ""
+    # Ten times the latency of quotes and building still leaves a worker time to wait `hold_ms`.
+    latency_scale: Annotated[float, Interval(ge=0, le=10)] = 1
+    quote_error_ppm: Annotated[int, Interval(ge=0, le=1_000_000)] = 20_000
+    drop_ppm: Annotated[int, Interval(ge=0, le=1_000_000)] = 20_000
     simulate_allowed: bool = False
 
     def environment(self) -> dict[str, str]:

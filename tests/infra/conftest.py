@@ -25,7 +25,6 @@ VARIANTS: dict[str, dict[str, str]] = {
         "orderExpiryDays": "30",
         "simulateAllowed": "true",
         "snapStart": "true",
-        "tracing": "true",
     },
     "edges": {"apiGatewayLogRole": "false", "keyCacheSeconds": "0", "maxConcurrency": "2"},
 }

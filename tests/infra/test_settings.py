@@ -1,14 +1,18 @@
 """What the context changes beyond a number: expiry, snapshots, the worker's memory."""
 
+import json
+import os
 import re
-from dataclasses import asdict
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
+from annotated_types import Ge, Interval
+from pydantic.alias_generators import to_camel
 
-from infra.app import _camel_case
-from infra.settings import Settings
+from infra.settings import KEYS, SettingError, Settings, settings_of
 from tests.infra.conftest import Template, synthesize, text
 
 README = (Path(__file__).parents[2] / "infra" / "README.md").read_text()
@@ -42,13 +46,21 @@ def snapped(tmp_path_factory: pytest.TempPathFactory) -> Template:
     return synthesize(tmp_path_factory.mktemp("snapped"), snapStart="true")
 
 
-@pytest.mark.parametrize(("asked", "lambdas"), [("ERROR", "INFO"), ("DEBUG", "DEBUG")])
+@pytest.mark.parametrize(
+    ("asked", "loggers", "lambdas"),
+    [
+        ("ERROR", "ERROR", "INFO"),
+        ("WARNING", "WARNING", "INFO"),
+        ("WARN", "WARNING", "INFO"),
+        ("DEBUG", "DEBUG", "DEBUG"),
+    ],
+)
 def test_no_log_level_drops_the_metrics_which_have_none(
-    tmp_path: Path, asked: str, lambdas: str
+    tmp_path: Path, asked: str, loggers: str, lambdas: str
 ) -> None:
     template = synthesize(tmp_path, logLevel=asked)
     for module, function in template.functions().items():
-        assert variables(template, module)["POWERTOOLS_LOG_LEVEL"] == asked
+        assert variables(template, module)["POWERTOOLS_LOG_LEVEL"] == loggers
         assert function["LoggingConfig"]["ApplicationLogLevel"] == lambdas
 
 
@@ -133,19 +145,98 @@ def test_a_snapshot_is_taken_again_when_a_variable_changes(
     assert version(snapped) != version(other)
 
 
-def test_the_readme_describes_every_setting_with_its_default() -> None:
-    (table,) = re.findall(r"\| Name \| Default \| Meaning \|\n(.*?)\n\n", README, re.DOTALL)
-    described: dict[str, str] = {}
-    for row in table.splitlines()[1:]:
-        names, defaults, _ = (cell.strip() for cell in row.strip("|").split("|", 2))
-        values = defaults.split(", ")
-        for number, name in enumerate(names.split(", ")):
-            described[name.strip("`")] = values[min(number, len(values) - 1)].strip("`")
-    own = {"version", "uv", "localEndpoint"}  # not for whoever deploys
-    defaults = {_camel_case(name): value for name, value in asdict(Settings()).items()}
-    written = {True: "true", False: "false"}
-    assert described == {
-        name: written[value] if isinstance(value, bool) else str(value)
-        for name, value in defaults.items()
-        if name not in own
-    }
+def test_the_readme_describes_every_setting_with_its_default_and_its_range() -> None:
+    (table,) = re.findall(r"\| Name \| Default \|.*\n\|[-|]+\n((?:\|.*\n)+)", README)
+    rows = [[cell.strip(" `") for cell in row.split("|")[1:-1]] for row in table.splitlines()]
+    described = {name: (default, allowed) for name, default, allowed, _ in rows}
+    assert described.keys() == set(KEYS) - {"localEndpoint"}  # `uv run local` gives that one
+    for field, kind in get_type_hints(Settings, include_extras=True).items():
+        if (name := to_camel(field)) not in described:
+            continue
+        default, allowed = described[name]
+        value = getattr(Settings(), field)
+        assert default == (str(value).lower() if isinstance(value, bool) else str(value))
+        for rule in getattr(kind, "__metadata__", ()):
+            match rule:
+                case Interval(ge=low, le=high):
+                    assert allowed == f"{low}–{high}", name
+                case Ge(ge=low):
+                    assert allowed == f"from {low}", name
+
+
+REFUSED = {
+    "stage=Prod!": "must be up to 20 lower-case letters, digits, hyphens",
+    "stage=": "must be up to 20 lower-case letters, digits, hyphens",
+    "maxConcurrency=ten": "must be a valid integer",
+    "maxConcurrency=1": "must be greater than or equal to 2",
+    "maxConcurrency=1001": "must be less than or equal to 1000",
+    "memoryMb=127": "must be greater than or equal to 128",
+    "workerMemoryMb=10241": "must be less than or equal to 10240",
+    "holdMs=30001": "must be less than or equal to 30000",
+    "retryBaseMs=225001": "must be less than or equal to 225000",
+    "sweepIdleSeconds=0": "must be greater than or equal to 1",
+    "maxOpenOrders=0": "must be greater than or equal to 1",
+    "orderExpiryDays=soon": "must be a valid integer",
+    "keyCacheSeconds=61": "must be less than or equal to 60",
+    "throttleRate=0": "must be greater than or equal to 1",
+    "throttleBurst=0": "must be greater than or equal to 1",
+    "dropPpm=-1": "must be greater than or equal to 0",
+    "quoteErrorPpm=1000001": "must be less than or equal to 1000000",
+    "latencyScale=nan": "must be less than or equal to 10",
+    "logRetentionDays=31": "must be days that CloudWatch offers",
+    "logLevel=TRACE": "must be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'",
+    "logLevel=FATAL": "must be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'",
+    "simulateAllowed=yes": "must be true or false",
+    "snapStart=1": "must be true or false",
+    "alarmEmail=nobody": "must be one e-mail address",
+    "corsOrigin=https://desk.example/": "must be like https://desk.example",
+}
+
+
+def refusal(context: dict[str, object]) -> str:
+    with pytest.raises(SettingError) as refused:
+        settings_of(context, version="1", uv="uv")
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("assignment", REFUSED)
+def test_a_value_that_cannot_be_deployed_is_refused_with_its_key_and_its_rule(
+    assignment: str,
+) -> None:
+    name, _, value = assignment.partition("=")
+    assert refusal({name: value}) == f"{assignment}: {REFUSED[assignment]}"
+
+
+def test_a_key_that_is_no_setting_is_refused() -> None:
+    assert refusal({"maxConcurency": "20"}) == "maxConcurency: is no setting; maxConcurrency is"
+    for name in ("tracing", "version", "uv"):
+        assert refusal({name: "true"}) == f"{name}: is no setting"
+
+
+def test_the_cdks_own_context_is_none_of_the_settings() -> None:
+    own = {"@aws-cdk/core:checkSecretUsage": True, "aws:cdk:bundling-stacks": [], "cli-x": 1}
+    assert settings_of(own, version="1", uv="uv") == Settings(version="1")
+
+
+def test_every_wrong_value_has_a_line_of_its_own() -> None:
+    lines = refusal({"maxConcurrency": "1", "holdMs": "x", "dropPpm": "0"}).splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["holdMs=x", "maxConcurrency=1"]
+
+
+def test_json_values_of_a_context_file_are_as_good_as_text() -> None:
+    read = settings_of({"snapStart": True, "memoryMb": 1024}, version="1", uv="uv")
+    assert (read.snap_start, read.memory_mb) == (True, 1024)
+
+
+def test_a_wrong_setting_ends_the_command_with_one_line_and_exit_code_1() -> None:
+    context = json.dumps({"maxConcurrency": "1"})
+    ended = subprocess.run(
+        [sys.executable, "-m", "infra.app"],
+        env=dict(os.environ) | {"CDK_CONTEXT_JSON": context},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    told = [line for line in ended.stderr.splitlines() if "!!" not in line]  # jsii, of its Node
+    assert told == ["maxConcurrency=1: must be greater than or equal to 2"]

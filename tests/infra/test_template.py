@@ -444,23 +444,3 @@ def test_context_sets_what_may_differ(tmp_path: Path) -> None:
     access = properties(template, "ApiGatewayV2::Authorizer", "ApisHttpAccess")
     assert access["AuthorizerResultTtlInSeconds"] == 0
     assert template.of_type("ApiGateway::Account") == {}
-
-
-@pytest.mark.parametrize(
-    "context",
-    [
-        {"maxConcurrency": "ten"},
-        {"simulateAllowed": "yes"},
-        {"stage": "Prod!"},
-        {"dropPpm": "-1"},
-        {"keyCacheSeconds": "61"},
-        {"holdMs": "30001"},
-        {"retryBaseMs": "225001"},
-        {"orderExpiryDays": "soon"},
-        {"snapStart": "1"},
-        {"alarmEmail": "nobody"},
-    ],
-)
-def test_a_setting_that_cannot_be_meant_is_refused(tmp_path: Path, context: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=next(iter(context))):
-        synthesize(tmp_path, **context)
