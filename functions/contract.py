@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import secrets
+import secrets  # noqa: TID251 - a secret must be unpredictable
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime

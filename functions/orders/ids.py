@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import secrets  # noqa: TID251 - ids of different orders must differ
 from uuid import UUID, uuid5
 
 _BY_KEY = UUID("8f1c0d5e-3c39-4b5e-9d0a-6a1f5be6a3c4")  # the name space of ids made from keys

@@ -7,7 +7,7 @@ import binascii
 import re
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4  # noqa: TID251 - a writer recognises its own put
 
 from botocore.exceptions import ClientError
 
