@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aws_cdk import App
 
-from infra.settings import SettingError, settings_of
+from infra.settings import SettingError, Settings, settings_of
 from infra.stack.engine import Engine
 
 ROOT = Path(__file__).parents[1]
@@ -15,11 +15,16 @@ ROOT = Path(__file__).parents[1]
 
 def build(app: App) -> Engine:
     """Add the engine to the app; raises SettingError."""
+    settings = read_settings(app)
+    return Engine(app, settings.stack_name, settings=settings)
+
+
+def read_settings(app: App) -> Settings:
+    """The settings in the app's context; raises SettingError."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    settings = settings_of(
+    return settings_of(
         app.node.get_all_context(), version=project["version"], uv=os.environ.get("UV", "uv")
     )
-    return Engine(app, settings.stack_name, settings=settings)
 
 
 def main() -> None:

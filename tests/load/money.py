@@ -2,7 +2,7 @@
 
 What an order needs (AWS calls, write units with their index writes, pushes, log lines) is measured
 on its way through the handlers over moto; what time costs is that of the simulated venues plus the
-CPU that `tests.load.cpu` measured, on Lambda's share of a core. Prices: tests/load/prices.py.
+CPU that `tests.load.cpu` measured, on Lambda's share of a core. Prices: infra/costs.py.
 One follower; his connection counts a minute an order. Orders are stored for a month.
 """
 
@@ -22,9 +22,10 @@ from rich.table import Table
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions.orders.stored import IDLE_GRID_MS
 from functions.simulation.network import BUILDING_MS
+from infra.costs import GB, READ_ON, REGION, Usage, billed_ms, gb_seconds, idle_month
 from infra.settings import Settings
 from tests.load.machine import figures, sources
-from tests.load.prices import PRICES, READ_ON, REGION
+from tests.load.prices import PRICES
 from tests.load.recording import Call, journey
 from tests.load.simulated import batch_ms, quoting_ms
 from tests.load.units import (
@@ -37,25 +38,14 @@ from tests.load.units import (
     write_units,
 )
 
-Usage = dict[str, float]  # units by the names of PRICES
-
 MILLION = 1_000_000
-GB = 1024**3
-MONTH_SECONDS = 30 * 24 * 3600
 MONTH_HOURS = 730
 # 2026-11-22, tests.load.cpu, of a run, a record, an order; Lambda gives a core at 1,769 MB.
 CPU_MS = {"api": 1.6, "websocket": 0.6, "publisher": 0.4, "worker": 5.0}
 BATCH_CPU_MS = 0.3  # the worker's beside its orders
-CORE_MB = 1769
 CALL_MS = 8.0  # assumed of one AWS call in the region; the handlers make theirs in sequence
 PUSH_MS = 12.0  # assumed of one call of the stage's @connections endpoint
 ACCESS_LOG_BYTES = 400  # assumed of one line of a gateway's access log
-POLLERS = 5  # Lambda's on a queue that is idle, each asking every 20 s
-POLLED_QUEUES = 2
-SWEEPS = 30 * 24 * 60
-SWEEP_QUERIES = 8
-SWEEP_MS = 100.0
-SWEEP_LOG_BYTES = 250  # assumed; its metrics
 
 
 @dataclass(frozen=True)
@@ -150,16 +140,6 @@ def _facts(images: list[tuple[Item | None, Item]], calls: list[Call], logs: str)
 # --- an order ---------------------------------------------------------------------------------
 
 
-def billed_ms(*, cpu_ms: float, memory_mb: int, waited_ms: float) -> float:
-    """What Lambda bills one invocation for: its CPU on its share of a core, and its waiting."""
-    share = min(1.0, memory_mb / CORE_MB)
-    return ceil(cpu_ms / share + waited_ms)
-
-
-def gb_seconds(milliseconds: float, memory_mb: int) -> float:
-    return milliseconds / 1000 * memory_mb / 1024
-
-
 def held_ms(batch: int, *, samples: int = 400, seed: int = 0) -> float:
     """How long the simulated venues hold a worker's batch, on average."""
     chance = random.Random(seed)
@@ -245,22 +225,6 @@ def invocations(order: Measured, load: Load, memory: Memory) -> list[tuple[str, 
         for name, waited in runs.items()
     ]
     return found
-
-
-def fixed_month(memory: Memory, *, alarms: int, metrics: int) -> Usage:
-    """What a month costs without a single order."""
-    sweep_ms = billed_ms(cpu_ms=10, memory_mb=memory.others, waited_ms=SWEEP_MS)
-    return {
-        "sqs_request": POLLED_QUEUES * POLLERS * MONTH_SECONDS / 20,
-        "invocation": SWEEPS,
-        "gb_second": SWEEPS * gb_seconds(sweep_ms, memory.others),
-        "read_unit": SWEEPS * SWEEP_QUERIES * 0.5,
-        "stream_read": 0,
-        "log_gb": SWEEPS * SWEEP_LOG_BYTES / GB,
-        "alarm_month": alarms,
-        "dashboard_month": 1,
-        "metric_month": metrics,
-    }
 
 
 def dollars(usage: Usage) -> float:
@@ -414,7 +378,7 @@ def main() -> None:
     parser.add_argument("--metrics", type=int, default=8, help="custom metrics (8)")
     arguments = parser.parse_args()
     memory = Memory(worker=arguments.worker_memory, others=arguments.memory)
-    fixed = fixed_month(memory, alarms=arguments.alarms, metrics=arguments.metrics)
+    fixed = idle_month(memory.others, alarms=arguments.alarms, metrics=arguments.metrics)
     answers = Answers(measured(), memory, fixed)
     console = Console()
     console.print(million_table(answers), usage_table(answers), months_table(answers))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from infra.costs import GB, billed_ms, gb_seconds, idle_month
 from tests.load import money
 from tests.load.money import Load, Measured, Memory
 from tests.load.prices import PRICES
@@ -26,14 +27,14 @@ ORDER = Measured(
 
 
 def test_an_invocation_is_billed_for_its_share_of_a_core_and_its_waiting() -> None:
-    assert money.billed_ms(cpu_ms=10, memory_mb=1769, waited_ms=5) == 15
-    assert money.billed_ms(cpu_ms=10, memory_mb=3538, waited_ms=5) == 15
-    assert money.billed_ms(cpu_ms=1, memory_mb=512, waited_ms=100) == 104  # 3.46, rounded up
+    assert billed_ms(cpu_ms=10, memory_mb=1769, waited_ms=5) == 15
+    assert billed_ms(cpu_ms=10, memory_mb=3538, waited_ms=5) == 15
+    assert billed_ms(cpu_ms=1, memory_mb=512, waited_ms=100) == 104  # 3.46, rounded up
 
 
 def test_a_second_of_a_gigabyte_is_a_gigabyte_second() -> None:
-    assert money.gb_seconds(1000, 1024) == 1
-    assert money.gb_seconds(500, 256) == 0.125
+    assert gb_seconds(1000, 1024) == 1
+    assert gb_seconds(500, 256) == 0.125
 
 
 def test_a_batch_is_held_as_long_as_its_slowest_order() -> None:
@@ -63,7 +64,7 @@ def test_a_batch_of_ten_shares_its_invocation_and_its_requests() -> None:
     assert one["invocation"] == 1 + 1 + 6 + 1
     assert ten["invocation"] == pytest.approx(1 + 1 + 1 + 0.1)
     assert ten["gb_second"] < one["gb_second"]
-    assert (one["log_gb"] - ten["log_gb"]) * money.GB == pytest.approx(500)
+    assert (one["log_gb"] - ten["log_gb"]) * GB == pytest.approx(500)
     assert one["message"] == ten["message"] == 6
 
 
@@ -84,19 +85,19 @@ def test_the_services_add_up_to_the_bill() -> None:
 
 def test_every_price_is_paid_and_nothing_is_used_without_one() -> None:
     used = money.of_one_order(ORDER, Load(), MEMORY)
-    used |= money.fixed_month(MEMORY, alarms=1, metrics=1) | money.always_on()
+    used |= idle_month(MEMORY.others, alarms=1, metrics=1) | money.always_on()
     assert used.keys() == PRICES.keys()
 
 
 def test_a_day_without_orders_costs_what_is_fixed_and_alarms() -> None:
-    fixed = money.fixed_month(MEMORY, alarms=10, metrics=2)
-    bare = money.fixed_month(MEMORY, alarms=0, metrics=0)
+    fixed = idle_month(MEMORY.others, alarms=10, metrics=2)
+    bare = idle_month(MEMORY.others, alarms=0, metrics=0)
     assert money.dollars(fixed) - money.dollars(bare) == pytest.approx(1.6)
     assert fixed["sqs_request"] == 2 * 5 * 3 * 60 * 24 * 30
 
 
 def test_the_bills_cross_where_both_are_the_same() -> None:
-    fixed = money.fixed_month(MEMORY, alarms=0, metrics=0)
+    fixed = idle_month(MEMORY.others, alarms=0, metrics=0)
     cross = money.crossing(ORDER, MEMORY, fixed)
     always = money.dollars(money.always_on())
     assert money.month(ORDER, cross, MEMORY, fixed) == pytest.approx(always, rel=0.001)

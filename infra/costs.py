@@ -1,0 +1,116 @@
+"""What the stack costs: AWS's list prices, and the bill of a month without an order.
+
+Prices of us-east-1 in US dollars, without free tiers. They were noted on 2026-11-22, as articles of
+that year quote AWS's pricing pages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from functions.contract import OPEN_SHARDS
+
+READ_ON = "2026-11-22"
+REGION = "us-east-1"
+
+Usage = dict[str, float]  # units by the names of PRICES
+
+
+@dataclass(frozen=True)
+class Price:
+    """Dollars for so many units of what a service counts; `page` is one of AWS's pricing pages."""
+
+    service: str
+    unit: str
+    dollars: float
+    per: float
+    page: str
+
+    @property
+    def each(self) -> float:
+        return self.dollars / self.per
+
+    @property
+    def source(self) -> str:
+        return f"https://aws.amazon.com/{self.page}/"
+
+
+_GATEWAY, _LAMBDA, _SQS = "api-gateway/pricing", "lambda/pricing", "sqs/pricing"
+_DYNAMODB, _CLOUDWATCH = "dynamodb/pricing/on-demand", "cloudwatch/pricing"
+_MILLION = 1e6
+
+PRICES = {
+    "http_request": Price("API Gateway", "HTTP API request", 1.00, _MILLION, _GATEWAY),
+    "message": Price("API Gateway", "WebSocket message of 32 KB", 1.00, _MILLION, _GATEWAY),
+    "connection_minute": Price("API Gateway", "connection-minute", 0.25, _MILLION, _GATEWAY),
+    "invocation": Price("Lambda", "request", 0.20, _MILLION, _LAMBDA),
+    "gb_second": Price("Lambda", "GB-second, arm64", 0.0000133334, 1, _LAMBDA),
+    "sqs_request": Price("SQS", "request of 64 KB", 0.40, _MILLION, _SQS),
+    "write_unit": Price("DynamoDB", "write request unit", 0.625, _MILLION, _DYNAMODB),
+    "read_unit": Price("DynamoDB", "read request unit", 0.125, _MILLION, _DYNAMODB),
+    "stored_gb_month": Price("DynamoDB", "GB-month stored", 0.25, 1, _DYNAMODB),
+    "recoverable_gb_month": Price(
+        "DynamoDB", "GB-month of point-in-time recovery", 0.20, 1, _DYNAMODB
+    ),
+    "stream_read": Price("DynamoDB", "stream read by Lambda", 0, 1, _DYNAMODB),
+    "log_gb": Price("CloudWatch", "GB of log taken in", 0.50, 1, _CLOUDWATCH),
+    "metric_month": Price("CloudWatch", "custom metric a month", 0.30, 1, _CLOUDWATCH),
+    "alarm_month": Price("CloudWatch", "metric of an alarm a month", 0.10, 1, _CLOUDWATCH),
+    "dashboard_month": Price("CloudWatch", "dashboard a month", 3.00, 1, _CLOUDWATCH),
+    "snapshot_gb_second": Price(
+        "Lambda", "GB-second of SnapStart's cache", 0.0000015046, 1, _LAMBDA
+    ),
+}
+
+GB = 1024**3
+MONTH_SECONDS = 30 * 24 * 3600
+CORE_MB = 1769  # Lambda gives a function of this memory one core
+POLLERS = 5  # Lambda's on a queue that is idle, each asking every 20 s
+POLLED_QUEUES = 2
+SWEEPS = 30 * 24 * 60
+SWEEP_CPU_MS, SWEEP_WAIT_MS = 10.0, 100.0  # assumed
+SWEEP_LOG_BYTES = 250  # assumed; its metrics
+IDLE_METRICS = 1  # how many orders the sweeper found; the others have no data without orders
+
+
+def billed_ms(*, cpu_ms: float, memory_mb: int, waited_ms: float) -> float:
+    """What Lambda bills one invocation for: its CPU on its share of a core, and its waiting."""
+    share = min(1.0, memory_mb / CORE_MB)
+    return ceil(cpu_ms / share + waited_ms)
+
+
+def gb_seconds(milliseconds: float, memory_mb: int) -> float:
+    """Lambda's unit of time and memory."""
+    return milliseconds / 1000 * memory_mb / 1024
+
+
+def idle_month(
+    memory_mb: int, *, alarms: int, metrics: int = IDLE_METRICS, snapshots_mb: int = 0
+) -> Usage:
+    """What thirty days use without a single order.
+
+    Args:
+        memory_mb: of the sweeper.
+        alarms: metrics that alarms watch.
+        metrics: custom metrics that have data.
+        snapshots_mb: memory of all functions that start from a snapshot.
+    """
+    sweep_ms = billed_ms(cpu_ms=SWEEP_CPU_MS, memory_mb=memory_mb, waited_ms=SWEEP_WAIT_MS)
+    return {
+        "sqs_request": POLLED_QUEUES * POLLERS * MONTH_SECONDS / 20,
+        "invocation": SWEEPS,
+        "gb_second": SWEEPS * gb_seconds(sweep_ms, memory_mb),
+        "read_unit": SWEEPS * len(OPEN_SHARDS) * 0.5,
+        "stream_read": 0,
+        "log_gb": SWEEPS * SWEEP_LOG_BYTES / GB,
+        "alarm_month": alarms,
+        "dashboard_month": 1,
+        "metric_month": metrics,
+        "snapshot_gb_second": MONTH_SECONDS * snapshots_mb / 1024,
+    }
+
+
+def dollars(usage: Usage) -> float:
+    """The price of what is used."""
+    return sum(PRICES[name].each * units for name, units in usage.items())
