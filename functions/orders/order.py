@@ -185,6 +185,11 @@ class Order(Model):
     error: OrderError | None = None
     updates: tuple[Update, ...]
 
+    @property
+    def identity(self) -> str:
+        """What no other order ever has: an id may be used again once its order has expired."""
+        return f"{self.order_id}@{self.created_at}"
+
     def asks_the_same(self, other: Order) -> bool:
         """Whether both orders ask for the same swap: what an idempotency key vouches for."""
         return all(getattr(self, field) == getattr(other, field) for field in REQUEST_FIELDS)

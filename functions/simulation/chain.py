@@ -26,7 +26,7 @@ from functions.orders.failures import FailureCode
 from functions.orders.order import OrderError, Simulate
 from functions.orders.settlement import Landed, Outcome
 from functions.simulation.faults import Fate, fate
-from functions.simulation.market import program_of, snapshot
+from functions.simulation.market import VERSION, program_of, snapshot
 
 # A blockhash is accepted for 150 blocks.
 VALID_SLOTS = 150
@@ -61,11 +61,14 @@ class Instruction:
 class Transaction:
     """A signed transaction: amounts in base units, slots, and the fate that the network has for it.
 
+    `identity` is the order's. `seed` and `version` are the market's in which it executes; a
+    transaction of an early release has no seed, and executes in the market of the setting.
+
     Its JSON is stored with the order. Releases before and after this one read it, so a field may be
     added to it, but none may be removed or change its meaning.
     """
 
-    order_id: str
+    identity: str
     attempt: int
     token_in: Token
     token_out: Token
@@ -76,16 +79,18 @@ class Transaction:
     legs: tuple[Leg, ...]
     instructions: tuple[Instruction, ...]
     fate: Fate
+    seed: str | None = None
+    version: int = 1
 
     @property
     def signature(self) -> str:
-        """The transaction's name: base58(sha512("{order_id}:{attempt}")), 86 to 88 characters."""
+        """The transaction's name: base58(sha512("{identity}:{attempt}")), 86 to 88 characters."""
         return base58.encode(_signed(self))
 
     def to_json(self) -> str:
         """Compact JSON text from which `from_json` restores the very same transaction."""
         fields = {
-            "orderId": self.order_id,
+            "orderId": self.identity,  # under the name by which earlier releases read it
             "attempt": self.attempt,
             "tokenIn": self.token_in.symbol,
             "tokenOut": self.token_out.symbol,
@@ -96,6 +101,8 @@ class Transaction:
             "legs": [_leg_fields(leg) for leg in self.legs],
             "instructions": [[step.program, step.name, step.value] for step in self.instructions],
             "fate": self.fate,
+            "seed": self.seed,
+            "version": self.version,
         }
         return json.dumps(fields, separators=(",", ":"))
 
@@ -104,7 +111,7 @@ class Transaction:
         """The transaction that `to_json` wrote."""
         fields = json.loads(text)
         return cls(
-            order_id=fields["orderId"],
+            identity=fields["orderId"],
             attempt=fields["attempt"],
             token_in=TOKENS[fields["tokenIn"]],
             token_out=TOKENS[fields["tokenOut"]],
@@ -115,24 +122,28 @@ class Transaction:
             legs=tuple(_leg(leg) for leg in fields["legs"]),
             instructions=tuple(Instruction(*step) for step in fields["instructions"]),
             fate=cast(Fate, fields["fate"]),
+            seed=fields.get("seed"),
+            version=fields.get("version", 1),
         )
 
 
 def build(
-    order_id: str,
+    identity: str,
     attempt: int,
     route: Route,
     slot: int,
     *,
+    seed: str = "",
     drop_ppm: int = 0,
     simulate: Simulate | None = None,
 ) -> Transaction:
     """The transaction of an order's attempt (counted from 1) on `route`, signed at `slot`.
 
-    `drop_ppm` and `simulate` decide the transaction's fate now, once: see `faults.fate`.
+    It executes in this release's version of the market of `seed`. `drop_ppm` and `simulate` decide
+    the transaction's fate now, once: see `faults.fate`.
     """
     return Transaction(
-        order_id=order_id,
+        identity=identity,
         attempt=attempt,
         token_in=route.token_in,
         token_out=route.token_out,
@@ -142,7 +153,9 @@ def build(
         last_valid_slot=slot + VALID_SLOTS,
         legs=route.route_plan,
         instructions=_instructions(route),
-        fate=fate(order_id, attempt, simulate, drop_ppm),
+        fate=fate(identity, attempt, simulate, drop_ppm),
+        seed=seed,
+        version=VERSION,
     )
 
 
@@ -164,15 +177,19 @@ def known_slot(transaction: Transaction) -> int:
 
 
 def outcome(transaction: Transaction, seed: str = "") -> Outcome:
-    """What becomes of the transaction in the world `seed`, against the pools where it lands."""
+    """What becomes of the transaction, against the pools at the slot where it lands.
+
+    `seed` is the setting, for a transaction that has none. Raises UnknownMarket if a newer release
+    signed the transaction in a version of the market that this one does not know.
+    """
     if transaction.fate == "drop":
         message = f"The transaction was dropped: slot {transaction.last_valid_slot} passed."
         return OrderError(code=FailureCode.FAILED_TO_LAND, message=message)
-    slot = landing_slot(transaction)
+    seed = seed if transaction.seed is None else transaction.seed
     legs: list[Leg] = []
     for leg in transaction.legs:
         try:
-            fill = _execute(transaction, leg, legs, slot, seed)
+            fill = _execute(transaction, leg, legs, seed)
         except PoolError as error:
             return OrderError(code=error.code, message=f"{error.program}: {error}")
         executed = replace(leg, in_amount=fill.amount_in, out_amount=fill.amount_out)
@@ -185,12 +202,12 @@ def outcome(transaction: Transaction, seed: str = "") -> Outcome:
     return Landed(out_amount)
 
 
-def _execute(transaction: Transaction, leg: Leg, done: list[Leg], slot: int, seed: str) -> Fill:
+def _execute(transaction: Transaction, leg: Leg, done: list[Leg], seed: str) -> Fill:
     amount = leg.in_amount
     if leg.token_in != transaction.token_in:
         amount = _second_hop_amount(transaction, leg, done)
-    pool = snapshot(leg.venue, slot, seed).pool(leg.pool)
-    return pool.fill(leg.token_in, amount)
+    pools = snapshot(leg.venue, landing_slot(transaction), seed, transaction.version)
+    return pools.pool(leg.pool).fill(leg.token_in, amount)
 
 
 def _second_hop_amount(transaction: Transaction, leg: Leg, done: list[Leg]) -> int:
@@ -246,7 +263,7 @@ def _swap(leg: Leg, index: int) -> Instruction:
 
 
 def _signed(transaction: Transaction) -> bytes:
-    return sha512(f"{transaction.order_id}:{transaction.attempt}".encode()).digest()
+    return sha512(f"{transaction.identity}:{transaction.attempt}".encode()).digest()
 
 
 def _leg_fields(leg: Leg) -> list[str | int]:

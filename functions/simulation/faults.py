@@ -1,4 +1,4 @@
-"""Simulated faults: drawn from an order's id and attempt, or asked for by the order itself."""
+"""Simulated faults: drawn from an order's identity and attempt, or asked for by the order."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ _QUOTE_ERRORS = {"venue_down": "VENUE_DOWN", "quote_timeout": QUOTE_TIMEOUT}
 
 
 def quote_error(
-    order_id: str, attempt: int, venue: str, simulate: Simulate | None, error_ppm: int
+    identity: str, attempt: int, venue: str, simulate: Simulate | None, error_ppm: int
 ) -> str | None:
     """Why `venue` gives no quote in this attempt (counted from 1), or None.
 
@@ -24,11 +24,11 @@ def quote_error(
         asked = _QUOTE_ERRORS.get(simulate.fault)
         if asked is not None:
             return asked
-    drawn = draw(0, PPM - 1, "quote", order_id, attempt, venue)
+    drawn = draw(0, PPM - 1, "quote", identity, attempt, venue)
     return "QUOTE_ERROR" if drawn < error_ppm else None
 
 
-def fate(order_id: str, attempt: int, simulate: Simulate | None, drop_ppm: int) -> Fate:
+def fate(identity: str, attempt: int, simulate: Simulate | None, drop_ppm: int) -> Fate:
     """What the network does with the transaction of this attempt (counted from 1).
 
     "drop": it never lands. "slip": it lands, but at a price worse than the order accepts.
@@ -39,4 +39,4 @@ def fate(order_id: str, attempt: int, simulate: Simulate | None, drop_ppm: int) 
             return "drop"
         if simulate.fault == "slippage":
             return "slip"
-    return "drop" if draw(0, PPM - 1, "fate", order_id, attempt) < drop_ppm else "land"
+    return "drop" if draw(0, PPM - 1, "fate", identity, attempt) < drop_ppm else "land"

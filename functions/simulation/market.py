@@ -1,6 +1,16 @@
-"""The simulated market: prices and pools as a pure function of (seed, slot).
+"""The simulated market: prices and pools as a pure function of (seed, version, slot).
 
 Nothing is stored, so every worker sees the same market and any moment can be replayed.
+
+A deployment may replace this module while orders are under way. Each signed transaction names the
+seed and the version of the market in which it executes, and this module must still be able to
+compute that market. So:
+
+- To change a reference price, or how prices move, add a version, and keep the earlier ones.
+- To change a pool, close its listing and add another one. A closed pool is in no new route, and
+  transactions that were routed over it still settle. Never delete a listing.
+- A rollback must find the pools of the newer release. So release a new pool closed, and open it
+  in the next release.
 """
 
 from collections.abc import Mapping
@@ -18,6 +28,8 @@ from functions.dex.tokens import TOKENS, Token, price_text
 RAYDIUM = "raydium"
 METEORA = "meteora"
 VENUES = (RAYDIUM, METEORA)
+
+VERSION = 1
 
 SLOT_MS = 400
 NOISE_SCALE = 10**8
@@ -43,7 +55,10 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A pool that exists: `depth` is its quote reserve, or for a DLMM the quote in each bin."""
+    """A pool that exists: `depth` is its quote reserve, or for a DLMM the quote in each bin.
+
+    `number` tells pools of the same program and pair apart. A `closed` pool is in no new route.
+    """
 
     venue: str
     program: str
@@ -53,11 +68,15 @@ class Listing:
     fee_rate: int = 2_500
     bin_step: int = 0
     base_factor: int = 10_000
+    number: int = 1
+    closed: bool = False
 
     @property
     def address(self) -> str:
         """The pool's made-up account, the same everywhere."""
         text = f"{self.program}|{self.base}/{self.quote}"
+        if self.number > 1:
+            text += f"#{self.number}"
         return base58.encode(sha256(text.encode()).digest())
 
 
@@ -71,6 +90,9 @@ REFERENCES: Mapping[str, Reference] = {
     "mSOL": Reference("SOL", 1_340_000_000, lot=9, calm=500),
     "JitoSOL": Reference("SOL", 1_240_000_000, lot=9, calm=500),
 }
+
+if _unpriced := TOKENS.keys() - REFERENCES.keys() - {"USDC"}:  # which is what prices are told in
+    raise LookupError(f"tokens without a reference price: {', '.join(sorted(_unpriced))}")
 
 _USD = 10**6
 _SOL = 10**9
@@ -99,19 +121,23 @@ LISTINGS = (
 )
 
 
+class UnknownMarket(Exception):
+    """A transaction was signed in a version of the market that this release does not know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """One venue's pools at one slot; each pool is worked out when it is first asked for."""
 
     venue: str
     slot: int
-    seed: str = ""
+    seed: str
     _found: dict[tuple[str, str], tuple[Pool, ...]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
     def pools(self, one: Token, other: Token) -> tuple[Pool, ...]:
-        """The pools of these two tokens, in either order; empty where the venue has none."""
+        """The open pools of these two tokens, in either order; empty where there is none."""
         key = (one.symbol, other.symbol)
         found = self._found.get(key)
         if found is None:
@@ -123,10 +149,11 @@ class Snapshot:
         return found
 
     def pool(self, address: str) -> Pool:
-        """The venue's pool at this address; KeyError if it has none there."""
+        """The venue's pool at this address, open or closed; KeyError if it has none there."""
         listing = _BY_ADDRESS[address]
-        pools = self.pools(TOKENS[listing.base], TOKENS[listing.quote])
-        return {pool.address: pool for pool in pools}[address]
+        if listing.venue != self.venue:
+            raise KeyError(address)
+        return _pool_at(listing, seconds_at(self.slot), self.seed)
 
 
 def program_of(address: str) -> str:
@@ -145,10 +172,15 @@ def seconds_at(slot: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def snapshot(venue: str, slot: int, seed: str = "") -> Snapshot:
-    """The venue's pools at this slot of the world `seed`. Raises ValueError on another venue."""
+def snapshot(venue: str, slot: int, seed: str = "", version: int = VERSION) -> Snapshot:
+    """The venue's pools at this slot of the market of this seed and version.
+
+    Raises ValueError on another venue, UnknownMarket on a version from a newer release.
+    """
     if venue not in VENUES:
         raise ValueError(f"{venue!r} is no venue")
+    if version != VERSION:
+        raise UnknownMarket(f"version {version} of the market is not known, only {VERSION}")
     return Snapshot(venue, slot, seed)
 
 
@@ -210,7 +242,8 @@ def _capacity_of(listing: Listing, token_in: str) -> int:
 
 
 def _listed(one: str, other: str) -> tuple[Listing, ...]:
-    return _BY_PAIR.get(frozenset((one, other)), ())
+    pair = {one, other}
+    return tuple(each for each in LISTINGS if {each.base, each.quote} == pair and not each.closed)
 
 
 @lru_cache(maxsize=256)
@@ -330,7 +363,3 @@ def _level(text: str, octave: int, step: int) -> int:
 
 _ADDRESSES = {listing: listing.address for listing in LISTINGS}
 _BY_ADDRESS = {address: listing for listing, address in _ADDRESSES.items()}
-_BY_PAIR: dict[frozenset[str], tuple[Listing, ...]] = {}
-for _listing in LISTINGS:
-    _pair = frozenset((_listing.base, _listing.quote))
-    _BY_PAIR[_pair] = (*_BY_PAIR.get(_pair, ()), _listing)

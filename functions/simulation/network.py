@@ -67,15 +67,14 @@ class Network:
     def ask(self, order: Order) -> list[Answer]:
         """Ask all venues at once for their pools, for this attempt of the order."""
         pools = self.snapshots()
+        key = (order.identity, order.attempt)
         answers = []
         for venue in VENUES:
-            error = faults.quote_error(
-                order.order_id, order.attempt, venue, self._simulate(order), self.quote_error_ppm
-            )
+            error = faults.quote_error(*key, venue, self._simulate(order), self.quote_error_ppm)
             took_ms = (
                 QUOTE_TIMEOUT_MS
                 if error == faults.QUOTE_TIMEOUT
-                else draw(*QUOTE_MS, order.order_id, order.attempt, "quote", venue)
+                else draw(*QUOTE_MS, *key, "quote", venue)
             )
             answers.append(Answer(venue, error or pools[venue], self._scaled(took_ms)))
         self.sleep(max(answer.took_ms for answer in answers) / 1000)
@@ -85,10 +84,11 @@ class Network:
         """Build and sign the transaction of this attempt of the order."""
         self.sleep(self._scaled(BUILDING_MS) / 1000)
         transaction = chain.build(
-            order.order_id,
+            order.identity,
             order.attempt,
             route,
             market.slot_at(self.now_ms()),
+            seed=self.seed,
             drop_ppm=self.drop_ppm,
             simulate=self._simulate(order),
         )

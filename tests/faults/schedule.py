@@ -21,7 +21,7 @@ from functions.simulation import chain
 from functions.simulation.network import Network
 from tests.faults.injection import Bench, Kind
 from tests.faults.stepping import Killed
-from tests.functions.world import Context, sqs_event
+from tests.functions.world import Context, FailingNetwork, sqs_event
 
 EPOCH_MS = 1_800_000_000_000
 VISIBILITY_MS = 360_000
@@ -113,18 +113,6 @@ class Subscriber:
 
 # What the worker asks of the network in each status.
 _CALL_OF = {Status.ROUTING: "ask", Status.BUILDING: "sign", Status.SUBMITTED: "outcome"}
-
-
-class Poisoned:
-    """A network that kills the worker which makes one kind of call."""
-
-    def __init__(self, network: Network, call: str) -> None:
-        self._network, self._call = network, call
-
-    def __getattr__(self, name: str) -> Any:
-        if name == self._call:
-            raise Killed
-        return getattr(self._network, name)
 
 
 class Ledger:
@@ -228,7 +216,8 @@ class Schedule:
             return
 
         healthy = worker.network
-        worker.network = cast(Network, Poisoned(healthy, _CALL_OF[self.poison]))
+        poisoned = FailingNetwork(healthy, _CALL_OF[self.poison], Killed())
+        worker.network = cast(Network, poisoned)
         try:
             yield
         finally:

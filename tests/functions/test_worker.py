@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
+from functions import worker
+from functions.dex.tokens import find
 from functions.orders.order import OrderError, Status, Update
 from functions.orders.stored import StoredOrder
-from functions.runtime import settings
+from functions.runtime import now_ms, settings
+from functions.simulation import market
+from functions.simulation.network import Network
 from functions.store import orders, queue
-from tests.functions.world import World
+from tests.functions.world import FailingNetwork, World
 
 
 def statuses(order: dict[str, Any]) -> list[str]:
@@ -50,29 +54,73 @@ def test_a_message_delivered_twice_executes_once(world: World) -> None:
     ]
 
 
-@pytest.mark.parametrize("crash_after", [Status.ROUTING, Status.BUILDING, Status.SUBMITTED])
+@pytest.mark.parametrize(
+    ("crash_after", "call"), [("routing", "ask"), ("building", "sign"), ("submitted", "send")]
+)
 def test_a_worker_killed_after_any_step_is_resumed_by_the_next(
-    world: World, monkeypatch: pytest.MonkeyPatch, crash_after: Status
+    world: World, monkeypatch: pytest.MonkeyPatch, crash_after: str, call: str
 ) -> None:
-    order_id = world.submit()["orderId"]
-    append = orders._append
-
-    def append_then_die(update: Update, **kwargs: Any) -> Any:
-        answer = append(update, **kwargs)
-        if update.status is crash_after:
-            raise SystemError("killed")
-        return answer
-
-    with monkeypatch.context() as patch:
-        patch.setattr(orders, "_append", append_then_die)
-        assert len(world.work()) == 1
-    left = world.read(order_id)
+    left = killed_in(call, world, monkeypatch)
     assert left["status"] == crash_after
     world.settle()
-    order = world.read(order_id)
+    order = world.read(left["orderId"])
     assert statuses(order) == ["pending", "routing", "building", "submitted", "confirmed"]
-    if crash_after is Status.SUBMITTED:
-        assert order["txHash"] == left["txHash"]
+    assert order["txHash"] == left.get("txHash", order["txHash"])
+
+
+def killed_in(call: str, world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """An order whose worker died in this call of the network."""
+    order_id = world.submit()["orderId"]
+    with monkeypatch.context() as patch:
+        error = SystemError("killed")
+        patch.setattr(worker, "network", FailingNetwork(worker.network, call, error))
+        assert len(world.work()) == 1
+    return world.read(order_id)
+
+
+def test_a_transaction_settles_in_the_market_that_it_was_signed_for_whatever_is_deployed_since(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise it could look reverted, and a second attempt would execute the order twice."""
+    before = worker.network
+    elsewhere = next(
+        replace(before, seed=f"seed {number}")
+        for number in range(100)
+        if sol_price(replace(before, seed=f"seed {number}")) < sol_price(before) * 98 // 100
+    )
+    sent = killed_in("send", world, monkeypatch)
+    assert sent["status"] == "submitted"
+    monkeypatch.setattr(worker, "network", elsewhere)
+    world.settle()
+    order = world.read(sent["orderId"])
+    assert statuses(order) == ["pending", "routing", "building", "submitted", "confirmed"]
+    assert order["txHash"] == sent["txHash"]
+
+
+def test_an_order_under_way_settles_over_a_pool_that_is_closed_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = killed_in("send", world, monkeypatch)
+    (leg,) = sent["route"]["routePlan"]
+    closed = tuple(
+        replace(listing, closed=True) if listing.address == leg["pool"] else listing
+        for listing in market.LISTINGS
+    )
+    monkeypatch.setattr(market, "LISTINGS", closed)
+    market.snapshot.cache_clear()
+    later = world.submit()["orderId"]
+    world.settle()
+    order, other = world.read(sent["orderId"]), world.read(later)
+    assert (order["status"], order["txHash"]) == ("confirmed", sent["txHash"])
+    assert other["status"] == "confirmed"
+    assert leg["pool"] not in {each["pool"] for each in other["route"]["routePlan"]}
+    market.snapshot.cache_clear()
+
+
+def sol_price(network: Network) -> int:
+    """What SOL is worth now, in millionths of a USDC."""
+    (prices,) = network.prices(find("SOL"), find("USDC"), [now_ms()])
+    return int(float(prices["reference"]) * 10**6)
 
 
 def test_a_second_worker_on_the_same_order_gives_way(

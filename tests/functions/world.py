@@ -19,6 +19,7 @@ from moto.core.models import botocore_stubber
 from functions import api, authorizer, dead_letters, publisher, sweeper, websocket, worker
 from functions.contract import API_KEY
 from functions.runtime import settings
+from functions.simulation.network import Network
 from tests.events import Json, event
 
 _one_request_at_a_time = RLock()
@@ -47,6 +48,18 @@ class Context(LambdaContext):
     @staticmethod
     def get_remaining_time_in_millis() -> int:
         return 60_000
+
+
+class FailingNetwork:
+    """A network one of whose calls raises; for `worker.network`."""
+
+    def __init__(self, network: Network, call: str, error: BaseException) -> None:
+        self._network, self._call, self._error = network, call, error
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._call:
+            raise self._error
+        return getattr(self._network, name)
 
 
 class Answer:

@@ -86,8 +86,9 @@ def simulated_ms(updates: list[Json], scale: float) -> float | None:
     if "confirmed" not in statuses or any("attempt" in update for update in updates):
         return None
     submitted = statuses["submitted"]
-    order_id, signed_ms = submitted["orderId"], unix_ms(submitted["timestamp"])
-    return scale * (quoting_ms(order_id) + BUILDING_MS + landing_ms(order_id, signed_ms))
+    identity = f"{submitted['orderId']}@{statuses['pending']['timestamp']}"
+    signed_ms = unix_ms(submitted["timestamp"])
+    return scale * (quoting_ms(identity) + BUILDING_MS + landing_ms(identity, signed_ms))
 
 
 def summary(run: Run, scale: float) -> dict[str, Row]:

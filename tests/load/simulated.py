@@ -10,16 +10,16 @@ from functions.simulation import chain, market
 from functions.simulation.network import BUILDING_MS, QUOTE_MS
 
 
-def quoting_ms(order_id: str) -> int:
+def quoting_ms(identity: str) -> int:
     """Until the slower venue has quoted for the first attempt."""
-    return max(draw(*QUOTE_MS, order_id, 1, "quote", venue) for venue in market.VENUES)
+    return max(draw(*QUOTE_MS, identity, 1, "quote", venue) for venue in market.VENUES)
 
 
-def landing_ms(order_id: str, signed_ms: int) -> int:
+def landing_ms(identity: str, signed_ms: int) -> int:
     """From the signature (Unix milliseconds) to the slot at which the first attempt lands."""
     slot = market.slot_at(signed_ms)
     transaction = chain.Transaction(
-        order_id=order_id,
+        identity=identity,
         attempt=1,
         token_in=find("SOL"),
         token_out=find("USDC"),
@@ -34,12 +34,12 @@ def landing_ms(order_id: str, signed_ms: int) -> int:
     return chain.landing_slot(transaction) * market.SLOT_MS - signed_ms
 
 
-def held_ms(order_id: str, begun_ms: int) -> int:
+def held_ms(identity: str, begun_ms: int) -> int:
     """The whole of it, for an order that a worker begins then."""
-    signed_ms = begun_ms + quoting_ms(order_id) + BUILDING_MS
-    return signed_ms - begun_ms + landing_ms(order_id, signed_ms)
+    signed_ms = begun_ms + quoting_ms(identity) + BUILDING_MS
+    return signed_ms - begun_ms + landing_ms(identity, signed_ms)
 
 
-def batch_ms(order_ids: Sequence[str], begun_ms: int) -> int:
+def batch_ms(identities: Sequence[str], begun_ms: int) -> int:
     """How long a worker holds these orders, which it takes on at once."""
-    return max(held_ms(order_id, begun_ms) for order_id in order_ids)
+    return max(held_ms(identity, begun_ms) for identity in identities)

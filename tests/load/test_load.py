@@ -16,9 +16,10 @@ LIFE = ("pending", "routing", "building", "submitted", "confirmed")
 
 def life(*, lag_ms: int = 50, skip: tuple[int, ...] = ()) -> list[Json]:
     """An order's updates whose engine took 20 ms beside the simulation, and then the lag."""
-    signed = POSTED_MS + 20 + quoting_ms(ORDER_ID) + BUILDING_MS
+    identity = f"{ORDER_ID}@{iso(POSTED_MS)}"
+    signed = POSTED_MS + 20 + quoting_ms(identity) + BUILDING_MS
     times = [POSTED_MS, POSTED_MS + 20, signed - BUILDING_MS, signed]
-    times.append(signed + landing_ms(ORDER_ID, signed))
+    times.append(signed + landing_ms(identity, signed))
     updates = [
         {
             "orderId": ORDER_ID,

@@ -1,5 +1,6 @@
 """Transactions: what they contain, where they land, and what becomes of them."""
 
+import json
 from dataclasses import replace
 from hashlib import sha512
 from typing import Any
@@ -16,10 +17,21 @@ from functions.orders.order import OrderError, Simulate
 from functions.orders.settlement import Landed
 from functions.simulation import chain
 from functions.simulation.chain import Transaction
-from functions.simulation.market import VENUES, snapshot
+from functions.simulation.market import VENUES, UnknownMarket, snapshot
 from tests.unit.figures import figures
 
 SLOT = 4_400_000_000
+# What the first release stored, before transactions named their market.
+STORED_BY_AN_EARLY_RELEASE = """
+{"orderId":"0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d","attempt":2,"tokenIn":"JUP","tokenOut":"USDC",
+"amountIn":20000000000,"otherAmountThreshold":9106886249,"recentSlot":4400000000,
+"lastValidSlot":4400000150,"legs":[["meteora","GQAXfvEEKyENfMZvoAPFP5dJRMdN3nb8XXsUt2aVDiaR",
+"JUP","USDC",14502929688,6636178082,36889120,73],["raydium",
+"HQp1ns8T4NXLyxTsbw3CjEuuMX8p7EpyAjvU1NqgK5CP","JUP","USDC",5497070312,2516471414,13742676,27]],
+"instructions":[["ComputeBudget","SetComputeUnitLimit",240000],
+["ComputeBudget","SetComputeUnitPrice",50000],["AssociatedTokenAccount","CreateIdempotent",null],
+["meteora-dlmm","Swap2",0],["raydium-cpmm","SwapBaseInput",1]],"fate":"land"}
+"""
 SLIPPED = "SLIPPAGE_TOLERANCE_EXCEEDED"
 
 
@@ -48,7 +60,7 @@ def test_a_signature_is_base58_of_sha512(given: dict[str, str], expected: dict[s
     text = given["order_id"]
     if ":" in text:
         order_id, attempt = text.split(":")
-        transaction = replace(built("SOL", "USDC", 1), order_id=order_id, attempt=int(attempt))
+        transaction = replace(built("SOL", "USDC", 1), identity=order_id, attempt=int(attempt))
         signature = transaction.signature
     else:
         signature = base58.encode(sha512(text.encode()).digest())
@@ -60,6 +72,34 @@ def test_each_attempt_has_a_signature_of_its_own() -> None:
     signatures = {chain.build("order-1", i, found, SLOT).signature for i in (1, 2, 3)}
     assert len(signatures) == 3
     assert all(86 <= len(signature) <= 88 for signature in signatures)
+
+
+def test_a_transaction_of_an_early_release_settles_as_it_did_then() -> None:
+    """It has no seed and no version: it executes in the first market, of the seed that is set."""
+    transaction = Transaction.from_json(STORED_BY_AN_EARLY_RELEASE)
+    assert transaction.signature == (
+        "BvzDs1TmZa6fM1AersK37Ce4nJjoLLT4cGum5rBCS5pUMQHuxFF9CuJ14hawWoBzSsG1qJZKFff8pUQ4j7zbjMV"
+    )
+    assert chain.landing_slot(transaction) == SLOT + 7
+    assert chain.outcome(transaction, "a seed") == Landed(9_152_543_566)
+
+
+def test_a_transaction_ignores_the_seed_that_is_set_once_it_is_signed() -> None:
+    signed = built("RAY", "USDC", 100, seed="a seed")
+    stored = Transaction.from_json(signed.to_json())
+    assert chain.outcome(stored, "another") == chain.outcome(signed) == chain.outcome(signed, "x")
+
+
+def test_a_field_that_a_newer_release_added_is_ignored() -> None:
+    signed = built("RAY", "USDC", 100)
+    fields = json.loads(signed.to_json()) | {"newer": 1}
+    assert Transaction.from_json(json.dumps(fields)) == signed
+
+
+def test_a_transaction_of_an_unknown_version_of_the_market_is_not_settled() -> None:
+    newer = replace(built("RAY", "USDC", 100), version=10**6)
+    with pytest.raises(UnknownMarket, match="version 1000000"):
+        chain.outcome(newer)
 
 
 def test_sol_is_wrapped_on_its_way_in() -> None:
@@ -113,7 +153,7 @@ def test_it_executes_against_the_pools_where_it_lands_not_where_it_was_quoted() 
 
 def test_a_world_of_another_seed_executes_otherwise() -> None:
     transaction = replace(built("RAY", "USDC", 1_000), other_amount_threshold=0)
-    here, there = chain.outcome(transaction), chain.outcome(transaction, "elsewhere")
+    here, there = (chain.outcome(replace(transaction, seed=seed)) for seed in ("", "elsewhere"))
     assert isinstance(here, Landed)
     assert isinstance(there, Landed)
     assert here.out_amount != there.out_amount

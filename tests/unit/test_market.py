@@ -1,7 +1,12 @@
 """The simulated market: its checked price, its bounds, its pools."""
 
+import json
+import subprocess
+import sys
+from dataclasses import replace
 from hashlib import sha256
 from itertools import pairwise, permutations
+from pathlib import Path
 
 import pytest
 from hypothesis import given as for_all
@@ -11,7 +16,8 @@ from functions.dex import meteora, raydium
 from functions.dex.errors import NoRoutesFound
 from functions.dex.router import find_route
 from functions.dex.tokens import TOKENS, UNITS_MAX, Token
-from functions.simulation import market
+from functions.orders.settlement import Landed
+from functions.simulation import chain, market
 from functions.simulation.market import LISTINGS, VENUES, snapshot
 
 SOL, USDC = TOKENS["SOL"], TOKENS["USDC"]
@@ -128,6 +134,18 @@ def test_a_seed_is_a_world_of_its_own() -> None:
     )
 
 
+def test_a_token_without_a_reference_price_is_an_error_when_the_market_loads() -> None:
+    program = """
+from functions.dex import tokens
+tokens.TOKENS["WIF"] = tokens.Token("WIF", "EKpQ…zcjm", 6, "dogwifhat")
+import functions.simulation.market
+"""
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert "LookupError: tokens without a reference price: WIF" in loaded.stderr
+
+
 def test_some_pairs_are_on_one_venue_and_some_need_two_hops() -> None:
     def venues(one: str, other: str) -> list[str]:
         pools = [snapshot(venue, SLOT).pools(TOKENS[one], TOKENS[other]) for venue in VENUES]
@@ -169,6 +187,67 @@ def test_no_pool_ever_takes_more_than_its_capacity_nor_overflows_an_account(
             else state.bins.values()
         )
         assert 2 * most_in + sum(x for x, _ in held) + sum(y for _, y in held) <= UNITS_MAX
+
+
+def test_a_closed_pool_is_in_no_new_route_and_settles_what_was_routed_over_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    route = find_route(SOL, USDC, 10**9, 50, snapshots())
+    (leg,) = route.route_plan
+    signed = chain.build("order-1", 1, route, SLOT)
+    settled = chain.outcome(signed)
+    assert isinstance(settled, Landed)
+    closed = tuple(
+        replace(listing, closed=listing.closed or listing.address == leg.pool)
+        for listing in LISTINGS
+    )
+    monkeypatch.setattr(market, "LISTINGS", closed)
+    snapshot.cache_clear()
+    try:
+        (other,) = find_route(SOL, USDC, 10**9, 50, snapshots()).route_plan
+        assert other.pool != leg.pool
+        assert chain.outcome(signed) == settled
+    finally:
+        snapshot.cache_clear()
+
+
+def snapshots() -> dict[str, market.Snapshot | str]:
+    return {venue: snapshot(venue, SLOT) for venue in VENUES}
+
+
+def test_a_pool_that_was_ever_listed_gives_what_it_gave_in_every_version() -> None:
+    """Transactions under way name it. To change a pool, close it, and list another one."""
+    known = json.loads((Path(__file__).parent / "market-versions.json").read_text())
+    assert set(known) == {str(version) for version in range(1, market.VERSION + 1)}
+    for version, pools in known.items():
+        found = {
+            listing.address: fingerprint(listing, int(version))
+            for listing in LISTINGS
+            if listing.address in pools
+        }
+        assert found == pools, "a listing or a reference was changed or deleted"
+    newest = {listing.address for listing in LISTINGS}
+    assert newest == set(known[str(market.VERSION)]), "add the new pools to market-versions.json"
+
+
+def fingerprint(listing: market.Listing, version: int) -> str:
+    """A hash of what the pool gives at several slots, for amounts of both tokens."""
+    tokens = TOKENS[listing.base], TOKENS[listing.quote]
+    given = [
+        snapshot(listing.venue, slot, seed, version)
+        .pool(listing.address)
+        .fill(token, units * 10**token.decimals)
+        for seed in ("", "a seed")
+        for slot in (SLOT, SLOT + 9_999)
+        for token in tokens
+        for units in (1, 7)
+    ]
+    return sha256(str([fill.amount_out for fill in given]).encode()).hexdigest()[:16]
+
+
+def test_pools_of_one_program_and_pair_are_told_apart_by_number() -> None:
+    first = LISTINGS[0]
+    assert replace(first, number=2).address != first.address
 
 
 def test_capacity_counts_direct_pools_or_those_of_the_first_hop() -> None:
