@@ -12,14 +12,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from functions import telemetry
 from functions.contract import iso
 from functions.http import admission, market, openapi, pages, problems
-from functions.http.compression import compressed
+from functions.http.answers import finished
 from functions.http.models import (
     AmountQuery,
     ClientKey,
     Health,
     IdempotencyKey,
     IfNoneMatch,
+    LimitQuery,
     Me,
+    MinutesQuery,
     OrderId,
     OrderList,
     OrderRequest,
@@ -41,7 +43,6 @@ from functions.runtime import logger, now_ms, settings
 from functions.store import access, orders
 
 app = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=admission.parse_object)
-app.use(middlewares=[admission.refuse_unknown_parameters])
 app.exception_handler(Exception)(problems.answer)
 
 
@@ -49,13 +50,13 @@ app.exception_handler(Exception)(problems.answer)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """One HTTP request (payload format 2.0); see events/http_*.json for its shape."""
     logger.set_correlation_id(event["requestContext"]["requestId"])
-    try:
-        request = admission.admit(app, event)
-    except Problem as problem:
-        return problems.proxy_answer(problem)
     if owner := admission.owner_of(event):
         logger.append_keys(owner=owner)
-    return compressed(app.resolve(request, context), event.get("headers", {}))
+    try:
+        answer = app.resolve(admission.admit(app, event), context)
+    except Problem as problem:
+        answer = problems.proxy_answer(problem)
+    return finished(answer, event)
 
 
 # --- orders -----------------------------------------------------------------------------------
@@ -77,7 +78,7 @@ def execute_order(request: OrderRequest, idempotency_key: IdempotencyKey = None)
     order, replayed = submit(request, _owner(), idempotency_key)
     if replayed:
         return _json(order, headers={"Idempotent-Replayed": "true"})
-    return _json(order, HTTPStatus.ACCEPTED, headers={"Location": f"/api/orders/{order.order_id}"})
+    return _json(order, HTTPStatus.ACCEPTED, headers={"Location": f"../orders/{order.order_id}"})
 
 
 @app.get(
@@ -102,7 +103,7 @@ def get_order(order_id: OrderId) -> Response[Any]:
 def list_orders(
     status: Annotated[Status | None, Query()] = None,
     client_order_id: Annotated[ClientKey | None, Query(alias="clientOrderId")] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    limit: LimitQuery = 20,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response[Any]:
     """Newest first. With a status a page may be short and still have a nextCursor."""
@@ -194,7 +195,7 @@ def get_quote(
 def get_prices(
     token_in: TokenInQuery,
     token_out: TokenOutQuery,
-    minutes: Annotated[int, Query(ge=1, le=60)] = 15,
+    minutes: MinutesQuery = 15,
     since: SinceQuery = None,
 ) -> Response[Any]:
     """The reference price and that of each venue with a pool of this pair, for a chart."""
@@ -242,7 +243,8 @@ def get_health() -> Response[Any]:
 
 @app.get("/openapi.json", include_in_schema=False)
 def get_openapi() -> Response[Any]:
-    return Response(HTTPStatus.OK, "application/json", openapi.document(app, settings.version))
+    text = openapi.document(app, settings.version)
+    return Response(HTTPStatus.OK, "application/json", text, headers={"Cache-Control": "no-cache"})
 
 
 @app.get("/", include_in_schema=False)
@@ -267,5 +269,4 @@ def _owner() -> str:
 def _json(
     body: Model, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None
 ) -> Response[Any]:
-    all_headers: dict[str, Any] = {**problems.NOT_STORED, **(headers or {})}
-    return Response(status, "application/json", body.to_json(), headers=all_headers)
+    return Response(status, "application/json", body.to_json(), headers={**(headers or {})})

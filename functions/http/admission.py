@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any, cast
+from urllib.parse import parse_qsl
 
-from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 
 from functions.contract import is_public
 from functions.http.problems import Problem, bad_field
 
 BODY_BYTES_MAX = 10 * 1024
+INTEGER_CHARACTERS_MAX = 1000
+EXPONENT_DIGITS_MAX = 17  # Decimal holds 18, from which the digits before the exponent take some
 
 
 def owner_of(event: dict[str, Any]) -> str | None:
@@ -34,41 +38,68 @@ def require_owner(event: dict[str, Any]) -> str:
         raise Problem(
             HTTPStatus.UNAUTHORIZED,
             "UNAUTHORIZED",
-            "An API key is needed, and it must be a valid one: Authorization: Bearer oee_…",
+            "This needs a valid API key, in the header Authorization: Bearer oee_…",
             headers={"WWW-Authenticate": "Bearer"},
         )
     return owner
 
 
 def admit(app: APIGatewayHttpResolver, event: dict[str, Any]) -> dict[str, Any]:
-    """The event as the resolver takes it: with its body as text, declared to be JSON.
+    """The event as the resolver takes it: HEAD as GET, and the body as text, declared to be JSON.
 
-    Raises a Problem: no key, a method that the path does not have, a body that is too long or is
-    not text.
+    Raises a Problem: no key, a method that the path does not have, a parameter that the route
+    does not have or that is given twice, a body that is too long or is not text.
     """
     path, method = event["rawPath"], event["requestContext"]["http"]["method"]
     if not is_public(path):
         require_owner(event)
-    allowed = _methods(app, path)
-    if allowed and method not in allowed:
+    if routes := _routes(app, path):
+        _check_method(method, sorted(routes))
+        _check_parameters(routes[method], event["rawQueryString"])
+    http = {**event["requestContext"]["http"], "method": "GET" if method == "HEAD" else method}
+    return {
+        **event,
+        "requestContext": {**event["requestContext"], "http": http},
+        # A body is JSON whatever the client calls it: curl -d calls it a form.
+        "headers": {**event.get("headers", {}), "content-type": "application/json"},
+        "body": _body_text(event),
+        "isBase64Encoded": False,
+    }
+
+
+def _routes(app: APIGatewayHttpResolver, path: str) -> dict[str, Any]:
+    """The routes of a path by method; a route of exactly this path hides those with a pattern."""
+
+    def of(routes: Iterable[Any]) -> dict[str, Any]:
+        return {route.method: route for route in routes if route.rule.match(path)}
+
+    found = of(app._static_routes) or of(app._dynamic_routes)
+    return found | {"HEAD": found["GET"]} if "GET" in found else found
+
+
+def _check_method(method: str, allowed: Sequence[str]) -> None:
+    if method not in allowed:
         raise Problem(
             HTTPStatus.METHOD_NOT_ALLOWED,
             "METHOD_NOT_ALLOWED",
-            f"This path takes {', '.join(allowed)}.",
+            f"This path allows only {' and '.join(allowed)}.",
             headers={"Allow": ", ".join(allowed)},
         )
-    # A body is JSON whatever the client calls it: curl -d calls it a form.
-    headers = {**event.get("headers", {}), "content-type": "application/json"}
-    return {**event, "headers": headers, "body": _body_text(event), "isBase64Encoded": False}
 
 
-def _methods(app: APIGatewayHttpResolver, path: str) -> list[str]:
-    """The methods of a path; a route of exactly this path hides those with a pattern."""
-
-    def of(routes: Iterable[Any]) -> list[str]:
-        return sorted(route.method for route in routes if route.rule.match(path))
-
-    return of(app._static_routes) or of(app._dynamic_routes)
+def _check_parameters(route: Any, query: str) -> None:
+    """A page and its files take any parameter, because links and caches add their own."""
+    if not route.include_in_schema:
+        return
+    known = {field.alias for field in route.dependant.query_params}
+    # Not by the event's parsed parameters, where "a=1&a=2" and "a=1,2" are the same.
+    for name, times in Counter(
+        name for name, _ in parse_qsl(query, keep_blank_values=True)
+    ).items():
+        if name not in known:
+            raise bad_field("INVALID_REQUEST", name, "is not a parameter of this request")
+        if times > 1:
+            raise bad_field("INVALID_REQUEST", name, "is given twice")
 
 
 def _body_text(event: dict[str, Any]) -> str | None:
@@ -89,9 +120,18 @@ def _body_text(event: dict[str, Any]) -> str | None:
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """A JSON object whose numbers never were floats; raises JSONDecodeError for other text."""
+    """A JSON object whose numbers were never floats; raises JSONDecodeError for other text.
+
+    Raises a Problem for a key that is given twice: which of the two is meant?
+    """
     try:
-        parsed = json.loads(text, parse_float=Decimal, parse_constant=Decimal)
+        parsed = json.loads(
+            text,
+            parse_int=_integer,
+            parse_float=_decimal,
+            parse_constant=Decimal,
+            object_pairs_hook=_members,
+        )
     except (ValueError, RecursionError) as error:
         raise json.JSONDecodeError(str(error), "", 0) from None
     if not isinstance(parsed, dict):
@@ -99,10 +139,23 @@ def parse_object(text: str) -> dict[str, Any]:
     return parsed
 
 
-def refuse_unknown_parameters(app: APIGatewayHttpResolver, proceed: Any) -> Response[Any]:
-    """A middleware: each query parameter must be one of the route's."""
-    known = {field.alias for field in app.context["_route"].dependant.query_params}
-    for name in app.current_event.query_string_parameters:
-        if name not in known:
-            raise bad_field("INVALID_REQUEST", name, "is not a parameter of this request")
-    return cast("Response[Any]", proceed(app))
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise bad_field("INVALID_REQUEST", name, "is given twice")
+        members[name] = value
+    return members
+
+
+def _integer(text: str) -> int | Decimal:
+    # int() takes time that grows with the square of the length, and refuses 4,300 digits.
+    return int(text) if len(text) <= INTEGER_CHARACTERS_MAX else Decimal(text)
+
+
+def _decimal(text: str) -> Decimal:
+    """The number; an exponent that Decimal cannot hold becomes one as far beyond every limit."""
+    digits, _, exponent = text.lower().partition("e")
+    if len(exponent.lstrip("+-0")) > EXPONENT_DIGITS_MAX:
+        exponent = f"{'-' if exponent.startswith('-') else ''}{'9' * EXPONENT_DIGITS_MAX}"
+    return Decimal(f"{digits}e{exponent or 0}")

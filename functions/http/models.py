@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
@@ -19,7 +20,13 @@ from functions.orders.order import (
 )
 
 KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
+UUID_PATTERN = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
+# What a broken pattern is told as: it reads on from the field's name.
+PATTERN_RULES = {
+    KEY_PATTERN: "must be 1 to 128 visible ASCII characters without spaces",
+    TIME_PATTERN: "must be a time such as 2026-01-31T12:00:00.000Z",
+}
 
 # --- parts of requests ------------------------------------------------------------------------
 
@@ -30,28 +37,46 @@ def _number_or_text(value: object) -> str:
     return str(value)
 
 
+def _whole_number(value: object) -> int:
+    """A whole number of a query, which is text; int() would also take " 5", "1_0" and "٥"."""
+    if not isinstance(value, str) or not re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", value):
+        raise ValueError("must be a whole number")
+    return int(value)
+
+
+def _uuid(value: object) -> object:
+    """A UUID in its usual form; UUID() would also take braces, a URN, and no hyphens at all."""
+    if not isinstance(value, str) or not re.fullmatch(UUID_PATTERN, value):
+        raise ValueError("must be a UUID")
+    return value
+
+
+AMOUNT_TEXT = {
+    "type": "string",
+    "pattern": r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,18})?$",
+    "examples": ["1.5"],
+}
 Amount = Annotated[
     str,
     BeforeValidator(_number_or_text),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0},
-                {"type": "string", "pattern": r"^\d+(\.\d+)?$"},
-            ],
-            "examples": ["1.5"],
-        }
-    ),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, AMOUNT_TEXT]}),
 ]
 TokenName = Annotated[str, Field(description="symbol or mint", examples=["SOL"], max_length=64)]
 SlippageBps = Annotated[int, Field(ge=0, le=10_000, description="0.01 % each")]
 ClientKey = Annotated[str, Field(pattern=KEY_PATTERN, examples=["my-order-1"])]
 
-OrderId = Annotated[UUID, Path(alias="orderId")]
+OrderId = Annotated[UUID, BeforeValidator(_uuid), Path(alias="orderId")]
+WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
+LimitQuery = Annotated[WholeNumber, Query(ge=1, le=100)]
+MinutesQuery = Annotated[WholeNumber, Query(ge=1, le=60)]
 TokenInQuery = Annotated[TokenName, Query(alias="tokenIn")]
 TokenOutQuery = Annotated[TokenName, Query(alias="tokenOut")]
-AmountQuery = Annotated[str, Query(description="of tokenIn, in whole tokens", max_length=100)]
-SlippageQuery = Annotated[SlippageBps, Query(alias="slippageBps")]
+AmountQuery = Annotated[
+    str,
+    WithJsonSchema(AMOUNT_TEXT | {"maxLength": 100}),
+    Query(description="of tokenIn, in whole tokens", max_length=100),
+]
+SlippageQuery = Annotated[SlippageBps, BeforeValidator(_whole_number), Query(alias="slippageBps")]
 SinceQuery = Annotated[
     str | None,
     Query(pattern=TIME_PATTERN, description="only points later than this, a point's timestamp"),
@@ -62,10 +87,20 @@ IdempotencyKey = Annotated[
 IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match")]
 
 
+# Exactly what is documented: no other fields, and no Python names.
+_EXACT = ConfigDict(extra="forbid", populate_by_name=False)
+
+
+class SimulateRequest(Simulate):
+    """A fault to be simulated, where the stack permits it."""
+
+    model_config = _EXACT
+
+
 class OrderRequest(Model):
     """A market order: swap `amount` of tokenIn for as much tokenOut as the best route gives."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = _EXACT
 
     token_in: TokenName
     token_out: TokenName
@@ -74,7 +109,7 @@ class OrderRequest(Model):
     client_order_id: ClientKey | None = Field(
         default=None, description="the idempotency key, under the order's own name for it"
     )
-    simulate: Simulate | None = None
+    simulate: SimulateRequest | None = None
 
 
 # --- answers ----------------------------------------------------------------------------------

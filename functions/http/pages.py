@@ -34,7 +34,6 @@ _TYPES = {
     "js": "text/javascript; charset=utf-8",
 }
 _HEADERS = {
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Strict-Transport-Security": "max-age=31536000",
     "Cross-Origin-Opener-Policy": "same-origin",

@@ -11,13 +11,13 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from pydantic import Field
 
 from functions.dex.errors import DexError
+from functions.http.models import PATTERN_RULES
 from functions.orders.order import Model
 from functions.runtime import logger
 from functions.store import orders
 
 CONTENT_TYPE = "application/problem+json"
-# What belongs to one owner is for no cache.
-NOT_STORED = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+FIELD_CHARACTERS_MAX = 100
 
 
 class FieldError(Model):
@@ -63,15 +63,19 @@ class Problem(Exception):
 
 def bad_field(code: str, field: str, rule: str) -> Problem:
     """400 for one field and the rule that it breaks."""
-    return Problem(HTTPStatus.BAD_REQUEST, code, "", FieldError(field=field, rule=rule))
+    return Problem(HTTPStatus.BAD_REQUEST, code, "", FieldError(field=_shown(field), rule=rule))
+
+
+def _shown(field: str) -> str:
+    """A client's own name for a field; JSON may hold half a character, which UTF-8 cannot."""
+    return field[:FIELD_CHARACTERS_MAX].encode(errors="replace").decode()
 
 
 def answer(error: Exception) -> Response[Any]:
     """The HTTP response for any exception; what is not known here is logged and a 500."""
     problem = _problem(error)
     details = problem.details
-    headers: dict[str, Any] = {**NOT_STORED, **problem.headers}
-    return Response(details.status, CONTENT_TYPE, details.to_json(), headers=headers)
+    return Response(details.status, CONTENT_TYPE, details.to_json(), headers={**problem.headers})
 
 
 def proxy_answer(error: Exception) -> dict[str, Any]:
@@ -113,19 +117,33 @@ def _problem(error: Exception) -> Problem:
     )
 
 
+# By pydantic's type of error: a rule that reads on from the field's name.
 _RULES = {
     "missing": "is required",
     "extra_forbidden": "is not a field of this request",
     "model_attributes_type": "must be a JSON object",
+    "model_type": "must be a JSON object",
     "json_invalid": "must be a JSON object",
+    "string_type": "must be a string",
+    "string_unicode": "must be Unicode text",
+    "string_too_long": "must have at most {max_length} characters",
+    "int_type": "must be a whole number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "value_error": "{error}",
 }
 
 
 def _field_error(error: dict[str, Any]) -> FieldError:
-    # ("body", "amount", …) names the field amount; ("body",) the body itself.
+    # ("body", "amount", …) names the field amount; ("body",) and ("body", 0) the body itself.
     place, *path = (str(part) for part in error["loc"])
-    named = error["type"] not in ("json_invalid", "model_attributes_type")
-    field = ".".join(path) if path and named else place
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should ")
-    rule = _RULES.get(error["type"]) or message.replace("be ", "must be ", 1)
-    return FieldError(field=field, rule=rule)
+    named = path and error["type"] != "json_invalid"
+    field = _shown(".".join(path)) if named else place
+    if place == "header":
+        field = field.title()
+    context = error.get("ctx", {})
+    if error["type"] == "string_pattern_mismatch":
+        return FieldError(field=field, rule=PATTERN_RULES[context["pattern"]])
+    return FieldError(field=field, rule=_RULES.get(error["type"], "is not valid").format(**context))

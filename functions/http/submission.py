@@ -14,12 +14,14 @@ from functions.http.market import swap
 from functions.http.models import OrderRequest
 from functions.http.problems import Problem, bad_field
 from functions.orders.ids import id_of_key, new_id
-from functions.orders.order import Order, first_update, order_of
+from functions.orders.order import Order, Simulate, first_update, order_of
 from functions.runtime import logger, now_ms, settings
 from functions.store import orders, queue
 
 RETRY_AFTER_SECONDS = 5
 COUNT_SECONDS = 1
+# The other faults befall a whole transaction, which may have legs on several venues.
+FAULTS_OF_A_VENUE = ("venue_down", "quote_timeout")
 
 
 class Submitted(NamedTuple):
@@ -69,8 +71,7 @@ def _key(request: OrderRequest, header: str | None) -> str | None:
 
 
 def _new_order(request: OrderRequest, owner: str, key: str | None) -> Order:
-    if request.simulate and not settings.simulate_allowed:
-        raise bad_field("INVALID_REQUEST", "simulate", "is not allowed by this stack")
+    simulate = _simulate(request)
     token_in, token_out, units = swap(request.token_in, request.token_out, request.amount)
     now = now_ms()
     fields = {
@@ -79,10 +80,22 @@ def _new_order(request: OrderRequest, owner: str, key: str | None) -> Order:
         "tokenOut": token_out.symbol,
         "amount": tokens.to_text(units, token_in.decimals),
         "slippageBps": request.slippage_bps,
-        "simulate": request.simulate,
+        "simulate": simulate,
     }
     order_id = id_of_key(owner, key) if key else new_id(now)
     return order_of(fields, [first_update(order_id, now)])
+
+
+def _simulate(request: OrderRequest) -> Simulate | None:
+    if request.simulate is None:
+        return None
+    if not settings.simulate_allowed:
+        raise bad_field("INVALID_REQUEST", "simulate", "is not allowed on this stack")
+    asked = Simulate(**dict(request.simulate))
+    if asked.venue and asked.fault not in FAULTS_OF_A_VENUE:
+        rule = f"applies only to the faults {' and '.join(FAULTS_OF_A_VENUE)}"
+        raise bad_field("INVALID_REQUEST", "simulate.venue", rule)
+    return asked
 
 
 def has_room(owner: str) -> bool:

@@ -87,10 +87,15 @@ class Simulate(Model):
 
     fault: Literal["venue_down", "quote_timeout", "dropped_transaction", "slippage"]
     venue: Literal["raydium", "meteora"] | None = Field(
-        default=None, description="the venue at fault; both when absent"
+        default=None,
+        description="the venue at fault, all when absent; for venue_down and quote_timeout only",
     )
     attempts: int = Field(
-        default=MAX_ATTEMPTS, ge=1, le=MAX_ATTEMPTS, description="how many first attempts it hits"
+        default=MAX_ATTEMPTS,
+        ge=1,
+        le=MAX_ATTEMPTS,
+        strict=True,
+        description="how many first attempts it hits",
     )
 
 

@@ -6,12 +6,12 @@ import base64
 import json
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from functions import api, authorizer
 from functions.contract import is_public
 from tests.events import event
-from tests.functions.world import Context
+from tests.functions.world import Context, query_parameters
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -44,14 +44,12 @@ def _event(environ: Environ) -> dict[str, Any]:
         "utf-8", "replace"
     )
     path = unquote_to_bytes(raw.partition("?")[0]).decode("utf-8", "replace")
-    query: dict[str, str] = {}
-    for name, value in parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True):
-        query[name] = f"{query[name]},{value}" if name in query else value
     headers = {
         name[5:].replace("_", "-").lower(): str(value)
         for name, value in environ.items()
         if name.startswith("HTTP_")
     }
+    headers.pop("accept-encoding", None)  # the client here does not unpack what it asks for
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         if environ.get(name):
             headers[name.replace("_", "-").lower()] = environ[name]
@@ -62,7 +60,7 @@ def _event(environ: Environ) -> dict[str, Any]:
     return request | {
         "rawPath": path,
         "rawQueryString": environ.get("QUERY_STRING", ""),
-        "queryStringParameters": query,
+        "queryStringParameters": query_parameters(environ.get("QUERY_STRING", "")),
         "headers": headers,
         "body": base64.b64encode(body).decode() if body else None,
         "isBase64Encoded": bool(body),

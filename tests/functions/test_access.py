@@ -177,12 +177,12 @@ def test_a_message_that_names_a_route_of_the_gateway_is_a_message(world: World, 
     [
         ("GET", "/api/orders/execute", "POST"),
         ("DELETE", "/api/orders/execute", "POST"),
-        ("POST", "/api/orders", "GET"),
-        ("PATCH", "/api/orders/0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d", "DELETE, GET"),
+        ("POST", "/api/orders", "GET, HEAD"),
+        ("PATCH", "/api/orders/0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d", "DELETE, GET, HEAD"),
         ("GET", "/api/tickets", "POST"),
-        ("POST", "/api/health", "GET"),
-        ("PUT", "/docs", "GET"),
-        ("POST", "/assets/docs.js", "GET"),
+        ("POST", "/api/health", "GET, HEAD"),
+        ("PUT", "/docs", "GET, HEAD"),
+        ("POST", "/assets/docs.js", "GET, HEAD"),
     ],
 )
 def test_a_wrong_method_is_a_405_that_names_the_right_ones(

@@ -24,7 +24,7 @@ def test_an_order_is_accepted_pending_with_its_first_update(world: World) -> Non
     answer = world.http("execute_order", body=ORDER, headers={})
     order = answer.json
     assert answer.status == 202
-    assert answer.headers["Location"] == f"/api/orders/{order['orderId']}"
+    assert answer.headers["Location"] == f"../orders/{order['orderId']}"
     assert order == {
         "orderId": order["orderId"],
         "type": "market",
@@ -97,13 +97,15 @@ def refused(fields: dict[str, Any], code: str, field: str, rule: str) -> Any:
         refused({"tokenOut": "DOGE"}, "TOKEN_NOT_TRADABLE", "tokenOut", "listed token"),
         refused({"tokenIn": 5}, "INVALID_REQUEST", "tokenIn", "string"),
         refused({"tokenOut": "SOL"}, "CIRCULAR_ARBITRAGE_IS_DISABLED", "tokenOut", "differ"),
-        refused({"slippageBps": -1}, "INVALID_REQUEST", "slippageBps", "greater than or equal"),
-        refused({"slippageBps": 10_001}, "INVALID_REQUEST", "slippageBps", "less than or equal"),
-        refused({"slippageBps": "50"}, "INVALID_REQUEST", "slippageBps", "integer"),
-        refused({"slippageBps": 0.5}, "INVALID_REQUEST", "slippageBps", "integer"),
+        refused({"slippageBps": -1}, "INVALID_REQUEST", "slippageBps", "at least 0"),
+        refused({"slippageBps": 10_001}, "INVALID_REQUEST", "slippageBps", "at most 10000"),
+        refused({"slippageBps": "50"}, "INVALID_REQUEST", "slippageBps", "whole number"),
+        refused({"slippageBps": 0.5}, "INVALID_REQUEST", "slippageBps", "whole number"),
         refused({"side": "buy"}, "INVALID_REQUEST", "side", "not a field"),
-        refused({"clientOrderId": "two words"}, "INVALID_REQUEST", "clientOrderId", "pattern"),
-        refused({"clientOrderId": "x" * 129}, "INVALID_REQUEST", "clientOrderId", "pattern"),
+        refused(
+            {"clientOrderId": "two words"}, "INVALID_REQUEST", "clientOrderId", "visible ASCII"
+        ),
+        refused({"clientOrderId": "x" * 129}, "INVALID_REQUEST", "clientOrderId", "visible ASCII"),
         refused({"simulate": {"fault": "fire"}}, "INVALID_REQUEST", "simulate.fault", "must be"),
     ],
 )
@@ -131,7 +133,6 @@ def test_bad_input_is_refused_naming_the_field_and_the_rule(
         "null",
         "5",
         '"text"',
-        '{"amount":' + "9" * 5000 + "}",
         "[" * 5000,
         json.dumps([ORDER]),
         "\x00",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from threading import RLock
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -119,7 +120,11 @@ class World:
     # --- clients
 
     def http(self, name: str, **changes: Any) -> Answer:
-        """Call the API with events/http_{name}.json, changed by body, path, query, headers."""
+        """Call the API with events/http_{name}.json, changed.
+
+        Changes: body (and base64), method, path, query (or raw_query, in which a name may be
+        repeated), headers, owner ("" for none).
+        """
         request = event(f"http_{name}")
         if "body" in changes:
             body = changes["body"]
@@ -127,8 +132,11 @@ class World:
         request["isBase64Encoded"] = changes.get("base64", False)
         if "path" in changes:
             request["rawPath"] = request["requestContext"]["http"]["path"] = changes["path"]
-        if "query" in changes:
-            request["queryStringParameters"] = changes["query"]
+        if "method" in changes:
+            request["requestContext"]["http"]["method"] = changes["method"]
+        if "query" in changes or "raw_query" in changes:
+            raw = changes.get("raw_query") or urlencode(changes["query"])
+            request |= {"rawQueryString": raw, "queryStringParameters": query_parameters(raw)}
         if "headers" in changes:
             request["headers"] = {
                 k: v for k, v in request["headers"].items() if k != "idempotency-key"
@@ -305,6 +313,14 @@ class World:
         return self.streams.get_shard_iterator(
             StreamArn=arn, ShardId=shards[0]["ShardId"], ShardIteratorType="TRIM_HORIZON"
         )["ShardIterator"]
+
+
+def query_parameters(raw: str) -> dict[str, str]:
+    """The parameters of a query as API Gateway gives them: a repeated one's values in one text."""
+    query: dict[str, str] = {}
+    for name, value in parse_qsl(raw, keep_blank_values=True):
+        query[name] = f"{query[name]},{value}" if name in query else value
+    return query
 
 
 def sqs_event(name: str, messages: list[Any]) -> Json:
