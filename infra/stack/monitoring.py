@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from aws_cdk import Aws, Duration
+from aws_cdk import Aws, CfnMapping, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_dynamodb as dynamodb
@@ -28,6 +28,12 @@ ACCESS_OPERATIONS = ("PutItem", "GetItem", "DeleteItem")
 ONE_MINUTE, FIVE_MINUTES = Duration.minutes(1), Duration.minutes(5)
 WIDTH, HEIGHT = 8, 6
 FULL_WIDTH = 24
+
+CONSOLES = {
+    "aws": {"domain": "console.aws.amazon.com"},
+    "aws-cn": {"domain": "console.amazonaws.cn"},
+    "aws-us-gov": {"domain": "console.amazonaws-us-gov.com"},
+}
 
 # Nothing happened, so nothing went wrong: most metrics are silent without traffic.
 QUIET = cloudwatch.TreatMissingData.NOT_BREACHING
@@ -79,8 +85,9 @@ class Monitoring(Construct):
             default_interval=Duration.hours(3),
             widgets=[[_status(alarms)], *self._rows()],
         )
+        console = CfnMapping(self, "Console", mapping=CONSOLES)
         self.dashboard_url = (
-            f"https://{Aws.REGION}.console.aws.amazon.com/cloudwatch/home"
+            f"https://{console.find_in_map(Aws.PARTITION, 'domain')}/cloudwatch/home"
             f"?region={Aws.REGION}#dashboards:name={dashboard.dashboard_name}"
         )
 
@@ -131,6 +138,7 @@ class Monitoring(Construct):
                 label="dead letters",
             ),
             above=0,
+            of=2,
             means="The worker failed five times on an order. The dead-letter function ends such "
             "an order; an alarm that stays means that it cannot.",
             first=self._ops("stuck"),
@@ -259,6 +267,7 @@ class Monitoring(Construct):
                 label="errors",
             ),
             above=4,
+            of=2,
             means="The WebSocket API could not call its function, or the function failed, for five "
             "messages or more.",
             first=self._ops("stats"),
@@ -417,7 +426,12 @@ def _throttles(table: dynamodb.Table, operations: Sequence[str]) -> list[cloudwa
 def _sum(
     *metrics: cloudwatch.IMetric, period: Duration = ONE_MINUTE, label: str
 ) -> cloudwatch.MathExpression:
-    """What is silent counts as nothing; without FILL one silent metric would silence the sum."""
+    """The sum of metrics; a metric without data counts as 0, or the sum would have none either.
+
+    So the newest point is 0 until CloudWatch has its metrics, some minutes late for SQS. An alarm
+    on it must look back further than this one point, or it may never ring:
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
+    """
     # A graph's ids are one name space; a word of the label keeps its sums apart.
     word = label.split(maxsplit=1)[0].strip(",")
     named = {f"{word}{number}": metric for number, metric in enumerate(metrics)}

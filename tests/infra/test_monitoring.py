@@ -251,6 +251,22 @@ def test_an_expression_takes_ten_metrics_at_most_and_uses_each(template: Templat
         assert set(re.findall(r"[a-z]\w*", expression)) == set(ids)
 
 
+def test_an_alarm_that_fills_gaps_with_0_looks_further_back_than_the_newest_point(
+    template: Template,
+) -> None:
+    """The newest point is 0 as long as its metrics are late, and would never be an alarm.
+
+    docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html, on FILL
+    """
+    filled = {
+        name: (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"])
+        for name, alarm in alarms(template).items()
+        if "FILL(" in json.dumps(alarm.get("Metrics"))
+    }
+    assert "DeadLetters" in filled
+    assert {name for name, (often, of) in filled.items() if often >= of} == set()
+
+
 def test_errors_and_throttles_of_every_function_count(template: Template) -> None:
     functions = set(template.of_type("Lambda::Function"))
     for name, metric in (("FunctionErrors", "Errors"), ("FunctionThrottles", "Throttles")):
@@ -322,7 +338,9 @@ def test_outputs_lead_to_the_dashboard_and_the_topic(template: Template) -> None
     outputs = {name: text(o["Value"]) for name, o in template.document["Outputs"].items()}
     (dashboard,) = template.of_type("CloudWatch::Dashboard").values()
     assert dashboard["Properties"]["DashboardName"] == stack(template)
-    assert outputs["DashboardUrl"].startswith("https://AWS::Region.console.aws.amazon.com/")
+    (domains,) = template.document["Mappings"].values()
+    assert domains["aws"] == {"domain": "console.aws.amazon.com"}
+    assert "{'Ref': 'AWS::Partition'}, 'domain'" in outputs["DashboardUrl"]
     # The name of a dashboard is what Ref gives.
     assert outputs["DashboardUrl"].endswith("#dashboards:name=MonitoringDashboard")
     assert outputs["AlarmTopicArn"] == "MonitoringAlarms"

@@ -1,6 +1,8 @@
 """What a deployment consists of, in every stage."""
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -357,6 +359,26 @@ def test_both_stages_are_throttled(template: Template) -> None:
             "ThrottlingBurstLimit": 1000,
             "ThrottlingRateLimit": 500,
         }
+
+
+def strings(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            yield from strings(list(value.values()))
+        case list():
+            for each in value:
+                yield from strings(each)
+
+
+def test_no_url_or_arn_holds_the_stack_to_one_partition(template: Template) -> None:
+    """Only AWS::URLSuffix and AWS::Partition know those of China and of GovCloud."""
+    for said in strings([template.document["Resources"], template.document["Outputs"]]):
+        assert "arn:aws" not in said
+        assert "aws.amazon.com" not in said
+        # A service's name, as a principal, is the same everywhere.
+        assert "amazonaws.com" not in said or re.fullmatch(r"[a-z]+\.amazonaws\.com", said)
 
 
 def test_outputs_name_what_a_client_and_an_operator_need(template: Template) -> None:
