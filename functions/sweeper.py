@@ -1,26 +1,76 @@
-"""Schedule: puts open orders that nothing has moved for a while back on the queue."""
+"""Schedule: re-queues open orders that have been idle too long."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import telemetry
-from functions.contract import OPEN_SHARDS, Metric, iso
+from functions.contract import BATCH_SIZE, OPEN_SHARDS, Metric, iso
 from functions.runtime import logger, now_ms, settings
 from functions.store import orders, queue
+from functions.store.orders import IdleOrder
+
+IDLE_ORDERS_MAX = 1000  # that one sweep reads of each shard
+# A batch that begins so long before the function's timeout ends in time, botocore's retries too.
+STOP_MS_BEFORE_TIMEOUT = 10_000
+# While the queue is long, an order is re-queued only after so many times the usual idle time.
+LONG_IDLE_FACTOR = 5
 
 
 @telemetry.observed
-def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
-    """Re-queue idle open orders; an order that was healthy after all is not harmed by it."""
-    before = iso(now_ms() - settings.sweep_idle_seconds * 1000)
+def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]:
+    """Re-queue idle orders, those idle longest first; how many, and at least how many are left.
+
+    Each order's idle time starts anew with the sweep, so the next sweeps do not queue it again
+    before its message could have been received. An order that was not idle takes no harm.
+    """
+    now = now_ms()
+    idle = _idle_orders(now, context)
+    due = idle[: _due(idle, now)] if idle else []
     swept = 0
-    for shard in OPEN_SHARDS:
-        for order_id in orders.idle_orders(shard, before):
-            queue.enqueue(order_id)
-            logger.warning("idle order queued again", order_id=order_id)
-            swept += 1
+    for start in range(0, len(due), BATCH_SIZE):
+        if context.get_remaining_time_in_millis() < STOP_MS_BEFORE_TIMEOUT:
+            break
+        swept += _requeue(due[start : start + BATCH_SIZE])
+    left = len(idle) - swept
+    if left:
+        logger.warning("idle orders left", left=left)
     telemetry.count(Metric.ORDERS_SWEPT, swept)
-    return {"swept": swept}
+    return {"swept": swept, "left": left}
+
+
+def _idle_orders(now: int, context: LambdaContext) -> list[IdleOrder]:
+    """The idle orders, longest first; each minute begins with another shard, in case time ends."""
+    before = iso(now - settings.sweep_idle_seconds * 1000)
+    first = now // 60_000 % len(OPEN_SHARDS)
+    found: list[IdleOrder] = []
+    for shard in OPEN_SHARDS[first:] + OPEN_SHARDS[:first]:
+        if context.get_remaining_time_in_millis() < 2 * STOP_MS_BEFORE_TIMEOUT:
+            break
+        found += orders.idle_orders(shard, before, limit=IDLE_ORDERS_MAX)
+    return sorted(found, key=lambda order: order.idle_since)
+
+
+def _due(idle: list[IdleOrder], now: int) -> int:
+    """How many of the idle orders to re-queue.
+
+    Each message that waits in the queue may be that of one idle order, which a second message
+    would not help: it would wait behind the first. So at least as many orders as exceed the
+    waiting messages have lost theirs. While the queue stays long, only orders that have been idle
+    much longer are re-queued, one batch a sweep, so that none waits for the end of the queue.
+    """
+    long_ago = iso(now - LONG_IDLE_FACTOR * settings.sweep_idle_seconds * 1000)
+    long_idle = sum(order.idle_since < long_ago for order in idle)
+    return max(len(idle) - queue.waiting_messages(), min(long_idle, BATCH_SIZE))
+
+
+def _requeue(batch: list[IdleOrder]) -> int:
+    """Re-queue those of a batch that are still idle; how many."""
+    still_idle = [order.order_id for order in batch if orders.restart_idle_time(order, now_ms())]
+    refused = queue.enqueue_all(still_idle)
+    for order_id in still_idle:
+        if order_id in refused:
+            logger.error("idle order not queued", order_id=order_id)
+        else:
+            logger.warning("idle order queued again", order_id=order_id)
+    return len(still_idle) - len(refused)

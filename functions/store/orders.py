@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4  # noqa: TID251 - a writer recognises its own put
 
 from botocore.exceptions import ClientError
 
-from functions.contract import OPEN_BY_OWNER_INDEX, OPEN_ORDERS_INDEX, OWNER_INDEX, unix_ms
+from functions.contract import OPEN_BY_OWNER_INDEX, OPEN_ORDERS_INDEX, OWNER_INDEX, iso, unix_ms
 from functions.orders.order import Order, Status, Update
 from functions.orders.stored import StoredOrder, idle_since, new_item, stored_order
 from functions.runtime import settings
@@ -48,6 +48,13 @@ class TooManyFollowers(Exception):
     def __init__(self, order_id: str, followers: Collection[str]) -> None:
         super().__init__(order_id)
         self.followers = set(followers)
+
+
+class IdleOrder(NamedTuple):
+    """An open order without an update for some time, and since when (ISO 8601)."""
+
+    order_id: str
+    idle_since: str
 
 
 class InvalidCursor(Exception):
@@ -252,21 +259,38 @@ def open_order_count(owner: str) -> int:
     return sum(page["Count"] for page in pages)
 
 
-def idle_orders(shard: str, before: str) -> Iterator[str]:
-    """Ids of open orders of one shard that have been idle since before `before` (ISO 8601)."""
-    pages = (
-        clients.dynamodb()
-        .get_paginator("query")
-        .paginate(
-            TableName=settings.orders_table,
-            IndexName=OPEN_ORDERS_INDEX,
-            KeyConditionExpression="openShard = :shard AND idleSince < :before",
-            ExpressionAttributeValues={":shard": {"S": shard}, ":before": {"S": before}},
-        )
+def idle_orders(shard: str, before: str, *, limit: int) -> list[IdleOrder]:
+    """Up to `limit` open orders of one shard idle since before `before` (ISO 8601), longest first.
+
+    The index lags the table by a moment, so an order can have moved on.
+    """
+    answer = clients.dynamodb().query(
+        TableName=settings.orders_table,
+        IndexName=OPEN_ORDERS_INDEX,
+        KeyConditionExpression="openShard = :shard AND idleSince < :before",
+        ExpressionAttributeValues={":shard": {"S": shard}, ":before": {"S": before}},
+        Limit=limit,
     )
-    for page in pages:
-        for item in page["Items"]:
-            yield item["orderId"]["S"]
+    return [IdleOrder(item["orderId"]["S"], item["idleSince"]["S"]) for item in answer["Items"]]
+
+
+def restart_idle_time(order: IdleOrder, now_ms: int) -> bool:
+    """Let the order's idle time start now, unless it has moved on or ended; whether it did."""
+    try:
+        clients.dynamodb().update_item(
+            TableName=settings.orders_table,
+            Key={"orderId": {"S": order.order_id}},
+            UpdateExpression="SET idleSince = :now",
+            ConditionExpression="idleSince = :found",
+            ExpressionAttributeValues={
+                ":now": {"S": iso(now_ms)},
+                ":found": {"S": order.idle_since},
+            },
+        )
+    except ClientError as error:
+        clients.refused_item(error)
+        return False
+    return True
 
 
 def list_orders(

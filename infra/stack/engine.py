@@ -68,7 +68,14 @@ class Engine(Stack):
         )
 
         self._start(storage, queues, compute, max_concurrency=settings.max_concurrency)
-        self._permit(storage, queues, compute, push_arn=apis.push_arn, close_arn=apis.close_arn)
+        self._permit(
+            storage,
+            queues,
+            compute,
+            push_arn=apis.push_arn,
+            close_arn=apis.close_arn,
+            local=settings.local,
+        )
         for pusher in (compute.publisher, compute.websocket):
             pusher.add_environment("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", apis.push_url)
         compute.api.add_environment("WEB_SOCKET_URL", apis.web_socket_url)
@@ -121,6 +128,7 @@ class Engine(Stack):
         *,
         push_arn: str,
         close_arn: str,
+        local: bool,
     ) -> None:
         orders, connections = storage.orders.table_arn, storage.connections.table_arn
         stream, access = storage.orders.table_stream_arn or "", storage.access.table_arn
@@ -150,7 +158,12 @@ class Engine(Stack):
         _allow(compute.websocket, push_arn, "execute-api", "ManageConnections")
 
         _allow(compute.sweeper, open_orders, "dynamodb", "Query")
-        _allow(compute.sweeper, queue, "sqs", "SendMessage")
+        _allow(compute.sweeper, orders, "dynamodb", "UpdateItem")
+        _allow(compute.sweeper, queue, "sqs", "SendMessage GetQueueAttributes")
+        if local:
+            # AWS has no such action, SendMessage covers batches; the emulator asks for it.
+            # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-batch-api.html
+            _allow(compute.sweeper, queue, "sqs", "SendMessageBatch")
 
         _allow(compute.dead_letters, orders, "dynamodb", "GetItem UpdateItem")
         _allow(compute.dead_letters, dead_letters, "sqs", RECEIVE)

@@ -101,6 +101,7 @@ class Cloud:
     tables: dict[str, Table] = field(default_factory=tables)
     sent: list[Sent] = field(default_factory=list)
     messages: int = 0
+    waiting: Callable[[], int] = lambda: 0  # messages of the order queue that can be received
 
     def answer(self, operation: str, body: Json) -> Json:
         """The answer to one request; raises Refused."""
@@ -113,6 +114,9 @@ class Cloud:
             "BatchGetItem": self._batch_get,
             "SendMessage": self._send,
             "SendMessageBatch": self._send_batch,
+            "GetQueueAttributes": lambda _body: {
+                "Attributes": {"ApproximateNumberOfMessages": str(self.waiting())}
+            },
         }
         return known[operation](deepcopy(body))
 

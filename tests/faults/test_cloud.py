@@ -122,7 +122,9 @@ class Story:
 
     def idle(self) -> Any:
         before = iso(NOW_MS + 60_000)
-        return [sorted(orders.idle_orders(shard, before)) for shard in OPEN_SHARDS]
+        found = [o for s in OPEN_SHARDS for o in sorted(orders.idle_orders(s, before, limit=9))]
+        moved = [orders.restart_idle_time(order, NOW_MS + 120_000) for order in found]
+        return found, moved, queue.enqueue_all([order.order_id for order in found[:10]])
 
     def follow(self) -> Any:
         owner = self._owner()

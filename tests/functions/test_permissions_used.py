@@ -89,7 +89,10 @@ def recorder(world: World, monkeypatch: pytest.MonkeyPatch) -> Recorder:
         service = client.meta.service_model.service_name
         if recorder.running:
             for resource in resources(operation, given):
-                recorder.note(resource, f"{service}:{operation}")
+                # Permission to send a message is permission to send a batch:
+                # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-batch-api.html
+                action = operation.removesuffix("Batch")
+                recorder.note(resource, f"{service}:{action}")
         return call(client, operation, given)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", recorded)

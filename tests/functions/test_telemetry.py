@@ -95,6 +95,7 @@ def test_a_gone_connection_and_a_swept_order_are_counted(
     world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order_id = world.submit()["orderId"]
+    world.sqs.purge_queue(QueueUrl=world.queue_url)
     world.send(world.connect("c1"), {"orderId": order_id})
     world.connections.gone.add("c1")
     world.publish()
@@ -141,6 +142,7 @@ def test_every_log_line_that_the_runbook_searches_for_is_written(
     world.bury("no order")
     world.bury(order_message(world.submit()["orderId"]))
     world.submit()
+    world.sqs.purge_queue(QueueUrl=world.queue_url)
     monkeypatch.setattr("functions.sweeper.now_ms", lambda: runtime.now_ms() + 140_000)
     world.sweep()
     written = [line["message"] for line in lines(log)]

@@ -243,8 +243,8 @@ class World:
         message = {"MessageId": "dead", "ReceiptHandle": "dead", "Body": body}
         return dict(dead_letters.handler(sqs_event("dead_letter", [message]), Context()))
 
-    def sweep(self) -> int:
-        return int(sweeper.handler(event("schedule_sweep"), Context())["swept"])
+    def sweep(self, context: Context | None = None) -> int:
+        return int(sweeper.handler(event("schedule_sweep"), context or Context())["swept"])
 
     def stream(self) -> list[Json]:
         """The stream records since the last call, as Lambda hands them over."""

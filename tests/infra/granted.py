@@ -51,6 +51,10 @@ GRANTED = {
         },
         "push": PUSH,
     },
-    "sweeper": {OPEN_ORDERS: {"dynamodb:Query"}, QUEUE: {"sqs:SendMessage"}},
+    "sweeper": {
+        OPEN_ORDERS: {"dynamodb:Query"},
+        ORDERS: {"dynamodb:UpdateItem"},
+        QUEUE: {"sqs:SendMessage", "sqs:GetQueueAttributes"},
+    },
     "dead_letters": {ORDERS: {"dynamodb:GetItem", "dynamodb:UpdateItem"}, DEAD_LETTERS: RECEIVE},
 }

@@ -61,10 +61,10 @@ def run(stack: Deployed, arguments: argparse.Namespace) -> int:
 
 
 def stuck(stack: Deployed, before_ms: int) -> Iterator[Json]:
-    """Open orders idle since before `before_ms` (Unix), those idle longest in a shard first.
+    """Open orders without an update since before `before_ms` (Unix), a page of a shard at a time.
 
-    An order that waits for its next attempt is idle only from the time of that attempt on. The
-    index may date the idle time up to ten seconds late, so an order may be found that much later.
+    An order that waits for its next attempt counts only from the time of that attempt on. Every
+    open order is read, because the index dates the idle time of an order anew when it is swept.
     """
     client, table = stack.client("dynamodb"), stack.output("OrdersTable")
     pages = client.get_paginator("query")
@@ -73,15 +73,16 @@ def stuck(stack: Deployed, before_ms: int) -> Iterator[Json]:
         for page in pages.paginate(
             TableName=table,
             IndexName=OPEN_ORDERS_INDEX,
-            KeyConditionExpression="openShard = :shard AND idleSince < :before",
-            ExpressionAttributeValues={":shard": {"S": shard}, ":before": {"S": before}},
+            KeyConditionExpression="openShard = :shard",
+            ExpressionAttributeValues={":shard": {"S": shard}},
             PaginationConfig={"PageSize": BATCH_GET_MAX},
         ):
             keys = [{"orderId": item["orderId"]} for item in page["Items"]]
             read = _read(client, table, keys)
-            # The index is a moment behind the table: some orders have had an update since.
-            still = [item for item in read if item.get("idleSince", {"S": before})["S"] < before]
-            yield from sorted(map(_order, still), key=lambda order: str(order["idleSince"]))
+            # The index is a moment behind the table: some orders have ended since.
+            still_open = [_order(item) for item in read if "openShard" in item]
+            idle = [order for order in still_open if order["idleSince"] < before]
+            yield from sorted(idle, key=lambda order: str(order["idleSince"]))
 
 
 def _read(client: Any, table: str, keys: list[Json]) -> list[Json]:
@@ -104,7 +105,7 @@ def _order(item: Json) -> Json:
         "sequence": order.sequence,
         "createdAt": order.created_at,
         "updatedAt": order.updated_at,
-        "idleSince": item["idleSince"]["S"],
+        "idleSince": order.next_retry_at or order.updated_at,
     }
 
 
