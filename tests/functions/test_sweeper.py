@@ -15,7 +15,6 @@ from functions.orders.stored import new_item
 from functions.store import clients
 from tests.events import event
 from tests.faults.cloud import Cloud, Json, serve
-from tests.functions.conftest import Clock
 from tests.functions.world import Context
 
 REQUEST = {"token_in": "SOL", "token_out": "USDC", "amount": "1", "slippage_bps": 50}
@@ -53,6 +52,19 @@ class Queue(Cloud):
         table.put((order_id,), kept, runtime.now_ms())
 
 
+class Stopped(runtime.Clock):
+    """A clock that goes on only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self._at_ms = 1_800_000_000_000
+
+    def now_ms(self) -> int:
+        return self._at_ms
+
+    def sleep(self, seconds: float) -> None:
+        self._at_ms += round(seconds * 1000)
+
+
 class Hurried(Context):
     """An invocation that has so many milliseconds left at each look at the clock, and then none."""
 
@@ -67,7 +79,7 @@ class Hurried(Context):
 
 @pytest.fixture
 def queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
-    monkeypatch.setattr(runtime, "clock", Clock())
+    monkeypatch.setattr(runtime, "clock", Stopped())
     used = (clients.dynamodb, clients.sqs)
     for cached in used:
         cached.cache_clear()
