@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from infra.cli.deployed import Deployed
 from infra.cli.keys import create
+from infra.settings import LogLevel
 from tests.events import EVENTS, Json, event
 from tests.infra.conftest import Template
 from tests.runtime.execution import ExecutionEnvironment, Outcome, Runtime
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LEVELS: tuple[str, ...] = get_args(get_args(LogLevel)[0])  # all that may be asked for
 REGION = "us-east-1"
 OWNER = "desk-7"  # of the events
 KEY = "oee_EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXA"
