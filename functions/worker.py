@@ -149,9 +149,9 @@ def _route(order: Order, _signed: str | None) -> Next:
             {answer.venue: answer.pools for answer in answers},
         )
     except DexError as error:
-        silent = [f"{each.venue}: {each.pools}" for each in answers if isinstance(each.pools, str)]
+        silent = [f"{each.venue} ({each.pools})" for each in answers if isinstance(each.pools, str)]
         if silent:
-            message = f"No route without {', '.join(silent)}."
+            message = f"There is no route without {' and '.join(silent)}."
             return _retry(order, OrderError(code=FailureCode.QUOTES_UNAVAILABLE, message=message))
         why = OrderError(code=error.code, message=str(error))
         return Append(order.next_update(Status.FAILED, now_ms(), error=why))

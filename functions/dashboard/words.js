@@ -1,5 +1,7 @@
 // Numbers, times and codes as a person reads them.
 
+import { FAILURES, QUOTE_ERRORS } from "./stack.js";
+
 const LOCALE = "en-US";
 const twoDecimals = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 2 });
 const fourDecimals = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 4 });
@@ -51,28 +53,10 @@ export const shortId = (id) => id.slice(-8);
 export const shortHash = (hash) => `${hash.slice(0, 4)}…${hash.slice(-4)}`;
 export const title = (word) => word.charAt(0).toUpperCase() + word.slice(1);
 
-const REASONS = {
-  QUOTES_UNAVAILABLE: "No venue gave a quote",
-  NO_ROUTES_FOUND: "No route takes this amount",
-  SLIPPAGE_TOLERANCE_EXCEEDED: "The price moved beyond your slippage",
-  FAILED_TO_LAND: "The network dropped the transaction",
-  INSUFFICIENT_LIQUIDITY: "The pools are not deep enough",
-  INTERNAL: "Something failed on our side",
-};
-
 /** Why an order or an attempt failed, in a few words. */
 export function reason(error) {
-  return REASONS[error.code] ?? error.message;
+  return FAILURES[error.code] ?? error.message;
 }
-
-const QUOTE_ERRORS = {
-  VENUE_DOWN: "venue is down",
-  QUOTE_TIMEOUT: "no answer in time",
-  QUOTE_ERROR: "quote failed",
-  NO_POOL: "no pool for this pair",
-  INSUFFICIENT_LIQUIDITY: "not enough liquidity",
-  AMOUNT_TOO_SMALL: "amount too small",
-};
 
 export const quoteError = (code) => QUOTE_ERRORS[code] ?? code;
 

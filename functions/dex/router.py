@@ -456,5 +456,5 @@ def _no_route(
 ) -> NoRoutesFound:
     whole = to_text(amount, token_in.decimals)
     listed = ", ".join(f"{venue} {why}" for venue, why in reasons.items()) or "no venues"
-    message = f"no route takes {whole} {token_in.symbol} to {token_out.symbol}: {listed}"
+    message = f"No route takes {whole} {token_in.symbol} to {token_out.symbol}: {listed}."
     return NoRoutesFound(message, reasons)

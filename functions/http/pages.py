@@ -22,6 +22,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
 from functions.dex.tokens import TOKENS
 from functions.http.bundle import bundle
+from functions.orders.failures import FAILURE_WORDS, QUOTE_ERROR_WORDS
 from functions.runtime import settings
 
 _OWN = files("functions.dashboard")
@@ -100,7 +101,7 @@ def _app() -> str:
 
 
 def _stack() -> str:
-    """The module that tells the dashboard what this stack offers."""
+    """The module with what this stack offers, and with the words for its codes."""
     tokens = [
         {"symbol": token.symbol, "name": token.name, "mint": token.mint, "decimals": token.decimals}
         for token in TOKENS.values()
@@ -108,6 +109,8 @@ def _stack() -> str:
     return (
         f"export const TOKENS = {json.dumps(tokens)};\n"
         f"export const SIMULATE_ALLOWED = {json.dumps(settings.simulate_allowed)};\n"
+        f"export const FAILURES = {json.dumps(FAILURE_WORDS)};\n"
+        f"export const QUOTE_ERRORS = {json.dumps(QUOTE_ERROR_WORDS)};\n"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
@@ -10,7 +11,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic import Field
 
-from functions.dex.errors import DexError
+from functions.dex.errors import NoRoutesFound
 from functions.http.models import PATTERN_RULES
 from functions.orders.order import Model
 from functions.runtime import logger
@@ -18,6 +19,26 @@ from functions.store import orders
 
 CONTENT_TYPE = "application/problem+json"
 FIELD_CHARACTERS_MAX = 100
+
+
+class ProblemCode(StrEnum):
+    """The codes of the problems that the HTTP API answers."""
+
+    INVALID_REQUEST = "INVALID_REQUEST"
+    BODY_TOO_LARGE = "BODY_TOO_LARGE"
+    INVALID_AMOUNT = "INVALID_AMOUNT"
+    TOKEN_NOT_TRADABLE = "TOKEN_NOT_TRADABLE"  # noqa: S105
+    CIRCULAR_ARBITRAGE_IS_DISABLED = "CIRCULAR_ARBITRAGE_IS_DISABLED"
+    NO_ROUTES_FOUND = "NO_ROUTES_FOUND"
+    INVALID_CURSOR = "INVALID_CURSOR"
+    UNAUTHORIZED = "UNAUTHORIZED"
+    NOT_FOUND = "NOT_FOUND"
+    ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    ORDER_NOT_CANCELLABLE = "ORDER_NOT_CANCELLABLE"
+    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    TOO_MANY_OPEN_ORDERS = "TOO_MANY_OPEN_ORDERS"
+    INTERNAL = "INTERNAL"
 
 
 class FieldError(Model):
@@ -34,7 +55,7 @@ class ProblemDetails(Model):
     title: str = Field(examples=["Bad Request"])
     status: int = Field(examples=[400])
     detail: str
-    code: str = Field(examples=["INVALID_REQUEST"])
+    code: ProblemCode
     errors: tuple[FieldError, ...] = ()
 
 
@@ -56,7 +77,7 @@ class Problem(Exception):
             title=status.phrase,
             status=status,
             detail=detail or "; ".join(f"{error.field} {error.rule}" for error in errors),
-            code=code,
+            code=ProblemCode(code),
             errors=errors,
         )
 
@@ -99,7 +120,7 @@ def _problem(error: Exception) -> Problem:
                 "",
                 *dict.fromkeys(_field_error(e) for e in error.errors()),
             )
-        case DexError():
+        case NoRoutesFound():
             return Problem(HTTPStatus.BAD_REQUEST, error.code, str(error))
         case orders.OrderNotFound():
             return Problem(

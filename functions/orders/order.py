@@ -7,10 +7,11 @@ from enum import StrEnum
 from functools import reduce
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from functions.contract import iso
+from functions.orders.failures import FailureCode, QuoteErrorCode
 
 MAX_ATTEMPTS = 3
 DEFAULT_SLIPPAGE_BPS = 50
@@ -119,7 +120,9 @@ class Quote(Model):
     out_amount: DecimalText | None = None
     price_impact_pct: str | None = None
     fee_amount: DecimalText | None = None
-    error: str | None = None
+    error: Annotated[str | None, WithJsonSchema({"type": "string", "enum": [*QuoteErrorCode]})] = (
+        None
+    )
 
 
 class Route(Model):
@@ -142,7 +145,8 @@ class Route(Model):
 class OrderError(Model):
     """Why an order, or one attempt of it, failed."""
 
-    code: str
+    # Text, because what another release stored must be readable; `next_update` checks it.
+    code: Annotated[str, WithJsonSchema({"type": "string", "enum": [*FailureCode]})]
     message: str
 
 
@@ -199,15 +203,23 @@ class Order(Model):
         """Whether both orders ask for the same swap: what an idempotency key vouches for."""
         return all(getattr(self, field) == getattr(other, field) for field in REQUEST_FIELDS)
 
-    def next_update(self, status: Status, now_ms: int, **details: Any) -> Update:
-        """The update that takes this order to `status`; raises ImpossibleTransition."""
+    def next_update(
+        self, status: Status, now_ms: int, *, error: OrderError | None = None, **details: Any
+    ) -> Update:
+        """The update that takes this order to `status`.
+
+        Raises ImpossibleTransition, and ValueError for an error whose code is no FailureCode.
+        """
         if status not in TRANSITIONS[self.status]:
             raise ImpossibleTransition(f"{self.order_id}: {self.status} cannot become {status}")
+        if error:
+            FailureCode(error.code)
         return Update(
             order_id=self.order_id,
             sequence=self.sequence + 1,
             status=status,
             timestamp=iso(now_ms),
+            error=error,
             **details,
         )
 

@@ -191,7 +191,8 @@ def outcome(transaction: Transaction, seed: str = "") -> Outcome:
         try:
             fill = _execute(transaction, leg, legs, seed)
         except PoolError as error:
-            return OrderError(code=error.code, message=f"{error.program}: {error}")
+            message = f"{error.program} refused the swap: {error}."
+            return OrderError(code=error.code, message=message)
         executed = replace(leg, in_amount=fill.amount_in, out_amount=fill.amount_out)
         legs.append(executed)
     out_amount = sum(leg.out_amount for leg in legs if leg.token_out == transaction.token_out)
@@ -224,14 +225,13 @@ def _slipped(transaction: Transaction, out_amount: int) -> OrderError:
     """The refusal of the last swap's program, by its number."""
     program = program_of(transaction.legs[-1].pool)
     custom, token = SLIPPAGE_CODES[program], transaction.token_out
-    got, wanted = (
-        to_text(units, token.decimals) for units in (out_amount, transaction.other_amount_threshold)
-    )
-    return OrderError(
-        code=ExceededSlippage.code,
-        message=f"{program} refused with {custom} ({custom:#x}): {got} {token.symbol} "
-        f"out is below the {wanted} the order accepts",
-    )
+    threshold = transaction.other_amount_threshold
+    got, least = (to_text(units, token.decimals) for units in (out_amount, threshold))
+    reason = f"{got} {token.symbol} is less than the {least} that the order accepts"
+    if threshold == 0:  # then only a simulated fault gives less
+        reason = "the order asked for simulated slippage"
+    message = f"{program} refused with {custom} ({custom:#x}): {reason}."
+    return OrderError(code=ExceededSlippage.code, message=message)
 
 
 def _instructions(route: Route) -> tuple[Instruction, ...]:

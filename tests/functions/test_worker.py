@@ -10,6 +10,7 @@ import pytest
 
 from functions import worker
 from functions.dex.tokens import find
+from functions.orders.failures import FailureCode
 from functions.orders.order import OrderError, Status, Update
 from functions.orders.stored import StoredOrder
 from functions.runtime import now_ms, settings
@@ -132,7 +133,7 @@ def test_a_second_worker_on_the_same_order_gives_way(
     def begin_and_be_overtaken(update: Update) -> StoredOrder:
         begun = begin(update)
         overtaking = begun.order.next_update(
-            Status.FAILED, 0, error=OrderError(code="X", message="")
+            Status.FAILED, 0, error=OrderError(code=FailureCode.INTERNAL, message="")
         )
         orders.append_update(begun.order, overtaking)
         return begun
@@ -153,7 +154,7 @@ def test_no_quotes_fails_after_three_attempts_with_their_reasons(world: World) -
     assert statuses(order) == ["pending", "routing", "routing", "routing", "failed"]
     assert [update.get("attempt") for update in order["updates"]] == [None, None, 2, 3, None]
     assert order["error"]["code"] == "QUOTES_UNAVAILABLE"
-    assert "raydium: VENUE_DOWN" in order["error"]["message"]
+    assert "raydium (VENUE_DOWN)" in order["error"]["message"]
     assert (order["attempt"], order["failedAt"]) == (3, order["updatedAt"])
     assert all(
         update["error"]["code"] == "QUOTES_UNAVAILABLE" and update["nextRetryAt"]

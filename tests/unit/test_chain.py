@@ -212,7 +212,7 @@ def test_a_drained_ladder_reverts_at_its_own_leg() -> None:
     reverted = chain.outcome(replace(transaction, legs=legs))
     assert isinstance(reverted, OrderError)
     assert reverted.code == "INSUFFICIENT_LIQUIDITY"
-    assert reverted.message.startswith("meteora-dlmm: ")
+    assert reverted.message.startswith("meteora-dlmm refused the swap: ")
 
 
 def test_the_second_hop_spends_all_that_the_first_one_gave() -> None:

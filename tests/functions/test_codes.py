@@ -1,0 +1,129 @@
+"""Each code that a client can see comes from one enumeration, and all documents say the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from functions.dex.errors import DexError, NoRoutesFound, PoolError
+from functions.http.problems import ProblemCode
+from functions.orders.failures import (
+    FAILURE_WORDS,
+    QUOTE_ERROR_WORDS,
+    FailureCode,
+    QuoteErrorCode,
+)
+from functions.orders.order import (
+    ImpossibleTransition,
+    Order,
+    OrderError,
+    Status,
+    Update,
+    first_update,
+    order_of,
+)
+from tests.functions.world import World
+
+README = (Path(__file__).parents[2] / "functions" / "README.md").read_text()
+REQUEST = {"token_in": "SOL", "token_out": "USDC", "amount": "1.5", "slippage_bps": 50}
+ORDER_ID = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
+
+
+@pytest.fixture
+def order() -> Order:
+    return order_of(REQUEST, [first_update(ORDER_ID, 0)])
+
+
+def kinds(error: type[DexError]) -> Iterator[type[DexError]]:
+    yield error
+    for kind in error.__subclasses__():
+        yield from kinds(kind)
+
+
+def test_an_update_fails_an_order_with_a_documented_code_only(order: Order) -> None:
+    known = OrderError(code=FailureCode.INTERNAL, message="Something failed.")
+    assert order.next_update(Status.FAILED, 1, error=known).error == known
+    unknown = OrderError(code="BAD_LUCK", message="Something failed.")
+    with pytest.raises(ValueError, match="BAD_LUCK"):
+        order.next_update(Status.FAILED, 1, error=unknown)
+    with pytest.raises(ImpossibleTransition):
+        order.next_update(Status.CONFIRMED, 1, error=known)
+
+
+def test_a_stored_update_with_a_code_of_another_release_is_readable(order: Order) -> None:
+    update = order.next_update(Status.FAILED, 1)
+    stored = update.model_copy(update={"error": OrderError(code="BAD_LUCK", message="m")}).to_json()
+    ended = order.apply(Update.model_validate_json(stored))
+    assert ended.error
+    assert ended.error.code == "BAD_LUCK"
+
+
+def test_every_error_with_which_a_swap_can_fail_is_documented() -> None:
+    codes = {NoRoutesFound.code} | {kind.code for kind in kinds(PoolError)}
+    assert codes <= {*FailureCode}
+
+
+def test_every_code_has_words() -> None:
+    assert FAILURE_WORDS.keys() == {*FailureCode}
+    assert QUOTE_ERROR_WORDS.keys() == {*QuoteErrorCode}
+
+
+def test_the_readme_explains_every_code_of_a_failed_order() -> None:
+    (table,) = re.findall(r"\| Code \| Meaning \|\n\|---\|---\|\n(.*?)\n\n", README, re.DOTALL)
+    rows = [[cell.strip(" `") for cell in row.strip("|").split("|")] for row in table.splitlines()]
+    assert dict(rows) == FAILURE_WORDS
+
+
+def test_the_readme_names_every_code_of_a_problem() -> None:
+    (sentence,) = re.findall(r"The codes are (`INVALID_REQUEST`.*?)\.\n", README, re.DOTALL)
+    assert re.findall(r"`(\w+)`", sentence) == [*ProblemCode]
+
+
+def test_the_openapi_document_enumerates_the_codes(world: World) -> None:
+    schemas = world.http("get_openapi").json["components"]["schemas"]
+    assert schemas["OrderError"]["properties"]["code"]["enum"] == [*FailureCode]
+    assert schemas["Quote"]["properties"]["error"]["enum"] == [*QuoteErrorCode]
+    assert schemas["ProblemCode"]["enum"] == [*ProblemCode]
+
+
+def test_the_dashboard_has_the_same_words(world: World) -> None:
+    (script,) = re.findall(r'"assets/(app\.\w+\.js)"', world.http("get_front_page").text)
+    text = world.http("get_docs", path=f"/assets/{script}").text
+    assert json.dumps(FAILURE_WORDS) in text
+    assert json.dumps(QUOTE_ERROR_WORDS) in text
+
+
+@pytest.mark.parametrize(
+    "fault", ["venue_down", "quote_timeout", "dropped_transaction", "slippage"]
+)
+def test_a_failed_order_carries_documented_codes_and_sentences(world: World, fault: str) -> None:
+    order_id = world.submit(simulate={"fault": fault})["orderId"]
+    world.settle()
+    ended = world.read(order_id)
+    assert ended["status"] == "failed"
+    for update in ended["updates"]:
+        if "error" in update:
+            assert update["error"]["code"] in {*FailureCode}
+            assert re.fullmatch(r"\S.*\.", update["error"]["message"])
+
+
+def test_a_venue_without_a_quote_says_why_by_a_documented_code(world: World) -> None:
+    for query in (
+        {"tokenIn": "MET", "tokenOut": "RAY", "amount": "0.000002"},
+        {"tokenIn": "JitoSOL", "tokenOut": "SOL", "amount": "10"},
+        {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "5000"},
+    ):
+        answer = world.http("get_quote", query=query)
+        for quote in answer.json.get("quotes", ()):
+            assert quote.get("error") in {None, *QuoteErrorCode}
+
+
+def test_a_simulated_slippage_speaks_of_no_amount_that_cannot_be_undercut(world: World) -> None:
+    order_id = world.submit(simulate={"fault": "slippage"}, slippageBps=10_000)["orderId"]
+    world.settle()
+    message = world.read(order_id)["error"]["message"]
+    assert message.endswith(": the order asked for simulated slippage.")
