@@ -127,7 +127,6 @@ class Compute(Construct):
             environment={
                 **environment,
                 **settings.environment(),
-                "STAGE": settings.stage,
                 "POWERTOOLS_SERVICE_NAME": settings.stack_name,
                 "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": settings.log_level,

@@ -1,4 +1,4 @@
-"""What a deployment consists of, in every stage."""
+"""Why the templates are as they are; what they consist of is in `__snapshots__`."""
 
 import json
 import re
@@ -6,37 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from functions.contract import PUBLIC_PATHS
-from infra.settings import Settings
 from tests.infra import access_log_variables
 from tests.infra.conftest import Template, short, synthesize, text
 
-MODULES = {
-    "api",
-    "authorizer",
-    "dead_letters",
-    "publisher",
-    "sweeper",
-    "websocket",
-    "worker",
-}
-TIMEOUT_SECONDS = {
-    "api": 10,
-    "authorizer": 10,
-    "worker": 60,
-    "publisher": 60,
-    "websocket": 10,
-    "sweeper": 30,
-    "dead_letters": 30,
-}
-COMMON_VARIABLES = {
-    "STAGE",
-    "POWERTOOLS_SERVICE_NAME",
-    "POWERTOOLS_METRICS_NAMESPACE",
-    "POWERTOOLS_LOG_LEVEL",
-}
 # What an access log may hold: nothing that a client could put a secret into.
 HARMLESS = {
     "connectionId",
@@ -52,20 +25,6 @@ HARMLESS = {
     "status",
 }
 PUSH_VARIABLE = "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"
-VARIABLES = {
-    "authorizer": {"ACCESS_TABLE"},
-    "api": {
-        "ORDERS_TABLE",
-        "ACCESS_TABLE",
-        "QUEUE_URL",
-        "WEB_SOCKET_URL",
-    },
-    "worker": {"ORDERS_TABLE", "QUEUE_URL"},
-    "publisher": {"ORDERS_TABLE", "CONNECTIONS_TABLE", PUSH_VARIABLE},
-    "websocket": {"ORDERS_TABLE", "CONNECTIONS_TABLE", PUSH_VARIABLE},
-    "sweeper": {"ORDERS_TABLE", "QUEUE_URL"},
-    "dead_letters": {"ORDERS_TABLE"},
-}
 
 
 def mapping_of(template: Template, function: str) -> dict[str, Any]:
@@ -80,39 +39,6 @@ def properties(template: Template, kind: str, name: str) -> dict[str, Any]:
     return dict(template.of_type(kind)[name]["Properties"])
 
 
-def test_there_is_one_function_for_each_module(template: Template) -> None:
-    assert set(template.functions()) == MODULES
-
-
-def test_functions_run_python_3_13_on_arm64_with_json_logs(template: Template) -> None:
-    for function in template.functions().values():
-        assert function["Runtime"] == "python3.13"
-        assert function["Architectures"] == ["arm64"]
-        logging = function["LoggingConfig"]
-        assert (logging["LogFormat"], logging["SystemLogLevel"]) == ("JSON", "WARN")
-        assert len(function["Layers"]) == 1
-
-
-def test_functions_have_half_a_gigabyte_and_the_worker_who_mostly_waits_a_quarter(
-    template: Template,
-) -> None:
-    memory_mb = {module: f["MemorySize"] for module, f in template.functions().items()}
-    assert memory_mb == dict.fromkeys(MODULES, 512) | {"worker": 256}
-
-
-def test_functions_have_their_timeouts(template: Template) -> None:
-    timeouts = {module: f["Timeout"] for module, f in template.functions().items()}
-    assert timeouts == TIMEOUT_SECONDS
-
-
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_a_function_is_given_the_settings_and_only_the_resources_that_it_uses(
-    template: Template, module: str
-) -> None:
-    variables = template.functions()[module]["Environment"]["Variables"]
-    assert set(variables) == VARIABLES[module] | COMMON_VARIABLES | set(Settings().environment())
-
-
 def test_simulated_faults_may_be_asked_for_only_locally(templates: dict[str, Template]) -> None:
     allowed = {
         name: t.functions()["api"]["Environment"]["Variables"]["SIMULATE_ALLOWED"]
@@ -121,58 +47,13 @@ def test_simulated_faults_may_be_asked_for_only_locally(templates: dict[str, Tem
     assert allowed["dev"] == allowed["prod"] == "false"
 
 
-def test_each_function_has_its_own_role_and_log_group_with_retention(template: Template) -> None:
+def test_each_function_has_its_own_role_and_log_group(template: Template) -> None:
     functions = template.functions()
     assert len({text(f["Role"]) for f in functions.values()}) == len(functions)
     groups = template.of_type("Logs::LogGroup")
     own = {text(f["LoggingConfig"]["LogGroup"]) for f in functions.values()}
     assert own == {name for name in groups if name.startswith("Compute")}
     assert len(own) == len(functions)
-    assert {g["Properties"]["RetentionInDays"] for g in groups.values()} == {30}
-
-
-def test_orders_are_on_demand_recoverable_and_streamed(template: Template) -> None:
-    orders = properties(template, "DynamoDB::Table", "StorageOrders")
-    assert orders["KeySchema"] == [{"AttributeName": "orderId", "KeyType": "HASH"}]
-    assert orders["BillingMode"] == "PAY_PER_REQUEST"
-    assert orders["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-    assert orders["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
-    indexes = {
-        index["IndexName"]: [key["AttributeName"] for key in index["KeySchema"]]
-        for index in orders["GlobalSecondaryIndexes"]
-    }
-    assert indexes == {
-        "byOwner": ["owner", "createdAt"],
-        "openOrders": ["openShard", "idleSince"],
-        "openByOwner": ["openOwner"],
-    }
-    projections = {i["Projection"]["ProjectionType"] for i in orders["GlobalSecondaryIndexes"]}
-    assert projections == {"KEYS_ONLY"}
-
-
-def test_connections_are_on_demand_and_expire(template: Template) -> None:
-    connections = properties(template, "DynamoDB::Table", "StorageConnections")
-    keys = [key["AttributeName"] for key in connections["KeySchema"]]
-    assert keys == ["owner", "connectionId"]
-    assert connections["BillingMode"] == "PAY_PER_REQUEST"
-    assert connections["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
-
-
-def test_access_is_on_demand_recoverable_and_its_tickets_expire(template: Template) -> None:
-    access = properties(template, "DynamoDB::Table", "StorageAccess")
-    assert access["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
-    assert access["BillingMode"] == "PAY_PER_REQUEST"
-    assert access["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
-    assert access["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-
-
-def test_a_taken_order_stays_hidden_six_times_as_long_as_its_worker_may_run(
-    template: Template,
-) -> None:
-    queue = properties(template, "SQS::Queue", "QueuesOrders")
-    assert queue["VisibilityTimeout"] == 6 * TIMEOUT_SECONDS["worker"]
-    dead_letters = properties(template, "SQS::Queue", "QueuesDeadLetters")
-    assert dead_letters["VisibilityTimeout"] == 6 * TIMEOUT_SECONDS["dead_letters"]
 
 
 def test_an_order_taken_five_times_in_vain_becomes_a_dead_letter(template: Template) -> None:
@@ -185,13 +66,12 @@ def test_an_order_taken_five_times_in_vain_becomes_a_dead_letter(template: Templ
     assert text(redrive["deadLetterTargetArn"]) == "QueuesDeadLetters.Arn"
 
 
-def test_queues_are_encrypted_keep_messages_a_fortnight_and_refuse_plain_http(
+def test_queues_are_encrypted_and_refuse_plain_http(
     template: Template,
 ) -> None:
     queues = template.of_type("SQS::Queue")
     for queue in queues.values():
         assert queue["Properties"]["SqsManagedSseEnabled"] is True
-        assert queue["Properties"]["MessageRetentionPeriod"] == 14 * 24 * 3600
     policies = template.of_type("SQS::QueuePolicy").values()
     refusing = {
         text(queue)
@@ -204,22 +84,6 @@ def test_queues_are_encrypted_keep_messages_a_fortnight_and_refuse_plain_http(
     assert refusing == set(queues)
 
 
-def test_the_worker_takes_ten_orders_at_once_on_ten_environments(template: Template) -> None:
-    mapping = mapping_of(template, "ComputeWorker")
-    assert text(mapping["EventSourceArn"]) == "QueuesOrders.Arn"
-    assert mapping["BatchSize"] == 10
-    assert "MaximumBatchingWindowInSeconds" not in mapping
-    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 10}
-
-
-def test_dead_letters_are_taken_from_their_queue(template: Template) -> None:
-    mapping = mapping_of(template, "ComputeDeadLetters")
-    assert text(mapping["EventSourceArn"]) == "QueuesDeadLetters.Arn"
-    assert mapping["BatchSize"] == 10
-    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-
-
 def test_lambda_does_not_stop_orders_that_come_back_to_the_worker(template: Template) -> None:
     """https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
 
@@ -227,7 +91,8 @@ def test_lambda_does_not_stop_orders_that_come_back_to_the_worker(template: Temp
     a dead letter, and a healthy order fail as INTERNAL.
     """
     allowed = {m: f.get("RecursiveLoop") for m, f in template.functions().items()}
-    assert allowed == dict.fromkeys(MODULES) | {"worker": "Allow"}
+    assert allowed.pop("worker") == "Allow"
+    assert set(allowed.values()) == {None}
 
 
 def test_the_publisher_reads_the_whole_stream_and_retries_as_long_as_the_stream_keeps_it(
@@ -250,13 +115,6 @@ def test_the_publisher_reads_the_whole_stream_and_retries_as_long_as_the_stream_
     limits = {"MaximumRetryAttempts", "MaximumRecordAgeInSeconds"}
     # Nothing is given up, so nothing is set aside; and a batch that fails comes again whole.
     assert not mapping.keys() & (limits | {"DestinationConfig", "FunctionResponseTypes"})
-
-
-def test_the_sweeper_runs_every_minute(template: Template) -> None:
-    (rule,) = template.of_type("Events::Rule").values()
-    assert rule["Properties"]["ScheduleExpression"] == "rate(1 minute)"
-    (target,) = rule["Properties"]["Targets"]
-    assert text(target["Arn"]) == "ComputeSweeper.Arn"
 
 
 def routes(template: Template) -> dict[str, Any]:
@@ -350,17 +208,6 @@ def test_cors_is_off_unless_an_origin_is_given(template: Template, tmp_path: Pat
     assert routes(given)["OPTIONS /{proxy+}"] is None
 
 
-def test_both_stages_are_throttled(template: Template) -> None:
-    stages = template.of_type("ApiGatewayV2::Stage").values()
-    assert len(stages) == 2
-    for stage in stages:
-        assert stage["Properties"]["AutoDeploy"] is True
-        assert stage["Properties"]["DefaultRouteSettings"] == {
-            "ThrottlingBurstLimit": 1000,
-            "ThrottlingRateLimit": 500,
-        }
-
-
 def strings(value: Any) -> Iterator[str]:
     match value:
         case str():
@@ -381,30 +228,17 @@ def test_no_url_or_arn_holds_the_stack_to_one_partition(template: Template) -> N
         assert "amazonaws.com" not in said or re.fullmatch(r"[a-z]+\.amazonaws\.com", said)
 
 
-def test_outputs_name_what_a_client_and_an_operator_need(template: Template) -> None:
-    assert set(template.document["Outputs"]) == {
-        "HttpUrl",
-        "WebSocketUrl",
-        "OrdersTable",
-        "ConnectionsTable",
-        "AccessTable",
-        "OrderQueueUrl",
-        "DeadLetterQueueUrl",
-        "DashboardUrl",
-        "AlarmTopicArn",
-    }
-
-
 def test_nothing_has_a_physical_name_that_a_second_stage_could_want(template: Template) -> None:
     kinds = "Function Table Queue Role LogGroup Rule Topic Alarm Dashboard"
     names = [f"{kind}Name" for kind in kinds.split()]
-    stage = template.functions()["api"]["Environment"]["Variables"]["STAGE"]
+    stack = template.functions()["api"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
     named = [
         (short(logical_id), name)
         for logical_id, resource in template.resources.items()
         for name in names
         if isinstance(value := resource.get("Properties", {}).get(name), str)
-        and not value.startswith(f"order-execution-engine-{stage}")
+        or "Fn::Join" in (value or {})
+        if stack not in text(value)
     ]
     assert named == []
 
