@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any, NamedTuple
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -13,8 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from functions import telemetry
 from functions.contract import CONNECTION_SECONDS_MAX, Metric, unix_ms
-from functions.push import CONNECTIONS_AT_ONCE, close, push
-from functions.runtime import logger, monotonic, now_ms
+from functions.push import close, push
+from functions.runtime import at_once, logger, monotonic, now_ms
 from functions.store import connections, orders
 
 LOOKUPS_MAX = 10_000
@@ -38,7 +38,6 @@ class LookUp(NamedTuple):
 
 
 _lookups: dict[str, LookUp] = {}
-_pool = ThreadPoolExecutor(CONNECTIONS_AT_ONCE)
 
 
 class OutOfTime(Exception):
@@ -152,9 +151,7 @@ def _followers_of_all(owner: str) -> list[str]:
 def _deliver_all(queues: list[list[Message]]) -> list[tuple[list[int], bool]]:
     if len(queues) == 1:  # a thread would cost as much as the push
         return [_deliver(*queues)]
-    deliveries = [_pool.submit(_deliver, messages) for messages in queues]
-    wait(deliveries)
-    return [delivery.result() for delivery in deliveries]
+    return at_once([partial(_deliver, messages) for messages in queues])
 
 
 def _deliver(messages: list[Message]) -> tuple[list[int], bool]:

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from functions.runtime import USER_AGENT
+from functions.runtime import CALLS_AT_ONCE, USER_AGENT
 
 if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
-
-CONNECTIONS_AT_ONCE = 16
 
 
 def push(connection_id: str, text: str) -> bool:
@@ -49,7 +47,7 @@ def _client() -> ApiGatewayManagementApiClient:
         "apigatewaymanagementapi",
         config=Config(
             user_agent=USER_AGENT,
-            max_pool_connections=CONNECTIONS_AT_ONCE,
+            max_pool_connections=CALLS_AT_ONCE,
             connect_timeout=2,
             read_timeout=5,
             retries={"mode": "standard", "total_max_attempts": 3},

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from aws_lambda_powertools import Logger
 
-from functions.contract import BATCH_SIZE, EngineSettings, settings_from
+from functions.contract import EngineSettings, settings_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,17 +75,25 @@ def sleep(seconds: float) -> None:
     clock.sleep(seconds)
 
 
-_pools = [ThreadPoolExecutor(BATCH_SIZE)]
+CALLS_AT_ONCE = 16  # more than a batch of orders; each connection of boto3's pool serves one
+_pools = [ThreadPoolExecutor(CALLS_AT_ONCE)]
 
 
-def at_once(calls: Sequence[Callable[[], T]], seconds: float) -> list[T | None]:
-    """Make up to ten calls at once, each in a thread; their results, None for an unfinished one.
+@overload
+def at_once(calls: Sequence[Callable[[], T]]) -> list[T]: ...
+@overload
+def at_once(calls: Sequence[Callable[[], T]], seconds: float) -> list[T | None]: ...
+def at_once(
+    calls: Sequence[Callable[[], T]], seconds: float | None = None
+) -> list[T] | list[T | None]:
+    """Make calls in threads, `CALLS_AT_ONCE` at a time, and return their results.
 
-    An unfinished call goes on, for a thread cannot be ended. Raises what a call raised.
+    With `seconds`, the result of a call that is not finished by then is None; the call goes on,
+    for a thread cannot be ended. Raises what a call raised.
     """
     futures = [_pools[0].submit(call) for call in calls]
-    done, late = wait(futures, timeout=max(0, seconds))
+    done, late = wait(futures, timeout=seconds if seconds is None else max(0, seconds))
     if late:  # the next calls must not wait for these threads
         _pools[0].shutdown(wait=False, cancel_futures=True)
-        _pools[0] = ThreadPoolExecutor(BATCH_SIZE)
+        _pools[0] = ThreadPoolExecutor(CALLS_AT_ONCE)
     return [future.result() if future in done else None for future in futures]

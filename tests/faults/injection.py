@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -151,16 +150,9 @@ class CountedConnections(Connections):
         self.deliver(connection_id, data)
 
 
-class _Inline:
-    """An executor without threads, so that the calls come in one order only."""
-
-    def submit(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(call(*arguments))
-        except Exception as error:  # noqa: BLE001 - a Killed ends the invocation here and now
-            future.set_exception(error)
-        return future
+def _one_after_the_other(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Make the calls without threads, so that they come in one order only."""
+    return [call() for call in calls]
 
 
 class FaultyWorld(World):
@@ -222,7 +214,7 @@ def bench() -> Iterator[Bench]:
             pause_at_calls(client)
         patch.setattr(push, "_client", lambda: connections)
         patch.setattr(runtime, "clock", clock)
-        patch.setattr(publisher, "_pool", _Inline())
+        patch.setattr(publisher, "at_once", _one_after_the_other)
         patch.setattr(worker, "at_once", in_turns)
         patch.setattr(worker, "network", replace(worker.network, latency_scale=1))
         patch.setattr(worker, "settings", replace(runtime.settings, retry_base_ms=1000))

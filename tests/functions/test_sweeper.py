@@ -14,8 +14,8 @@ from functions.orders.order import first_update, order_of
 from functions.orders.stored import new_item
 from functions.store import clients
 from tests.events import event
-from tests.faults.cloud import Cloud, Json, serve
 from tests.functions.world import Context
+from tests.simulation.cloud import Cloud, Json, serve
 
 REQUEST = {"token_in": "SOL", "token_out": "USDC", "amount": "1", "slippage_bps": 50}
 MINUTE = 60

@@ -17,8 +17,8 @@ import tests.functions.conftest  # noqa: F401 - the settings, before the store r
 from functions.contract import OPEN_SHARDS, iso
 from functions.orders.order import Order, Status, first_update, order_of, routing_update
 from functions.store import clients, connections, orders, queue
-from tests.faults.cloud import PAGE_ITEMS, Cloud, serve
 from tests.functions.world import World
+from tests.simulation.cloud import PAGE_ITEMS, Cloud, serve
 
 NOW_MS = 1_800_000_000_000
 OWNERS = ("ada", "ben")

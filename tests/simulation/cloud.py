@@ -17,7 +17,7 @@ from uuid import UUID
 
 from botocore.awsrequest import AWSResponse, HTTPHeaders
 
-from tests.faults.expressions import holds, plain, updated
+from tests.simulation.expressions import holds, plain, updated
 
 Json = dict[str, Any]
 Key = tuple[str, ...]
@@ -267,8 +267,9 @@ def http_answer(cloud: Cloud, request: Any) -> AWSResponse:
         return http_response(request.url, 400, refused.body)
 
 
-def http_response(url: str, status: int, body: Json) -> AWSResponse:
-    """An HTTP response as botocore reads it."""
+def http_response(url: str, status: int, body: Json, error: str = "") -> AWSResponse:
+    """An HTTP response as botocore reads it; `error` is the error's code, for REST services."""
     content = json.dumps(body).encode()
     raw = SimpleNamespace(stream=lambda **_: iter([content]))
-    return AWSResponse(url, status, HTTPHeaders(), raw)
+    headers = HTTPHeaders.from_pairs([("x-amzn-ErrorType", error)] if error else [])
+    return AWSResponse(url, status, headers, raw)

@@ -1,0 +1,72 @@
+"""`uv run python -m tests.simulation`: many seeds on all cores, and what they met."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from tests.simulation.runs import CHUNK, EXPECTED_COVERAGE, Tally, bench, run_all
+
+FAILURES_SHOWN = 10
+
+
+def main() -> None:
+    """Run the seeds; exit 1 if a promise was broken, or if something was never met."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1000, help="how many (1000)")
+    parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
+    parser.add_argument("--minutes", type=float, help="stop after this time")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (one a core)")
+    parser.add_argument("--replay", type=int, metavar="SEED", help="print one run, step by step")
+    arguments = parser.parse_args()
+    if arguments.replay is not None:
+        _replay(arguments.replay)
+        return
+    started = time.monotonic()
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    tally = Tally()
+    parts = run_all(seeds, arguments.jobs)
+    chunks = -(-len(seeds) // CHUNK)
+    for part in track(parts, "Simulating", total=chunks, transient=True):
+        tally.add(part)
+        if arguments.minutes and time.monotonic() - started > 60 * arguments.minutes:
+            break
+    missing = [name for name in EXPECTED_COVERAGE if not tally.coverage[name]]
+    _print(Console(), tally, missing, time.monotonic() - started)
+    sys.exit(1 if tally.failures or missing else 0)
+
+
+def _replay(seed: int) -> None:
+    with bench() as ready:
+        try:
+            ready.run(seed)
+        finally:
+            if ready.simulation is not None:
+                print(*ready.simulation.scheduler.log, sep="\n", file=sys.stderr)
+    print(f"seed {seed}: no promise was broken")
+
+
+def _print(console: Console, tally: Tally, missing: list[str], seconds: float) -> None:
+    table = Table("what happened", "times", title="Coverage")
+    table.columns[1].justify = "right"
+    for name, times in sorted(tally.coverage.items()):
+        table.add_row(str(name), f"{times:,}")
+    console.print(table)
+    console.print(
+        f"{tally.runs:,} seeds, {tally.steps:,} steps, {len(tally.failures)} violations,"
+        f" {seconds:.0f} s"
+    )
+    for name in missing:
+        console.print(f"never met: {name}")
+    for failure in tally.failures[:FAILURES_SHOWN]:
+        console.print(failure, markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    main()

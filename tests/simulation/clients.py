@@ -1,0 +1,296 @@
+"""Clients of a simulated run: they do what functions/README.md tells clients to do, no more."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from tests.simulation.simulation import FAILED, Simulation, Violation, event, websocket_event
+
+Json = dict[str, Any]
+
+OWNER = "owner"
+REQUEST_MS_MAX = 30_000
+AGAIN_MS = 2_000
+ANSWER_MS_MAX = 5_000  # a subscription without an answer is repeated after this time
+GOES_QUIET_MS = 400_000
+REFUSALS = (401, 403, 429, 500, 503)
+
+
+class Unanswered(Exception):
+    """The request failed, or its answer did not arrive; it may have taken effect."""
+
+
+@dataclass
+class Asked:
+    """An order as its client knows it."""
+
+    key: str
+    body: Json
+    order_id: str = ""
+    # None: not asked for, or never answered definitely.
+    cancelled: bool | None = None
+    submitted: bool = False
+
+
+class Client:
+    """What every client can do: requests, and one WebSocket connection at a time."""
+
+    def __init__(self, simulation: Simulation, name: str) -> None:
+        self.simulation, self.name = simulation, name
+        self.connection_id = ""
+        self.frames: list[Json] = []
+
+    def wait(self, milliseconds: int) -> None:
+        self.simulation.scheduler.pause("waits", delay_ms=milliseconds)
+
+    def wait_for_frame(self, milliseconds: int) -> bool:
+        """Whether a frame arrived, or the connection ended, within this time."""
+        task = self.simulation.scheduler.current()
+        task.waits_for = lambda: bool(self.frames) or not self.connected
+        self.simulation.scheduler.pause("waits for a frame", delay_ms=milliseconds)
+        task.waits_for = None
+        return bool(self.frames)
+
+    def http(self, name: str, **changes: Any) -> Json:
+        """The JSON of an answer of the API, with its status; raises Unanswered."""
+        request = event(f"http_{name}")
+        request["headers"].pop("idempotency-key", None)
+        request["isBase64Encoded"] = False
+        request["body"] = json.dumps(changes["body"]) if "body" in changes else None
+        request["headers"] |= changes.get("headers", {})
+        request["queryStringParameters"] = changes.get("query", {})
+        request["rawQueryString"] = "&".join(
+            f"{k}={v}" for k, v in changes.get("query", {}).items()
+        )
+        if "path" in changes:
+            request["rawPath"] = request["requestContext"]["http"]["path"] = changes["path"]
+        answer = self._invoke("api", request)
+        status = int(answer["statusCode"])
+        if status >= 500 or status == 429:
+            raise Unanswered(status)
+        return {"status": status, "body": json.loads(answer["body"])}
+
+    def connect(self) -> bool:
+        """Open a connection; the former one is forgotten."""
+        connection_id = f"{self.name}-{self.simulation.new_id()}"
+        self.frames.clear()
+        try:
+            answer = self._websocket("connect", connection_id)
+        except Unanswered:
+            return False
+        if answer["statusCode"] != 200:
+            return False
+        self.connection_id = connection_id
+        self.simulation.receivers[connection_id] = self._receive
+        self.simulation.coverage["connections"] += 1
+        return True
+
+    def send(self, message: Json) -> None:
+        """Send a frame. Nobody tells a client whether it was handled: an answer may come."""
+        with suppress(Unanswered):
+            self._websocket("subscribe", self.connection_id, json.dumps(message))
+
+    @property
+    def connected(self) -> bool:
+        return self.connection_id in self.simulation.receivers
+
+    def _receive(self, text: str) -> None:
+        self.frames.append(json.loads(text))
+
+    def _websocket(self, kind: str, connection_id: str, body: str | None = None) -> Json:
+        return self._invoke(
+            "websocket", websocket_event(kind, connection_id, self.simulation.new_id(), body)
+        )
+
+    def _invoke(self, function: str, request: Json) -> Json:
+        scheduler = self.simulation.scheduler
+        answers: list[Any] = []
+        while not self.simulation.invoke(function, request, answers.append):
+            self.wait(200)  # every environment is busy: throttled, as the client sees it
+        task = scheduler.current()
+        task.waits_for = lambda: bool(answers)
+        scheduler.pause(f"asks {function}", delay_ms=REQUEST_MS_MAX)
+        task.waits_for = None
+        if not answers or answers[0] is FAILED:
+            raise Unanswered(function)
+        found: Json = answers[0]
+        return found
+
+
+class Trader(Client):
+    """Submits one order with an idempotency key until it is answered; may repeat or cancel it."""
+
+    def __init__(self, simulation: Simulation, asked: Asked, wants: tuple[str, ...]) -> None:
+        super().__init__(simulation, f"trader-{asked.key}")
+        self.asked, self.wants = asked, wants
+        self.done = False
+
+    def run(self) -> None:
+        """Do all that this client wants, each until there is a definite answer."""
+        for want in ("submit", *self.wants):
+            self.wait(self.simulation.random.randrange(3_000))
+            while not (self._cancel() if want == "cancel" else self._submit()):
+                self.wait(AGAIN_MS)
+        self.done = True
+
+    def _submit(self) -> bool:
+        headers = {"idempotency-key": self.asked.key}
+        try:
+            answer = self.http("execute_order", body=self.asked.body, headers=headers)
+        except Unanswered:
+            return False
+        order_id = answer["body"].get("orderId", "")
+        if answer["status"] not in (200, 202):
+            raise Violation(f"a valid order was answered {answer}")
+        if self.asked.order_id not in ("", order_id):
+            raise Violation(f"key {self.asked.key} made two orders")
+        self.asked.order_id = order_id
+        return True
+
+    def _cancel(self) -> bool:
+        try:
+            answer = self.http("cancel_order", path=f"/api/orders/{self.asked.order_id}")
+        except Unanswered:
+            return False
+        if answer["status"] not in (200, 409):
+            raise Violation(f"cancel answered {answer}")
+        self.asked.cancelled = answer["status"] == 200
+        return True
+
+
+@dataclass
+class Seen:
+    """What a follower has of one order."""
+
+    texts: dict[int, str] = field(default_factory=dict)
+    ended: bool = False
+
+    def last_without_a_gap(self) -> int:
+        return next(n for n in count() if n + 1 not in self.texts)
+
+
+class Follower(Client):
+    """Follows one order, or every order ("*"), across cuts, until each has ended."""
+
+    def __init__(
+        self, simulation: Simulation, name: str, orders: list[Asked], *, all_: bool
+    ) -> None:
+        super().__init__(simulation, name)
+        self.orders, self.all = orders, all_
+        self.seen: dict[str, Seen] = defaultdict(Seen)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the terminal update of each order has arrived, with all before it."""
+        return all(
+            asked.order_id and self.seen[asked.order_id].ended and not self._gap(asked.order_id)
+            for asked in self.orders
+        )
+
+    def run(self) -> None:
+        """Follow until everything has ended."""
+        self.wait(self.simulation.random.randrange(20_000))
+        if not self.all:
+            while not self.orders[0].order_id:
+                self.wait(500)
+        while not self.complete:
+            if not self.connected:
+                if not self.connect():
+                    self.wait(AGAIN_MS)
+                    continue
+                if not (self._follow_all() if self.all else self._follow_one()):
+                    continue
+            self._listen()
+
+    def _follow_one(self) -> bool:
+        return self._subscribe(self.orders[0].order_id)
+
+    def _subscribe(self, order_id: str) -> bool:
+        """Subscribe until a frame of the order arrives, or the connection ends."""
+        while self.connected:
+            since = self.seen[order_id].last_without_a_gap()
+            self.simulation.coverage["subscriptions that resume"] += since > 0
+            self.send({"orderId": order_id} | ({"sinceSequence": since} if since else {}))
+            if self._take(order_id, ANSWER_MS_MAX):
+                return True
+            if self.seen[order_id].ended:
+                return True
+        return False
+
+    def _follow_all(self) -> bool:
+        """Follow every order, then fetch what happened while this client was away."""
+        while self.connected and not self._answered():
+            self.send({"orderId": "*"})
+        if not self.connected:
+            return False
+        for order_id, sequence in self._list():
+            if self.seen[order_id].last_without_a_gap() < sequence and not self._subscribe(
+                order_id
+            ):
+                return False
+        return True
+
+    def _answered(self) -> bool:
+        end_ms = self.simulation.scheduler.elapsed_ms + ANSWER_MS_MAX
+        while (left := end_ms - self.simulation.scheduler.elapsed_ms) > 0 and self.connected:
+            self.wait_for_frame(left)
+            answered = any(frame.get("type") == "subscribed" for frame in self.frames)
+            self._read_frames()
+            if answered:
+                return True
+        return False
+
+    def _list(self) -> list[tuple[str, int]]:
+        """Every order of the owner with its last sequence."""
+        found: list[tuple[str, int]] = []
+        cursor = None
+        while True:
+            query = {"limit": "2"} | ({"cursor": cursor} if cursor else {})
+            try:
+                page = self.http("list_orders", query=query)["body"]
+            except Unanswered:
+                self.wait(AGAIN_MS)
+                continue
+            found += [(order["orderId"], order["sequence"]) for order in page["orders"]]
+            cursor = page.get("nextCursor")
+            if cursor is None:
+                return found
+
+    def _listen(self) -> None:
+        """Take frames as they come; a gap is mended by subscribing again."""
+        self.wait_for_frame(GOES_QUIET_MS)
+        self._read_frames()
+        for order_id in [order_id for order_id in self.seen if self._gap(order_id)]:
+            self.simulation.coverage["gaps seen by followers"] += 1
+            self._subscribe(order_id)
+
+    def _take(self, order_id: str, milliseconds: int) -> bool:
+        """Whether an update of the order arrives in time."""
+        end_ms = self.simulation.scheduler.elapsed_ms + milliseconds
+        while (left := end_ms - self.simulation.scheduler.elapsed_ms) > 0 and self.connected:
+            self.wait_for_frame(left)
+            of_order = any(frame.get("orderId") == order_id for frame in self.frames)
+            self._read_frames()
+            if of_order:
+                return True
+        return False
+
+    def _gap(self, order_id: str) -> bool:
+        seen = self.seen[order_id]
+        return len(seen.texts) != seen.last_without_a_gap()
+
+    def _read_frames(self) -> None:
+        for frame in self.frames:
+            if "sequence" not in frame:
+                continue
+            seen, sequence = self.seen[frame["orderId"]], frame["sequence"]
+            text = json.dumps(frame, sort_keys=True)
+            if seen.texts.setdefault(sequence, text) != text:
+                raise Violation(f"{self.name} saw two different updates {sequence}")
+            seen.ended |= frame["status"] in ("confirmed", "failed", "cancelled")
+        self.frames.clear()

@@ -1,0 +1,129 @@
+"""Lambda's execution environments: copies of the product, each with its own caches and settings.
+
+A copy is the whole `functions` package imported once more, so that two environments share no
+module global. Copies are expensive to import and are reused: a new environment on a used copy gets
+the caches of a fresh import.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+import boto3
+from pydantic import BaseModel
+
+FUNCTIONS = ("api", "websocket", "worker", "publisher", "sweeper", "dead_letters")
+# What boto3 reads when a handler makes its client.
+AWS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": "https://ws.example.com/live",
+}
+SETTINGS = {
+    "ORDERS_TABLE": "orders",
+    "CONNECTIONS_TABLE": "connections",
+    "ACCESS_TABLE": "access",
+    "QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/orders",
+    "WEB_SOCKET_URL": "wss://ws.example.com/live",
+    "LATENCY_SCALE": "1",
+    "QUOTE_ERROR_PPM": "20000",
+    "DROP_PPM": "20000",
+    "SIMULATE_ALLOWED": "true",
+    "POWERTOOLS_SERVICE_NAME": "simulated",  # and so a logger of its own
+    "POWERTOOLS_METRICS_NAMESPACE": "OrderExecutionEngine",
+    "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+}
+
+
+class Copy:
+    """One import of the product with its own settings."""
+
+    def __init__(self, name: str, settings: dict[str, str]) -> None:
+        self.name = name
+        kept = _take_out()
+        previous = {key: os.environ.get(key) for key in {**SETTINGS, **settings}}
+        os.environ.update({**SETTINGS, **settings})
+        try:
+            for function in FUNCTIONS:
+                importlib.import_module(f"functions.{function}")
+            self.modules = {n: m for n, m in sys.modules.items() if _is_ours(n)}
+            _build_models(self.modules)
+        finally:
+            for key, value in previous.items():
+                if value is None:
+                    del os.environ[key]
+                else:
+                    os.environ[key] = value
+            _take_out()
+            sys.modules.update(kept)
+        self._fresh = {
+            (name, attribute): copy.copy(value)
+            for name, module in self.modules.items()
+            for attribute, value in vars(module).items()
+            if isinstance(value, dict | list | set) and not attribute.startswith("__")
+        }
+
+    def handler(self, function: str) -> Callable[[dict[str, Any], Any], Any]:
+        """The handler that Lambda would call."""
+        handler: Callable[[dict[str, Any], Any], Any] = self[function].handler
+        return handler
+
+    def __getitem__(self, module: str) -> Any:
+        return self.modules[f"functions.{module}"]
+
+    def forget(self) -> None:
+        """Give every module global that is a collection the contents of a fresh import."""
+        for (name, attribute), fresh in self._fresh.items():
+            value = getattr(self.modules[name], attribute)
+            value.clear()
+            if isinstance(value, list):
+                value.extend(fresh)
+            else:
+                value.update(fresh)
+
+    def use(self, clock: Any, at_once: Callable[[Sequence[Callable[[], Any]], float], Any]) -> None:
+        """Have this copy tell the time by `clock`, and run parallel calls by `at_once`."""
+        self["runtime"].clock = clock
+        for module in self.modules.values():
+            if hasattr(module, "at_once"):
+                vars(module)["at_once"] = at_once
+
+
+class Environment:
+    """An environment of one function: on which copy, at which clock, and whether it is busy."""
+
+    def __init__(self, function: str, on: Copy, number: int, *, skew_ms: int) -> None:
+        self.function, self.copy, self.skew_ms = function, on, skew_ms
+        self.name = f"{function}#{number}@{on.name}"
+        self.busy = False
+        self.ended = False
+
+
+def hook_clients(before_send: Callable[..., Any]) -> None:
+    """Have every boto3 client that is made from now on ask `before_send` for its answers."""
+    boto3.setup_default_session()
+    assert boto3.DEFAULT_SESSION is not None
+    boto3.DEFAULT_SESSION.events.register_first("before-send", before_send)
+
+
+def _is_ours(name: str) -> bool:
+    return name == "functions" or name.startswith("functions.")
+
+
+def _take_out() -> dict[str, ModuleType]:
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if _is_ours(name)}
+
+
+def _build_models(modules: dict[str, ModuleType]) -> None:
+    """Build pydantic's models now: later, a name would be looked up in another copy."""
+    for module in modules.values():
+        for value in list(vars(module).values()):
+            if isinstance(value, type) and issubclass(value, BaseModel) and value is not BaseModel:
+                value.model_rebuild()

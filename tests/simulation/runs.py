@@ -1,0 +1,193 @@
+"""Runs of the simulation: one seed, many seeds on all cores, and what they came to."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import botocore.endpoint
+import pytest
+from botocore.retries.quota import RetryQuota
+
+from tests.simulation.clients import Asked, Follower, Trader
+from tests.simulation.environments import AWS, Copy, hook_clients
+from tests.simulation.judge import judge
+from tests.simulation.simulation import Simulation
+
+CHUNK = 10
+RELEASES: tuple[dict[str, str], ...] = (
+    {},
+    {
+        "MARKET_SEED": "another market",
+        "HOLD_MS": "0",
+        "RETRY_BASE_MS": "4000",
+        "DROP_PPM": "100000",
+    },
+)
+# What must have happened somewhere in a thousand runs: otherwise the simulation looks away.
+EXPECTED_COVERAGE = (
+    "kill before",
+    "kill after",
+    "lose the answer",
+    "take effect late",
+    "throttle for a while",
+    "conditions refused",
+    "connections cut",
+    "connections closed by the engine",
+    "dead letters",
+    "deployments with orders under way",
+    "environments ended between invocations",
+    "invocations timed out",
+    "redeliveries",
+    "batches of the stream sent again",
+    "orders re-queued by the sweeper",
+    "subscriptions that resume",
+    "transactions that did not execute",
+    "orders confirmed",
+    "orders cancelled",
+    "orders INTERNAL",
+    "orders SLIPPAGE_TOLERANCE_EXCEEDED",
+    "orders FAILED_TO_LAND",
+    "orders QUOTES_UNAVAILABLE",
+)
+FAULTS: tuple[dict[str, Any] | None, ...] = (
+    None,
+    None,
+    None,
+    {"fault": "dropped_transaction", "attempts": 1},
+    {"fault": "slippage", "attempts": 1},
+    {"fault": "venue_down", "attempts": 1},
+    {"fault": "slippage"},
+    {"fault": "dropped_transaction"},
+    {"fault": "venue_down"},
+)
+
+
+@dataclass
+class Tally:
+    """What some runs came to."""
+
+    runs: int = 0
+    steps: int = 0
+    coverage: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        self.runs += other.runs
+        self.steps += other.steps
+        self.coverage += other.coverage
+        self.failures += other.failures
+
+
+class Bench:
+    """The copies of the product, made once a process, and the run that their clients serve."""
+
+    def __init__(self) -> None:
+        self.simulation: Simulation | None = None
+        hook_clients(self._before_send)
+        self.releases = [
+            [Copy(f"{name}{number}", settings) for number in range(2)]
+            for name, settings in zip("AB", RELEASES, strict=True)
+        ]
+
+    def run(self, seed: int) -> Simulation:
+        """The run of one seed, judged; raises Violation."""
+        random.seed(seed)  # botocore draws its backoff from the global generator
+        simulation = self.simulation = Simulation(seed, self.releases)
+        draw = simulation.random
+        orders = []
+        traders: list[Trader] = []
+        followers: list[Follower] = []
+        for number in range(draw.choice([1, 1, 1, 2, 2, 3])):
+            body: dict[str, Any] = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
+            if fault := draw.choice(FAULTS):
+                body["simulate"] = fault
+            orders.append(Asked(f"{seed}-{number}", body))
+            wants = tuple(w for w in ("submit", "cancel") if draw.random() < 0.2)
+            traders.append(Trader(simulation, orders[-1], wants))
+        followers.append(Follower(simulation, "all", orders, all_=True))
+        followers += [
+            Follower(simulation, f"follower{n}", [draw.choice(orders)], all_=False)
+            for n in range(draw.choice([1, 2]))
+        ]
+        for name, run in [(c.name, c.run) for c in traders] + [(c.name, c.run) for c in followers]:
+            simulation.clients.append(simulation.scheduler.start(name, run))
+
+        def at_rest() -> bool:
+            if simulation.plan.poison and orders[0].order_id:
+                simulation.poisonous = orders[0].order_id
+            clients_done = all(t.done for t in traders) and all(f.complete for f in followers)
+            return clients_done and not simulation.open_orders()
+
+        simulation.run(at_rest)
+        judge(simulation, orders, followers)
+        return simulation
+
+    def _before_send(self, request: Any, **more: Any) -> Any:
+        assert self.simulation is not None
+        return self.simulation.before_send(request, **more)
+
+
+@contextmanager
+def bench() -> Iterator[Bench]:
+    """Everything that runs need."""
+    with (
+        Path(os.devnull).open("w") as unread,
+        redirect_stdout(unread),  # the handlers print their metrics
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in AWS.items():
+            patch.setenv(name, value)
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
+        ready = Bench()
+
+        def sleep(seconds: float) -> None:
+            if ready.simulation is not None:
+                ready.simulation.sleep(seconds)
+
+        patch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=sleep))
+        # botocore's budget of retries is refilled by real time, and would make a run depend on it.
+        patch.setattr(RetryQuota, "acquire", lambda _quota, _capacity: True)
+        yield ready
+
+
+def run_all(seeds: range, jobs: int) -> Iterator[Tally]:
+    """Run the seeds in `jobs` processes; a tally each time some are done."""
+    chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
+    with get_context("spawn").Pool(jobs, _open_bench) as pool:
+        yield from pool.imap_unordered(_run, chunks)
+
+
+_benches: list[Bench] = []
+_open = ExitStack()
+
+
+def _open_bench() -> None:
+    _benches.append(_open.enter_context(bench()))
+
+
+def _run(seeds: range) -> Tally:
+    (ready,) = _benches
+    tally = Tally()
+    for seed in seeds:
+        tally.runs += 1
+        try:
+            ready.run(seed)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the finding
+            tally.failures.append(
+                f"{error!r:.500}\n  uv run python -m tests.simulation --replay {seed}"
+            )
+        simulation = ready.simulation
+        assert simulation is not None
+        tally.steps += len(simulation.scheduler.log)
+        tally.coverage += simulation.coverage
+    return tally

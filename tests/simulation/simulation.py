@@ -1,0 +1,589 @@
+"""The deterministic simulation: all handlers on one clock, one at a time, under faults.
+
+Every AWS call is a point at which any other invocation may run first. Around the handlers stand
+small models of Lambda, SQS, the stream, API Gateway's connections and deployments. Clients follow
+the documented recipe and nothing else (`clients.py`). `judge.py` says what must be true at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache, partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from botocore.exceptions import ReadTimeoutError
+
+from functions.contract import RECEIVES_MAX
+from tests.simulation.cloud import Cloud, http_answer, http_response
+from tests.simulation.environments import Copy, Environment
+from tests.simulation.scheduler import Killed, Scheduler, Task
+
+Json = dict[str, Any]
+
+EPOCH_MS = 1_800_000_000_000
+FAULTS_MS_MAX = 600_000
+END_MS_MAX = 4 * 3_600_000  # after the last fault every order has ended within this time
+ENVIRONMENTS_MAX = 2  # of one function on one release
+BATCH_MAX = 10
+RECORDS_MAX = 10
+LATE_MS_MAX = 400_000
+LAG_MS_MAX = 2_000
+SWEEP_EVERY_MS = 60_000
+STREAM_RETRY_MS = 1_000
+# Seconds, as infra/stack/compute.py sets them; visibility is six times the timeout.
+TIMEOUTS = {
+    "api": 10,
+    "websocket": 10,
+    "worker": 60,
+    "publisher": 60,
+    "sweeper": 30,
+    "dead_letters": 30,
+}
+
+
+class Fate(StrEnum):
+    """What happens to a call."""
+
+    KILL_BEFORE = "kill before"
+    KILL_AFTER = "kill after"
+    LOSE = "lose the answer"
+    LATE = "take effect late"
+    THROTTLE = "throttle for a while"
+
+
+FAILED = object()  # what `finished` is told of an invocation that did not return
+
+
+class Violation(AssertionError):
+    """The engine broke a promise."""
+
+
+class Invocation:
+    """One event that a function handles, until when, and who is told how it ended."""
+
+    def __init__(
+        self, environment: Environment, task: Task, deadline_ms: int, order_ids: set[str]
+    ) -> None:
+        self.environment, self.task, self.deadline_ms = environment, task, deadline_ms
+        self.order_ids = order_ids
+        self.finished: Callable[[Any], None] = lambda _answer: None
+
+
+@dataclass
+class Message:
+    """A message of a queue."""
+
+    number: int
+    body: str
+    visible_ms: int
+    receives: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a seed decides about a whole run."""
+
+    fault_share: float
+    faults_until_ms: int
+    deploys_ms: tuple[int, ...]
+    cuts: float  # the share of pushes after which the connection is cut
+    poison: bool
+    skews_ms: tuple[int, ...]
+
+    @classmethod
+    def draw(cls, random: Random) -> Plan:
+        """A run's plan: half of the runs have few faults, so that they come far."""
+        calm = random.random() < 0.1
+        until = 0 if calm else random.randrange(FAULTS_MS_MAX)
+        deploys = sorted(random.randrange(30_000) for _ in range(random.choice([0, 0, 1, 2])))
+        return cls(
+            fault_share=random.choice([0.005, 0.02, 0.02, 0.08]),
+            faults_until_ms=until,
+            deploys_ms=tuple(deploys),
+            cuts=0 if calm else random.choice([0, 0.02, 0.1]),
+            poison=random.random() < 0.05,
+            skews_ms=(0,) if calm else (-800, -50, 0, 30, 900),
+        )
+
+
+@dataclass
+class Simulation:
+    """A run of one seed over the releases' copies; the first release is deployed at the start."""
+
+    seed: int
+    releases: list[list[Copy]]
+    coverage: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.seed)
+        self.plan = Plan.draw(self.random)
+        self.scheduler = Scheduler(self.random, EPOCH_MS + self.seed * 1_000)
+        self.cloud = Cloud(lambda: self.scheduler.now_ms, self._lag_ms)
+        self.release = 0
+        self.environments: list[Environment] = []
+        self.used: dict[tuple[str, str], Environment] = {}
+        self.running: list[Invocation] = []
+        self.orders_queue: list[Message] = []
+        self.dead_queue: list[Message] = []
+        self.lanes: dict[str, list[Json]] = defaultdict(list)
+        self.lanes_busy: dict[str, int] = {}  # an order's lane, and when it may be read again
+        self.streamed = 0
+        self.later: list[tuple[int, Callable[[], Any]]] = []
+        self.throttled_until: dict[str, int] = {}
+        self.receivers: dict[str, Callable[[str], None]] = {}  # open connections
+        self.goodbyes: list[str] = []
+        self.harmed: Counter[str] = Counter()
+        self.poisonous: str | None = None
+        self.numbers = 0
+        self.clients: list[Task] = []
+        self.next_sweep_ms = SWEEP_EVERY_MS
+        for copies in self.releases:
+            for each in copies:
+                each.forget()
+                each.use(self, self.scheduler.at_once)
+
+    # --- the clock of the handlers
+
+    def now_ms(self) -> int:
+        """The wall clock of the environment that asks."""
+        environment = self.scheduler.current().environment
+        skew = environment.skew_ms if isinstance(environment, Environment) else 0
+        return self.scheduler.now_ms + skew
+
+    def monotonic(self) -> float:
+        """The monotonic clock, in seconds."""
+        return self.scheduler.elapsed_ms / 1000
+
+    def sleep(self, seconds: float) -> None:
+        """Let other tasks run for at least so long."""
+        self.scheduler.pause("sleeps", delay_ms=round(seconds * 1000))
+
+    # --- running
+
+    def run(self, at_rest: Callable[[], bool]) -> None:
+        """Run until `at_rest`; raises Violation if that takes longer than the bound."""
+        for at_ms in self.plan.deploys_ms:
+            self.later.append((at_ms, self._deploy))
+        bound_ms = self.plan.faults_until_ms + END_MS_MAX
+        while not (at_rest() and self._quiet()):
+            self._reap()
+            if self.scheduler.step(list(self._events())):
+                for task in self.clients:
+                    if task.error is not None:
+                        raise task.error
+                continue
+            due_ms = min(self._times(), default=None)
+            if due_ms is None:
+                raise Violation("nothing can happen any more, and the run is not at rest")
+            if due_ms > bound_ms:
+                raise Violation(f"not at rest after {bound_ms / 60_000:.0f} minutes")
+            self.scheduler.pass_time(max(due_ms, self.scheduler.elapsed_ms))
+        for environment in self.environments:
+            self.scheduler.kill(environment)
+        while self.scheduler.step():
+            pass
+
+    def _quiet(self) -> bool:
+        return not (self.running or self.later or any(self.lanes.values())) and (
+            self.streamed == len(self.cloud.tables["orders"].stream)
+        )
+
+    def _events(self) -> Iterator[Callable[[], None]]:
+        """What the services around the functions could do now."""
+        now = self.scheduler.elapsed_ms
+        self._collect()
+        yield from (partial(self._do_later, each) for each in self.later if each[0] <= now)
+        if any(m.visible_ms <= now for m in self.orders_queue) and self._free("worker"):
+            yield self._deliver_orders
+        if any(m.visible_ms <= now for m in self.dead_queue) and self._free("dead_letters"):
+            yield self._deliver_dead_letters
+        if any(self._readable_lanes()) and self._free("publisher"):
+            yield self._deliver_records
+        if self.next_sweep_ms <= now:
+            yield self._sweep
+        if self.goodbyes and self._free("websocket"):
+            yield self._say_goodbye
+
+    def _times(self) -> Iterator[int]:
+        """The moments at which something becomes possible."""
+        now = self.scheduler.elapsed_ms
+        if (due := self.scheduler.next_due_ms()) is not None:
+            yield due
+        yield from (at_ms for at_ms, _ in self.later)
+        yield from (invocation.deadline_ms for invocation in self.running)
+        for message in (*self.orders_queue, *self.dead_queue):
+            if message.visible_ms > now:
+                yield message.visible_ms
+        yield from (at for lane, at in self.lanes_busy.items() if at > now and self.lanes[lane])
+        yield self.next_sweep_ms
+
+    def _collect(self) -> None:
+        """Move what the functions wrote to the queue and the stream on to their readers."""
+        now = self.scheduler.elapsed_ms
+        for sent in self.cloud.sent:
+            copies = 2 if self._faulty() and self.random.random() < 0.02 else 1
+            for _ in range(copies):
+                self.numbers += 1
+                self.orders_queue.append(Message(self.numbers, sent.body, now + sent.delay_ms))
+        self.cloud.sent.clear()
+        stream = self.cloud.tables["orders"].stream
+        for record in stream[self.streamed :]:
+            image = record["dynamodb"].get("NewImage") or record["dynamodb"]["OldImage"]
+            self.lanes[image["orderId"]["S"]].append(record)
+        self.streamed = len(stream)
+
+    def _do_later(self, each: tuple[int, Callable[[], Any]]) -> None:
+        self.later.remove(each)
+        each[1]()
+
+    # --- Lambda
+
+    def invoke(
+        self,
+        function: str,
+        event: Json,
+        finished: Callable[[Any], None],
+        order_ids: set[str] | None = None,
+    ) -> bool:
+        """Have a function handle an event; `finished` gets its answer or FAILED.
+
+        False, and no invocation, if every environment is busy.
+        """
+        environment = self._free(function)
+        if environment is None:
+            return False
+        environment.busy = True
+        self.scheduler.freeze(environment, frozen=False)
+        handler = environment.copy.handler(function)
+        seconds = TIMEOUTS[function]
+        context = SimulatedContext(self, self.scheduler.elapsed_ms + seconds * 1000)
+        task = self.scheduler.start(environment.name, partial(handler, event, context), environment)
+        invocation = Invocation(environment, task, context.end_ms, order_ids or set())
+        invocation.finished = finished
+        self.running.append(invocation)
+        return True
+
+    def _free(self, function: str) -> Environment | None:
+        """An idle environment of the deployed release, a new one, or none."""
+        own = [
+            e
+            for e in self.environments
+            if e.function == function and e.copy in self.releases[self.release]
+        ]
+        idle = [e for e in own if not e.busy]
+        if idle:
+            return idle[0]
+        for on in self.releases[self.release][:ENVIRONMENTS_MAX]:
+            if all(e.copy is not on or e.function != function for e in self.environments):
+                self.numbers += 1
+                skew_ms = self.random.choice(self.plan.skews_ms)
+                created = Environment(function, on, self.numbers, skew_ms=skew_ms)
+                self.environments.append(created)
+                return created
+        return None
+
+    def _reap(self) -> None:
+        """Take leave of invocations that have returned, died or run out of time."""
+        for invocation in list(self.running):
+            task, environment = invocation.task, invocation.environment
+            timed_out = self.scheduler.elapsed_ms >= invocation.deadline_ms
+            if not task.done and not timed_out and not environment.ended:
+                continue
+            self.running.remove(invocation)
+            environment.busy = False
+            if environment.ended or not task.done:
+                self.coverage["invocations timed out"] += not environment.ended
+                self._end(environment)
+                self._harm(invocation)
+                invocation.finished(FAILED)
+                continue
+            self.scheduler.freeze(environment, frozen=True)
+            if task.error is not None:
+                self.scheduler.log.append(f"  {task.name} failed: {task.error!r}")
+                self._harm(invocation)
+                invocation.finished(FAILED)
+                if not isinstance(task.error, Exception):
+                    raise task.error
+            else:
+                invocation.finished(task.result)
+            if environment.copy not in self.releases[self.release]:
+                self._end(environment)
+            elif self._faulty() and self.random.random() < 0.05:
+                self.coverage["environments ended between invocations"] += 1
+                self._end(environment)
+
+    def _end(self, environment: Environment) -> None:
+        environment.ended = True
+        self.scheduler.kill(environment)
+        if environment in self.environments:
+            self.environments.remove(environment)
+
+    def _harm(self, invocation: Invocation) -> None:
+        self.harmed.update(invocation.order_ids)
+
+    def _deploy(self) -> None:
+        """Deploy the next release: new invocations get it, running ones end on the old one."""
+        self.release = (self.release + 1) % len(self.releases)
+        self.coverage["deployments"] += 1
+        self.coverage["deployments with orders under way"] += bool(self.open_orders())
+        for environment in list(self.environments):
+            if not environment.busy:
+                self._end(environment)
+
+    # --- SQS
+
+    def _deliver_orders(self) -> None:
+        now = self.scheduler.elapsed_ms
+        due = [message for message in self.orders_queue if message.visible_ms <= now]
+        batch = self.random.sample(due, self.random.randint(1, min(BATCH_MAX, len(due))))
+        for message in [m for m in batch if m.receives >= RECEIVES_MAX]:
+            batch.remove(message)
+            self.orders_queue.remove(message)
+            self.dead_queue.append(Message(message.number, message.body, now))
+            self.coverage["dead letters"] += 1
+        if batch:
+            self._deliver("worker", "order", self.orders_queue, batch)
+
+    def _deliver_dead_letters(self) -> None:
+        now = self.scheduler.elapsed_ms
+        batch = [m for m in self.dead_queue if m.visible_ms <= now][:BATCH_MAX]
+        self._deliver("dead_letters", "dead_letter", self.dead_queue, batch)
+
+    def _deliver(
+        self, function: str, kind: str, queue: list[Message], batch: list[Message]
+    ) -> None:
+        hidden_ms = 6 * TIMEOUTS[function] * 1000
+        for message in batch:
+            message.receives += 1
+            message.visible_ms = self.scheduler.elapsed_ms + hidden_ms
+            self.coverage["redeliveries"] += message.receives > 1
+        order_ids = {str(json.loads(message.body)["orderId"]) for message in batch}
+
+        def finished(answer: Any) -> None:
+            kept = {str(m.number) for m in batch}
+            if answer is not FAILED:
+                kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+            for message in batch:
+                if str(message.number) in kept:
+                    self.harmed.update(
+                        {json.loads(message.body)["orderId"]} if answer is not FAILED else ()
+                    )
+                elif message in queue and not (self._faulty() and self.random.random() < 0.02):
+                    queue.remove(message)
+
+        self.invoke(function, sqs_event(kind, batch), finished, order_ids)
+
+    # --- the stream
+
+    def _readable_lanes(self) -> Iterator[str]:
+        now = self.scheduler.elapsed_ms
+        for lane, records in self.lanes.items():
+            if records and self.lanes_busy.get(lane, 0) <= now:
+                yield lane
+
+    def _deliver_records(self) -> None:
+        """One batch of some orders' records; each order's records come in their order."""
+        lanes = list(self._readable_lanes())
+        chosen = self.random.sample(lanes, self.random.randint(1, len(lanes)))
+        batch: list[Json] = []
+        taken: dict[str, int] = {}
+        for lane in chosen:
+            taken[lane] = self.random.randint(1, min(RECORDS_MAX, len(self.lanes[lane])))
+            batch += self.lanes[lane][: taken[lane]]
+            self.lanes_busy[lane] = self.scheduler.elapsed_ms + END_MS_MAX
+
+        def finished(answer: Any) -> None:
+            ok = answer is not FAILED
+            for lane, count in taken.items():
+                if ok:
+                    del self.lanes[lane][:count]
+                self.lanes_busy[lane] = self.scheduler.elapsed_ms + (0 if ok else STREAM_RETRY_MS)
+            self.coverage["batches of the stream sent again"] += not ok
+
+        self.invoke("publisher", {"Records": batch}, finished)
+
+    # --- the schedule, and the ends of connections
+
+    def _sweep(self) -> None:
+        self.next_sweep_ms = self.scheduler.elapsed_ms + SWEEP_EVERY_MS
+        self.invoke("sweeper", {}, self._swept)
+
+    def _swept(self, answer: Any) -> None:
+        if answer is not FAILED:
+            self.coverage["orders re-queued by the sweeper"] += answer["swept"]
+
+    def _say_goodbye(self) -> None:
+        connection_id = self.goodbyes.pop()
+        self.invoke(
+            "websocket", websocket_event("disconnect", connection_id, self.new_id()), _ignore
+        )
+
+    def new_id(self) -> str:
+        """An id that this run has not used yet."""
+        self.numbers += 1
+        return f"n{self.numbers}"
+
+    def cut(self, connection_id: str) -> None:
+        """The connection ends; API Gateway may or may not tell the engine."""
+        if self.receivers.pop(connection_id, None) and self.random.random() < 0.5:
+            self.goodbyes.append(connection_id)
+
+    # --- AWS calls
+
+    def before_send(self, request: Any, **_: Any) -> Any:
+        """The answer to one HTTP request of a handler's boto3 client, and its fate."""
+        operation = operation_of(request)
+        self.scheduler.pause(f"calls {operation}")
+        effect = partial(self._effect, request)
+        fate = self._draw_fate(operation, request)
+        if fate is None:
+            answer = effect()
+            self.scheduler.pause(f"has called {operation}")
+            return answer
+        self.coverage[fate] += 1
+        self.scheduler.log.append(f"  {fate}")
+        environment = self.scheduler.current().environment
+        assert isinstance(environment, Environment)
+        match fate:
+            case Fate.KILL_BEFORE | Fate.KILL_AFTER:
+                if fate is Fate.KILL_AFTER:
+                    effect()
+                environment.ended = True
+                self.scheduler.kill(environment)
+                raise Killed
+            case Fate.LOSE:
+                effect()
+            case Fate.LATE:
+                due_ms = self.scheduler.elapsed_ms + self.random.randrange(LATE_MS_MAX)
+                self.later.append((due_ms, effect))
+            case Fate.THROTTLE:
+                code = "ThrottlingException"
+                return http_response(request.url, 400, {"__type": code}, code)
+        self.scheduler.pause("waits in vain", delay_ms=5_000)
+        raise ReadTimeoutError(endpoint_url=request.url)
+
+    def _draw_fate(self, operation: str, request: Any) -> Fate | None:
+        now = self.scheduler.elapsed_ms
+        environment = self.scheduler.current().environment
+        function = environment.function if isinstance(environment, Environment) else ""
+        poisoned = self.poisonous and self.poisonous.encode() in (request.body or b"")
+        if poisoned and function == "worker":
+            return Fate.KILL_BEFORE
+        if self.throttled_until.get(operation, 0) > now:
+            return Fate.THROTTLE
+        if not self._faulty() or self.random.random() >= self.plan.fault_share:
+            return None
+        fate = self.random.choice(list(Fate))
+        if fate is Fate.THROTTLE:
+            until_ms = now + self.random.choice([100, 5_000, 200_000])
+            self.throttled_until[operation] = min(until_ms, self.plan.faults_until_ms)
+        return fate
+
+    def _effect(self, request: Any) -> Any:
+        if "/@connections/" in request.url:
+            return self._connection_answer(request)
+        answer = http_answer(self.cloud, request)
+        if answer.status_code == 400:
+            self.coverage["conditions refused"] += 1
+        return answer
+
+    def _connection_answer(self, request: Any) -> Any:
+        connection_id = request.url.rpartition("/")[2].replace("%3D", "=")
+        receive = self.receivers.get(connection_id)
+        if receive is None:
+            return http_response(request.url, 410, {}, "GoneException")
+        if request.method == "DELETE":
+            self.coverage["connections closed by the engine"] += 1
+            self.receivers.pop(connection_id)
+        else:
+            text = request.body if isinstance(request.body, str) else request.body.decode()
+            receive(text)
+            if self._faulty() and self.random.random() < self.plan.cuts:
+                self.coverage["connections cut"] += 1
+                self.cut(connection_id)
+        return http_response(request.url, 200, {})
+
+    def _faulty(self) -> bool:
+        return self.scheduler.elapsed_ms < self.plan.faults_until_ms
+
+    def _lag_ms(self) -> int:
+        return self.random.randrange(LAG_MS_MAX) if self._faulty() else 0
+
+    # --- what the run knows
+
+    def open_orders(self) -> list[Json]:
+        """The stored orders that have not ended."""
+        return [item for item in self.cloud.tables["orders"].items() if "openShard" in item]
+
+
+def _ignore(_answer: Any) -> None:
+    """Nobody waits for this invocation."""
+
+
+class SimulatedContext:
+    """What Lambda tells a handler about its invocation."""
+
+    function_name = "function"
+    memory_limit_in_mb = 512
+    invoked_function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:function"
+    aws_request_id = "52fdfc07-2182-154f-163f-5f0f9a621d72"
+
+    def __init__(self, simulation: Simulation, end_ms: int) -> None:
+        self._simulation, self.end_ms = simulation, end_ms
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.end_ms - self._simulation.scheduler.elapsed_ms
+
+
+EVENTS = Path(__file__).parents[2] / "events"
+event_text = cache(lambda name: (EVENTS / f"{name}.json").read_text())
+
+
+def event(name: str) -> Json:
+    """A copy of one of the real events in events/."""
+    loaded: Json = json.loads(event_text(name))
+    return loaded
+
+
+def sqs_event(kind: str, batch: list[Message]) -> Json:
+    """The event with which Lambda hands over a batch of messages."""
+    template = event(f"sqs_{kind}")
+    (record,) = template["Records"]
+    template["Records"] = [
+        record
+        | {
+            "messageId": str(message.number),
+            "receiptHandle": str(message.number),
+            "body": message.body,
+            "attributes": record["attributes"] | {"ApproximateReceiveCount": str(message.receives)},
+        }
+        for message in batch
+    ]
+    return template
+
+
+def websocket_event(
+    kind: str, connection_id: str, request_id: str, body: str | None = None
+) -> Json:
+    """An event of a connection of the one owner."""
+    template = event(f"websocket_{kind}")
+    template["requestContext"] |= {"connectionId": connection_id, "requestId": request_id}
+    if body is not None:
+        template["body"] = body
+    return template
+
+
+def operation_of(request: Any) -> str:
+    """The name of the AWS operation that an HTTP request asks for."""
+    if "/@connections/" in request.url:
+        return "DeleteConnection" if request.method == "DELETE" else "PostToConnection"
+    target = request.headers["X-Amz-Target"]
+    text = target.decode() if isinstance(target, bytes) else str(target)
+    return re.sub(r".*\.", "", text)

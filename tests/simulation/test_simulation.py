@@ -1,0 +1,33 @@
+"""No interleaving, fault or deployment breaks a promise, and the simulation meets all of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.simulation.runs import EXPECTED_COVERAGE, Bench, Tally, bench, run_all
+
+SEEDS = 200
+
+
+@pytest.fixture
+def ready() -> Iterator[Bench]:
+    with bench() as ready:
+        yield ready
+
+
+def test_no_seed_breaks_a_promise_and_everything_is_met() -> None:
+    tally = Tally()
+    for part in run_all(range(SEEDS), os.cpu_count() or 1):
+        tally.add(part)
+    assert tally.failures == []
+    assert [name for name in EXPECTED_COVERAGE if not tally.coverage[name]] == []
+
+
+def test_a_seed_is_replayed_to_the_letter(ready: Bench) -> None:
+    first = ready.run(11).scheduler.log
+    assert len(first) > 50
+    ready.run(12)
+    assert ready.run(11).scheduler.log == first
