@@ -1,4 +1,4 @@
-"""The two doors: the HTTP API and the WebSocket API, with one authorizer before both."""
+"""The HTTP API and the WebSocket API, with one authorizer for both."""
 
 import json
 
@@ -43,7 +43,7 @@ WEB_SOCKET_LOGGED = LOGGED | {
 
 
 class Apis(Construct):
-    """Both APIs with one throttled, logged stage each; on the emulator their ids never change."""
+    """Each API has one throttled, logged stage; on the emulator the ids of the APIs are fixed."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class Apis(Construct):
                 results_cache_ttl=Duration.seconds(self._settings.key_cache_seconds),
             ),
         )
-        if origin:  # a preflight brings no key
+        if origin:  # a preflight request carries no key
             http.add_routes(
                 path="/{proxy+}", methods=[apigateway.HttpMethod.OPTIONS], integration=integration
             )
@@ -144,8 +144,8 @@ class Apis(Construct):
             self, "WebSocket", route_selection_expression="$request.body.action"
         )
         for route in ("$connect", "$disconnect", "$default"):
-            # A key comes in a header or a ticket in the query, and an identity source that is
-            # named must be there: so one is named that always is.
+            # The credentials are a header or a query parameter, but API Gateway refuses a request
+            # that lacks an identity source. Every handshake has the header Host.
             access = WebSocketLambdaAuthorizer(
                 "Access", authorizer, identity_source=["route.request.header.Host"]
             )

@@ -1,4 +1,4 @@
-"""The functions: one asset, one role, one log group and one short environment each."""
+"""The functions: they share one asset; each has its own role, log group and environment."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ WORKER_TIMEOUT = Duration.seconds(60)
 
 
 class Compute(Construct):
-    """Every function of the engine; what each may do is granted by the stack."""
+    """Every function of the engine; the stack grants what each may do."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Compute(Construct):
             exclude=["/*", "!/functions", "__pycache__", "*.pyc", "*.md"],
             ignore_mode=IgnoreMode.GIT,
         )
-        # The emulator runs functions in its own Python, which has them already.
+        # The emulator runs functions in its own Python, which has the dependencies already.
         self._layers = (
             [] if settings.local else [dependency_layer(self, "Dependencies", uv=settings.uv)]
         )
@@ -86,7 +86,7 @@ class Compute(Construct):
         self.dead_letters = self._function("dead_letters", DEAD_LETTERS_TIMEOUT, orders)
 
     def published(self, function: lambda_.Function) -> lambda_.IFunction:
-        """What a client waits for: the function, or, snapshot taken, its newest version."""
+        """What an API calls: the function, or with snapshots the alias of its newest version."""
         return function.add_alias(PUBLISHED_ALIAS) if self._settings.snap_start else function
 
     def _function(
@@ -122,7 +122,7 @@ class Compute(Construct):
             log_group=group,
             logging_format=lambda_.LoggingFormat.JSON,
             application_log_level_v2=_lambda_log_level(settings.log_level),
-            # Of an invocation that went well the metrics tell, without a line to be paid for.
+            # A line for each successful invocation would cost money, and metrics count them.
             system_log_level_v2=lambda_.SystemLogLevel.WARN,
             environment={
                 **environment,
@@ -132,7 +132,7 @@ class Compute(Construct):
                 "POWERTOOLS_LOG_LEVEL": settings.log_level,
             },
         )
-        if snap_start:  # and so it is, where it is called
+        if snap_start:  # `published` does that
             Annotations.of(function).acknowledge_warning(
                 "@aws-cdk/aws-lambda:snapStartRequirePublish"
             )

@@ -17,7 +17,7 @@ PLATFORM = "aarch64-manylinux2014"
 
 
 def dependency_layer(scope: Construct, construct_id: str, *, uv: str) -> lambda_.LayerVersion:
-    """The layer; its hash is that of the pinned requirements, so no change is no deployment."""
+    """The layer; its hash is that of the requirements, so equal requirements deploy nothing."""
     requirements = pinned_requirements(uv)
     digest = hashlib.sha256(f"{PLATFORM} {PYTHON_VERSION}\n{requirements}".encode()).hexdigest()
     return lambda_.LayerVersion(
@@ -65,7 +65,7 @@ def install(
 
 def pinned_requirements(uv: str) -> str:
     """The functions' dependencies with their versions and hashes, as uv.lock pins them."""
-    # CDK asks for colour, which would end up between the requirements.
+    # Below the CDK command line uv would write colour codes between the requirements.
     layout = ["--quiet", "--color", "never", "--no-header", "--no-annotate"]
     content = ["--frozen", "--no-dev", "--no-emit-project", "--project", str(ROOT)]
     return _run([uv, "export", *layout, *content])

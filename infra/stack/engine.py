@@ -17,7 +17,7 @@ from infra.stack.storage import Storage
 
 PUBLISH_BATCH_SIZE = 100
 
-# What Lambda itself does, in the function's role, to read a queue or a stream for it.
+# Lambda reads a queue or a stream for a function with the function's own role.
 RECEIVE = "ReceiveMessage DeleteMessage GetQueueAttributes"
 READ_STREAM = "DescribeStream GetRecords GetShardIterator ListStreams"
 

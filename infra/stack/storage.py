@@ -1,4 +1,4 @@
-"""The tables: orders, the WebSocket connections that may follow them, and who may come in."""
+"""The tables: orders, WebSocket connections, and the API keys and tickets that give access."""
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
