@@ -87,6 +87,10 @@ class InvalidAmount(DexError):
         self.rule = rule
 
 
+class AmountTooLarge(InvalidAmount):
+    """More than a token account can hold."""
+
+
 class PoolError(DexError):
     """A swap that `program` refuses with the number `custom` (or none)."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from functions.dex import raydium
 from functions.dex.errors import CircularArbitrage, InvalidAmount, NoRoutesFound
 from functions.dex.pools import IMPACT_DECIMALS, IMPACT_SCALE, Fill, Pool, Side, Snapshot
-from functions.dex.tokens import TOKENS, Token, to_text, to_units
+from functions.dex.tokens import TOKENS, UNITS_MAX, Token, to_text, to_units
 
 # A path of two hops may turn around in these.
 HUBS = ("USDC", "SOL")
@@ -218,6 +218,32 @@ def find_route(
         reason=_reason(best, best_alone, alone),
         advantage_bps=_advantage(best, best_alone),
     )
+
+
+def largest_amount(
+    token_in: Token, token_out: Token, snapshots: Mapping[str, Snapshot | str]
+) -> int:
+    """The most base units of `token_in` for which `find_route` finds a route; 0 if there are none.
+
+    A search that asks `find_route` itself, so that the answer holds for whatever routes it knows.
+    """
+
+    def routes(amount: int) -> bool:
+        try:
+            find_route(token_in, token_out, amount, 0, snapshots)
+        except NoRoutesFound:
+            return False
+        return True
+
+    # Not from below, for amounts that are too small have no route either.
+    high = UNITS_MAX + 1
+    while high > 1 and not routes(high // 2):
+        high //= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if routes(middle) else (low, middle)
+    return low
 
 
 def split(token_in: Token, token_out: Token, amount: int, pools: Sequence[Pool]) -> Hop | str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from functions.dex.errors import InvalidAmount, TokenNotTradable
+from functions.dex.errors import AmountTooLarge, InvalidAmount, TokenNotTradable
 
 # Token accounts on Solana count in u64.
 UNITS_MAX = 2**64 - 1
@@ -66,7 +66,7 @@ def to_units(amount: Decimal | int | str, token: Token) -> int:
         units: int = int(digits) * 10 ** (exponent + token.decimals)
         if units <= UNITS_MAX:
             return units
-    raise InvalidAmount(f"must be at most {to_text(UNITS_MAX, token.decimals)}")
+    raise AmountTooLarge(f"must be at most {to_text(UNITS_MAX, token.decimals)}")
 
 
 def to_text(units: int, decimals: int) -> str:

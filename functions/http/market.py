@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import NamedTuple
 
 from functions.contract import iso
 from functions.dex import router, tokens
-from functions.dex.errors import CircularArbitrage, InvalidAmount, TokenNotTradable
+from functions.dex.errors import (
+    AmountTooLarge,
+    CircularArbitrage,
+    InvalidAmount,
+    NoRoutesFound,
+    TokenNotTradable,
+)
 from functions.dex.tokens import Token
 from functions.http.models import PriceList, PricePoint, TokenList, TokenView
 from functions.http.problems import bad_field
@@ -17,18 +24,41 @@ PRICE_POINTS_MAX = 300
 network = Network(now_ms, sleep, settings.market_seed)
 
 
-def swap(token_in: str, token_out: str, amount: str) -> tuple[Token, Token, int]:
-    """Both tokens and the amount in base units; raises a Problem that names the field at fault."""
+class Swap(NamedTuple):
+    """A swap that was asked for: its tokens, its amount in base units, and its route now."""
+
+    source: Token
+    target: Token
+    units: int
+    # The amount may be too small for every pool; an order for it fails when it is executed.
+    route: router.Route | NoRoutesFound
+
+
+def swap(token_in: str, token_out: str, amount: str, slippage_bps: int) -> Swap:
+    """What was asked for; raises a Problem that names the field at fault.
+
+    An amount that is larger than any that routes now is at fault too. Raises NoRoutesFound if
+    none routes.
+    """
     source, target = pair(token_in, token_out)
     try:
         units = tokens.to_units(amount, source)
+    except AmountTooLarge:
+        units = tokens.UNITS_MAX + 1
     except InvalidAmount as error:
         raise bad_field(error.code, "amount", error.rule) from None
-    most = network.capacity(source, target)
-    if units > most:
-        text = tokens.to_text(most, source.decimals)
-        raise bad_field(InvalidAmount.code, "amount", f"must be at most {text}, the pools' depth")
-    return source, target, units
+    pools = network.snapshots()
+    try:
+        route = router.find_route(source, target, units, slippage_bps, pools)
+    except NoRoutesFound as none:
+        most = router.largest_amount(source, target, pools)
+        if units <= most:
+            return Swap(source, target, units, none)
+        if most == 0:
+            raise
+        rule = f"must be at most {tokens.to_text(most, source.decimals)}, the most that routes now"
+        raise bad_field(InvalidAmount.code, "amount", rule) from None
+    return Swap(source, target, units, route)
 
 
 def pair(token_in: str, token_out: str) -> tuple[Token, Token]:
@@ -48,8 +78,9 @@ def _token(field: str, name: str) -> Token:
 
 def quote(token_in: str, token_out: str, amount: str, slippage_bps: int) -> str:
     """The route that an order would take now, as JSON (QuoteAnswer)."""
-    source, target, units = swap(token_in, token_out, amount)
-    route = router.find_route(source, target, units, slippage_bps, network.snapshots())
+    source, target, _, route = swap(token_in, token_out, amount, slippage_bps)
+    if isinstance(route, NoRoutesFound):
+        raise route
     (priced,) = network.prices(source, target, [now_ms()])
     answer = {
         "tokenIn": source.symbol,

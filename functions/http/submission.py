@@ -72,7 +72,9 @@ def _key(request: OrderRequest, header: str | None) -> str | None:
 
 def _new_order(request: OrderRequest, owner: str, key: str | None) -> Order:
     simulate = _simulate(request)
-    token_in, token_out, units = swap(request.token_in, request.token_out, request.amount)
+    token_in, token_out, units, _ = swap(
+        request.token_in, request.token_out, request.amount, request.slippage_bps
+    )
     now = now_ms()
     fields = {
         "clientOrderId": key,

@@ -108,10 +108,6 @@ class Network:
         wait_ms = known_ms - self.now_ms()
         return Pending(wait_ms) if wait_ms > 0 else chain.outcome(transaction, self.seed)
 
-    def capacity(self, token_in: Token, token_out: Token) -> int:
-        """The most base units of `token_in` that any route could take at any time; 0 if none."""
-        return market.capacity(token_in, token_out)
-
     def prices(self, base: Token, quote: Token, times_ms: Iterable[int]) -> list[Mapping[str, str]]:
         """Prices at each time (Unix milliseconds): `quote` for one `base`, as decimal text.
 

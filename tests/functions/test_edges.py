@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urljoin
 
 import pytest
 
+from functions import runtime
 from tests.functions.world import Answer, World
 
 ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
@@ -309,3 +312,32 @@ def test_the_location_of_an_order_is_under_the_url_that_was_asked(world: World, 
     answer = world.http("execute_order", body=ORDER)
     found = urljoin(f"{base}/api/orders/execute", answer.headers["Location"])
     assert found == f"{base}/api/orders/{answer.json['orderId']}"
+
+
+# --- amounts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("token_in", "token_out"),
+    [("SOL", "USDC"), ("USDC", "JitoSOL"), ("BONK", "JUP"), ("MET", "RAY")],
+)
+@pytest.mark.parametrize("amount", ["9e11", "1e30", "1e400"])
+def test_an_amount_that_is_too_large_is_told_the_largest_that_routes_now(
+    world: World, monkeypatch: pytest.MonkeyPatch, token_in: str, token_out: str, amount: str
+) -> None:
+    monkeypatch.setattr(runtime.clock, "now_ms", lambda: 1_790_000_000_000)
+    asked = {"tokenIn": token_in, "tokenOut": token_out, "amount": amount}
+    ((field, rule),) = fields(world.http("execute_order", body=asked))
+    found = re.fullmatch(r"must be at most ([0-9.]+), the most that routes now", rule)
+    assert field == "amount"
+    assert found
+    most = found[1]
+    quote = world.http("get_quote", query=asked | {"amount": most})
+    assert (quote.status, quote.json["inAmount"]) == (200, most)
+    assert world.submit(**asked | {"amount": most})["amount"] == most
+    above = str(Decimal(most) + Decimal("0.00001"))
+    for answer in (
+        world.http("get_quote", query=asked | {"amount": above}),
+        world.http("execute_order", body=asked | {"amount": above}),
+    ):
+        assert fields(answer) == [("amount", rule)]

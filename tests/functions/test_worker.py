@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from functions import worker
 from functions.dex.tokens import find
 from functions.orders.failures import FailureCode
-from functions.orders.order import OrderError, Status, Update
+from functions.orders.order import OrderError, Status, Update, first_update, order_of
 from functions.orders.stored import StoredOrder
 from functions.runtime import now_ms, settings
 from functions.simulation import market
@@ -207,13 +208,12 @@ def test_a_fault_is_simulated_only_where_the_stack_allows_it(
     assert (answer.status, answer.json["errors"][0]["field"]) == (400, "simulate")
 
 
-def test_an_order_beyond_the_depth_of_every_route_fails_at_once(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from functions.simulation import market
-
-    monkeypatch.setattr(market, "capacity", lambda *_tokens: 10**19)
-    order_id = world.submit(amount="1000000")["orderId"]
+def test_an_order_beyond_the_depth_of_every_route_fails_at_once(world: World) -> None:
+    asked = {"token_in": "SOL", "token_out": "USDC", "amount": "1000000", "slippage_bps": 50}
+    order_id = str(uuid4())
+    # When it was accepted, the market was deeper.
+    orders.create_order(order_of(asked, [first_update(order_id, now_ms())]), "desk-7")
+    queue.enqueue(order_id)
     world.settle()
     order = world.read(order_id)
     assert statuses(order) == ["pending", "routing", "failed"]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from functions.dex import meteora, raydium, router
 from functions.dex.errors import CircularArbitrage, InvalidAmount, NoRoutesFound
 from functions.dex.pools import Pool
-from functions.dex.router import Route, find_route
-from functions.dex.tokens import TOKENS, Token
+from functions.dex.router import Route, find_route, largest_amount
+from functions.dex.tokens import TOKENS, UNITS_MAX, Token
 from functions.simulation import market
 from functions.simulation.market import VENUES, Snapshot, snapshot
 from tests.unit.figures import figures
@@ -417,3 +417,20 @@ def _out(
         return find_route(token_in, token_out, amount, 50, snapshots).out_amount
     except NoRoutesFound:
         return 0
+
+
+@settings(max_examples=30)
+@for_all(slots, pairs, st.integers(1, 10**6))
+def test_the_largest_amount_routes_and_nothing_above_it_does(
+    slot: int, pair: tuple[Token, Token], more: int
+) -> None:
+    token_in, token_out = pair
+    most = largest_amount(token_in, token_out, at(slot))
+    assert find_route(token_in, token_out, most, 50, at(slot)).in_amount == most
+    for amount in (most + 1, most + more, most + most * more // 10**6 + 1, UNITS_MAX):
+        with pytest.raises(NoRoutesFound):
+            find_route(token_in, token_out, amount, 50, at(slot))
+
+
+def test_without_a_venue_there_is_no_largest_amount() -> None:
+    assert largest_amount(SOL, USDC, dict.fromkeys(VENUES, "VENUE_DOWN")) == 0
