@@ -18,7 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from functions.contract import RECEIVES_MAX
 from tests.simulation.cloud import Cloud, http_answer, http_response
@@ -125,7 +125,7 @@ class Simulation:
         self.random = Random(self.seed)
         self.plan = Plan.draw(self.random)
         self.scheduler = Scheduler(self.random, EPOCH_MS + self.seed * 1_000)
-        self.cloud = Cloud(lambda: self.scheduler.now_ms, self._lag_ms)
+        self.cloud = Cloud(lambda: self.scheduler.now_ms, self._lag_ms, waiting=self._waiting)
         self.release = 0
         self.environments: list[Environment] = []
         self.used: dict[tuple[str, str], Environment] = {}
@@ -309,7 +309,7 @@ class Simulation:
                 self.scheduler.log.append(f"  {task.name} failed: {task.error!r}")
                 self._harm(invocation)
                 invocation.finished(FAILED)
-                if not isinstance(task.error, Exception):
+                if not isinstance(task.error, (BotoCoreError, ClientError)):
                     raise task.error
             else:
                 invocation.finished(task.result)
@@ -512,6 +512,10 @@ class Simulation:
 
     def _faulty(self) -> bool:
         return self.scheduler.elapsed_ms < self.plan.faults_until_ms
+
+    def _waiting(self) -> int:
+        now = self.scheduler.elapsed_ms
+        return sum(message.visible_ms <= now for message in self.orders_queue)
 
     def _lag_ms(self) -> int:
         return self.random.randrange(LAG_MS_MAX) if self._faulty() else 0
