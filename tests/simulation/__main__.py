@@ -17,12 +17,13 @@ FAILURES_SHOWN = 10
 
 
 def main() -> None:
-    """Run the seeds; exit 1 if a promise was broken, or if something was never met."""
+    """Run the seeds; exit 1 if a promise was broken, 2 if something was never met."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000, help="how many (1000)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--minutes", type=float, help="stop after this time")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (one a core)")
+    parser.add_argument("--stop-at-first", action="store_true", help="stop at a violation")
     parser.add_argument("--replay", type=int, metavar="SEED", help="print one run, step by step")
     arguments = parser.parse_args()
     if arguments.replay is not None:
@@ -35,11 +36,13 @@ def main() -> None:
     chunks = -(-len(seeds) // CHUNK)
     for part in track(parts, "Simulating", total=chunks, transient=True):
         tally.add(part)
+        if arguments.stop_at_first and tally.failures:
+            break
         if arguments.minutes and time.monotonic() - started > 60 * arguments.minutes:
             break
     missing = [name for name in EXPECTED_COVERAGE if not tally.coverage[name]]
     _print(Console(), tally, missing, time.monotonic() - started)
-    sys.exit(1 if tally.failures or missing else 0)
+    sys.exit(1 if tally.failures else 2 if missing else 0)
 
 
 def _replay(seed: int) -> None:

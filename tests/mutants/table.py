@@ -1,0 +1,268 @@
+"""One-line breakages of the product, each with the tests that must catch it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SIMULATION = "simulation"
+LIVE = "tests/functions/test_live.py"
+ACCESS = "tests/functions/test_access.py"
+API = "tests/functions/test_api.py"
+WORKER = "tests/functions/test_worker.py"
+FAULTS = "tests/functions/test_faults.py"
+SWEEPER = "tests/functions/test_sweeper.py"
+SCHEDULES = "tests/faults/test_schedules.py"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """Replace `before`, which `file` has exactly once, by `after`; `catches` must then fail."""
+
+    name: str
+    file: str
+    before: str
+    after: str
+    catches: str = SIMULATION
+
+
+ORDERS = "functions/store/orders.py"
+CONNECTIONS = "functions/store/connections.py"
+ACCESS_STORE = "functions/store/access.py"
+WORKER_FUNCTION = "functions/worker.py"
+PUBLISHER = "functions/publisher.py"
+WEBSOCKET = "functions/websocket.py"
+DEAD_LETTERS = "functions/dead_letters.py"
+SWEEPER_FUNCTION = "functions/sweeper.py"
+CHAIN = "functions/simulation/chain.py"
+NETWORK = "functions/simulation/network.py"
+
+MUTANTS = (
+    # --- the order's item
+    Mutant(
+        "an update is appended whatever the sequence is",
+        ORDERS,
+        'ConditionExpression="#sequence = :read"',
+        'ConditionExpression="attribute_exists(orderId) OR #sequence = :read"',
+    ),
+    Mutant(
+        "a second order under one id replaces the first",
+        ORDERS,
+        'ConditionExpression="attribute_not_exists(orderId)"',
+        'ConditionExpression="attribute_not_exists(noSuchAttribute)"',
+    ),
+    Mutant(
+        "a repeated put of its own is taken for another order",
+        ORDERS,
+        'if stored.get("writer") != item["writer"]:',
+        "if True:",
+        FAULTS,
+    ),
+    Mutant(
+        "another order under the same id is taken for its own put",
+        ORDERS,
+        'if stored.get("writer") != item["writer"]:',
+        "if False:",
+    ),
+    Mutant(
+        "a repeated update of its own is taken for another writer's",
+        ORDERS,
+        'if updates != [{"S": update.to_json()}] or known != transaction:',
+        "if True:",
+        SCHEDULES,
+    ),
+    Mutant(
+        "another writer's update is taken for its own",
+        ORDERS,
+        'if updates != [{"S": update.to_json()}] or known != transaction:',
+        "if False:",
+    ),
+    Mutant(
+        "an ended order stays in the indexes of open orders",
+        ORDERS,
+        'removes = " REMOVE openShard, openOwner, idleSince"',
+        'removes = " REMOVE openShard, idleSince"',
+    ),
+    Mutant(
+        "an order is loaded without a consistent read",
+        ORDERS,
+        'Key={"orderId": {"S": order_id}}, ConsistentRead=True',
+        'Key={"orderId": {"S": order_id}}, ConsistentRead=False',
+    ),
+    Mutant(
+        "listed orders are read without consistency",
+        ORDERS,
+        '"ConsistentRead": True,',
+        '"ConsistentRead": False,',
+    ),
+    Mutant(
+        "the list of orders has one page only",
+        ORDERS,
+        'return found, _cursor(start["createdAt"]["S"], start["orderId"]["S"]) if start else None',
+        "return found, None",
+    ),
+    Mutant(
+        "an order of another owner can be read",
+        ORDERS,
+        "if stored.owner != owner:",
+        "if False:",
+        ACCESS,
+    ),
+    # --- followers
+    Mutant(
+        "a follower at a full order cannot subscribe again",
+        ORDERS,
+        '" OR attribute_exists(followers.#connection))"',
+        '")"',
+        LIVE,
+    ),
+    Mutant(
+        "a repeated subscription changes nothing, and so replays nothing",
+        ORDERS,
+        '"request": {"S": request_id}}',
+        '"request": {"S": ""}}',
+        LIVE,
+    ),
+    Mutant(
+        "a replay leaves out one update too many",
+        PUBLISHER,
+        'else int(follower["M"]["since"]["N"])',
+        'else int(follower["M"]["since"]["N"]) + 1',
+    ),
+    Mutant(
+        "followers of everything are sent the update after the new one",
+        PUBLISHER,
+        "yield from to(connection_id, change.known)",
+        "yield from to(connection_id, change.known + 1)",
+    ),
+    Mutant(
+        "a connection that fails stays open, with a gap",
+        PUBLISHER,
+        "            close(connection_id)\n",
+        "",
+    ),
+    Mutant(
+        "a look-up of followers is stamped after its query",
+        PUBLISHER,
+        "LookUp(connections.followers_of_all(owner), now, seconds)",
+        "LookUp(connections.followers_of_all(owner), now_ms(), monotonic())",
+    ),
+    Mutant(
+        "a look-up of followers serves ten times as long",
+        PUBLISHER,
+        "within = connections.LOOKUP_SECONDS",
+        "within = connections.LOOKUP_SECONDS * 10",
+    ),
+    Mutant(
+        "followers of everything are looked up without a consistent read",
+        CONNECTIONS,
+        "ConsistentRead=True,",
+        "ConsistentRead=False,",
+    ),
+    Mutant(
+        "a follower of everything is answered at once",
+        WEBSOCKET,
+        "sleep(ANSWER_AFTER_SECONDS)",
+        "sleep(0)",
+    ),
+    Mutant(
+        "a message after its connection's end stores the connection again",
+        CONNECTIONS,
+        'ConditionExpression="attribute_exists(expiresAt)"',
+        'ConditionExpression="attribute_not_exists(noSuchAttribute)"',
+        LIVE,
+    ),
+    # --- the worker
+    Mutant(
+        "the signed transaction is not stored with the update",
+        WORKER_FUNCTION,
+        "return Append(update, signed.text)",
+        "return Append(update)",
+    ),
+    Mutant(
+        "an order is settled before its transaction lands",
+        NETWORK,
+        "return Pending(wait_ms) if wait_ms > 0 else chain.outcome(transaction, self.seed)",
+        "return chain.outcome(transaction, self.seed)",
+    ),
+    Mutant(
+        "a transaction settles in the market of the setting",
+        CHAIN,
+        "seed = seed if transaction.seed is None else transaction.seed",
+        "seed = seed or transaction.seed or ''",
+    ),
+    Mutant(
+        "every attempt of an order has the same fate and signature",
+        CHAIN,
+        "        attempt=attempt,\n",
+        "        attempt=1,\n",
+    ),
+    Mutant(
+        "a failed attempt is not bounded",
+        "functions/orders/retries.py",
+        "if order.attempt >= order.max_attempts:",
+        "if order.attempt > order.max_attempts:",
+    ),
+    Mutant(
+        "the message of the next attempt is not sent",
+        WORKER_FUNCTION,
+        "queue.enqueue(order_id, delay_seconds=-(-ms // 1000))",
+        "pass",
+        SCHEDULES,
+    ),
+    # --- cancelling, dead letters, sweeping
+    Mutant(
+        "a cancel that lost the race does not read again",
+        "functions/api.py",
+        "        except orders.StaleOrder:  # the worker, or another cancellation, was first\n"
+        "            order = orders.get_order(str(order_id), _owner())\n",
+        "        except orders.StaleOrder:  # the worker, or another cancellation, was first\n"
+        "            order = order.apply(update)\n",
+    ),
+    Mutant(
+        "a dead letter fails an order whose transaction may land",
+        DEAD_LETTERS,
+        "if order.status is not Status.SUBMITTED or signed is None:",
+        "if True:",
+    ),
+    Mutant(
+        "a sweep looks at the first shards only",
+        SWEEPER_FUNCTION,
+        "for shard in OPEN_SHARDS[first:] + OPEN_SHARDS[:first]:",
+        "for shard in OPEN_SHARDS[:2]:",
+    ),
+    Mutant(
+        "a sweep restarts the idle time of an order that has moved on",
+        ORDERS,
+        'ConditionExpression="idleSince = :found"',
+        'ConditionExpression="attribute_exists(orderId) OR idleSince = :found"',
+    ),
+    Mutant(
+        "a sweep does not restart the idle time",
+        SWEEPER_FUNCTION,
+        "if orders.restart_idle_time(order, now_ms())]",
+        "if order]",
+        SWEEPER,
+    ),
+    # --- access
+    Mutant(
+        "an expired ticket opens a connection",
+        ACCESS_STORE,
+        'ConditionExpression="expiresAt > :now"',
+        'ConditionExpression="attribute_exists(id) OR expiresAt > :now"',
+        ACCESS,
+    ),
+    Mutant(
+        "a disabled key is accepted",
+        ACCESS_STORE,
+        'if item and "disabledAt" not in item else None',
+        "if item else None",
+        ACCESS,
+    ),
+    Mutant(
+        "two owners' equal keys are one order",
+        "functions/orders/ids.py",
+        'f"{owner}\\0{key}"',
+        'f"{key}"',
+        ACCESS,
+    ),
+)
