@@ -26,7 +26,6 @@ from tests.functions.world import Context, World
 CASES = 200  # valid, and as many invalid, of each operation
 CASES_MIN = 2000
 BODIES = 2000
-FRAMES = 1000
 
 
 def test_generated_requests_are_answered_as_the_document_says_and_never_by_a_5xx(
@@ -130,50 +129,3 @@ def test_any_body_is_an_order_as_it_was_asked_for_or_a_refusal_that_says_why(
         assert told["errors"] or told["code"] == "BODY_TOO_LARGE"
         assert told["detail"]
         hypothesis_event(told["code"])
-
-
-frames = st.one_of(
-    st.text(max_size=300),
-    st.binary(max_size=200).map(lambda raw: base64.b64encode(raw).decode()),
-    values.map(lambda value: json.dumps(value, default=str)),
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "action": st.sampled_from(["subscribe", "unsubscribe", "ping", "$connect"]) | values,
-            "orderId": st.sampled_from(["*", "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"]) | values,
-            "sinceSequence": st.integers() | values,
-            "": values,
-        },
-    ).map(lambda message: json.dumps(message, default=str)),
-    depths.map(lambda depth: "[" * depth),
-    depths.map(lambda depth: '{"orderId":' * depth + "1" + "}" * depth),
-    st.integers(1, 130_000).map(lambda size: "x" * size),
-)
-
-
-@hypothesis_settings(
-    max_examples=FRAMES,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
-@given(frame=frames)
-def test_any_message_gets_at_most_one_answer_and_the_connection_stays(
-    world: World, frame: str
-) -> None:
-    world.connect("c1")
-    world.connections.received.clear()
-    world.send("c1", frame)
-    world.send("c1", {"action": "ping"})
-    *answers, pong = world.connections.received["c1"]
-    assert pong == {"type": "pong"}
-    assert len(answers) <= 1
-    for answer in answers:
-        if "error" in answer:
-            assert set(answer["error"]) == {"code", "message", "requestId"}
-            assert len(answer["error"]["message"]) < 500
-            hypothesis_event(answer["error"]["code"])
-        else:
-            assert answer["type"] in {"pong", "subscribed", "unsubscribed"}
-            hypothesis_event(answer["type"])

@@ -353,6 +353,36 @@ def test_a_push_that_fails_for_any_reason_closes_its_connection_and_no_batch_com
     assert statuses(world, "here") == LIFE
 
 
+def test_who_comes_back_as_documented_lacks_no_update_that_the_stream_gave_up(
+    world: World,
+) -> None:
+    """The stream keeps a record for 24 hours, and a connection ends after two."""
+    followed = world.submit()["orderId"]
+    world.send(world.connect("one"), {"orderId": followed})
+    world.send(world.connect("all"), {"orderId": "*"})
+    world.publish()
+    listed_ms = runtime.now_ms()
+    unseen = world.submit()["orderId"]
+    while world.queued():
+        world.work()
+    assert world.stream()  # Lambda gave up these records
+    later = world.submit()["orderId"]
+    world.settle()
+    assert statuses(world, "one") == LIFE[:1]
+    assert statuses(world, "all") == [*LIFE[:1], *LIFE]  # and of the later order
+    runtime.sleep(2 * 3600)
+    for connection_id in ("one", "all"):
+        world.disconnect(connection_id)
+    world.send(world.connect("one again"), {"orderId": followed, "sinceSequence": 1})
+    world.send(world.connect("all again"), {"orderId": "*"})
+    world.settle()
+    assert statuses(world, "one again") == LIFE[1:]
+    listed = world.http("list_orders", query={"limit": "100"}).json["orders"]
+    found = {o["orderId"]: o for o in listed if unix_ms(o["createdAt"]) > listed_ms - 60_000}
+    assert found.keys() >= {unseen, later}
+    assert [update["status"] for update in found[unseen]["updates"]] == LIFE
+
+
 def test_a_message_after_the_end_of_its_connection_leaves_nothing_behind(world: World) -> None:
     order_id = world.submit()["orderId"]
     world.connect("c1")
