@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,8 +24,8 @@ Json = dict[str, Any]
 # Each request under way at the same moment is a Lambda worker of its own: a process, locally.
 AT_ONCE = 20
 # A busy machine is no failure: what should happen is waited for this long.
-OPEN_SECONDS_MAX = 180
-MESSAGE_SECONDS_MAX = 180
+OPEN_SECONDS_MAX = 300
+MESSAGE_SECONDS_MAX = 300
 TRY_AGAIN_SECONDS = 0.5
 TERMINAL = {status.value for status in Status if status.terminal}
 ORDER: Json = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
@@ -65,12 +67,12 @@ class Client:
         order, so the client asks again with the same key. A 5xx of the API is a failure.
         """
         key, give_up_at = str(uuid4()), time.monotonic() + MESSAGE_SECONDS_MAX
-        while True:
+        for tries in count():
             answer = await self.submit(ORDER | fields, idempotency_key=key)
             by_api = answer.headers["content-type"].startswith("application/problem+json")
             if answer.status_code < 500 or by_api or time.monotonic() > give_up_at:
                 break
-            await asyncio.sleep(TRY_AGAIN_SECONDS)
+            await _back_off(tries)
         assert answer.status_code in (200, 202), answer.text
         order: Json = answer.json()
         return order
@@ -93,14 +95,14 @@ class Client:
         """
         give_up_at = time.monotonic() + OPEN_SECONDS_MAX
         async with AsyncExitStack() as opened:
-            while True:
+            for tries in count():
                 try:
                     socket = await opened.enter_async_context(self.opened())
                     break
                 except (InvalidHandshake, OSError):  # refused, out of time, cut off
                     if time.monotonic() > give_up_at:
                         raise
-                await asyncio.sleep(TRY_AGAIN_SECONDS)
+                await _back_off(tries)
             yield socket
 
     @asynccontextmanager
@@ -136,6 +138,11 @@ class Client:
 
     async def close(self) -> None:
         await self.http.aclose()
+
+
+async def _back_off(tries: int) -> None:
+    """Wait before another try, so that functions that start cold do not do so all at once."""
+    await asyncio.sleep(random.uniform(0, TRY_AGAIN_SECONDS * 2 ** min(tries, 5)))
 
 
 async def follow_all(socket: ClientConnection) -> None:
