@@ -4,13 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_lambda_powertools.utilities.batch import (
-    BatchProcessor,
-    EventType,
-    process_partial_response,
-)
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import telemetry
@@ -24,32 +17,36 @@ from functions.simulation.network import Network
 from functions.store import orders
 
 network = Network(now_ms, sleep, settings.market_seed)
-_processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
 class StillUnderWay(Exception):
-    """The order's transaction may yet land, so nobody can say how the order ends."""
+    """The order may still proceed, or its transaction may still land."""
 
 
 @telemetry.observed
-def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """End each message's order; what cannot be ended yet returns to the queue, alone."""
-    return process_partial_response(event, _take, _processor, context)
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, list[dict[str, str]]]:
+    """End each message's order; a message whose order cannot be ended yet comes again."""
+    failed = [record for record in event["Records"] if not _take(record)]
+    return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in failed]}
 
 
-def _take(record: SQSRecord) -> None:
+def _take(record: dict[str, Any]) -> bool:
+    """End the order of one message; False, and a log line, if that is not possible yet."""
     logger.thread_safe_clear_keys()
-    logger.thread_safe_append_keys(message_id=record.message_id)
+    logger.thread_safe_append_keys(message_id=record["messageId"])
     try:
-        order_id = order_id_of(record.body)
+        order_id = order_id_of(record["body"])
         logger.thread_safe_append_keys(order_id=order_id)
         _end(order_id)
     except (MalformedMessage, orders.OrderNotFound) as reason:
         logger.error("dead letter set aside", reason=repr(reason))
-    except Exception:
-        # The batch processor would report it to SQS and keep the reason to itself.
+    except (StillUnderWay, orders.StaleOrder):
+        logger.warning("dead letter waits for its order")
+        return False
+    except Exception:  # noqa: BLE001 - it is logged, and SQS delivers the message again
         logger.exception("dead letter not treated")
-        raise
+        return False
+    return True
 
 
 def _end(order_id: str) -> None:
@@ -63,11 +60,18 @@ def _end(order_id: str) -> None:
 
 
 def _last_update(order: Order, signed: str | None) -> Update:
+    """The update that ends the order; raises StillUnderWay.
+
+    An order that moved a moment ago, or that waits for its next attempt, has another message. It
+    is ended only once it has been idle for so long that the sweeper would re-queue it.
+    """
+    if now_ms() - order.idle_from_ms < settings.sweep_idle_seconds * 1000:
+        raise StillUnderWay
     if order.status is not Status.SUBMITTED or signed is None:
-        # Nothing of the present attempt was sent: the transaction is stored before that.
+        # No transaction of the present attempt was sent: it is stored before that.
         error = OrderError(code=FailureCode.INTERNAL, message="The order could not be processed.")
         return order.next_update(Status.FAILED, now_ms(), error=error)
     outcome = network.outcome(signed)
     if isinstance(outcome, Pending):
-        raise StillUnderWay(order.order_id)
+        raise StillUnderWay
     return settlement.ending(order, outcome, now_ms())

@@ -47,18 +47,43 @@ class BrokenOrder(Exception):
 
 @telemetry.observed
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
-    """Execute up to ten orders at once; messages that are reported as failed come again."""
+    """Execute up to ten orders; messages that are reported as failed come again.
+
+    Messages that come for the first time are taken at once. One that comes again may have killed
+    its worker, or stopped it until the function's timeout, so it is taken alone, after them.
+    """
     end = monotonic() + context.get_remaining_time_in_millis() / 1000 - SECONDS_TO_REPORT
-    failed = _take_all(event["Records"], end)
+    records = event["Records"]
+    failed: list[Record] = []
+    if len(records) == 1:  # a thread would only add to its CPU time
+        failed = [] if _take(records[0], end) else records
+    else:
+        groups = _groups(records)
+        for number, group in enumerate(groups):
+            now = monotonic()
+            until = now + (end - now) / (len(groups) - number)
+            results = at_once([partial(_take, each, until) for each in group], until - now)
+            failed += [each for each, done in zip(group, results, strict=True) if not done]
     return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in failed]}
 
 
-def _take_all(records: Sequence[Record], end: float) -> list[Record]:
-    """Take each message; the ones that failed, or are not finished when time ends."""
-    if len(records) == 1:  # a thread would only add to its CPU time
-        return [] if _take(records[0], end) else [records[0]]
-    results = at_once([partial(_take, record, end) for record in records], end - monotonic())
-    return [record for record, done in zip(records, results, strict=True) if not done]
+def _groups(records: Sequence[Record]) -> list[list[Record]]:
+    """The messages that may be taken at once, in the order in which to take the groups.
+
+    Messages that come again are taken in one order and in the reverse order by turns. So an order
+    that kills its worker each time has let all others of its batch be finished after two turns.
+    """
+    first = [record for record in records if _receives(record) == 1]
+    again = sorted(
+        (record for record in records if _receives(record) > 1),
+        key=lambda record: str(record["messageId"]),
+        reverse=max(map(_receives, records)) % 2 == 0,
+    )
+    return ([first] if first else []) + [[record] for record in again]
+
+
+def _receives(record: Record) -> int:
+    return int(record["attributes"]["ApproximateReceiveCount"])
 
 
 def _take(record: Record, end: float) -> bool:
@@ -85,7 +110,7 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Keep the order in this invocation, and take the same step again after `ms`."""
+    """Keep the order in this invocation, if it lasts, and take the same step again after `ms`."""
 
     ms: int
 
@@ -113,9 +138,9 @@ def _execute(order_id: str, end: float) -> None:
                 case Append(update, signed):
                     order = orders.append_update(order, update, transaction=signed)
                     _report(order)
-                case Hold(ms):
+                case Hold(ms) if monotonic() + ms / 1000 < end:
                     sleep(ms / 1000)
-                case Requeue(ms):  # SQS counts in whole seconds
+                case Hold(ms) | Requeue(ms):  # SQS counts in whole seconds
                     queue.enqueue(order_id, delay_seconds=-(-ms // 1000))
                     return
     except orders.StaleOrder:

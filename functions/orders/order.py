@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from functions.contract import iso
+from functions.contract import iso, unix_ms
 from functions.orders.failures import FailureCode, QuoteErrorCode
 
 MAX_ATTEMPTS = 3
@@ -198,6 +198,11 @@ class Order(Model):
     def identity(self) -> str:
         """What no other order ever has: an id may be used again once its order has expired."""
         return f"{self.order_id}@{self.created_at}"
+
+    @property
+    def idle_from_ms(self) -> int:
+        """When the order's next step was due (Unix time in milliseconds)."""
+        return unix_ms(self.next_retry_at or self.updated_at)
 
     def asks_the_same(self, other: Order) -> bool:
         """Whether both orders ask for the same swap: what an idempotency key vouches for."""

@@ -46,7 +46,7 @@ NEXT = (
 POISON = 'raise RuntimeError("poisoned")'
 LOAD = "order, owner, transaction = orders.load_order(order_id)"
 BAD = (
-    ("functions/worker.py", "await _latency(BUILDING_MS)", POISON),
+    ("functions/worker.py", "signed = network.sign(order, route)", POISON),
     ("functions/dead_letters.py", LOAD, POISON),
 )
 

@@ -25,8 +25,8 @@ import tests.functions.conftest  # noqa: F401 - the settings, before the handler
 from functions import publisher, push, runtime, worker
 from functions.http import submission
 from functions.store import clients
-from tests.faults.stepping import Killed, in_turns, pause, pause_at_calls
 from tests.functions.world import Connections, World
+from tests.stepping import Killed, in_turns, pause, pause_at_calls
 
 
 class Kind(StrEnum):

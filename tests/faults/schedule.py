@@ -20,8 +20,8 @@ from functions.orders.stored import stored_order
 from functions.simulation import chain
 from functions.simulation.network import Network
 from tests.faults.injection import Bench, Kind
-from tests.faults.stepping import Killed
 from tests.functions.world import Context, FailingNetwork, sqs_event
+from tests.stepping import Killed
 
 EPOCH_MS = 1_800_000_000_000
 VISIBILITY_MS = 360_000
@@ -397,7 +397,12 @@ class Schedule:
         self, queue: list[Message], batch: list[Message], name: str, handler: Any, hidden_ms: int
     ) -> None:
         messages = [
-            {"MessageId": str(m.number), "ReceiptHandle": str(m.number), "Body": m.body}
+            {
+                "MessageId": str(m.number),
+                "ReceiptHandle": str(m.number),
+                "Body": m.body,
+                "Attributes": {"ApproximateReceiveCount": str(m.receives)},
+            }
             for m in batch
         ]
         event = sqs_event(name, messages)

@@ -24,8 +24,8 @@ from functions.orders.order import Order, Status
 from functions.orders.stored import stored_order
 from tests.faults.injection import Bench
 from tests.faults.schedule import EPOCH_MS, LIVES, SWEEP_AFTER_MS, Ledger
-from tests.faults.stepping import Stepped
 from tests.functions.world import Context, sqs_event
+from tests.stepping import Stepped
 
 WORKERS_MAX = 3
 WORKED_ON = (Status.ROUTING, Status.BUILDING, Status.SUBMITTED)

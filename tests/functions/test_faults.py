@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from functions import push
+from functions import dead_letters, push
 from functions.orders.order import Status
-from functions.runtime import now_ms, sleep
-from functions.simulation.market import SLOT_MS
+from functions.runtime import now_ms, settings, sleep
 from functions.store import connections, orders
 from tests.events import event
 from tests.functions.world import World
@@ -44,8 +44,8 @@ def submitted(world: World, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> d
 
 
 def bury_later(world: World, order: dict[str, Any]) -> Any:
-    """Give the order's dead letter when its transaction must have landed, or never will."""
-    sleep(200 * SLOT_MS / 1000)
+    """Give the order's dead letter when the order is idle and its transaction's fate is known."""
+    sleep(settings.sweep_idle_seconds)
     assert world.bury(json.dumps({"orderId": order["orderId"]})) == {"batchItemFailures": []}
     return world.read(order["orderId"])
 
@@ -76,6 +76,7 @@ def test_a_dead_letter_waits_for_a_transaction_that_may_yet_land(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = submitted(world, monkeypatch, simulate={"fault": "dropped_transaction"})
+    monkeypatch.setattr(dead_letters, "settings", replace(settings, sweep_idle_seconds=0))
     failures = world.bury(json.dumps({"orderId": order["orderId"]}))["batchItemFailures"]
     assert [failure["itemIdentifier"] for failure in failures] == ["dead"]
     assert world.read(order["orderId"]) == order

@@ -12,7 +12,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ReadTimeoutError
 
 from functions import api, authorizer, dead_letters, publisher, sweeper, websocket, worker
-from functions.runtime import settings
+from functions.runtime import settings, sleep
 from tests.functions.world import World
 from tests.infra.granted import (
     BY_OWNER,
@@ -146,6 +146,7 @@ def live(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.http("list_orders", query={})
     world.disconnect("here")
     stuck = world.submit()["orderId"]
+    sleep(settings.sweep_idle_seconds)
     world.bury(f'{{"orderId":"{stuck}"}}')
     world.submit(simulate={"fault": "venue_down"})
     with monkeypatch.context() as patient:

@@ -140,7 +140,9 @@ def test_every_log_line_that_the_runbook_searches_for_is_written(
     world.sqs.send_message(QueueUrl=world.queue_url, MessageBody="no order")
     world.work()
     world.bury("no order")
-    world.bury(order_message(world.submit()["orderId"]))
+    dead = world.submit()["orderId"]
+    runtime.sleep(runtime.settings.sweep_idle_seconds)
+    world.bury(order_message(dead))
     world.submit()
     world.sqs.purge_queue(QueueUrl=world.queue_url)
     monkeypatch.setattr("functions.sweeper.now_ms", lambda: runtime.now_ms() + 140_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -10,15 +11,17 @@ from uuid import uuid4
 import pytest
 
 from functions import worker
+from functions.contract import RECEIVES_MAX
 from functions.dex.tokens import find
 from functions.orders.failures import FailureCode
-from functions.orders.order import OrderError, Status, Update, first_update, order_of
+from functions.orders.order import Order, OrderError, Status, Update, first_update, order_of
 from functions.orders.stored import StoredOrder
-from functions.runtime import now_ms, settings
+from functions.runtime import now_ms, settings, sleep
 from functions.simulation import market
-from functions.simulation.network import Network
-from functions.store import orders, queue
+from functions.simulation.network import Answer, Network
+from functions.store import clients, orders, queue
 from tests.functions.world import FailingNetwork, World
+from tests.stepping import Killed, in_turns, pause_at_calls
 
 
 def statuses(order: dict[str, Any]) -> list[str]:
@@ -78,6 +81,35 @@ def killed_in(call: str, world: World, monkeypatch: pytest.MonkeyPatch) -> dict[
         patch.setattr(worker, "network", FailingNetwork(worker.network, call, error))
         assert len(world.work()) == 1
     return world.read(order_id)
+
+
+def test_an_order_that_kills_its_worker_each_time_takes_no_other_along(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [world.submit()["orderId"] for _ in range(10)]
+    pause_at_calls(clients.dynamodb())
+    monkeypatch.setattr(worker, "at_once", in_turns)
+    monkeypatch.setattr(worker, "network", Deadly(worker.network, ids[3]))
+    for _ in range(RECEIVES_MAX):
+        with pytest.raises(Killed):
+            world.work()
+    ended = {order_id for order_id in ids if world.read(order_id)["status"] == "confirmed"}
+    assert ended == set(ids) - {ids[3]}
+
+
+class Deadly:
+    """A network that kills the worker which asks it for one order."""
+
+    def __init__(self, network: Network, order_id: str) -> None:
+        self._network, self._order_id = network, order_id
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._network, name)
+
+    def ask(self, order: Order) -> list[Answer]:
+        if order.order_id == self._order_id:
+            raise Killed
+        return self._network.ask(order)
 
 
 def test_a_transaction_settles_in_the_market_that_it_was_signed_for_whatever_is_deployed_since(
@@ -258,11 +290,57 @@ def test_the_sweeper_queues_open_orders_that_nothing_moves(
 
 def test_a_dead_letter_ends_its_order_as_failed(world: World) -> None:
     order_id = world.submit()["orderId"]
+    sleep(settings.sweep_idle_seconds)
     assert world.bury(json.dumps({"orderId": order_id})) == {"batchItemFailures": []}
     order = world.read(order_id)
     assert (order["status"], order["error"]["code"]) == ("failed", "INTERNAL")
     world.bury(json.dumps({"orderId": order_id}))
     assert world.read(order_id) == order
+
+
+def test_a_dead_letter_leaves_alone_an_order_that_has_moved_a_moment_ago(world: World) -> None:
+    order = world.submit()
+    sleep(settings.sweep_idle_seconds - 60)
+    (left,) = world.bury(json.dumps({"orderId": order["orderId"]}))["batchItemFailures"]
+    assert left["itemIdentifier"] == "dead"
+    assert world.read(order["orderId"]) == order
+
+
+def test_a_dead_letter_leaves_alone_an_order_that_waits_for_its_next_attempt(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "settings", replace(settings, retry_base_ms=10**11))
+    order_id = world.submit(simulate={"fault": "venue_down"})["orderId"]
+    world.work()
+    order = world.read(order_id)
+    assert order["attempt"] == 2
+    sleep(settings.sweep_idle_seconds * 10)
+    assert world.bury(json.dumps({"orderId": order_id}))["batchItemFailures"]
+    assert world.read(order_id) == order
+
+
+def test_an_order_that_hangs_is_reported_and_the_others_of_its_batch_are_finished(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [world.submit()["orderId"] for _ in range(3)]
+
+    def all_but_the_last(calls: Sequence[Callable[[], bool]], _seconds: float) -> list[Any]:
+        return [call() for call in calls[:-1]] + [None]
+
+    monkeypatch.setattr(worker, "at_once", all_but_the_last)
+    assert len(world.work()) == 1
+    assert [world.read(order_id)["status"] for order_id in ids].count("confirmed") == 2
+
+
+def test_an_order_is_queued_again_rather_than_held_beyond_the_end_of_the_invocation(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "network", replace(worker.network, latency_scale=100))
+    monkeypatch.setattr(worker, "settings", replace(settings, hold_ms=10**9))
+    order_id = world.submit()["orderId"]
+    assert world.work(seconds=200) == []
+    assert world.read(order_id)["status"] == "submitted"
+    assert world.queued() == 1
 
 
 @pytest.mark.parametrize("body", ["", "{}", "[]", '{"orderId":1}', '{"orderId":"x"}'])

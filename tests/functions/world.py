@@ -40,15 +40,15 @@ setattr(botocore_stubber, "process_request", _serialized)  # noqa: B010 - mypy r
 class Context(LambdaContext):
     """What Lambda says of an invocation."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 60) -> None:
+        self._seconds = seconds
         self._function_name = "function"
         self._memory_limit_in_mb = 512
         self._invoked_function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:function"
         self._aws_request_id = "52fdfc07-2182-154f-163f-5f0f9a621d72"
 
-    @staticmethod
-    def get_remaining_time_in_millis() -> int:
-        return 60_000
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override] # theirs is static
+        return round(self._seconds * 1000)
 
 
 class FailingNetwork:
@@ -224,15 +224,18 @@ class World:
 
     # --- what AWS does
 
-    def work(self) -> list[Json]:
+    def work(self, seconds: float = 60) -> list[Json]:
         """Give the worker one batch from the queue; returns the failures that it reports."""
         messages = self.sqs.receive_message(
-            QueueUrl=self.queue_url, MaxNumberOfMessages=10, VisibilityTimeout=0
+            QueueUrl=self.queue_url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=0,
+            AttributeNames=["ApproximateReceiveCount"],
         ).get("Messages", [])
         if not messages:
             return []
         handles = {message["MessageId"]: message["ReceiptHandle"] for message in messages}
-        answer = worker.handler(sqs_event("order", messages), Context())
+        answer = worker.handler(sqs_event("order", messages), Context(seconds))
         failures = answer["batchItemFailures"]
         for message_id in handles.keys() - {failure["itemIdentifier"] for failure in failures}:
             self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=handles[message_id])
@@ -333,6 +336,7 @@ def sqs_event(name: str, messages: list[Any]) -> Json:
             "messageId": message["MessageId"],
             "receiptHandle": message["ReceiptHandle"],
             "body": message["Body"],
+            "attributes": record["attributes"] | message.get("Attributes", {}),
         }
         for message in messages
     ]
