@@ -1,0 +1,146 @@
+"""Lambda's event source and SQS's redelivery: one order's message harms no other order's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytest
+
+from functions import runtime, worker
+from functions.contract import BATCH_SIZE, RECEIVES_MAX, order_message
+from functions.orders.order import Order
+from functions.simulation.network import Network
+from tests.events import event
+from tests.functions.world import Context, World
+from tests.stepping import Killed
+
+HIDDEN_SECONDS = 360  # the order queue's visibility timeout
+
+
+class Deadly:
+    """A network on which one order kills the process of its worker, at its first call."""
+
+    def __init__(self, network: Network, poison: str) -> None:
+        self._network, self._poison = network, poison
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._network, name)
+
+    def ask(self, order: Order) -> Any:
+        if order.order_id == self._poison:
+            raise Killed
+        return self._network.ask(order)
+
+
+@dataclass
+class Message:
+    """A message of the order queue."""
+
+    number: int
+    body: str
+    receives: int = 0
+    visible_at: float = 0
+
+
+class EventSource:
+    """The order queue with its dead letters, and Lambda, which brings its messages to the worker.
+
+    As AWS documents it: a batch that ends with its process returns whole, a message that was
+    reported as failed returns alone, each after the visibility timeout; a message that was received
+    too often becomes a dead letter when it is due again.
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
+    """
+
+    def __init__(self, order_ids: Sequence[str]) -> None:
+        self.messages = [Message(n, order_message(id_)) for n, id_ in enumerate(order_ids)]
+        self.dead: list[Message] = []
+
+    def poll(self, *, throttled: bool = False) -> None:
+        """Receive one batch and invoke the worker; a throttled invocation never reaches it."""
+        batch: list[Message] = []
+        for message in [m for m in self.messages if m.visible_at <= runtime.monotonic()]:
+            if message.receives == RECEIVES_MAX:
+                self.messages.remove(message)
+                self.dead.append(message)
+            elif len(batch) < BATCH_SIZE:
+                message.receives += 1
+                message.visible_at = runtime.monotonic() + HIDDEN_SECONDS
+                batch.append(message)
+        if batch and not throttled:
+            failed = self._invoke(batch)
+            self.messages = [m for m in self.messages if m not in batch or m.number in failed]
+
+    def _invoke(self, batch: list[Message]) -> set[int]:
+        (record,) = event("sqs_order")["Records"]
+        records = [
+            record
+            | {"messageId": str(message.number), "body": message.body}
+            | {
+                "attributes": record["attributes"]
+                | {"ApproximateReceiveCount": str(message.receives)}
+            }
+            for message in batch
+        ]
+        try:
+            answer = worker.handler({"Records": records}, Context())
+        except Killed:
+            return {message.number for message in batch}
+        return {int(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]}
+
+
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker's process that dies takes all of its threads along, so there is only one."""
+
+    def in_turn(calls: Sequence[Callable[[], Any]], _seconds: float) -> list[Any]:
+        return [call() for call in calls]
+
+    monkeypatch.setattr(worker, "at_once", in_turn)
+
+
+def submitted(world: World, count: int) -> list[str]:
+    order_ids = [world.submit()["orderId"] for _ in range(count)]
+    world.sqs.purge_queue(QueueUrl=world.queue_url)  # their messages are those of EventSource
+    return order_ids
+
+
+def ending(world: World, order_id: str) -> str:
+    order = world.read(order_id)
+    return str(order["error"]["code"] if "error" in order else order["status"])
+
+
+@pytest.mark.parametrize("place", [0, 4, BATCH_SIZE - 1])
+def test_an_order_that_kills_its_workers_takes_none_of_its_batch_along(
+    world: World, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    order_ids = submitted(world, BATCH_SIZE)
+    source, poison = EventSource(order_ids), order_ids[place]
+    monkeypatch.setattr(worker, "network", cast("Network", Deadly(worker.network, poison)))
+    for _ in range(RECEIVES_MAX + 1):  # bounded: half an hour
+        source.poll()
+        runtime.sleep(HIDDEN_SECONDS)
+    assert source.messages == []
+    for letter in source.dead:  # those of the neighbours find that their orders have ended
+        world.bury(letter.body)
+    endings = {order_id: ending(world, order_id) for order_id in order_ids}
+    assert endings == {id_: "INTERNAL" if id_ == poison else "confirmed" for id_ in order_ids}
+
+
+def test_an_order_whose_message_is_throttled_as_often_as_aws_expects_is_executed(
+    world: World,
+) -> None:
+    """AWS advises at least five receives, so that throttling alone makes no dead letters.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+    """
+    (order_id,) = submitted(world, 1)
+    source = EventSource([order_id])
+    for _ in range(4):
+        source.poll(throttled=True)
+        runtime.sleep(HIDDEN_SECONDS)
+    source.poll()
+    assert (source.messages, source.dead) == ([], [])
+    assert ending(world, order_id) == "confirmed"
