@@ -327,17 +327,15 @@ def explanation(stack: Stack, port: int, data: Path | None) -> list[str]:
     """What to do with the stack, line by line."""
     order = '{"tokenIn":"SOL","tokenOut":"USDC","amount":"1.5"}'
     which = "" if port == PORT else f" --stack {LOCAL}:{port}"
-    kept = (
-        f"kept with the orders in {escape(str(data))}"
-        if data
-        else "of this run only, as are the orders"
-    )
+    lasts = f"are kept in {escape(str(data))}" if data else "end with this run"
     return [
         "",
         f"[bold]Dashboard[/]  {stack.http_url}/#key={stack.api_key}",
         f"[bold]API docs[/]   {stack.http_url}/docs",
         f"[bold]WebSocket[/]  {stack.web_socket_url}",
-        f"[bold]API key[/]    {stack.api_key} ({kept})",
+        f"[bold]API key[/]    {stack.api_key}",
+        "           Send it as the header `Authorization: Bearer …`, to the WebSocket as well.",
+        f"           The key and all orders {lasts}.",
         "",
         "[bold]Place an order[/]",
         f"  curl -X POST {stack.http_url}/api/orders/execute "

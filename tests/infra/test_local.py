@@ -204,7 +204,8 @@ def test_what_it_prints_has_each_url_the_key_and_the_commands_of_its_port(tmp_pa
         f"Dashboard[/]  {API}/#key=oee_secret",
         f"API docs[/]   {API}/docs",
         f"WebSocket[/]  {STACK.web_socket_url}",
-        "API key[/]    oee_secret (of this run only, as are the orders)",
+        "API key[/]    oee_secret",
+        "The key and all orders end with this run.",
         f"curl -X POST {API}/api/orders/execute",
         "uv run watch --stack local:4567",
         "uv run keys create NAME --stack local:4567",
@@ -212,5 +213,5 @@ def test_what_it_prints_has_each_url_the_key_and_the_commands_of_its_port(tmp_pa
     ):
         assert line in text
     kept = "\n".join(local.explanation(STACK, local.PORT, tmp_path))
-    assert f"oee_secret (kept with the orders in {tmp_path})" in kept
+    assert f"The key and all orders are kept in {tmp_path}." in kept
     assert "--stack" not in kept  # where none is needed
