@@ -68,10 +68,10 @@ def environment() -> dict[str, str]:
 
 @contextmanager
 def kept_state(data: Path, port: int) -> Iterator[None]:
-    """A folder made ready for an emulator on this port, and reserved for it meanwhile.
+    """Prepare a folder for an emulator on this port, and lock it for the length of the block.
 
     Raises:
-        LocalError: it cannot be used.
+        LocalError: the folder cannot be used, or another stack uses it.
     """
     with ExitStack() as held:
         try:
@@ -92,7 +92,7 @@ def kept_state(data: Path, port: int) -> Iterator[None]:
 def running(
     endpoint: str, settings: dict[str, str], log: Path, data: Path | None
 ) -> Iterator[Path]:
-    """An emulator that runs for the length of the block; yields its temporary folder.
+    """Run an emulator for the length of the block; yields its temporary folder.
 
     Args:
         endpoint: where it answers: a scheme, 127.0.0.1 and a free port.

@@ -1,4 +1,4 @@
-"""`uv run local`: the same stack on this machine, deployed by the same CDK app."""
+"""`uv run local`: run the stack on this machine, deployed to an emulator by the same CDK app."""
 
 import argparse
 import io
@@ -58,7 +58,7 @@ class Stack:
 
     @property
     def deployed(self) -> Deployed:
-        """The same for the commands that work on any stack."""
+        """The stack, for the commands that work on any stack."""
         return Deployed(
             name=self.name,
             outputs=self.outputs,
@@ -84,7 +84,7 @@ def running_stack(
     work: Path | None = None,
     steps: Steps = _quietly,
 ) -> Iterator[Stack]:
-    """The deployed stack; all that it started ends with the block.
+    """Start and deploy a stack; all that was started ends with the block.
 
     Args:
         port: where the emulator listens; 0 picks a free one.
@@ -92,7 +92,7 @@ def running_stack(
         context: CDK context, over that of a local deployment.
         environment: more settings of the emulator (`AUTH`, `USE_SSL`, ...).
         work: for logs and CDK's output; a temporary folder if not given.
-        steps: is told what is going on.
+        steps: gives a context for each step, by its title, and a report of its progress.
 
     Raises:
         Problem: it could not be started.
@@ -161,7 +161,7 @@ def own_key(data: Path | None) -> str:
 
 
 class _Cdk:
-    """The CDK's app and its command line, which write what they say to logs in a folder."""
+    """Runs the CDK app and the CDK command line; their output goes to logs in a folder."""
 
     def __init__(self, work: Path) -> None:
         self._work, self._log, self._assembly = work, work / "cdk.log", work / "cdk.out"
@@ -173,9 +173,10 @@ class _Cdk:
     def synthesis(
         self, context: Mapping[str, str], project: Path = ROOT
     ) -> Iterator[Callable[[], None]]:
-        """Synthesize a project's app meanwhile; yields what waits for it, or raises LocalError.
+        """Begin to synthesize a project's app; yields a function that waits for the end.
 
-        The CDK command line would do the same, but only when nothing else has to be done.
+        The function raises LocalError if the synthesis fails. `cdk deploy` would synthesize the
+        same, but only after everything that has to be there before it.
         """
         settings = json.loads((project / "cdk.json").read_text())["context"] | context
         log = self._work / "synthesis.log"
@@ -203,7 +204,7 @@ class _Cdk:
             kill_group(process)
 
     def fetch(self, endpoint: str, ca_bundle: Path | None) -> None:
-        """Have the command line ready for an emulator; npm keeps it from one run to the next."""
+        """Fetch the command line, from npm or its cache, and direct it to an emulator."""
         self._environment["AWS_ENDPOINT_URL"] = endpoint
         if ca_bundle:
             self._environment["NODE_EXTRA_CA_CERTS"] = str(ca_bundle)
@@ -212,12 +213,12 @@ class _Cdk:
         self._command = [str(NODE), path, "--no-notices", "--no-color"]
 
     def bootstrap(self) -> None:
-        """Make what CDK needs in an account."""
+        """Create what the CDK needs in an account."""
         arguments = ["bootstrap", f"aws://{ACCOUNT}/{REGION}"]
         self._run([*self._command, *arguments], "Bootstrapping failed")
 
     def deploy(self, report: Report = lambda _done, _total: None) -> tuple[str, dict[str, str]]:
-        """Deploy what was synthesized; the stack's name and its outputs."""
+        """Deploy what was synthesized; returns the stack's name and its outputs."""
         outputs = self._work / "outputs.json"
         options = ["--app", str(self._assembly), "--outputs-file", str(outputs)]
         options += ["--require-approval", "never", "--method", "direct", "--progress", "events"]
@@ -304,7 +305,7 @@ def _run(console: Console, port: int, data: Path | None) -> None:
 
 @contextmanager
 def announced(stack: Stack, file: Path) -> Iterator[None]:
-    """The file by which programs find the stack, for the length of the block."""
+    """Keep a file by which programs find the stack for the length of the block."""
     told = {
         "httpUrl": stack.http_url,
         "webSocketUrl": stack.web_socket_url,

@@ -1,4 +1,4 @@
-"""Node and the CDK command line, both pinned, neither asked of the user."""
+"""Node and the CDK command line: both pinned, neither has to be installed by the user."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ def _with_cdk(*args: str) -> list[str]:
 
 
 def with_node(environment: dict[str, str]) -> dict[str, str]:
-    """The environment in which `cdk_command` finds Node and stays quiet about itself."""
+    """The environment with what the commands need to find Node, and without their notices."""
     return environment | {
         "PATH": os.pathsep.join([str(NODE.parent), environment.get("PATH", os.defpath)]),
         "JSII_NODE": str(NODE),
