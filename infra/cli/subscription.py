@@ -19,6 +19,7 @@ from infra.cli.command import Problem, UnknownOrder
 from infra.cli.deployed import Deployed
 
 PAGE = 100
+SUBSCRIPTIONS_MAX = 3  # without an answer, on one connection
 # The connection stays after these, but the same message would be refused again.
 FINAL_ERRORS = {"TOO_MANY_FOLLOWERS", "INVALID_MESSAGE", "INVALID_JSON", "UNKNOWN_ACTION"}
 
@@ -26,7 +27,7 @@ Json = dict[str, Any]
 
 
 class Lost(Problem):
-    """There was no connection for too long."""
+    """No subscription was answered for too long."""
 
 
 class _TryAgain(Exception):
@@ -45,8 +46,8 @@ class Patience:
     ping: float = 240  # between pings
     backoff: float = 0.5  # before the first attempt to connect again; doubled for each further one
     backoff_max: float = 30
-    first: float = 30  # without a first connection, after which it is given up
-    lost: float = 600  # without a further connection, after which it is given up
+    first: float = 60  # without a first answer, after which it is given up
+    lost: float = 600  # without a further answer, after which it is given up
 
 
 class Subject(Protocol):
@@ -161,21 +162,25 @@ def keep_subscribed(
         tell: is told of each connection that is lost.
 
     Raises:
-        Lost: there was no connection for too long.
+        Lost: no subscription was answered for too long.
         UnknownOrder: the order that is subscribed to does not exist.
         Problem: the key is not valid, or the subscription is refused.
     """
     begun, wait, failures, lost_at = False, patience.first, 0, 0.0
+
+    def answered() -> None:
+        nonlocal wait, failures
+        if failures:
+            tell("Connected again.")
+        wait, failures = patience.lost, 0
+
     while True:
         try:
             if not begun:
                 subject.begin(api)
                 begun = True
             with api.connect() as socket:
-                if failures:
-                    tell("Connected again.")
-                wait, failures = patience.lost, 0
-                return _exchange(socket, subject, api, patience)
+                return _exchange(socket, subject, api, patience, answered)
         except (_TryAgain, OSError, WebSocketException) as error:
             why = str(error) or type(error).__name__
             if not failures:
@@ -188,10 +193,21 @@ def keep_subscribed(
             failures += 1
 
 
-def _exchange(socket: ClientConnection, subject: Subject, api: Api, patience: Patience) -> Status:
+def _exchange(
+    socket: ClientConnection,
+    subject: Subject,
+    api: Api,
+    patience: Patience,
+    answered: Callable[[], None],
+) -> Status:
     """Subscribe, and hand over what comes, until the subject has ended or an error is raised."""
+    unanswered = 0
 
     def subscribe() -> float:
+        nonlocal unanswered
+        if unanswered == SUBSCRIPTIONS_MAX:
+            raise _TryAgain("subscriptions are not answered")
+        unanswered += 1
         socket.send(json.dumps(subject.subscription()))
         return time.monotonic() + patience.answer
 
@@ -214,7 +230,8 @@ def _exchange(socket: ClientConnection, subject: Subject, api: Api, patience: Pa
         # throttles, leaves the subscription unanswered, so that it is sent again.
         match subject.take(message, api):
             case True:
-                answer_by = None
+                answer_by, unanswered = None, 0
+                answered()
             case False:
                 answer_by = answer_by or subscribe()
     return subject.ended

@@ -304,7 +304,16 @@ def test_a_subscription_without_an_answer_is_sent_again(
     result = start(order_id).result()
     assert (result.code, shown(result, order_id)) == (0, LIFE)
     assert len(engine.sent(orderId=order_id)) == 4
-    assert engine.connects == 1
+    assert engine.connects == 2  # the fourth one on a new connection
+
+
+def test_where_no_subscription_is_ever_answered_the_order_ends_unknown(
+    engine: Engine, start: Callable[..., Watcher]
+) -> None:
+    engine.answers_instead = [None] * 10_000
+    result = start(new_order(engine)).result()
+    assert result.code == watch.UNKNOWN
+    assert "subscriptions are not answered" in result.err
 
 
 def test_after_a_cut_without_a_new_update_the_replay_still_answers(
