@@ -1,0 +1,89 @@
+"""The calls by which `uv run local` starts the functions before the stack is ready."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from functions.contract import order_id_of
+from infra.cli.command import Problem
+from infra.cli.deployed import Deployed
+from infra.cli.warm import warm
+from tests.infra.engine import Engine, Json
+
+FUNCTIONS = {"worker": "the-worker", "publisher": "the-publisher", "sweeper": "the-sweeper"}
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    monkeypatch.setattr(Deployed, "functions", lambda _stack: FUNCTIONS)
+    engine = Engine()
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def invoked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Json]:
+    """What each function was invoked with; one named "broken" fails."""
+    events: dict[str, Json] = {}
+
+    def invoke(**given: Any) -> Json:
+        events[given["FunctionName"]] = json.loads(given["Payload"])
+        if given["FunctionName"] == "broken":
+            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(b'{"errorMessage":"boom"}')}
+        return {"Payload": io.BytesIO(b"null")}
+
+    monkeypatch.setattr(Deployed, "client", lambda *_: SimpleNamespace(invoke=invoke))
+    return events
+
+
+def test_each_function_of_an_orders_way_is_called_once_and_nothing_is_left(
+    engine: Engine, invoked: dict[str, Json]
+) -> None:
+    reported: list[tuple[int, int]] = []
+    warm(engine.stack, lambda done, total: reported.append((done, total)))
+    assert sorted(reported) == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert engine.requests == ["/api/orders?limit=1"]
+    assert [message["action"] for message in engine.messages] == ["ping"]
+    assert engine.connects == 1
+    assert invoked.keys() == {"the-worker", "the-publisher"}
+    assert invoked["the-publisher"] == {"Records": []}
+    (record,) = invoked["the-worker"]["Records"]
+    assert order_id_of(record["body"]) not in engine.orders
+
+
+def test_an_api_that_fails_is_one_clear_line(engine: Engine, invoked: dict[str, Json]) -> None:
+    engine.http_status = 500
+    with pytest.raises(Problem, match="The HTTP API answers 500"):
+        warm(engine.stack, lambda *_: None)
+
+
+def test_a_web_socket_that_refuses_is_one_clear_line(
+    engine: Engine, invoked: dict[str, Json]
+) -> None:
+    engine.refuse_connections = [500]
+    with pytest.raises(Problem, match="The WebSocket API does not answer"):
+        warm(engine.stack, lambda *_: None)
+
+
+def test_a_stack_that_does_not_listen_is_one_clear_line(
+    engine: Engine, invoked: dict[str, Json]
+) -> None:
+    urls = engine.stack.outputs | {"HttpUrl": "http://127.0.0.1:1"}
+    with pytest.raises(Problem, match="The HTTP API does not answer"):
+        warm(replace(engine.stack, outputs=urls), lambda *_: None)
+
+
+def test_a_function_that_fails_is_named_with_its_reason(
+    engine: Engine, invoked: dict[str, Json], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    functions = FUNCTIONS | {"publisher": "broken"}
+    monkeypatch.setattr(Deployed, "functions", lambda _stack: functions)
+    with pytest.raises(Problem, match=r"broken fails: .*boom"):
+        warm(engine.stack, lambda *_: None)
