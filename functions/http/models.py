@@ -39,7 +39,7 @@ def _number_or_text(value: object) -> str:
 
 def _whole_number(value: object) -> int:
     """A whole number of a query, which is text; int() would also take " 5", "1_0" and "٥"."""
-    if not isinstance(value, str) or not re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", value):
+    if not isinstance(value, str) or not re.fullmatch(r"0|-?[1-9][0-9]{0,17}", value):
         raise ValueError("must be a whole number")
     return int(value)
 

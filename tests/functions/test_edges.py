@@ -141,7 +141,7 @@ def test_half_a_character_is_refused_like_any_other_text(world: World, text: str
 
 # --- parameters -------------------------------------------------------------------------------
 
-LENIENT_INTEGERS = ["1_0", "5.0", " 5", "5 ", "+5", "05", "5e0", "٥", "0x5", "", "5,6", "１"]
+LENIENT_INTEGERS = ["-0", "1_0", "5.0", " 5", "5 ", "+5", "05", "5e0", "٥", "0x5", "", "5,6", "１"]
 
 
 @pytest.mark.parametrize("value", LENIENT_INTEGERS)

@@ -20,7 +20,7 @@ from functions.orders.order import Order
 from functions.store import orders, queue
 from tests.events import event
 from tests.functions.gateway import gateway
-from tests.functions.hostile import Case, attack
+from tests.functions.hostile import NAUGHTY, Case, attack
 from tests.functions.world import Context, World
 
 CASES = 200  # valid, and as many invalid, of each operation
@@ -57,7 +57,13 @@ numbers = st.one_of(
     st.sampled_from(["1", "1.5", "1e9", "-0", "1e-400", "9" * 400, "NaN", "Infinity"]),
 )
 values = st.recursive(
-    st.none() | st.booleans() | numbers.map(str) | st.integers() | st.floats() | st.text(),
+    st.none()
+    | st.booleans()
+    | numbers.map(str)
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(NAUGHTY),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
@@ -77,6 +83,10 @@ likely_orders = st.fixed_dictionaries(
     },
     optional={"slippageBps": st.integers(-1, 10_001)},
 )
+# As they stand in JSON: none of these is a float, and some are no Decimal.
+raw_numbers = st.sampled_from(["1", "1.5", "1e2", "50.0", "-0", "1e400", "1e-400", "9" * 5000]) | (
+    st.builds("{}e{}{}".format, st.integers(-1, 1), st.sampled_from(["", "-"]), st.just(10**18))
+)
 depths = st.integers(1, 5000)
 bodies = st.one_of(
     st.none(),
@@ -88,6 +98,11 @@ bodies = st.one_of(
     depths.map(lambda depth: b"[" * depth),
     depths.map(lambda depth: b'{"amount":' * depth + b"1" + b"}" * depth),
     st.integers(1, 12_000).map(lambda size: b'{"amount":' + b"9" * size + b"}"),
+    st.tuples(raw_numbers, raw_numbers).map(
+        lambda pair: '{{"tokenIn":"SOL","tokenOut":"USDC","amount":{},"slippageBps":{}}}'.format(
+            *pair
+        ).encode()
+    ),
 )
 
 
