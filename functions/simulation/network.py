@@ -77,12 +77,12 @@ class Network:
                 else draw(*QUOTE_MS, *key, "quote", venue)
             )
             answers.append(Answer(venue, error or pools[venue], self._scaled(took_ms)))
-        self.sleep(max(answer.took_ms for answer in answers) / 1000)
+        self._wait(max(answer.took_ms for answer in answers))
         return answers
 
     def sign(self, order: Order, route: Route) -> Signed:
         """Build and sign the transaction of this attempt of the order."""
-        self.sleep(self._scaled(BUILDING_MS) / 1000)
+        self._wait(self._scaled(BUILDING_MS))
         transaction = chain.build(
             order.identity,
             order.attempt,
@@ -117,6 +117,10 @@ class Network:
             market.price_texts(base, quote, market.slot_at(time_ms), self.seed)
             for time_ms in times_ms
         ]
+
+    def _wait(self, milliseconds: int) -> None:
+        if milliseconds:  # a sleep of 0 would still give up the processor
+            self.sleep(milliseconds / 1000)
 
     def _scaled(self, milliseconds: int) -> int:
         return round(milliseconds * self.latency_scale)

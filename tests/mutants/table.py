@@ -225,6 +225,20 @@ MUTANTS = (
         "if True:",
     ),
     Mutant(
+        "a dead letter ends an order that waits for its next attempt",
+        DEAD_LETTERS,
+        "if now_ms() - order.idle_from_ms < settings.sweep_idle_seconds * 1000:",
+        "if False:",
+        WORKER,
+    ),
+    Mutant(
+        "a redelivered message is taken at once with the others",
+        WORKER_FUNCTION,
+        "first = [record for record in records if _receives(record) == 1]",
+        "return [list(records)]\n    first = []",
+        WORKER,
+    ),
+    Mutant(
         "a sweep looks at the first shards only",
         SWEEPER_FUNCTION,
         "for shard in OPEN_SHARDS[first:] + OPEN_SHARDS[:first]:",
