@@ -2,12 +2,14 @@
 
 import { call } from "./api.js";
 import { byId, h, say } from "./dom.js";
-import { duration, number } from "./words.js";
+import { duration, number, title } from "./words.js";
 
 const MINUTES = 15;
 const PRICES_EVERY_MS = 5_000;
 const OUTCOMES_EVERY_MS = 1_000;
 const HEIGHT = 132;
+const VENUES = ["raydium", "meteora", "whirlpool"];
+const DASHES = [undefined, [6, 4], [2, 3]];
 
 export class Charts {
   #orders;
@@ -51,10 +53,11 @@ export class Charts {
       if (pair !== this.#pair) return;
       const column = (name) => points.map((point) => (name in point ? Number(point[name]) : null));
       const times = points.map(({ timestamp }) => Date.parse(timestamp) / 1000);
-      this.#prices.plot.setData([times, ...["reference", "raydium", "meteora"].map(column)]);
-      const { reference, raydium, meteora } = points.at(-1);
+      this.#prices.plot.setData([times, ...["reference", ...VENUES].map(column)]);
+      const { reference, ...last } = points.at(-1);
       say(this.#prices.title, `${pair.tokenIn} in ${pair.tokenOut}`);
-      this.#prices.tell({ Ref: number(reference), Raydium: raydium && number(raydium), Meteora: meteora && number(meteora) });
+      const venues = VENUES.map((venue) => [title(venue), last[venue] && number(last[venue])]);
+      this.#prices.tell({ Ref: number(reference), ...Object.fromEntries(venues) });
     } catch {
       this.#prices.tell({ "": "No prices; asking again." });
     }
@@ -90,8 +93,8 @@ export class Charts {
   #build() {
     const data = this.#all().map(({ plot }) => plot?.data);
     for (const { plot } of this.#all()) plot?.destroy();
-    this.#prices.draw([line("--reference", { width: 6 }), line("--raydium"), line("--meteora", { dash: [6, 4] })],
-      data[0] ?? [[], [], [], []], { format: number, window: () => pastMinutes(this.#orders.now()) });
+    this.#prices.draw([line("--reference", { width: 6 }), ...VENUES.map((venue, i) => line(`--${venue}`, { dash: DASHES[i] }))],
+      data[0] ?? [[], ...["reference", ...VENUES].map(() => [])], { format: number, window: () => pastMinutes(this.#orders.now()) });
     const bars = globalThis.uPlot.paths.bars({ size: [0.6, 14] });
     const wholeMinutes = () => {
       const minute = Math.floor(this.#orders.now() / 60_000) * 60;

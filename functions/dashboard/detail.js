@@ -120,5 +120,5 @@ function definitions(facts) {
 }
 
 function faultText({ fault, venue, attempts }) {
-  return `${fault.replaceAll("_", " ")}, ${venue ?? "both venues"}, ${attempts === 1 ? "first attempt" : `first ${attempts} attempts`}`;
+  return `${fault.replaceAll("_", " ")}, ${venue ?? "all venues"}, ${attempts === 1 ? "first attempt" : `first ${attempts} attempts`}`;
 }

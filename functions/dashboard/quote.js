@@ -1,4 +1,4 @@
-// The live quote: asked for while one types, shown as both venues' offers and the route between.
+// The live quote: asked for while one types, shown as all venues' offers and the route between.
 
 import { call, pause } from "./api.js";
 import { byId, h, say, share } from "./dom.js";
@@ -27,7 +27,7 @@ export class Quote {
     this.#asked = new AbortController();
     try {
       await pause(DEBOUNCE_MS, this.#asked.signal);
-      if (byId("quote").dataset.state !== "ready") this.#state("loading", "Asking both venues…");
+      if (byId("quote").dataset.state !== "ready") this.#state("loading", "Asking all venues…");
       await this.#ask();
     } catch {
       // A later wish has taken over.
@@ -50,7 +50,7 @@ export class Quote {
     }
   }
 
-  #state(name, message = "Enter an amount to see what both venues offer.") {
+  #state(name, message = "Enter an amount to see what all venues offer.") {
     byId("quote").dataset.state = name;
     say(byId("quote-message"), message);
     if (name !== "ready") say(byId("receive"), name === "loading" ? "…" : "–");

@@ -60,15 +60,18 @@ export function reason(error) {
 
 export const quoteError = (code) => QUOTE_ERRORS[code] ?? code;
 
-/** Each venue's share of a route in percent, averaged over its hops, and the tokens on the way. */
+/** Each venue's share of a route in percent, and the tokens on the way; of two hops each counts half. */
 export function splitOf(route) {
-  const hops = new Set(route.routePlan.map((leg) => `${leg.tokenIn} ${leg.tokenOut}`));
+  const [from, to] = [route.routePlan[0].tokenIn, route.routePlan.at(-1).tokenOut];
+  const through = new Map([[from, 100]]); // percent of the order that goes through each token
   const shares = new Map();
-  for (const leg of route.routePlan) {
-    shares.set(leg.venue, (shares.get(leg.venue) ?? 0) + leg.percent / hops.size);
+  for (const { venue, tokenIn, tokenOut, percent } of route.routePlan) {
+    const part = through.get(tokenIn) * percent / 100;
+    if (tokenOut !== to) through.set(tokenOut, (through.get(tokenOut) ?? 0) + part);
+    const direct = tokenIn === from && tokenOut === to;
+    shares.set(venue, (shares.get(venue) ?? 0) + (direct ? part : part / 2));
   }
-  const via = [...hops].slice(1).map((hop) => hop.split(" ")[0]);
-  return { shares: [...shares].sort().reverse(), via };
+  return { shares: [...shares].sort().reverse(), via: [...through.keys()].slice(1) };
 }
 
 /** A split in words: "Raydium 60 % · Meteora 40 % via SOL". */

@@ -6,9 +6,11 @@ one unit as long as it is the periods' unit (seconds on chain).
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from math import isqrt
+from typing import NamedTuple
 
 from functions.dex.errors import (
     METEORA_DLMM,
@@ -17,6 +19,7 @@ from functions.dex.errors import (
     ZeroAmount,
     ZeroOutput,
 )
+from functions.dex.sides import IMPACT_SCALE, USABLE_PERCENT, Fill, Piece, Side
 
 ONE = 1 << 64
 FEE_SCALE = 10**9
@@ -43,6 +46,8 @@ class Parameters:
     variable_fee_control: int = 40_000
     max_volatility_accumulator: int = 350_000
     protocol_share: int = 1_000
+    # The fee rates that were worked out, by volatility accumulator.
+    rates: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,10 @@ class Pool:
     volatility_reference: int = 0
     index_reference: int | None = None
     last_update: int | None = None
+
+    def side(self, x_to_y: bool) -> Side:
+        """The pool, at rest, for an input of X (or of Y)."""
+        return Ladder(self, x_to_y)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +94,7 @@ class PartialFill(InsufficientLiquidity):
         self.swap = swap
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(NamedTuple):
     """One bin on a swap's way, whole: what it holds, what that takes, fee on top."""
 
     bin_id: int
@@ -98,23 +106,65 @@ class _Step:
     fee: int
 
 
-@dataclass(frozen=True, slots=True)
 class _Way:
-    """The bins of one direction in order, and running sums so that an amount is found by bisection.
+    """The bins of one direction in order, worked out as far as a swap reaches, with running sums.
 
-    `gross_in`, `fees`, `protocol_fees` and `out` hold the sums before each step, then the total;
-    a swap passes step i only if its whole input reaches `passing[i]`.
+    `gross_in`, `fees` and `out` hold the sums before each step, then the total; a swap passes step
+    i only if its whole input reaches `passing[i]`.
     """
 
-    x_to_y: bool
-    index_reference: int
-    volatility_reference: int
-    steps: tuple[_Step, ...]
-    gross_in: tuple[int, ...]
-    fees: tuple[int, ...]
-    protocol_fees: tuple[int, ...]
-    out: tuple[int, ...]
-    passing: tuple[int, ...]
+    def __init__(self, pool: Pool, x_to_y: bool, now: int | None) -> None:
+        self.pool = pool
+        self.x_to_y = x_to_y
+        self.index_reference, self.volatility_reference = references(pool, now)
+        self.steps: list[_Step] = []
+        self.gross_in, self.fees, self.out = [0], [0], [0]
+        self.passing: list[int] = []
+        bins, active = pool.bins, pool.active_id
+        last = active if not bins else min(bins) if x_to_y else max(bins)
+        self.last_id = last
+        self._ahead = iter(range(active, last - 1, -1) if x_to_y else range(active, last + 1))
+
+    def step_of_input(self, amount: int) -> int:
+        """The step in which an input of `amount` ends, or how many there are if none takes it."""
+        while (not self.passing or self.passing[-1] <= amount) and self.extend():
+            pass
+        return bisect_right(self.passing, amount)
+
+    def step_of_output(self, amount: int) -> int:
+        """The step in which an output of `amount` ends, or how many there are if none holds it."""
+        while self.out[-1] < amount and self.extend():
+            pass
+        return bisect_left(self.out, amount, lo=1) - 1
+
+    def extend(self) -> bool:
+        """Work out the next bin that holds output; False if there is none."""
+        bins, held = self.pool.bins, 1 if self.x_to_y else 0
+        for bin_id in self._ahead:
+            if bin_id in bins and bins[bin_id][held]:
+                break
+        else:
+            return False
+        parameters = self.pool.parameters
+        price = price_of_bin(bin_id, parameters.bin_step)
+        accumulator = min(
+            self.volatility_reference + abs(self.index_reference - bin_id) * SHARE_SCALE,
+            parameters.max_volatility_accumulator,
+        )
+        rate = parameters.rates.get(accumulator)
+        if rate is None:
+            rate = parameters.rates[accumulator] = fee_rate(parameters, accumulator)
+        out = bins[bin_id][held]
+        need = _in_for(out, price, self.x_to_y)
+        fee = fee_on_top(need, rate)
+        self.steps.append(_Step(bin_id, price, accumulator, rate, out, need, fee))
+        before = self.gross_in[-1]
+        # One unit of net input more than the bin takes is what carries a swap to the next bin.
+        self.passing.append(before + need + 1 + fee_on_top(need + 1, rate))
+        self.gross_in.append(before + need + fee)
+        self.fees.append(self.fees[-1] + fee)
+        self.out.append(self.out[-1] + out)
+        return True
 
 
 @lru_cache(maxsize=1 << 14)
@@ -143,6 +193,18 @@ def price_of_bin(bin_id: int, bin_step: int) -> int:
     if power == 0:
         raise ValueError(f"bin {bin_id} has no price")
     return _PRICE_MAX // power if inverted else power
+
+
+@lru_cache(maxsize=1 << 14)
+def _root_of_bin(bin_id: int, bin_step: int) -> int:
+    """The square root of a bin's price, Q64."""
+    return isqrt(price_of_bin(bin_id, bin_step) << 64)
+
+
+@lru_cache(maxsize=1 << 12)
+def _root_of_kept(rate: int) -> int:
+    """1 / √(1 − fee), Q64."""
+    return isqrt((FEE_SCALE << 128) // (FEE_SCALE - rate))
 
 
 def base_fee_rate(parameters: Parameters) -> int:
@@ -197,8 +259,8 @@ def swap_exact_in(
     """
     if amount <= 0:
         raise ZeroAmount(METEORA_DLMM, ZERO_AMOUNT, "amount in must be positive")
-    way = _way(pool, x_to_y, now)
-    passed = bisect_right(way.passing, amount)
+    way = _Way(pool, x_to_y, now)
+    passed = way.step_of_input(amount)
     if passed == len(way.steps):
         raise _too_shallow(pool, way, now, f"{amount} in")
     step = way.steps[passed]
@@ -226,8 +288,8 @@ def swap_exact_out(
     """
     if amount <= 0:
         raise ZeroAmount(METEORA_DLMM, ZERO_AMOUNT, "amount out must be positive")
-    way = _way(pool, x_to_y, now)
-    passed = bisect_left(way.out, amount, lo=1) - 1
+    way = _Way(pool, x_to_y, now)
+    passed = way.step_of_output(amount)
     if passed == len(way.steps):
         raise _too_shallow(pool, way, now, f"{amount} out")
     step = way.steps[passed]
@@ -239,22 +301,71 @@ def swap_exact_out(
     return swap
 
 
-def out_of(pool: Pool, x_to_y: bool, now: int | None = None) -> tuple[Callable[[int], int], int]:
-    """`swap_exact_in(...).amount_out` alone, 0 where it would raise, and the most the bins take.
+class Ladder:
+    """A pool from the side of one token in at time `now`, worked out as far as amounts reach."""
 
-    Made once for many amounts: the router's hot loop.
-    """
-    way = _way(pool, x_to_y, now)
-    passing, gross_in, before, steps = way.passing, way.gross_in, way.out, way.steps
-    count = len(steps)
+    def __init__(self, pool: Pool, x_to_y: bool, now: int | None = None) -> None:
+        self._pool, self._x_to_y, self._now = pool, x_to_y, now
+        self._way = _Way(pool, x_to_y, now)
+        held = sum(bin_[1 if x_to_y else 0] for bin_ in pool.bins.values())
+        self._usable_out = held * USABLE_PERCENT // 100
+        self._pieces: list[Piece] = []
+        self._reached = 0
 
-    def amount_out(amount: int) -> int:
-        passed = bisect_right(passing, amount)
-        if passed == count or amount <= 0:
+    def amount_out(self, amount: int) -> int:
+        """`swap_exact_in(...).amount_out` alone, 0 where it would raise."""
+        way = self._way
+        passed = way.step_of_input(amount)
+        if passed == len(way.steps) or amount <= 0:
             return 0
-        return before[passed] + _fill(steps[passed], amount - gross_in[passed], x_to_y)[1]
+        left = amount - way.gross_in[passed]
+        return way.out[passed] + _fill(way.steps[passed], left, way.x_to_y)[1]
 
-    return amount_out, passing[-1] - 1 if passing else 0
+    def takes(self, amount: int) -> bool:
+        """Whether `amount` gives something, of which the usable share is enough."""
+        # At the last bin's price at least, less the highest fee: most refusals need no bin more.
+        price = price_of_bin(self._way.last_id, self._pool.parameters.bin_step)
+        net = amount - fee_inside(amount, FEE_RATE_MAX)
+        if _out_for(net, price, self._x_to_y) > self._usable_out:
+            return False
+        return 0 < self.amount_out(amount) <= self._usable_out
+
+    def pieces(self, limit: int) -> Sequence[Piece]:
+        """The bins as pieces of one price each, at least as far as an input of `limit` reaches.
+
+        They end where USABLE_PERCENT of what the bins hold is taken.
+        """
+        way, pieces = self._way, self._pieces
+        step_size = self._pool.parameters.bin_step
+        while self._reached < limit or not pieces:
+            index = len(pieces)
+            given = way.out[index] if index < len(way.out) else self._usable_out
+            if given >= self._usable_out or (index == len(way.steps) and not way.extend()):
+                break
+            step = way.steps[index]
+            root = _root_of_bin(step.bin_id, step_size)
+            kept = _root_of_kept(step.rate)
+            depth = (kept << 64) // root if way.x_to_y else kept * root >> 64
+            piece = Piece(depth, depth, step.need + step.fee, step.out)
+            if given + step.out > self._usable_out:
+                piece = piece.cut(self._usable_out - given)
+            pieces.append(piece)
+            self._reached += piece.amount_in
+        return pieces
+
+    def fill(self, amount: int) -> Fill:
+        """The whole account of a swap; raises as `swap_exact_in` does."""
+        out = self.amount_out(amount)
+        if out == 0:
+            swap_exact_in(self._pool, amount, self._x_to_y, self._now)
+        way = self._way
+        passed = way.step_of_input(amount)
+        left = amount - way.gross_in[passed]
+        fee = way.fees[passed] + fee_inside(left, way.steps[passed].rate)
+        price = price_of_bin(self._pool.active_id, self._pool.parameters.bin_step)
+        net = amount - fee
+        worth, got = (net * price, out << 64) if self._x_to_y else (net << 64, out * price)
+        return Fill(amount, out, fee, IMPACT_SCALE * (worth - got) // worth)
 
 
 def _fill(step: _Step, left: int, x_to_y: bool) -> tuple[int, int]:
@@ -272,59 +383,13 @@ def _in_for(out: int, price: int, x_to_y: bool) -> int:
     return -(-(out << 64) // price) if x_to_y else -(-out * price >> 64)
 
 
-def _way(pool: Pool, x_to_y: bool, now: int | None) -> _Way:
-    index_reference, volatility_reference = references(pool, now)
-    share = pool.parameters.protocol_share
-    steps = _steps(pool, x_to_y, index_reference, volatility_reference)
-    gross_in, fees, protocol_fees, out, passing = [0], [0], [0], [0], []
-    for step in steps:
-        # One unit of net input more than the bin takes is what carries a swap to the next bin.
-        passing.append(gross_in[-1] + step.need + 1 + fee_on_top(step.need + 1, step.rate))
-        gross_in.append(gross_in[-1] + step.need + step.fee)
-        fees.append(fees[-1] + step.fee)
-        protocol_fees.append(protocol_fees[-1] + step.fee * share // SHARE_SCALE)
-        out.append(out[-1] + step.out)
-    return _Way(
-        x_to_y,
-        index_reference,
-        volatility_reference,
-        steps,
-        tuple(gross_in),
-        tuple(fees),
-        tuple(protocol_fees),
-        tuple(out),
-        tuple(passing),
-    )
-
-
-def _steps(
-    pool: Pool, x_to_y: bool, index_reference: int, volatility_reference: int
-) -> tuple[_Step, ...]:
-    parameters = pool.parameters
-    active = pool.active_id
-    if x_to_y:
-        ids = sorted((i for i, held in pool.bins.items() if i <= active and held[1]), reverse=True)
-    else:
-        ids = sorted(i for i, held in pool.bins.items() if i >= active and held[0])
-    steps = []
-    for bin_id in ids:
-        price = price_of_bin(bin_id, parameters.bin_step)
-        accumulator = min(
-            volatility_reference + abs(index_reference - bin_id) * SHARE_SCALE,
-            parameters.max_volatility_accumulator,
-        )
-        rate = fee_rate(parameters, accumulator)
-        out = pool.bins[bin_id][1 if x_to_y else 0]
-        need = _in_for(out, price, x_to_y)
-        steps.append(_Step(bin_id, price, accumulator, rate, out, need, fee_on_top(need, rate)))
-    return tuple(steps)
-
-
 def _settle(
     pool: Pool, way: _Way, now: int | None, passed: int, *, net: int, fee: int, out: int
 ) -> Swap:
     """Drain the bins before step `passed`, put the rest into it."""
     last = way.steps[passed]
+    share = pool.parameters.protocol_share
+    fees = [*(step.fee for step in way.steps[:passed]), fee]
     bins = dict(pool.bins)
     for step in way.steps[:passed]:
         bins[step.bin_id] = _moved(bins[step.bin_id], step.need, step.out, way.x_to_y)
@@ -343,8 +408,7 @@ def _settle(
         amount_in=way.gross_in[passed] + net + fee,
         amount_out=way.out[passed] + out,
         fee=way.fees[passed] + fee,
-        protocol_fee=way.protocol_fees[passed]
-        + fee * pool.parameters.protocol_share // SHARE_SCALE,
+        protocol_fee=sum(each * share // SHARE_SCALE for each in fees),
         pool=after,
         last_update_moved=moved,
     )

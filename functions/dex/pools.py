@@ -1,71 +1,127 @@
-"""One pool of either venue, seen the same way: what it is, what goes in, what comes out."""
+"""One pool of any venue at one moment: what it is, and its side of each token."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from functions.dex import meteora, raydium
-from functions.dex.errors import METEORA_DLMM, ZeroOutput
+from functions.dex.sides import Fill, Piece, Side
 from functions.dex.tokens import Token
 
-# Price impacts are parts per 10**12: for reading, never part of a decision.
-IMPACT_DECIMALS = 12
-IMPACT_SCALE = 10**IMPACT_DECIMALS
+# Edges are told in billionths of the reference price.
+EDGE_SCALE = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """One swap in one pool: base units in and out, the fee in the token in, impact per 10**12."""
+class State(Protocol):
+    """What a venue's own pool type must offer."""
 
-    amount_in: int
-    amount_out: int
-    fee: int
-    impact: int
+    def side(self, x_to_y: bool, /) -> Side:
+        """The pool for an input of X (or of Y)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
-    """A pool from the side of one token in.
+class Pool:
+    """A venue's pool; X (or A) is `base`, Y (or B) is `quote`; `make` works out its state.
 
-    `amount_out(amount)` is the exact output of 1 … `max_in` base units, 0 where nothing comes out.
+    The state is worked out when it is first needed. `edges` tell without it, for an input of X and
+    of Y, at most how many billionths a swap gives of what the pair's reference price gives, so
+    that a router can pass by a pool that is too dear.
     """
 
-    pool: "Pool"
-    x_to_y: bool
-    max_in: int
-    amount_out: Callable[[int], int]
+    __slots__ = (
+        "_edges",
+        "_from_base",
+        "_from_quote",
+        "_make",
+        "_state",
+        "address",
+        "base",
+        "program",
+        "quote",
+        "venue",
+    )
 
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """A venue's pool at one moment; X is `base`, Y is `quote`."""
-
-    address: str
-    venue: str
-    base: Token
-    quote: Token
-    state: raydium.Pool | meteora.Pool
-    _sides: dict[bool, Side] = field(default_factory=dict, repr=False, compare=False)
+    def __init__(
+        self,
+        address: str,
+        venue: str,
+        program: str,
+        base: Token,
+        quote: Token,
+        *,
+        make: Callable[[], State],
+        edges: Callable[[], tuple[int, int]] = lambda: (EDGE_SCALE, EDGE_SCALE),
+    ) -> None:
+        self.address, self.venue, self.program = address, venue, program
+        self.base, self.quote = base, quote
+        self._make, self._edges = make, edges
+        self._state: State | None = None
+        self._from_base: PoolSide | None = None
+        self._from_quote: PoolSide | None = None
 
     @property
-    def program(self) -> str:
-        """The on-chain program whose error numbers this pool speaks."""
-        return self.state.program if isinstance(self.state, raydium.Pool) else METEORA_DLMM
+    def state(self) -> State:
+        """The venue's own pool."""
+        if self._state is None:
+            self._state = self._make()
+        return self._state
 
-    def side(self, token_in: Token) -> Side:
-        """This pool for `token_in`, one of its two tokens; kept, so that bins are summed once."""
-        x_to_y = token_in == self.base
-        side = self._sides.get(x_to_y)
-        if side is None:
-            side = self._sides[x_to_y] = _side(self, x_to_y)
-        return side
+    def edge(self, x_to_y: bool) -> int:
+        """At most how many billionths a swap gives of what the reference price gives."""
+        return self._edges()[0 if x_to_y else 1]
+
+    def side(self, token_in: Token) -> "PoolSide":
+        """This pool for `token_in`, one of its two tokens; kept, so that sums are made once."""
+        if token_in is self.base:
+            if self._from_base is None:
+                self._from_base = PoolSide(self, x_to_y=True)
+            return self._from_base
+        if self._from_quote is None:
+            self._from_quote = PoolSide(self, x_to_y=False)
+        return self._from_quote
 
     def fill(self, token_in: Token, amount: int) -> Fill:
         """The whole account of a swap; raises PoolError as the program would."""
-        x_to_y = token_in == self.base
-        if isinstance(self.state, raydium.Pool):
-            return _cpmm_fill(self.state, amount, x_to_y)
-        return _dlmm_fill(self.state, amount, x_to_y)
+        return self.side(token_in).fill(amount)
+
+
+class PoolSide:
+    """A pool from the side of one token in, as a Side, with the tokens that it swaps."""
+
+    __slots__ = ("_edge", "_side", "pool", "token_in", "token_out", "x_to_y")
+
+    def __init__(self, pool: Pool, x_to_y: bool) -> None:
+        self.pool, self.x_to_y = pool, x_to_y
+        self.token_in, self.token_out = (
+            (pool.base, pool.quote) if x_to_y else (pool.quote, pool.base)
+        )
+        self._edge: int | None = None
+        self._side: Side | None = None
+
+    @property
+    def edge(self) -> int:
+        """At most how many billionths a swap gives of what the reference price gives."""
+        if self._edge is None:
+            self._edge = self.pool.edge(self.x_to_y)
+        return self._edge
+
+    def amount_out(self, amount: int) -> int:
+        """The exact output of `amount` base units; 0 where nothing would come out."""
+        return self._known().amount_out(amount)
+
+    def takes(self, amount: int) -> bool:
+        """Whether `amount` gives something and should go in as a whole."""
+        return self._known().takes(amount)
+
+    def pieces(self, limit: int) -> Sequence[Piece]:
+        """The curve at least as far as an input of `limit` reaches, shallowest piece first."""
+        return self._known().pieces(limit)
+
+    def fill(self, amount: int) -> Fill:
+        """The whole account of a swap; raises PoolError as the program would."""
+        return self._known().fill(amount)
+
+    def _known(self) -> Side:
+        if self._side is None:
+            self._side = self.pool.state.side(self.x_to_y)
+        return self._side
 
 
 class Snapshot(Protocol):
@@ -78,32 +134,8 @@ class Snapshot(Protocol):
     def pools(self, one: Token, other: Token) -> tuple[Pool, ...]:
         """The pools of these two tokens, in either order; empty where the venue has none."""
 
+    def worth(self, amount: int, token_in: Token, token_out: Token) -> int:
+        """What `amount` base units are worth at the reference price of the slot."""
 
-def _side(pool: Pool, x_to_y: bool) -> Side:
-    state = pool.state
-    if isinstance(state, raydium.Pool):
-        # The curve has no end; past its own reserve (half the price gone) we call it empty.
-        max_in = state.reserve_x if x_to_y else state.reserve_y
-        return Side(pool, x_to_y, max_in, raydium.out_of(state, x_to_y))
-    amount_out, max_in = meteora.out_of(state, x_to_y)
-    return Side(pool, x_to_y, max_in, amount_out)
-
-
-def _cpmm_fill(state: raydium.Pool, amount: int, x_to_y: bool) -> Fill:
-    swap = raydium.swap_exact_in(state, amount, x_to_y)
-    if swap.amount_out == 0:
-        raise ZeroOutput(state.program, None, f"{amount} in gives nothing")
-    reserve_in = state.reserve_x if x_to_y else state.reserve_y
-    fee = swap.trade_fee + (swap.creator_fee if state.creator_on_input else 0)
-    impact = IMPACT_SCALE * swap.net_in // (reserve_in + swap.net_in)
-    return Fill(amount, swap.amount_out, fee, impact)
-
-
-def _dlmm_fill(state: meteora.Pool, amount: int, x_to_y: bool) -> Fill:
-    swap = meteora.swap_exact_in(state, amount, x_to_y)
-    price = meteora.price_of_bin(state.active_id, state.parameters.bin_step)
-    net = swap.amount_in - swap.fee
-    worth, got = (
-        (net * price, swap.amount_out << 64) if x_to_y else (net << 64, swap.amount_out * price)
-    )
-    return Fill(amount, swap.amount_out, swap.fee, IMPACT_SCALE * (worth - got) // worth)
+    def leg_cost(self, token_out: Token) -> int:
+        """The network fee of one leg more, in base units of `token_out`."""

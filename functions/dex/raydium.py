@@ -4,7 +4,7 @@ Sources: raydium-cp-swap `curve/constant_product.rs`, `curve/fees.rs`, `curve/ca
 raydium-amm `math.rs`. Amounts are integers in base units, rates are parts per million.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isqrt
 
@@ -14,12 +14,12 @@ from functions.dex.errors import (
     ExceededSlippage,
     InsufficientLiquidity,
     ZeroAmount,
+    ZeroOutput,
 )
+from functions.dex.sides import IMPACT_SCALE, Fill, Piece, Side
 
 RATE_SCALE = 1_000_000
 ZERO_TRADING_TOKENS = 6006
-# Fraction bits of the split's square roots: far more than a u64 amount can notice.
-_SPLIT_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,10 @@ class Pool:
     protocol_fee_rate: int = 120_000
     fund_fee_rate: int = 40_000
     program: str = RAYDIUM_CPMM
+
+    def side(self, x_to_y: bool) -> Side:
+        """The pool for an input of X (or of Y)."""
+        return Curve(self, x_to_y)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,46 +126,47 @@ def swap_exact_out(pool: Pool, amount: int, x_to_y: bool, maximum_in: int | None
     )
 
 
-def out_of(pool: Pool, x_to_y: bool) -> Callable[[int], int]:
-    """`swap_exact_in(...).amount_out` alone, made once for many amounts: the router's hot loop."""
-    reserve_in, reserve_out = _reserves(pool, x_to_y)
-    rate = _input_rate(pool)
-    creator_rate = 0 if pool.creator_on_input else pool.creator_fee_rate
+class Curve:
+    """A pool from the side of one token in."""
 
-    def amount_out(amount: int) -> int:
-        net = amount + -amount * rate // RATE_SCALE
-        gross = net * reserve_out // (reserve_in + net)
-        return gross + -gross * creator_rate // RATE_SCALE
+    def __init__(self, pool: Pool, x_to_y: bool) -> None:
+        self._pool, self._x_to_y = pool, x_to_y
+        self._reserve_in, self._reserve_out = _reserves(pool, x_to_y)
+        self._rate = _input_rate(pool)
+        self._creator_rate = 0 if pool.creator_on_input else pool.creator_fee_rate
 
-    return amount_out
+    def amount_out(self, amount: int) -> int:
+        """`swap_exact_in(...).amount_out` alone."""
+        net = amount + -amount * self._rate // RATE_SCALE
+        gross = net * self._reserve_out // (self._reserve_in + net)
+        return gross + -gross * self._creator_rate // RATE_SCALE
 
+    def takes(self, amount: int) -> bool:
+        """Whether `amount` gives something and is at most the pool's own reserve."""
+        return amount <= self._reserve_in and self.amount_out(amount) > 0
 
-def best_split(first: Pool, second: Pool, x_to_y: bool) -> Callable[[int], int]:
-    """How much of an amount goes to `first` so that both pools together give the most.
+    def pieces(self, limit: int) -> Sequence[Piece]:  # noqa: ARG002 - it is one piece
+        """One piece, fees included.
 
-    The closed form (KKT; Angeris et al., "Optimal Routing for Constant Function Market Makers"):
-    with γ = 1 − fee and s = √(xy/γ), δ₀ = (A + Σ x/γ)·s₀/Σs − x₀/γ₀, kept within [0, A] and
-    rounded to the nearest unit; the rest goes to `second`. A few units from the integer optimum.
-    """
-    root_first, offset_first = _split_terms(first, x_to_y)
-    root_second, offset_second = _split_terms(second, x_to_y)
-    roots = root_first + root_second
-    offsets = offset_first + offset_second
-    half = 1 << (_SPLIT_BITS - 1)
+        The curve has no end; it is called empty past its own reserve, where half the price is gone.
+        """
+        most, scaled = self._reserve_in, self._reserve_in * RATE_SCALE
+        kept = RATE_SCALE - self._rate
+        given = self._reserve_out * (RATE_SCALE - self._creator_rate)
+        start = isqrt((scaled * RATE_SCALE << 128) // (given * kept))
+        end = start + start * most * kept // scaled
+        return [Piece(start, end, most, self.amount_out(most))]
 
-    def to_first(amount: int) -> int:
-        scaled = ((amount << _SPLIT_BITS) + offsets) * root_first // roots - offset_first
-        return min(max((scaled + half) >> _SPLIT_BITS, 0), amount)
-
-    return to_first
-
-
-def _split_terms(pool: Pool, x_to_y: bool) -> tuple[int, int]:
-    """√(xy/γ) and x/γ, both times 2**_SPLIT_BITS."""
-    reserve_in, reserve_out = _reserves(pool, x_to_y)
-    kept = RATE_SCALE - _input_rate(pool)
-    root = isqrt((reserve_in * reserve_out * RATE_SCALE << 2 * _SPLIT_BITS) // kept)
-    return root, (reserve_in * RATE_SCALE << _SPLIT_BITS) // kept
+    def fill(self, amount: int) -> Fill:
+        """The whole account of a swap; raises as `swap_exact_in` does, or ZeroOutput."""
+        if amount <= 0:
+            raise ZeroAmount(self._pool.program, _zero_code(self._pool), "nothing goes in")
+        out = self.amount_out(amount)
+        if out == 0:
+            raise ZeroOutput(self._pool.program, None, f"{amount} in gives nothing")
+        fee = _ceil_share(amount, self._rate)
+        net = amount - fee
+        return Fill(amount, out, fee, IMPACT_SCALE * net // (self._reserve_in + net))
 
 
 def _settle(

@@ -3,23 +3,25 @@
 Words are Jupiter's: routePlan, otherAmountThreshold, slippageBps, priceImpactPct.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
-from functions.dex import raydium
 from functions.dex.errors import CircularArbitrage, InvalidAmount, NoRoutesFound
-from functions.dex.pools import IMPACT_DECIMALS, IMPACT_SCALE, Fill, Pool, Side, Snapshot
+from functions.dex.mixture import (
+    Mixer,
+    Mixture,
+    Path,
+    Share,
+    TooShallow,
+    TooSmall,
+    Way,
+)
+from functions.dex.pools import PoolSide, Snapshot
+from functions.dex.sides import IMPACT_DECIMALS, IMPACT_SCALE, Fill
 from functions.dex.tokens import TOKENS, UNITS_MAX, Token, to_text, to_units
 
-# A path of two hops may turn around in these.
-HUBS = ("USDC", "SOL")
-
 BPS = 10_000
-GRID_BPS = 500
-# A 5 % step is rough where a ladder ends inside it, so the best step is halved this many times.
-_HALVINGS = 24
 
 NO_POOL = "NO_POOL"
 INSUFFICIENT_LIQUIDITY = "INSUFFICIENT_LIQUIDITY"
@@ -87,6 +89,8 @@ class Route:
     """What an order will do: the legs, the least it accepts, and why this way.
 
     Amounts in base units. `advantage_bps` is decimal text, None where no venue could do it alone.
+    `reference_difference_bps`, decimal text too, is by how much less comes out than at the
+    reference price, all fees and the impact included.
     """
 
     token_in: Token
@@ -96,6 +100,7 @@ class Route:
     other_amount_threshold: int
     slippage_bps: int
     price_impact_pct: str
+    reference_difference_bps: str | None
     route_plan: tuple[Leg, ...]
     quotes: tuple[Quote, ...]
     slot: int
@@ -110,6 +115,7 @@ class Route:
             "outAmount": to_text(self.out_amount, decimals_out),
             "otherAmountThreshold": to_text(self.other_amount_threshold, decimals_out),
             "priceImpactPct": self.price_impact_pct,
+            "referenceDifferenceBps": self.reference_difference_bps,
             "slippageBps": self.slippage_bps,
             "routePlan": [leg.to_json() for leg in self.route_plan],
             "quotes": [self._quote_json(quote) for quote in self.quotes],
@@ -131,6 +137,8 @@ class Route:
             other_amount_threshold=_units(data["otherAmountThreshold"], token_out),
             slippage_bps=data["slippageBps"],
             price_impact_pct=data["priceImpactPct"],
+            # Releases before this one did not tell it.
+            reference_difference_bps=data.get("referenceDifferenceBps"),
             route_plan=plan,
             quotes=(),
             slot=data["slot"],
@@ -147,20 +155,6 @@ class Route:
             "priceImpactPct": quote.price_impact_pct,
             "feeAmount": to_text(quote.fee_amount, self.token_in.decimals),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """One hop's split: what each pool takes in base units, and what all give together."""
-
-    token_in: Token
-    token_out: Token
-    shares: tuple[tuple[Side, int], ...]
-    out_amount: int
-
-
-Shares = tuple[tuple[Side, int], ...]
-Path = tuple[Hop, ...]
 
 
 def threshold_exact_in(out_amount: int, slippage_bps: int) -> int:
@@ -183,40 +177,43 @@ def find_route(
     """The route with the greatest net output for `amount_in` base units; on a tie, fewer legs.
 
     `snapshots` gives each venue's pools, or the reason why the venue could not answer, which does
-    not stop the others. Raises InvalidAmount unless `amount_in` is positive, CircularArbitrage for
-    one token twice, NoRoutesFound with each venue's reason where nothing takes the whole amount.
+    not stop the others. A leg more must bring more than its network fee. Raises InvalidAmount
+    unless `amount_in` is positive, CircularArbitrage for one token twice, NoRoutesFound with each
+    venue's reason where nothing takes the whole amount.
     """
     if amount_in <= 0:
         raise InvalidAmount("must be greater than 0")
     if token_in == token_out:
         raise CircularArbitrage(token_in.symbol)
+    live = [snapshot for snapshot in snapshots.values() if not isinstance(snapshot, str)]
+    worth = live[0].worth(amount_in, token_in, token_out) if live else 0
+    mixer = Mixer(amount_in, live[0].leg_cost(token_out) if live else 0, worth)
+    search = _Search(_paths(token_in, token_out, live), token_in, amount_in, mixer)
+    mixed = search.mixture()
     alone = {
-        venue: snapshot
-        if isinstance(snapshot, str)
-        else _venue_path(token_in, token_out, amount_in, snapshot)
+        venue: snapshot if isinstance(snapshot, str) else search.alone(venue)
         for venue, snapshot in snapshots.items()
     }
-    live = [snapshot for snapshot in snapshots.values() if not isinstance(snapshot, str)]
     best_alone = _best(alone.values())
-    best = _best([*alone.values(), *_paths(token_in, token_out, amount_in, live)])
+    best = _best([*alone.values(), mixed])
     if best is None:
         reasons = {venue: why for venue, why in alone.items() if isinstance(why, str)}
         raise _no_route(token_in, token_out, amount_in, reasons)
-    out_amount = best[-1].out_amount
-    fills = _fills(best)
+    legs, account = search.plan(best)
     return Route(
         token_in=token_in,
         token_out=token_out,
         in_amount=amount_in,
-        out_amount=out_amount,
-        other_amount_threshold=threshold_exact_in(out_amount, slippage_bps),
+        out_amount=best.amount_out,
+        other_amount_threshold=threshold_exact_in(best.amount_out, slippage_bps),
         slippage_bps=slippage_bps,
-        price_impact_pct=_impact_text(fills),
-        route_plan=_legs(best, fills),
-        quotes=tuple(_quote(venue, path) for venue, path in alone.items()),
+        price_impact_pct=account.impact,
+        reference_difference_bps=_bps(worth - best.amount_out, worth),
+        route_plan=legs,
+        quotes=tuple(search.quote(venue, offer) for venue, offer in alone.items()),
         slot=live[0].slot,
-        reason=_reason(best, best_alone, alone),
-        advantage_bps=_advantage(best, best_alone),
+        reason=_reason(search, best, best_alone, alone),
+        advantage_bps=None if best_alone is None else _advantage(best, best_alone),
     )
 
 
@@ -246,163 +243,176 @@ def largest_amount(
     return low
 
 
-def split(token_in: Token, token_out: Token, amount: int, pools: Sequence[Pool]) -> Hop | str:
-    """The best way to spread `amount` base units over the pools of one hop, or why there is none.
-
-    At most two curves, which share by the closed form, and one ladder of bins, which takes what a
-    5 % grid, and then ever smaller steps from its best, find for it. ValueError for more pools.
-    """
-    if not pools:
-        return NO_POOL
-    sides = [pool.side(token_in) for pool in pools]
-    if amount > sum(side.max_in for side in sides):
-        return INSUFFICIENT_LIQUIDITY
-    # Whole amounts come first: of equal outputs, max keeps the one with fewer legs.
-    candidates: list[Shares] = [((side, amount),) for side in sides if amount <= side.max_in]
-    if len(sides) > 1:
-        candidates.extend(_mixed(sides, amount))
-    shares = max(candidates, key=_output)
-    out_amount = _output(shares)
-    if out_amount == 0:
-        return AMOUNT_TOO_SMALL
-    return Hop(token_in, token_out, tuple(share for share in shares if share[1]), out_amount)
+Offer = Mixture | str
+# By way and hop.
+Fills = Sequence[Sequence[Sequence[Fill]]]
 
 
-def _output(shares: Shares) -> int:
-    """What all shares give together; 0 if one gives nothing, for its swap would fail on chain."""
-    total = 0
-    for side, amount in shares:
-        if amount:
-            out = side.amount_out(amount)
-            if out == 0:
-                return 0
-            total += out
-    return total
+class _Account(NamedTuple):
+    """A mixture's price impact as text, and its fee in the token in."""
+
+    impact: str
+    fee: int
 
 
-def _mixed(sides: Sequence[Side], amount: int) -> Iterable[Shares]:
-    """The splits over several pools that may be best, fewer legs first."""
-    curves = [side for side in sides if isinstance(side.pool.state, raydium.Pool)]
-    ladders = [side for side in sides if not isinstance(side.pool.state, raydium.Pool)]
-    if not 1 <= len(curves) <= 2 or len(ladders) > 1:
-        raise ValueError("a hop has one or two curves and at most one ladder")
-    over_curves = _over_curves(curves)
-    curves_max = sum(side.max_in for side in curves)
-    if len(curves) == 2 and amount <= curves_max:
-        yield over_curves(amount)
-    if ladders:
-        low, high = max(0, amount - curves_max), min(amount, ladders[0].max_in)
-        yield _with_ladder(ladders[0], over_curves, amount, low, high)
+class _Search:
+    """The paths from one token to another at one moment, and the account of their mixtures."""
+
+    def __init__(self, paths: list[Path], token_in: Token, amount: int, mixer: Mixer) -> None:
+        self._paths, self._token_in, self._amount = paths, token_in, amount
+        self._mixer = mixer
+        self._most = [mixer.most(path) for path in paths]
+        self._known: dict[int, tuple[Fills, _Account]] = {}
+
+    def mixture(self) -> Offer:
+        """The best over all venues and paths at once."""
+        return self._offer(self._paths)
+
+    def alone(self, venue: str) -> Offer:
+        """What the venue does alone: directly or over one hub, whichever gives more."""
+        best: Mixture | None = None
+        reasons = []
+        for path, most in zip(self._paths, self._most, strict=True):
+            if best is not None and most <= best.net:
+                continue
+            own = [[side for side in hop if side.pool.venue == venue] for hop in path]
+            if all(own):
+                offer = self._offer([own])
+                if isinstance(offer, str):
+                    reasons.append(offer)
+                else:
+                    best = _best([best or offer, offer])
+        return best or (reasons[0] if reasons else NO_POOL)
+
+    def _offer(self, paths: Sequence[Path]) -> Offer:
+        if not paths:
+            return NO_POOL
+        try:
+            return self._mixer.best(paths)
+        except TooShallow:
+            return INSUFFICIENT_LIQUIDITY
+        except TooSmall:
+            return AMOUNT_TOO_SMALL
+
+    def plan(self, mixture: Mixture) -> tuple[tuple[Leg, ...], _Account]:
+        """The legs in the order of execution: those of the token in, then each hub's.
+
+        A leg's percent is of all that goes from its token in; what goes from a hub is what the
+        legs into the hub give.
+        """
+        fills, account = self._account(mixture)
+        pairs = [
+            pair
+            for way, way_fills in zip(mixture.ways, fills, strict=True)
+            for hop, filled in zip(way, way_fills, strict=True)
+            for pair in zip(hop.shares, filled, strict=True)
+        ]
+        pairs.sort(key=lambda pair: pair[0].side.token_in is not self._token_in)
+        return _legs(pairs), account
+
+    def quote(self, venue: str, offer: Offer) -> Quote:
+        """The venue's offer as clients read it."""
+        if isinstance(offer, str):
+            return Quote(venue, error=offer)
+        _, account = self._account(offer)
+        return Quote(venue, offer.amount_out, account.impact, account.fee)
+
+    def _account(self, mixture: Mixture) -> tuple[Fills, _Account]:
+        known = self._known.get(id(mixture))
+        if known is None:
+            known = self._known[id(mixture)] = self._worked_out(mixture)
+        return known
+
+    def _worked_out(self, mixture: Mixture) -> tuple[Fills, _Account]:
+        fills = [
+            [[share.side.fill(share.amount_in) for share in hop.shares] for hop in way]
+            for way in mixture.ways
+        ]
+        impact = fee = 0
+        for way, way_fills in zip(mixture.ways, fills, strict=True):
+            kept, way_fee = IMPACT_SCALE, 0
+            for hop, filled in zip(reversed(way), reversed(way_fills), strict=True):
+                hop_in = hop.amount_in
+                weighted = sum(fill.impact * fill.amount_in for fill in filled) // hop_in
+                kept = kept * (IMPACT_SCALE - weighted) // IMPACT_SCALE
+                way_fee = sum(fill.fee for fill in filled) + way_fee * hop_in // hop.amount_out
+            impact += (IMPACT_SCALE - kept) * way[0].amount_in
+            fee += way_fee
+        return fills, _Account(to_text(impact // self._amount, IMPACT_DECIMALS), fee)
+
+    def name(self, mixture: Mixture) -> str:
+        """A mixture in words: "meteora", "raydium-cpmm 40% + meteora-dlmm 30% + via SOL 30%"."""
+        if len(mixture.ways) == 1 and len(mixture.ways[0]) > 1:
+            return self._path_name(mixture.ways[0])
+        parts = [
+            part
+            for way in mixture.ways
+            for part in (
+                [(share.side.pool.program, share.amount_in) for share in way[0].shares]
+                if len(way) == 1
+                else [(f"via {self._hub(way).symbol}", way[0].amount_in)]
+            )
+        ]
+        if len(parts) == 1:
+            return mixture.ways[0][0].shares[0].side.pool.venue
+        shares = percents([amount for _, amount in parts])
+        return " + ".join(
+            f"{name} {share}%" for (name, _), share in zip(parts, shares, strict=True)
+        )
+
+    def _path_name(self, way: Way) -> str:
+        """Two hops in words: "raydium via SOL", "raydium via SOL, then meteora"."""
+        names = []
+        for hop in way:
+            pools = [share.side.pool for share in hop.shares]
+            shares = percents([share.amount_in for share in hop.shares])
+            parts = [f"{pool.program} {share}%" for pool, share in zip(pools, shares, strict=True)]
+            names.append(" + ".join(parts) if len(parts) > 1 else pools[0].venue)
+        # A venue that does both hops alone needs no second mention.
+        rest = f", then {names[1]}" if names[0] != names[1] or "+" in names[0] else ""
+        return f"{names[0]} via {self._hub(way).symbol}{rest}"
+
+    def _hub(self, way: Way) -> Token:
+        return way[0].shares[0].side.token_out
 
 
-def _with_ladder(
-    ladder: Side, over_curves: Callable[[int], Shares], amount: int, low: int, high: int
-) -> Shares:
-    """The best split whose ladder takes from `low` to `high` and whose curves take the rest."""
-
-    def shares(to_ladder: int) -> Shares:
-        return ((ladder, to_ladder), *over_curves(amount - to_ladder))
-
-    return shares(_peak(lambda to_ladder: _output(shares(to_ladder)), amount, low, high))
+def _paths(token_in: Token, token_out: Token, live: Sequence[Snapshot]) -> list[Path]:
+    """The direct path, then those over every token with pools to both sides."""
+    paths = [[_sides(token_in, token_out, live)]]
+    for hub in TOKENS.values():
+        if hub is not token_in and hub is not token_out and (first := _sides(token_in, hub, live)):
+            paths.append([first, _sides(hub, token_out, live)])
+    return [path for path in paths if all(path)]
 
 
-def _over_curves(curves: Sequence[Side]) -> Callable[[int], Shares]:
-    """How one or two curves share an amount that they can take."""
-    first, second = curves[0], curves[-1]
-    if first is second:
-        return lambda amount: ((first, amount),)
-    states = [side.pool.state for side in curves if isinstance(side.pool.state, raydium.Pool)]
-    to_first = raydium.best_split(states[0], states[1], first.x_to_y)
-
-    def shares(amount: int) -> Shares:
-        share = min(max(to_first(amount), amount - second.max_in), first.max_in)
-        return ((first, share), (second, amount - share))
-
-    return shares
+def _sides(one: Token, other: Token, live: Sequence[Snapshot]) -> list[PoolSide]:
+    return [pool.side(one) for snapshot in live for pool in snapshot.pools(one, other)]
 
 
-def _peak(output: Callable[[int], int], amount: int, low: int, high: int) -> int:
-    """Where `output`, concave but for rounding, is greatest in [low, high]."""
-    grid = range(0, BPS + 1, GRID_BPS)
-    best = max((min(max(amount * bps // BPS, low), high) for bps in grid), key=output)
-    most = output(best)
-    reach = amount * GRID_BPS // BPS
-    for _ in range(_HALVINGS):
-        reach //= 2
-        for share in (max(best - reach, low), min(best + reach, high)):
-            if share != best and (out := output(share)) > most:
-                best, most = share, out
-                break
-    return best
-
-
-def _path(
-    token_in: Token, token_out: Token, amount: int, via: Sequence[Token], live: Sequence[Snapshot]
-) -> Path | str:
-    """The hops from token to token by these turns, outputs chained, over all these venues."""
-    hops: list[Hop] = []
-    stops = [token_in, *via, token_out]
-    for one, other in pairwise(stops):
-        pools = [pool for snapshot in live for pool in snapshot.pools(one, other)]
-        hop = split(one, other, hops[-1].out_amount if hops else amount, pools)
-        if isinstance(hop, str):
-            return hop
-        hops.append(hop)
-    return tuple(hops)
-
-
-def _paths(
-    token_in: Token, token_out: Token, amount: int, live: Sequence[Snapshot]
-) -> list[Path | str]:
-    """The direct path, then those over a hub."""
-    hubs = [TOKENS[hub] for hub in HUBS if TOKENS[hub] not in {token_in, token_out}]
-    turns: list[list[Token]] = [[], *([hub] for hub in hubs)]
-    return [_path(token_in, token_out, amount, via, live) for via in turns]
-
-
-def _venue_path(token_in: Token, token_out: Token, amount: int, venue: Snapshot) -> Path | str:
-    """What the venue does alone: its direct pools, else its own two hops, else why not."""
-    direct, *over_hubs = _paths(token_in, token_out, amount, [venue])
-    if not isinstance(direct, str):
-        return direct
-    best = _best(over_hubs)
-    if best is not None:
-        return best
-    reasons = [why for why in (direct, *over_hubs) if isinstance(why, str) and why != NO_POOL]
-    return reasons[0] if reasons else NO_POOL
-
-
-def _best(paths: Iterable[Path | str]) -> Path | None:
-    """The first of the paths with the most output and, of those, the fewest legs."""
-    found = [path for path in paths if not isinstance(path, str)]
-    return max(found, key=lambda path: (path[-1].out_amount, -_legs_of(path)), default=None)
-
-
-def _legs_of(path: Path) -> int:
-    return sum(len(hop.shares) for hop in path)
-
-
-def _fills(path: Path) -> list[list[Fill]]:
-    return [[side.pool.fill(hop.token_in, share) for side, share in hop.shares] for hop in path]
-
-
-def _legs(path: Path, fills: Sequence[Sequence[Fill]]) -> tuple[Leg, ...]:
+def _legs(pairs: Sequence[tuple[Share, Fill]]) -> tuple[Leg, ...]:
+    amounts: dict[str, list[int]] = {}
+    for share, _ in pairs:
+        amounts.setdefault(share.side.token_in.symbol, []).append(share.amount_in)
+    shares = {symbol: iter(percents(parts)) for symbol, parts in amounts.items()}
     return tuple(
         Leg(
-            venue=side.pool.venue,
-            pool=side.pool.address,
-            token_in=hop.token_in,
-            token_out=hop.token_out,
+            venue=share.side.pool.venue,
+            pool=share.side.pool.address,
+            token_in=share.side.token_in,
+            token_out=share.side.token_out,
             in_amount=fill.amount_in,
             out_amount=fill.amount_out,
             fee_amount=fill.fee,
-            percent=percent,
+            percent=next(shares[share.side.token_in.symbol]),
         )
-        for hop, hop_fills in zip(path, fills, strict=True)
-        for (side, _), fill, percent in zip(
-            hop.shares, hop_fills, percents([share for _, share in hop.shares]), strict=True
-        )
+        for share, fill in pairs
     )
+
+
+def _best(offers: Iterable[Offer]) -> Mixture | None:
+    """The first of the mixtures with the most net output and, of those, the fewest legs."""
+    found = [offer for offer in offers if not isinstance(offer, str)]
+    return max(found, key=lambda mixture: (mixture.net, -mixture.legs), default=None)
 
 
 def _units(text: str, token: Token) -> int:
@@ -418,63 +428,32 @@ def percents(amounts: Sequence[int]) -> list[int]:
     return shares
 
 
-def _impact_text(fills: Sequence[Sequence[Fill]]) -> str:
-    """1 − Π(1 − impact) over hops; a hop's impact is its legs', weighted by input."""
-    kept = IMPACT_SCALE
-    for hop in fills:
-        weighted = sum(fill.impact * fill.amount_in for fill in hop)
-        impact = weighted // sum(fill.amount_in for fill in hop)
-        kept = kept * (IMPACT_SCALE - impact) // IMPACT_SCALE
-    return to_text(IMPACT_SCALE - kept, IMPACT_DECIMALS)
+def _advantage(best: Mixture, other: Mixture) -> str:
+    """By how many bps `best` gives more net: text of two decimals, rounded down."""
+    return _bps(best.net - other.net, other.amount_out)
 
 
-def _quote(venue: str, path: Path | str) -> Quote:
-    if isinstance(path, str):
-        return Quote(venue, error=path)
-    fills = _fills(path)
-    fee = 0
-    for hop in reversed(fills):
-        hop_in = sum(fill.amount_in for fill in hop)
-        hop_out = sum(fill.amount_out for fill in hop)
-        fee = sum(fill.fee for fill in hop) + fee * hop_in // hop_out
-    return Quote(venue, path[-1].out_amount, _impact_text(fills), fee)
+def _bps(part: int, whole: int) -> str:
+    """`part` of `whole` in bps: text of two decimals, rounded down."""
+    return to_text(part * BPS * 100 // max(whole, 1), 2)
 
 
-def _advantage(best: Path, other: Path | None) -> str | None:
-    """By how many bps `best` gives more than `other`, as text of two decimals, rounded down."""
-    if other is None:
-        return None
-    out_amount = other[-1].out_amount
-    return to_text((best[-1].out_amount - out_amount) * BPS * 100 // out_amount, 2)
-
-
-def _reason(best: Path, best_alone: Path | None, alone: Mapping[str, Path | str]) -> str:
+def _reason(
+    search: _Search, best: Mixture, best_alone: Mixture | None, alone: Mapping[str, Offer]
+) -> str:
     """One line: what won, over what, by how much."""
-    name = _name(best)
+    name = search.name(best)
     if best_alone is None:
         return f"{name}: no venue has a path alone"
     if best is not best_alone:
         bps = _advantage(best, best_alone)
-        return f"{name} beats {_name(best_alone)} alone by {bps} bps"
-    second = _best(path for path in alone.values() if path is not best)
+        return f"{name} beats {search.name(best_alone)} alone by {bps} bps"
+    second = _best(offer for offer in alone.values() if offer is not best)
     if second is not None:
-        return f"{name} beats {_name(second)} by {_advantage(best, second)} bps; no split is better"
+        bps = _advantage(best, second)
+        return f"{name} beats {search.name(second)} by {bps} bps; no split is better"
     others = ", ".join(f"{venue} {why}" for venue, why in alone.items() if isinstance(why, str))
     return f"{name} is the only quote" + (f": {others}" if others else "")
-
-
-def _name(path: Path) -> str:
-    """A path in words, such as "raydium-cpmm 40% + meteora-dlmm 60% via SOL, then meteora"."""
-    names = []
-    for hop in path:
-        pools = [side.pool for side, _ in hop.shares]
-        shares = percents([share for _, share in hop.shares])
-        parts = [f"{pool.program} {share}%" for pool, share in zip(pools, shares, strict=True)]
-        names.append(" + ".join(parts) if len(parts) > 1 else pools[0].venue)
-    via = "".join(f" via {hop.token_out.symbol}" for hop in path[:-1])
-    # A venue that does both hops alone needs no second mention.
-    rest = names[1:] if len(set(names)) > 1 or "+" in names[0] else []
-    return f"{names[0]}{via}" + "".join(f", then {name}" for name in rest)
 
 
 def _no_route(

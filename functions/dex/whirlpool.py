@@ -7,9 +7,11 @@ million of the input. An input of A lowers the price, an input of B raises it.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import isqrt
+from typing import NamedTuple
 
 from functions.dex.errors import (
     ORCA_WHIRLPOOL,
@@ -18,7 +20,9 @@ from functions.dex.errors import (
     InsufficientLiquidity,
     PoolError,
     ZeroAmount,
+    ZeroOutput,
 )
+from functions.dex.sides import IMPACT_SCALE, USABLE_PERCENT, Fill, Piece, Side
 
 TICK_MIN, TICK_MAX = -443_636, 443_636
 SQRT_PRICE_MIN, SQRT_PRICE_MAX = 4_295_048_016, 79_226_673_515_401_279_992_447_579_055
@@ -111,6 +115,10 @@ class Pool:
     sqrt_price: int
     tick: int
     ticks: Mapping[int, int]
+
+    def side(self, x_to_y: bool) -> Side:
+        """The pool for an input of A (or of B)."""
+        return Ranges(self, x_to_y)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,17 +227,17 @@ def swap_exact_out(
     return swap
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """One stretch of constant liquidity on a swap's way, as a whole.
 
     `start` and `end` are Q64.64 square roots of prices in the direction of the swap; the whole
-    stretch takes `gross_in` (fee included) and gives `out`.
+    stretch takes `gross_in`, of which `net_in` is not fee, and gives `out`.
     """
 
     liquidity: int
     start: int
     end: int
+    net_in: int
     gross_in: int
     out: int
 
@@ -256,7 +264,7 @@ def ranges(pool: Pool, a_to_b: bool) -> list[Range]:
                 total_in, total_out = total_in + gross, total_out + out
                 if total_in >= _U64 or total_out >= _U64:
                     break
-                found.append(Range(liquidity, price, target, gross, out))
+                found.append(Range(liquidity, price, target, net_in, gross, out))
             if target == end_of_prices:
                 break
             liquidity = _crossed(liquidity, net, a_to_b)
@@ -266,37 +274,85 @@ def ranges(pool: Pool, a_to_b: bool) -> list[Range]:
     return found
 
 
-def out_of(pool: Pool, a_to_b: bool) -> tuple[Callable[[int], int], int]:
-    """`swap_exact_in(...).amount_out` alone, and the most that the pool's `ranges` take.
+class Ranges:
+    """A pool from the side of one token in: its `ranges`, and sums to find an amount by."""
 
-    0 where the swap would raise and beyond the most. Made once for many amounts: the router's hot
-    loop.
-    """
-    way = ranges(pool, a_to_b)
-    gross_in, before = [0], [0]
-    for piece in way:
-        gross_in.append(gross_in[-1] + piece.gross_in)
-        before.append(before[-1] + piece.out)
-    most = gross_in[-1]
-    kept = FEE_SCALE - pool.fee_rate
+    def __init__(self, pool: Pool, a_to_b: bool) -> None:
+        self._pool, self._a_to_b = pool, a_to_b
+        self._kept = FEE_SCALE - pool.fee_rate
+        self._ranges = ranges(pool, a_to_b)
+        self._gross_in, self._net_in, self._before = [0], [0], [0]
+        for piece in self._ranges:
+            self._gross_in.append(self._gross_in[-1] + piece.gross_in)
+            self._net_in.append(self._net_in[-1] + piece.net_in)
+            self._before.append(self._before[-1] + piece.out)
+        self._usable_out = self._before[-1] * USABLE_PERCENT // 100
 
-    def amount_out(amount: int) -> int:
-        if not 0 < amount <= most:
+    def amount_out(self, amount: int) -> int:
+        """`swap_exact_in(...).amount_out` alone, 0 where it would raise and beyond the most."""
+        gross_in, before = self._gross_in, self._before
+        if not 0 < amount <= gross_in[-1]:
             return 0
         index = bisect_left(gross_in, amount)
         if gross_in[index] == amount:
             return before[index]
-        piece = way[index - 1]
-        liquidity, start = piece.liquidity, piece.start
-        net = (amount - gross_in[index - 1]) * kept // FEE_SCALE
-        if a_to_b:
-            scaled = liquidity << 64
-            end = -(-scaled * start // (scaled + net * start))
-            return before[index - 1] + (liquidity * (start - end) >> 64)
-        end = start + (net << 64) // liquidity
-        return before[index - 1] + (liquidity * (end - start) << 64) // (end * start)
+        piece = self._ranges[index - 1]
+        end = self._end(piece, amount - gross_in[index - 1])
+        return before[index - 1] + _other(piece.liquidity, piece.start, end, self._a_to_b, True)
 
-    return amount_out, most
+    def _end(self, piece: Range, left: int) -> int:
+        """The price at which an input of `left` ends in a range that takes more."""
+        move = _moved_by_a if self._a_to_b else _moved_by_b
+        return move(piece.liquidity, piece.start, left * self._kept // FEE_SCALE, True)
+
+    def takes(self, amount: int) -> bool:
+        """Whether `amount` gives something, of which the usable share is enough."""
+        return 0 < self.amount_out(amount) <= self._usable_out
+
+    def pieces(self, limit: int) -> Sequence[Piece]:  # noqa: ARG002 - few enough to give all
+        """The ranges as pieces of a curve, fee included.
+
+        They end where USABLE_PERCENT of what the ranges hold is taken.
+        """
+        # 1 / √(1 − fee), Q64.
+        fee = isqrt((FEE_SCALE << 128) // self._kept)
+        left = self._usable_out
+        found = []
+        for piece in self._ranges:
+            if left <= 0:
+                break
+            depths = (
+                ((fee << 64) // piece.start, (fee << 64) // piece.end)
+                if self._a_to_b
+                else (piece.start * fee >> 64, piece.end * fee >> 64)
+            )
+            found.append(Piece(*depths, piece.gross_in, piece.out).cut(left))
+            left -= piece.out
+        return found
+
+    def fill(self, amount: int) -> Fill:
+        """The whole account of a swap of all of `amount`; raises as `swap_exact_in` does.
+
+        A market order gets nothing from an amount that is all fee: that raises ZeroOutput.
+        """
+        out = self.amount_out(amount)
+        if out == 0:
+            swap = swap_exact_in(self._pool, amount, self._a_to_b)
+            if swap.amount_in < amount:
+                raise InsufficientLiquidity(ORCA_WHIRLPOOL, PARTIAL_FILL, "the prices end before")
+            raise ZeroOutput(ORCA_WHIRLPOOL, None, f"{amount} in gives nothing")
+        index = bisect_left(self._gross_in, amount) - 1
+        piece, left = self._ranges[index], amount - self._gross_in[index]
+        if left == piece.gross_in:
+            net = self._net_in[index + 1]
+        else:
+            end = self._end(piece, left)
+            net = self._net_in[index] + _fixed(
+                piece.liquidity, piece.start, end, self._a_to_b, True
+            )
+        price = self._pool.sqrt_price**2
+        worth, got = (net * price, out << 128) if self._a_to_b else (net << 128, out * price)
+        return Fill(amount, out, amount - net, IMPACT_SCALE * (worth - got) // max(worth, 1))
 
 
 def _swap(

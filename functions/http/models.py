@@ -166,6 +166,7 @@ class PricePoint(Model):
     reference: str
     raydium: str | None = Field(default=None, description="absent without a pool of this pair")
     meteora: str | None = Field(default=None, description="absent without a pool of this pair")
+    whirlpool: str | None = Field(default=None, description="absent without a pool of this pair")
 
 
 class PriceList(Model):

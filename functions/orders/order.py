@@ -87,7 +87,7 @@ class Simulate(Model):
     """A fault to be simulated, where the stack permits it."""
 
     fault: Literal["venue_down", "quote_timeout", "dropped_transaction", "slippage"]
-    venue: Literal["raydium", "meteora"] | None = Field(
+    venue: Literal["raydium", "meteora", "whirlpool"] | None = Field(
         default=None,
         description="the venue at fault, all when absent; for venue_down and quote_timeout only",
     )
@@ -132,6 +132,10 @@ class Route(Model):
     out_amount: DecimalText
     other_amount_threshold: DecimalText = Field(description="least out that the swap accepts")
     price_impact_pct: str = Field(description="a fraction: 0.01 is one percent")
+    reference_difference_bps: str | None = Field(
+        default=None,
+        description="how much less comes out than at the reference price, fees and impact included",
+    )
     slippage_bps: int
     route_plan: tuple[Leg, ...]
     quotes: tuple[Quote, ...]

@@ -13,34 +13,40 @@ from typing import Any, cast
 from functions.dex import base58
 from functions.dex.errors import (
     METEORA_DLMM,
+    ORCA_WHIRLPOOL,
     RAYDIUM_AMM_V4,
     RAYDIUM_CPMM,
     SLIPPAGE_CODES,
     ExceededSlippage,
     PoolError,
 )
-from functions.dex.pools import Fill
 from functions.dex.router import Leg, Route
+from functions.dex.sides import Fill
 from functions.dex.tokens import TOKENS, Token, to_text
 from functions.orders.failures import FailureCode
 from functions.orders.order import OrderError, Simulate
 from functions.orders.settlement import Landed, Outcome
 from functions.simulation.faults import Fate, fate
-from functions.simulation.market import VERSION, program_of, snapshot
+from functions.simulation.market import (
+    UNIT_PRICE_MICRO_LAMPORTS,
+    UNITS_PER_LEG,
+    VERSION,
+    program_of,
+    snapshot,
+)
 
 # A blockhash is accepted for 150 blocks.
 VALID_SLOTS = 150
 LANDING_SLOTS_MIN = 5
 LANDING_SLOTS_MAX = 7
 
-UNIT_PRICE_MICRO_LAMPORTS = 50_000
 UNITS_BASE = 60_000
-UNITS_PER_LEG = 90_000
 
 _SWAPS = {
     RAYDIUM_CPMM: "SwapBaseInput",
     RAYDIUM_AMM_V4: "SwapBaseInV2",
     METEORA_DLMM: "Swap2",
+    ORCA_WHIRLPOOL: "SwapV2",
 }
 
 

@@ -13,30 +13,36 @@ compute that market. So:
   in the next release.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from math import isqrt
 
-from functions.dex import base58, meteora, raydium
-from functions.dex.errors import METEORA_DLMM, RAYDIUM_AMM_V4, RAYDIUM_CPMM
-from functions.dex.pools import Pool
-from functions.dex.router import HUBS
+from functions.dex import base58, meteora, raydium, whirlpool
+from functions.dex.errors import METEORA_DLMM, ORCA_WHIRLPOOL, RAYDIUM_AMM_V4, RAYDIUM_CPMM
+from functions.dex.pools import EDGE_SCALE, Pool, State
+from functions.dex.sides import usable
 from functions.dex.tokens import TOKENS, Token, price_text
+from functions.simulation import first_prices, prices
 
 RAYDIUM = "raydium"
 METEORA = "meteora"
-VENUES = (RAYDIUM, METEORA)
+WHIRLPOOL = "whirlpool"
+VENUES = (RAYDIUM, METEORA, WHIRLPOOL)
 
-VERSION = 1
+VERSION = 2
 
 SLOT_MS = 400
-NOISE_SCALE = 10**8
-# Seven octaves of at most 8 · 2**i · 10000: the price never leaves ±10.16 % of its base.
-NOISE_MAX = 8 * 127 * 10_000
-VENUE_NOISE_DIVISOR = 2_000
 BINS_EACH_SIDE = 35
+# A whirlpool's positions around its price: half their width in tick spacings, and their liquidity
+# for one of the full-range position.
+LAYERS = ((8, 500), (32, 200), (128, 75))
+PROTOCOL_FEE_RATE = 1_300
+
+# What a leg costs on the network: its compute units at the price that transactions bid.
+UNIT_PRICE_MICRO_LAMPORTS = 50_000
+UNITS_PER_LEG = 90_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +59,14 @@ class Reference:
     calm: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Listing:
-    """A pool that exists: `depth` is its quote reserve, or for a DLMM the quote in each bin.
+    """A pool that exists since a version of the market.
 
-    `number` tells pools of the same program and pair apart. A `closed` pool is in no new route.
+    `depth` is a curve's quote reserve, the quote in each bin of a DLMM, or the liquidity of a
+    whirlpool's full-range position. `fee_rate` is parts per million; a DLMM's follows from its
+    `bin_step` and `base_factor`. `number` tells pools of the same program and pair apart. A
+    `closed` pool is in no new route.
     """
 
     venue: str
@@ -68,10 +77,27 @@ class Listing:
     fee_rate: int = 2_500
     bin_step: int = 0
     base_factor: int = 10_000
+    tick_spacing: int = 0
     number: int = 1
     closed: bool = False
+    since: int = 1
 
-    @property
+    @cached_property
+    def fee_ppm(self) -> int:
+        """The least fee of a swap, in parts per million."""
+        return self.base_factor * self.bin_step // 100 if self.bin_step else self.fee_rate
+
+    @cached_property
+    def kept(self) -> int:
+        """At most how many of EDGE_SCALE a swap gives of the venue's price: half a bin, less the
+        fee.
+
+        A hundred-thousandth more is for what reserves and prices are rounded by.
+        """
+        kept = (10**6 - self.fee_ppm) * (20_000 + self.bin_step)
+        return kept * EDGE_SCALE // (20_000 * 10**6) + EDGE_SCALE // 10**5
+
+    @cached_property
     def address(self) -> str:
         """The pool's made-up account, the same everywhere."""
         text = f"{self.program}|{self.base}/{self.quote}"
@@ -118,6 +144,24 @@ LISTINGS = (
     Listing(METEORA, METEORA_DLMM, "MET", "SOL", 12 * _SOL, bin_step=25),
     Listing(METEORA, METEORA_DLMM, "mSOL", "SOL", 120 * _SOL, bin_step=1, base_factor=20_000),
     Listing(METEORA, METEORA_DLMM, "JitoSOL", "SOL", 200 * _SOL, bin_step=1, base_factor=20_000),
+    Listing(
+        *(WHIRLPOOL, ORCA_WHIRLPOOL, "SOL", "USDC", 10**12),
+        fee_rate=400,
+        tick_spacing=4,
+        since=2,
+    ),
+    Listing(
+        *(WHIRLPOOL, ORCA_WHIRLPOOL, "USDT", "USDC", 10**12),
+        fee_rate=100,
+        tick_spacing=1,
+        since=2,
+    ),
+    Listing(
+        *(WHIRLPOOL, ORCA_WHIRLPOOL, "BONK", "SOL", 25 * 10**11),
+        fee_rate=3_000,
+        tick_spacing=64,
+        since=2,
+    ),
 )
 
 
@@ -131,29 +175,54 @@ class Snapshot:
 
     venue: str
     slot: int
-    seed: str
+    seed: str = ""
+    version: int = VERSION
     _found: dict[tuple[str, str], tuple[Pool, ...]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _open: Mapping[tuple[str, str], Sequence[Listing]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
     def pools(self, one: Token, other: Token) -> tuple[Pool, ...]:
         """The open pools of these two tokens, in either order; empty where there is none."""
         key = (one.symbol, other.symbol)
+        listings = self._open.get(key)
+        if listings is None:
+            return ()
         found = self._found.get(key)
         if found is None:
+            second = seconds_at(self.slot)
             found = self._found[key] = tuple(
-                _pool_at(listing, seconds_at(self.slot), self.seed)
-                for listing in _listed(*key)
-                if listing.venue == self.venue
+                [_pool_at(listing, second, self.seed, self.version) for listing in listings]
             )
         return found
+
+    def worth(self, amount: int, token_in: Token, token_out: Token) -> int:
+        """What `amount` base units are worth at the reference price of the slot."""
+        one, other = (
+            _value_at(token.symbol, seconds_at(self.slot), self.seed, self.version)
+            for token in (token_in, token_out)
+        )
+        lots = _LOTS
+        return amount * one * lots[token_out.symbol] // (other * lots[token_in.symbol])
+
+    def leg_cost(self, token_out: Token) -> int:
+        """The network fee of one leg more, in base units of `token_out`."""
+        lamports = UNITS_PER_LEG * UNIT_PRICE_MICRO_LAMPORTS // 10**6
+        return self.worth(lamports, TOKENS["SOL"], token_out)
 
     def pool(self, address: str) -> Pool:
         """The venue's pool at this address, open or closed; KeyError if it has none there."""
         listing = _BY_ADDRESS[address]
-        if listing.venue != self.venue:
+        if listing.venue != self.venue or listing.since > self.version:
             raise KeyError(address)
-        return _pool_at(listing, seconds_at(self.slot), self.seed)
+        return _pool_at(listing, seconds_at(self.slot), self.seed, self.version)
+
+
+def lot_of(token: Token) -> int:
+    """The base units for which the token's price is told."""
+    return _LOTS[token.symbol]
 
 
 def program_of(address: str) -> str:
@@ -179,40 +248,75 @@ def snapshot(venue: str, slot: int, seed: str = "", version: int = VERSION) -> S
     """
     if venue not in VENUES:
         raise ValueError(f"{venue!r} is no venue")
-    if version != VERSION:
-        raise UnknownMarket(f"version {version} of the market is not known, only {VERSION}")
-    return Snapshot(venue, slot, seed)
+    if not 1 <= version <= VERSION:
+        raise UnknownMarket(f"version {version} of the market is not known, only 1 to {VERSION}")
+    return Snapshot(venue, slot, seed, version, _open=_open_listings(LISTINGS, venue, version))
 
 
-@lru_cache(maxsize=1 << 12)
-def noise(text: str, second: int) -> int:
-    """Bounded hash noise at a second, in parts per 10**8: seven octaves of 1 minute to 3 days."""
-    total = 0
-    for octave in range(7):
-        period = 60 * 4**octave
-        step, rest = divmod(second, period)
-        level = _level(text, octave, step) * (period - rest) + _level(text, octave, step + 1) * rest
-        total += 8 * 2**octave * 10_000 * level // (period * 32_768)
-    return total
-
-
-def reference_price(base: Token, quote: Token, slot: int, seed: str = "") -> int:
+def reference_price(
+    base: Token, quote: Token, slot: int, seed: str = "", version: int = VERSION
+) -> int:
     """Quote base units per lot of the base token (`REFERENCES[symbol].lot`), venues aside."""
-    return _price(base.symbol, quote.symbol, seconds_at(slot), seed)
+    return _price(base.symbol, quote.symbol, seconds_at(slot), seed, version)
 
 
-def venue_price(venue: str, base: Token, quote: Token, slot: int, seed: str = "") -> int:
-    """The reference price with the venue's own small offset; unit as `reference_price`."""
-    return _venue_price(venue, base.symbol, quote.symbol, seconds_at(slot), seed)
+def venue_price(
+    venue: str, base: Token, quote: Token, slot: int, *, seed: str = "", version: int = VERSION
+) -> int:
+    """The reference price as the venue's pools of this pair have it; unit as `reference_price`.
+
+    Raises LookupError if the venue has no pool of this pair.
+    """
+    listed = _listed(base.symbol, quote.symbol, version)
+    own = [listing for listing in listed if listing.venue == venue]
+    if not own:
+        raise LookupError(f"{venue} has no pool of {base.symbol} and {quote.symbol}")
+    parts = _venue_parts(own[0], seconds_at(slot), seed, version)
+    return prices.moved(reference_price(base, quote, slot, seed, version), parts)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceSeries:
+    """The reference price of a pair by the second, as `candles` asks for it.
+
+    Quote base units per lot of the base token.
+    """
+
+    base: str
+    quote: str
+    seed: str = ""
+    version: int = VERSION
+
+    def prices(self, first: int, count: int) -> list[int]:
+        """The prices of `count` seconds from `first`."""
+        lot = _LOTS[self.quote]
+        bases = self._values(self.base, first, count)
+        quotes = self._values(self.quote, first, count)
+        return [base * lot // quote for base, quote in zip(bases, quotes, strict=True)]
+
+    def _values(self, symbol: str, first: int, count: int) -> list[int]:
+        reference = REFERENCES.get(symbol)
+        if reference is None:
+            return [_LOTS[symbol]] * count
+        lot, text = _LOTS[reference.quote], _world(self.seed, symbol, reference.quote)
+        if self.version == 1:
+            offsets = [first_prices.offset(text, first + i) for i in range(count)]
+        else:
+            offsets = prices.offsets(text, first, count)
+        quotes = self._values(reference.quote, first, count)
+        return [
+            prices.moved(reference.base, offset // reference.calm) * quote // lot
+            for offset, quote in zip(offsets, quotes, strict=True)
+        ]
 
 
 def price_texts(base: Token, quote: Token, slot: int, seed: str = "") -> dict[str, str]:
     """Whole quote tokens for one base token, as text: by "reference", and by venue with a pool."""
     lot = _lot(base.symbol)
-    prices = {"reference": reference_price(base, quote, slot, seed)}
+    found = {"reference": reference_price(base, quote, slot, seed)}
     for venue in sorted({listing.venue for listing in _listed(base.symbol, quote.symbol)}):
-        prices[venue] = venue_price(venue, base, quote, slot, seed)
-    return {source: price_text(lot, base, price, quote) for source, price in prices.items()}
+        found[venue] = venue_price(venue, base, quote, slot, seed=seed)
+    return {source: price_text(lot, base, price, quote) for source, price in found.items()}
 
 
 @lru_cache(maxsize=256)
@@ -223,11 +327,9 @@ def capacity(token_in: Token, token_out: Token) -> int:
     """
     if token_in == token_out:
         return 0
-    paths = [_capacity_of_hop(token_in.symbol, token_out.symbol)]
-    for hub in HUBS:
-        if hub not in {token_in.symbol, token_out.symbol} and _listed(hub, token_out.symbol):
-            paths.append(_capacity_of_hop(token_in.symbol, hub))
-    return max(paths)
+    ends = {token_in.symbol, token_out.symbol}
+    hubs = [hub for hub in TOKENS if hub not in ends and _listed(hub, token_out.symbol)]
+    return sum(_capacity_of_hop(token_in.symbol, other) for other in (token_out.symbol, *hubs))
 
 
 def _capacity_of_hop(token_in: str, token_out: str) -> int:
@@ -238,24 +340,56 @@ def _capacity_of(listing: Listing, token_in: str) -> int:
     """A pool takes most of a token when that token is cheapest."""
     cheapest, dearest = _price_range(listing.base, listing.quote)
     price = cheapest if token_in == listing.base else dearest
-    return _pool(listing, price).side(TOKENS[token_in]).max_in
+    return usable(_STATES[listing.program](listing, price).side(token_in == listing.base))
 
 
-def _listed(one: str, other: str) -> tuple[Listing, ...]:
-    pair = {one, other}
-    return tuple(each for each in LISTINGS if {each.base, each.quote} == pair and not each.closed)
+def _listed(one: str, other: str, version: int = VERSION) -> list[Listing]:
+    """The open listings of these two tokens, in either order."""
+    return [
+        listing
+        for listing in LISTINGS
+        if {listing.base, listing.quote} == {one, other}
+        and listing.since <= version
+        and not listing.closed
+    ]
+
+
+@lru_cache(maxsize=64)
+def _open_listings(
+    listings: Sequence[Listing], venue: str, version: int
+) -> Mapping[tuple[str, str], Sequence[Listing]]:
+    """The venue's open listings by their two tokens, in both orders."""
+    found: dict[tuple[str, str], list[Listing]] = {}
+    for listing in listings:
+        if listing.venue == venue and listing.since <= version and not listing.closed:
+            for key in ((listing.base, listing.quote), (listing.quote, listing.base)):
+                found.setdefault(key, []).append(listing)
+    return found
 
 
 @lru_cache(maxsize=256)
-def _pool_at(listing: Listing, second: int, seed: str) -> Pool:
-    return _pool(listing, _venue_price(listing.venue, listing.base, listing.quote, second, seed))
+def _pool_at(listing: Listing, second: int, seed: str, version: int) -> Pool:
+    """The listed pool at a second; its price is worked out with its state."""
+    return Pool(
+        listing.address,
+        listing.venue,
+        listing.program,
+        TOKENS[listing.base],
+        TOKENS[listing.quote],
+        make=lambda: _state_at(listing, second, seed, version),
+        edges=lambda: _edges(listing, second, seed, version),
+    )
 
 
-def _pool(listing: Listing, price: int) -> Pool:
-    """The listed pool at a venue price."""
-    base, quote = TOKENS[listing.base], TOKENS[listing.quote]
-    state = _ladder(listing, price) if listing.program == METEORA_DLMM else _curve(listing, price)
-    return Pool(_ADDRESSES[listing], listing.venue, base, quote, state)
+def _state_at(listing: Listing, second: int, seed: str, version: int) -> State:
+    price = _price(listing.base, listing.quote, second, seed, version)
+    parts = _venue_parts(listing, second, seed, version)
+    return _STATES[listing.program](listing, prices.moved(price, parts))
+
+
+def _edges(listing: Listing, second: int, seed: str, version: int) -> tuple[int, int]:
+    own, reference = prices.SCALE + _venue_parts(listing, second, seed, version), prices.SCALE
+    return listing.kept * own // reference + 1, listing.kept * reference // own + 1
 
 
 def _curve(listing: Listing, price: int) -> raydium.Pool:
@@ -270,15 +404,37 @@ def _curve(listing: Listing, price: int) -> raydium.Pool:
 
 def _ladder(listing: Listing, price: int) -> meteora.Pool:
     """Even bins around the one whose price is nearest; base above it, quote below, half of each."""
+    active = _nearest_bin(price, _lot(listing.base), listing.bin_step)
+    parameters, holdings = _even_bins(listing)
+    bins = dict(
+        zip(range(active - BINS_EACH_SIDE, active + BINS_EACH_SIDE + 1), holdings, strict=True)
+    )
+    return meteora.Pool(parameters, active, bins)
+
+
+@lru_cache(maxsize=256)
+def _even_bins(listing: Listing) -> tuple[meteora.Parameters, list[tuple[int, int]]]:
     lot, mid = _lot_and_mid(listing)
     x, y = listing.depth * lot // mid, listing.depth
-    active = _nearest_bin(price, lot, listing.bin_step)
-    bins = {
-        active + i: (x, 0) if i > 0 else (0, y) for i in range(-BINS_EACH_SIDE, BINS_EACH_SIDE + 1)
-    }
-    bins[active] = (x // 2, y // 2)
-    parameters = meteora.Parameters(listing.bin_step, listing.base_factor)
-    return meteora.Pool(parameters, active, bins)
+    holdings = [*[(0, y)] * BINS_EACH_SIDE, (x // 2, y // 2), *[(x, 0)] * BINS_EACH_SIDE]
+    return meteora.Parameters(listing.bin_step, listing.base_factor), holdings
+
+
+def _ranges(listing: Listing, price: int) -> whirlpool.Pool:
+    """Positions in layers around the price, and one over the full range."""
+    sqrt_price = isqrt((price << 128) // _lot(listing.base))
+    tick = whirlpool.tick_of_sqrt_price(sqrt_price)
+    spacing = listing.tick_spacing
+    middle = tick // spacing * spacing
+    edge = whirlpool.TICK_MAX // spacing * spacing
+    ticks = {-edge: listing.depth, edge: -listing.depth}
+    for reach, weight in LAYERS:
+        ticks[middle - reach * spacing] = weight * listing.depth
+        ticks[middle + reach * spacing] = -weight * listing.depth
+    liquidity = listing.depth * (1 + sum(weight for _, weight in LAYERS))
+    return whirlpool.Pool(
+        spacing, listing.fee_rate, PROTOCOL_FEE_RATE, liquidity, sqrt_price, tick, ticks
+    )
 
 
 def _nearest_bin(price: int, lot: int, bin_step: int) -> int:
@@ -298,68 +454,91 @@ def _nearest_bin(price: int, lot: int, bin_step: int) -> int:
     return low if above < below else low - 1
 
 
+@lru_cache(maxsize=256)
 def _lot_and_mid(listing: Listing) -> tuple[int, int]:
-    """The base token's lot in base units, and the pair's price without noise."""
+    """The base token's lot in base units, and the pair's price where no token has moved."""
     mid = _value(listing.base, {}) * _lot(listing.quote) // _value(listing.quote, {})
     return _lot(listing.base), mid
 
 
-def _venue_price(venue: str, base: str, quote: str, second: int, seed: str) -> int:
-    price = _price(base, quote, second, seed)
-    return _offset(
-        price, noise(f"{_world(seed, base, quote)}|{venue}", second) // VENUE_NOISE_DIVISOR
+def _venue_parts(listing: Listing, second: int, seed: str, version: int) -> int:
+    """How far the listing's venue stands from the reference price, in parts per 10**8."""
+    text, reach, calm = _band(listing, seed, version)
+    if version == 1:
+        return first_prices.venue_offset(text, second)
+    return prices.venue_offset(text, second, reach) // calm
+
+
+@lru_cache(maxsize=256)
+def _band(listing: Listing, seed: str, version: int) -> tuple[str, int, int]:
+    """What the venue's offset is drawn by, how far it reaches, and what it is divided by.
+
+    Of the venue's pools of this pair, open or closed, the smallest band holds: to close a pool
+    changes no price.
+    """
+    reach = min(
+        prices.band(each.fee_ppm, each.bin_step)
+        for each in LISTINGS
+        if (each.venue, each.base, each.quote) == (listing.venue, listing.base, listing.quote)
+        and each.since <= version
     )
+    text = f"{_world(seed, listing.base, listing.quote)}|{listing.venue}"
+    return text, reach, REFERENCES[listing.base].calm
+
+
+def _price(base: str, quote: str, second: int, seed: str, version: int) -> int:
+    """Every pair's price comes from both tokens' values, so that no triangle is free money."""
+    value = _value_at(base, second, seed, version)
+    return value * _lot(quote) // _value_at(quote, second, seed, version)
 
 
 @lru_cache(maxsize=1 << 12)
-def _price(base: str, quote: str, second: int, seed: str) -> int:
-    """Every pair's price comes from both tokens' values, so that no triangle is free money."""
-    moved = {
-        symbol: noise(_world(seed, symbol, reference.quote), second)
-        for symbol, reference in REFERENCES.items()
-        if symbol in {base, quote, "SOL"}
-    }
-    return _value(base, moved) * _lot(quote) // _value(quote, moved)
-
-
-def _price_range(base: str, quote: str) -> tuple[int, int]:
-    """Prices that no venue can undercut or exceed."""
-    lows = dict.fromkeys(REFERENCES, -NOISE_MAX)
-    highs = dict.fromkeys(REFERENCES, NOISE_MAX)
-    edge = NOISE_MAX // VENUE_NOISE_DIVISOR + 1
-    low = _value(base, lows) * _lot(quote) // _value(quote, highs)
-    high = _value(base, highs) * _lot(quote) // _value(quote, lows) + 1
-    return _offset(low, -edge), _offset(high, edge)
-
-
-def _value(symbol: str, moved: Mapping[str, int]) -> int:
-    """Micro-USDC per lot of the token, each price moved by its noise."""
+def _value_at(symbol: str, second: int, seed: str, version: int) -> int:
+    """Micro-USDC per lot of the token at a second."""
     reference = REFERENCES.get(symbol)
     if reference is None:
         return _lot(symbol)
-    price = _offset(reference.base, moved.get(symbol, 0) // reference.calm)
+    offset = first_prices.offset if version == 1 else prices.offset
+    parts = offset(_world(seed, symbol, reference.quote), second) // reference.calm
+    value = _value_at(reference.quote, second, seed, version)
+    return prices.moved(reference.base, parts) * value // _lot(reference.quote)
+
+
+def _price_range(base: str, quote: str) -> tuple[int, int]:
+    """Prices that no venue can undercut or exceed, in any version."""
+    lows = dict.fromkeys(REFERENCES, -prices.OFFSET_MAX)
+    highs = dict.fromkeys(REFERENCES, prices.OFFSET_MAX)
+    edge = prices.band(max(listing.fee_ppm for listing in LISTINGS))
+    low = _value(base, lows) * _lot(quote) // _value(quote, highs)
+    high = _value(base, highs) * _lot(quote) // _value(quote, lows) + 1
+    return prices.moved(low, -edge), prices.moved(high, edge)
+
+
+def _value(symbol: str, moved: Mapping[str, int]) -> int:
+    """Micro-USDC per lot of the token, each price moved by its parts."""
+    reference = REFERENCES.get(symbol)
+    if reference is None:
+        return _lot(symbol)
+    price = prices.moved(reference.base, moved.get(symbol, 0) // reference.calm)
     return price * _value(reference.quote, moved) // _lot(reference.quote)
 
 
 def _lot(symbol: str) -> int:
-    reference = REFERENCES.get(symbol)
-    lot: int = 10 ** (reference.lot if reference else TOKENS[symbol].decimals)
-    return lot
-
-
-def _offset(price: int, parts: int) -> int:
-    return price + price * parts // NOISE_SCALE
+    return _LOTS[symbol]
 
 
 def _world(seed: str, base: str, quote: str) -> str:
     return f"{seed}:{base}/{quote}" if seed else f"{base}/{quote}"
 
 
-@lru_cache(maxsize=1 << 14)
-def _level(text: str, octave: int, step: int) -> int:
-    digest = sha256(f"{text}|{octave}|{step}".encode()).digest()
-    return int.from_bytes(digest[:2], "big") - 32_768
-
-
-_ADDRESSES = {listing: listing.address for listing in LISTINGS}
-_BY_ADDRESS = {address: listing for listing, address in _ADDRESSES.items()}
+_LOTS: Mapping[str, int] = {
+    symbol: 10 ** (REFERENCES[symbol].lot if symbol in REFERENCES else token.decimals)
+    for symbol, token in TOKENS.items()
+}
+_STATES: Mapping[str, Callable[[Listing, int], State]] = {
+    RAYDIUM_CPMM: _curve,
+    RAYDIUM_AMM_V4: _curve,
+    METEORA_DLMM: _ladder,
+    ORCA_WHIRLPOOL: _ranges,
+}
+_BY_ADDRESS = {listing.address: listing for listing in LISTINGS}

@@ -13,7 +13,11 @@ from hashlib import sha256
 SCALE = 10**8
 # A level is what one octave adds before its weight: a signed 16-bit number.
 HALF = 1 << 15
-FAST_OCTAVES, SLOW_OCTAVES, VENUE_OCTAVES = range(7), range(7, 10), range(3, 6)
+OCTAVES = range(10)
+# Weight and period in seconds of the octaves from 4 seconds; that of one second has no lines.
+_FAST = tuple((2**octave, 4**octave) for octave in range(1, 7))
+_SLOW = tuple((2**octave, 4**octave) for octave in range(7, 10))
+_VENUE = tuple(4**octave for octave in range(3, 6))
 WINDOW = 7_200
 JUMP_MAX = 800_000
 # 16 · (1000 · (128 + 256 + 512) + 2400 · 127) + JUMP_MAX: no offset is further from 0.
@@ -22,12 +26,24 @@ OFFSET_MAX = 20_012_800
 
 def offset(text: str, second: int) -> int:
     """How far the price is from its base at a second, in parts per 10**8."""
-    return offsets(text, second, 1)[0]
+    fast, slow = (_draw(text, 1, second) >> 32) - HALF, 0
+    for weight, period in _FAST:
+        step, rest = divmod(second, period)
+        start, slope = _line(text, period, step)
+        fast += weight * (start + slope * rest // period)
+    for weight, period in _SLOW:
+        step, rest = divmod(second, period)
+        start, slope = _line(text, period, step)
+        slow += weight * (start + slope * rest // period)
+    step, rest = divmod(second, WINDOW)
+    start, slope = _line(text, WINDOW, step)
+    mood = 400 + (2_000 * (start + slope * rest // WINDOW + HALF) ** 3 >> 48)
+    return (1_000 * slow + mood * fast) // 2_048 + _jump(text, second)
 
 
 def offsets(text: str, first: int, count: int) -> list[int]:
-    """`offset` of `count` consecutive seconds from `first`: cheaper than one by one."""
-    octaves = [_levels(text, 4**octave, first, count) for octave in (*FAST_OCTAVES, *SLOW_OCTAVES)]
+    """`offset` of `count` consecutive seconds from `first`; several times cheaper than each."""
+    octaves = [_levels(text, 4**octave, first, count) for octave in OCTAVES]
     moods = _levels(text, WINDOW, first, count)
     jumps = [_jump(text, second) for second in range(first, first + count)]
     return [
@@ -55,10 +71,16 @@ def band(fee_ppm: int, bin_step: int = 0) -> int:
     return max(100 * (fee_ppm - 50 * bin_step - 1), 0)
 
 
-def venue_offset(text: str, venue: str, second: int, reach: int) -> int:
-    """How far the venue stands from the reference, in parts per 10**8, at most ±`reach`."""
-    own = f"{text}|{venue}"
-    level = sum(_levels(own, 4**octave, second, 1)[0] for octave in VENUE_OCTAVES)
+def venue_offset(text: str, second: int, reach: int) -> int:
+    """How far a venue stands from the reference, in parts per 10**8, at most ±`reach`.
+
+    `text` is the pair's and the venue's, such as "SOL/USDC|raydium".
+    """
+    level = 0
+    for period in _VENUE:
+        step, rest = divmod(second, period)
+        start, slope = _line(text, period, step)
+        level += start + slope * rest // period
     folded = abs((level + HALF) % (4 * HALF) - 2 * HALF) - HALF
     return reach * folded // HALF
 
@@ -68,10 +90,9 @@ def _levels(text: str, period: int, first: int, count: int) -> list[int]:
     levels: list[int] = []
     step, rest = divmod(first, period)
     while True:
-        one, other = _draw(text, period, step)[0] - HALF, _draw(text, period, step + 1)[0] - HALF
+        start, slope = _line(text, period, step)
         stop = min(period, rest + count - len(levels))
-        start, slope = one * period, other - one
-        levels += [(start + slope * second) // period for second in range(rest, stop)]
+        levels += [start + slope * second // period for second in range(rest, stop)]
         if len(levels) == count:
             return levels
         step, rest = step + 1, 0
@@ -79,19 +100,21 @@ def _levels(text: str, period: int, first: int, count: int) -> list[int]:
 
 def _jump(text: str, second: int) -> int:
     window, rest = divmod(second, WINDOW)
-    _, size, start = _draw(text, WINDOW, window)
-    start %= WINDOW // 2
+    drawn = _draw(text, WINDOW, window)
+    size, start = (drawn >> 16 & 0xFFFF) - HALF, (drawn & 0xFFFF) % (WINDOW // 2)
     if rest < start:
         return 0
-    return JUMP_MAX * (size - HALF) // HALF * (WINDOW - rest) // (WINDOW - start)
+    return JUMP_MAX * size // HALF * (WINDOW - rest) // (WINDOW - start)
 
 
 @lru_cache(maxsize=1 << 14)
-def _draw(text: str, period: int, step: int) -> tuple[int, int, int]:
-    """Three 16-bit numbers: an octave's level, a jump's size, its start."""
-    digest = sha256(f"{text}|{period}|{step}".encode()).digest()
-    return (
-        int.from_bytes(digest[:2], "big"),
-        int.from_bytes(digest[2:4], "big"),
-        int.from_bytes(digest[4:6], "big"),
-    )
+def _line(text: str, period: int, step: int) -> tuple[int, int]:
+    """The level at the start of a step, and by how much it changes until the next."""
+    start, end = _draw(text, period, step) >> 32, _draw(text, period, step + 1) >> 32
+    return start - HALF, end - start
+
+
+@lru_cache(maxsize=1 << 14)
+def _draw(text: str, period: int, step: int) -> int:
+    """48 bits: 16 each for an octave's level, a jump's size, and a jump's start."""
+    return int.from_bytes(sha256(f"{text}|{period}|{step}".encode()).digest()[:6], "big")

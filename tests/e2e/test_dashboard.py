@@ -149,7 +149,7 @@ def test_an_order_goes_from_the_form_to_confirmed(dashboard: Dashboard) -> None:
     page.fill("#amount", amount)
     expect(page.locator("#quote")).to_have_attribute("data-state", "ready")
     expect(page.locator("#quote-venues li")).to_have_text(
-        [re.compile("Raydium"), re.compile("Met")]
+        [re.compile("Raydium"), re.compile("Met"), re.compile("Whirlpool")]
     )
     expect(page.locator("#quote-minimum")).to_have_text(re.compile(r"^[\d.,]+ USDC$"))
     expect(page.locator("#quote-reason")).to_have_text(re.compile("beats|only"))
@@ -157,12 +157,14 @@ def test_an_order_goes_from_the_form_to_confirmed(dashboard: Dashboard) -> None:
     has_status(row, "confirmed")
     expect(row.locator(".steps [data-state=done]")).to_have_count(5)
     expect(row.locator(".price-cell")).to_have_text(re.compile(r"^[\d.,]+.*bps.*quoted [\d.,]+$"))
-    expect(row.locator(".venues-cell")).to_have_text(re.compile("(Raydium|Meteora) [0-9]+ %"))
+    venue = "(Raydium|Meteora|Whirlpool) [0-9]+ %"
+    expect(row.locator(".venues-cell")).to_have_text(re.compile(venue))
     expect(row.get_by_role("button", name=re.compile("Copy transaction"))).to_be_visible()
     expect(page.locator("#announcer")).to_have_text(re.compile("confirmed$"))
     expect(page.locator("[data-kind=outcomes]")).to_have_text(re.compile(r"Confirmed [1-9]"))
     expect(page.locator("[data-kind=latency]")).to_have_text(re.compile(r"p50 \d.*p95 \d"))
-    expect(page.locator("[data-kind=prices]")).to_have_text(re.compile(r"Raydium \d.*Meteora \d"))
+    prices = r"Raydium \d.*Meteora \d.*Whirlpool \d"
+    expect(page.locator("[data-kind=prices]")).to_have_text(re.compile(prices))
 
 
 def test_a_double_click_makes_one_order(
@@ -224,7 +226,7 @@ def test_a_failing_order_says_why_in_words_and_tells_its_whole_life(dashboard: D
     steps = detail.locator(".timeline b")
     life = ["Routing", "Building", "Submitted"]
     expect(steps).to_have_text(["Pending", *life, *life, *life, "Failed"])
-    expect(detail).to_contain_text("slippage, both venues")
+    expect(detail).to_contain_text("slippage, all venues")
 
 
 def test_filters_show_what_they_say(

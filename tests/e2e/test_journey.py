@@ -186,7 +186,7 @@ async def simulated(client: Client, fault: str, **simulate: Any) -> list[Json]:
 async def test_one_venue_down_is_routed_around(client: Client) -> None:
     updates = await simulated(client, "venue_down", venue="meteora")
     assert whole(updates)
-    assert {leg["venue"] for leg in updates[2]["route"]["routePlan"]} == {"raydium"}
+    assert "meteora" not in {leg["venue"] for leg in updates[2]["route"]["routePlan"]}
 
 
 @pytest.mark.parametrize("fault", ["venue_down", "quote_timeout"])

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from functions import runtime
 from functions.contract import unix_ms
+from functions.simulation.network import VENUES
 from functions.store import queue
 from tests.functions.world import World
 
@@ -249,7 +250,7 @@ def test_a_read_order_tells_its_whole_life(world: World) -> None:
     assert order["route"] == order["updates"][2]["route"]
     assert float(order["outAmount"]) >= float(order["route"]["otherAmountThreshold"])
     assert order["executedPrice"].startswith(order["outAmount"][:6])
-    assert {quote["venue"] for quote in order["route"]["quotes"]} == {"raydium", "meteora"}
+    assert {quote["venue"] for quote in order["route"]["quotes"]} == {*VENUES}
     assert "error" not in order
 
 
@@ -381,7 +382,7 @@ def test_prices_cover_the_minutes_asked_for_on_a_fixed_grid(world: World) -> Non
     times = [unix_ms(point["timestamp"]) for point in prices["points"]]
     assert {later - earlier for earlier, later in pairwise(times)} == {3000}
     assert len(times) == 300
-    assert set(prices["points"][0]) == {"timestamp", "reference", "raydium", "meteora"}
+    assert set(prices["points"][0]) == {"timestamp", "reference", *VENUES}
     again = {point["timestamp"]: point for point in world.http("get_prices").json["points"]}
     assert all(again.get(point["timestamp"], point) == point for point in prices["points"])
 
@@ -389,8 +390,8 @@ def test_prices_cover_the_minutes_asked_for_on_a_fixed_grid(world: World) -> Non
 @pytest.mark.parametrize(
     ("token_in", "token_out", "venues"),
     [
-        ("SOL", "USDC", {"raydium", "meteora"}),
-        ("USDC", "SOL", {"raydium", "meteora"}),
+        ("SOL", "USDC", {*VENUES}),
+        ("USDC", "SOL", {*VENUES}),
         ("MET", "SOL", {"meteora"}),
         ("RAY", "USDC", {"raydium"}),
         ("JUP", "BONK", set()),

@@ -27,20 +27,20 @@ ASSETS = Path(__file__).parents[2] / "functions" / "dashboard"
 def largest(world: World) -> tuple[Json, Json]:
     """The item and the answer of an order with all that makes one long.
 
-    Two hops, each split over both venues; three attempts, each with a route, a transaction and
-    an error; the longest idempotency key; as many followers as an order can have.
+    Direct pools and all hubs at once; three attempts, each with a route, a transaction and an
+    error; the longest idempotency key; as many followers as an order can have.
     """
     order_id = world.submit(
         key="k" * 64,
-        tokenIn="JUP",
-        tokenOut="BONK",
-        amount="200000.123456",
+        tokenIn="SOL",
+        tokenOut="USDC",
+        amount="10000.123456789",
         simulate={"fault": "slippage", "attempts": 3},
     )["orderId"]
     world.send(world.connect("UrZ6idTPliACEvA="), {"orderId": order_id})
     world.settle()
     answer = world.read(order_id)
-    assert len(answer["route"]["routePlan"]) == 4
+    assert len(answer["route"]["routePlan"]) >= 16
     assert (answer["status"], answer["attempt"]) == ("failed", 3)
     key = {"orderId": {"S": order_id}}
     item: Json = dict(world.dynamodb.get_item(TableName="orders", Key=key)["Item"])
@@ -56,7 +56,7 @@ def test_the_largest_order_is_far_below_what_an_item_may_hold(largest: tuple[Jso
 
 def test_the_longest_update_is_one_frame(largest: tuple[Json, Json]) -> None:
     item, _ = largest
-    assert max(len(update["S"].encode()) for update in item["updates"]["L"]) < FRAME_BYTES_MAX / 10
+    assert max(len(update["S"].encode()) for update in item["updates"]["L"]) < FRAME_BYTES_MAX / 5
 
 
 def test_a_full_page_of_the_largest_orders_is_below_what_lambda_answers(

@@ -1,28 +1,47 @@
-"""Quotes: `uv run python -m tests.load.quotes` prints SOL to USDC by size, venue and split."""
+"""Quotes: `uv run python -m tests.load.quotes` prints SOL to USDC by size, venue and mixture."""
 
 from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
 
-from functions.dex.router import find_route
+from functions.dex.router import Route, find_route
 from functions.dex.tokens import find, to_units
 from functions.simulation import market
 
 SLOT = 4_400_000_000
 
 
+def mixture(route: Route) -> str:
+    """Where the order goes: whole percents of the token in, by venue or by hub."""
+    shares: dict[str, int] = {}
+    for leg in route.route_plan:
+        if leg.token_in == route.token_in:
+            direct = leg.token_out == route.token_out
+            name = leg.venue if direct else f"via {leg.token_out.symbol}"
+            shares[name] = shares.get(name, 0) + leg.in_amount
+    parts = sorted(shares.items(), key=lambda item: -item[1])
+    return ", ".join(f"{round(100 * part / route.in_amount)} % {name}" for name, part in parts)
+
+
 def main() -> None:
     sol, usdc = find("SOL"), find("USDC")
-    table = Table("SOL in", "Raydium", "Meteora", "route", "USDC out", "advantage (bps)")
-    for amount in ("1", "100", "1000", "10000"):
+    table = Table("SOL in", *market.VENUES, "route", "legs", "USDC out", "advantage", "reference")
+    for amount in ("1", "10", "100", "1000", "3000", "10000"):
         snapshots = {venue: market.snapshot(venue, SLOT) for venue in market.VENUES}
-        route = find_route(sol, usdc, to_units(amount, sol), 50, snapshots).to_json()
-        quotes = {q["venue"]: q.get("outAmount", q.get("error")) for q in route["quotes"]}
-        legs = " + ".join(f"{leg['venue']} {leg['percent']} %" for leg in route["routePlan"])
-        out, advantage = route["outAmount"], route["advantageBps"]
-        table.add_row(amount, quotes["raydium"], quotes["meteora"], legs, out, advantage)
-    Console(width=120).print(table)
+        route = find_route(sol, usdc, to_units(amount, sol), 50, snapshots)
+        shown = route.to_json()
+        quotes = {q["venue"]: q.get("outAmount", q.get("error")) for q in shown["quotes"]}
+        table.add_row(
+            amount,
+            *(quotes[venue] for venue in market.VENUES),
+            mixture(route),
+            str(len(route.route_plan)),
+            shown["outAmount"],
+            f"{route.advantage_bps} bps",
+            f"−{route.reference_difference_bps} bps",
+        )
+    Console(width=200).print(table)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from functions.simulation import candles, prices
+from functions.dex.tokens import TOKENS
+from functions.simulation import candles, market, prices
 from functions.simulation.candles import HOUR, MINUTE, SECOND, Candle
 
 START = 1_760_000_000
@@ -33,6 +34,23 @@ class Counted:
     def prices(self, first: int, count: int) -> list[int]:
         self.asked += count
         return [second * 7_919 % 10_007 for second in range(first, first + count)]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("pair", [("SOL", "USDC"), ("RAY", "SOL"), ("mSOL", "USDC")])
+def test_a_pairs_series_has_the_prices_of_the_market(version: int, pair: tuple[str, str]) -> None:
+    series = market.PriceSeries(*pair, "a seed", version)
+    base, quote = (TOKENS[symbol] for symbol in pair)
+    slots = range(4_400_000_000, 4_400_000_000 + 200, 5)
+    assert series.prices(1_760_000_000, 80)[::2] == [
+        market.reference_price(base, quote, slot, "a seed", version) for slot in slots
+    ]
+
+
+def test_an_hour_of_a_pair_is_the_hour_of_its_prices() -> None:
+    (hour,) = candles.candles(market.PriceSeries("RAY", "SOL"), HOUR, START, START)
+    prices_of = market.PriceSeries("RAY", "SOL").prices(hour.start, START + 1 - hour.start)
+    assert hour == Candle(hour.start, prices_of[0], max(prices_of), min(prices_of), prices_of[-1])
 
 
 def by_brute_force(length: int, first: int, last: int) -> list[Candle]:

@@ -1,6 +1,7 @@
 """Transactions: what they contain, where they land, and what becomes of them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha512
 from typing import Any
@@ -17,7 +18,7 @@ from functions.orders.order import OrderError, Simulate
 from functions.orders.settlement import Landed
 from functions.simulation import chain
 from functions.simulation.chain import Transaction
-from functions.simulation.market import VENUES, UnknownMarket, snapshot
+from functions.simulation.market import VENUES, VERSION, UnknownMarket, program_of, snapshot
 from tests.unit.figures import figures
 
 SLOT = 4_400_000_000
@@ -36,9 +37,15 @@ SLIPPED = "SLIPPAGE_TOLERANCE_EXCEEDED"
 
 
 def route(
-    token_in: str, token_out: str, amount: int, slippage_bps: int = 50, slot: int = SLOT
+    token_in: str,
+    token_out: str,
+    amount: int,
+    *,
+    slippage_bps: int = 50,
+    slot: int = SLOT,
+    venues: Sequence[str] = VENUES,
 ) -> Route:
-    snapshots = {venue: snapshot(venue, slot) for venue in VENUES}
+    snapshots = {venue: snapshot(venue, slot) for venue in venues}
     one, other = TOKENS[token_in], TOKENS[token_out]
     return find_route(one, other, amount * 10**one.decimals, slippage_bps, snapshots)
 
@@ -46,8 +53,8 @@ def route(
 def built(token_in: str, token_out: str, amount: int, **options: Any) -> Transaction:
     slot = options.pop("slot", SLOT)
     order_id = options.pop("order_id", "order-1")
-    bps = options.pop("slippage_bps", 50)
-    found = route(token_in, token_out, amount, bps, slot)
+    asked = {name: options.pop(name) for name in ("slippage_bps", "venues") if name in options}
+    found = route(token_in, token_out, amount, slot=slot, **asked)
     return chain.build(order_id, 1, found, slot, **options)
 
 
@@ -103,7 +110,7 @@ def test_a_transaction_of_an_unknown_version_of_the_market_is_not_settled() -> N
 
 
 def test_sol_is_wrapped_on_its_way_in() -> None:
-    transaction = built("SOL", "USDC", 10_000)
+    transaction = built("SOL", "USDC", 1_000, venues=["whirlpool"])
     assert names(transaction) == [
         "ComputeBudget.SetComputeUnitLimit",
         "ComputeBudget.SetComputeUnitPrice",
@@ -111,12 +118,18 @@ def test_sol_is_wrapped_on_its_way_in() -> None:
         "SystemProgram.Transfer",
         "Token.SyncNative",
         "AssociatedTokenAccount.CreateIdempotent",
-        "meteora-dlmm.Swap2",
-        "raydium-cpmm.SwapBaseInput",
+        "orca-whirlpool.SwapV2",
         "Token.CloseAccount",
     ]
-    assert transaction.instructions[3].value == 10_000 * 10**9
-    assert [step.value for step in transaction.instructions[6:8]] == [0, 1]
+    assert transaction.instructions[3].value == 1_000 * 10**9
+
+
+def test_every_leg_is_one_swap_of_its_program_in_the_order_of_the_route() -> None:
+    transaction = built("SOL", "USDC", 10_000)
+    swaps = [step for step in transaction.instructions if step.name.startswith("Swap")]
+    assert [step.value for step in swaps] == list(range(len(transaction.legs)))
+    assert [step.program for step in swaps] == [program_of(leg.pool) for leg in transaction.legs]
+    assert {"orca-whirlpool.SwapV2", "meteora-dlmm.Swap2"} <= set(names(transaction))
 
 
 def test_sol_is_unwrapped_on_its_way_out_and_in_between() -> None:
@@ -167,21 +180,22 @@ def test_a_tight_slippage_really_fails_and_really_passes() -> None:
     failed = [outcome for outcome in outcomes if isinstance(outcome, OrderError)]
     assert 5 < len(failed) < 35
     assert {outcome.code for outcome in failed} == {SLIPPED}
-    assert failed[0].message.startswith("raydium-cpmm refused with 6005 (0x1775): ")
+    assert all(" refused with " in outcome.message for outcome in failed)
 
 
 @pytest.mark.parametrize(
-    ("pair", "amount", "refusal"),
+    ("pair", "venue", "refusal"),
     [
-        (("RAY", "USDC"), 1, "raydium-cpmm refused with 6005 (0x1775)"),
-        (("RAY", "SOL"), 100_000, "raydium-amm-v4 refused with 30 (0x1e)"),
-        (("MET", "USDC"), 1, "meteora-dlmm refused with 6003 (0x1773)"),
+        (("RAY", "USDC"), "raydium", "raydium-cpmm refused with 6005 (0x1775)"),
+        (("RAY", "SOL"), "raydium", "raydium-amm-v4 refused with 30 (0x1e)"),
+        (("MET", "USDC"), "meteora", "meteora-dlmm refused with 6003 (0x1773)"),
+        (("SOL", "USDC"), "whirlpool", "orca-whirlpool refused with 6036 (0x1794)"),
     ],
 )
 def test_slippage_speaks_the_number_of_the_last_legs_program(
-    pair: tuple[str, str], amount: int, refusal: str
+    pair: tuple[str, str], venue: str, refusal: str
 ) -> None:
-    transaction = built(*pair, amount, simulate=Simulate(fault="slippage"))
+    transaction = built(*pair, 100, venues=[venue], simulate=Simulate(fault="slippage"))
     reverted = chain.outcome(transaction)
     assert isinstance(reverted, OrderError)
     assert reverted.code == SLIPPED
@@ -226,10 +240,51 @@ def test_the_second_hop_spends_all_that_the_first_one_gave() -> None:
         return pool.fill(leg.token_in, amount).amount_out
 
     sol = TOKENS["SOL"]
-    given = sum(fill(leg, leg.in_amount) for leg in transaction.legs if leg.token_out == sol)
-    first, second = (leg for leg in transaction.legs if leg.token_in == sol)
-    share = given * first.in_amount // (first.in_amount + second.in_amount)
-    assert landed.out_amount == fill(first, share) + fill(second, given - share)
+    left = given = sum(fill(leg, leg.in_amount) for leg in transaction.legs if leg.token_out == sol)
+    second = [leg for leg in transaction.legs if leg.token_in == sol]
+    planned = sum(leg.in_amount for leg in second)
+    assert len(second) > 1
+    out = 0
+    for leg in second[:-1]:
+        share = given * leg.in_amount // planned
+        out, left = out + fill(leg, share), left - share
+    assert landed.out_amount == out + fill(second[-1], left)
+
+
+def test_a_mixture_of_paths_executes_each_path_by_itself() -> None:
+    transaction = built("SOL", "USDC", 10_000, slippage_bps=500)
+    landed = chain.outcome(transaction)
+    assert isinstance(landed, Landed)
+    hubs = {leg.token_in.symbol for leg in transaction.legs} - {"SOL"}
+    assert len(hubs) >= 2
+    slot = chain.landing_slot(transaction)
+    out = 0
+    held: dict[str, int] = {}
+    for leg in transaction.legs:
+        group = [other for other in transaction.legs if other.token_in == leg.token_in]
+        amount = leg.in_amount
+        if leg.token_in.symbol in hubs:
+            given = held[leg.token_in.symbol]
+            planned = sum(other.in_amount for other in group)
+            shares = [given * other.in_amount // planned for other in group[:-1]]
+            shares.append(given - sum(shares))
+            amount = shares[group.index(leg)]
+        got = snapshot(leg.venue, slot).pool(leg.pool).fill(leg.token_in, amount).amount_out
+        if leg.token_out.symbol == "USDC":
+            out += got
+        else:
+            held[leg.token_out.symbol] = held.get(leg.token_out.symbol, 0) + got
+    assert landed.out_amount == out
+
+
+def test_a_transaction_settles_in_the_market_that_it_was_signed_for() -> None:
+    transaction = built("RAY", "USDC", 100, slippage_bps=10_000)
+    assert transaction.version == VERSION
+    first = replace(transaction, version=1)
+    here, there = chain.outcome(transaction), chain.outcome(first)
+    assert isinstance(here, Landed)
+    assert isinstance(there, Landed)
+    assert here.out_amount != there.out_amount
 
 
 def test_a_dropped_transaction_is_known_dead_only_after_its_last_valid_slot() -> None:

@@ -1,35 +1,67 @@
 """The simulated market: its checked price, its bounds, its pools."""
 
 import json
+import random
 import subprocess
 import sys
 from dataclasses import replace
 from hashlib import sha256
-from itertools import pairwise, permutations
+from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from functions.dex import meteora, raydium
+from functions.dex import meteora, raydium, whirlpool
 from functions.dex.errors import NoRoutesFound
 from functions.dex.router import find_route
+from functions.dex.sides import usable
 from functions.dex.tokens import TOKENS, UNITS_MAX, Token
 from functions.orders.settlement import Landed
 from functions.simulation import chain, market
 from functions.simulation.market import LISTINGS, VENUES, snapshot
+from tests.load.cycles import better_quotes, gain_of_a_cycle
 
 SOL, USDC = TOKENS["SOL"], TOKENS["USDC"]
 SLOT = 1_760_000_000 * 1000 // 400
+
+FIGURES = json.loads((Path(__file__).parent / "vectors-prices.json").read_text())["figures"]
+
+
+def prices_of(*kinds: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        "figure", [figure for figure in FIGURES if figure["kind"] in kinds], ids=str
+    )
+
 
 slots = st.integers(0, 10**10)
 seeds = st.sampled_from(["", "another world"])
 
 
-def test_the_reference_price_is_the_checked_one() -> None:
+def test_the_reference_price_is_the_checked_one_of_each_version() -> None:
     assert market.slot_at(1_760_000_000_000) == SLOT
-    assert market.reference_price(SOL, USDC, SLOT) == 150_694_059
+    assert market.reference_price(SOL, USDC, SLOT, version=1) == 150_694_059
+    assert market.reference_price(SOL, USDC, SLOT) == 153_666_984
+
+
+def test_the_venues_prices_are_the_checked_ones() -> None:
+    assert market.venue_price("raydium", SOL, USDC, SLOT) == 153_455_745
+    assert market.venue_price("meteora", SOL, USDC, SLOT) == 153_694_175
+    with pytest.raises(LookupError, match="raydium has no pool of MET and SOL"):
+        market.venue_price("raydium", TOKENS["MET"], SOL, SLOT)
+
+
+@prices_of("pair", "venue")
+def test_a_price_is_the_checked_one(figure: dict[str, Any]) -> None:
+    base, quote = (TOKENS[symbol] for symbol in figure["pair"].split("/"))
+    slot = -(-figure["second"] * 1_000 // 400)
+    if figure["venue"] is None:
+        price = market.reference_price(base, quote, slot, figure["seed"])
+    else:
+        price = market.venue_price(figure["venue"], base, quote, slot, seed=figure["seed"])
+    assert price == figure["expect"]
 
 
 def written_down(text: str, second: int) -> int:
@@ -48,13 +80,15 @@ def written_down(text: str, second: int) -> int:
     return total
 
 
-@for_all(slots, st.sampled_from(VENUES))
-def test_prices_are_what_the_rule_gives_term_for_term(slot: int, venue: str) -> None:
+@for_all(slots, st.sampled_from(["raydium", "meteora"]))
+def test_prices_of_the_first_version_are_what_its_rule_gives_term_for_term(
+    slot: int, venue: str
+) -> None:
     second = slot * 400 // 1_000
     price = 150_000_000 + 150_000_000 * written_down("SOL/USDC", second) // 10**8
     offset = price * (written_down(f"SOL/USDC|{venue}", second) // 2_000) // 10**8
-    assert market.reference_price(SOL, USDC, slot) == price
-    assert market.venue_price(venue, SOL, USDC, slot) == price + offset
+    assert market.reference_price(SOL, USDC, slot, version=1) == price
+    assert market.venue_price(venue, SOL, USDC, slot, version=1) == price + offset
 
 
 def test_slots_are_400_ms_and_prices_go_by_the_second() -> None:
@@ -78,16 +112,34 @@ def test_the_suggested_pools_stand_at_the_suggested_size() -> None:
     assert ladder.state.last_update is None
 
 
+def test_the_suggested_whirlpool_stands_at_the_suggested_size() -> None:
+    (pool,) = snapshot("whirlpool", SLOT).pools(SOL, USDC)
+    assert isinstance(pool.state, whirlpool.Pool)
+    state = pool.state
+    assert (state.tick_spacing, state.fee_rate, state.protocol_fee_rate) == (4, 400, 1_300)
+    assert state.liquidity == 776 * 10**12
+    middle = state.tick // 4 * 4
+    reaches = {tick - middle for tick in state.ticks if abs(tick) < 443_636}
+    assert reaches == {-512, -128, -32, 32, 128, 512}
+    assert state.ticks[-443_636] == 10**12
+    assert state.ticks[middle + 128] == -2 * 10**14
+
+
 @for_all(slots, st.sampled_from(LISTINGS), seeds)
 def test_a_pool_stands_at_its_venues_price(slot: int, listing: market.Listing, seed: str) -> None:
     base, quote = TOKENS[listing.base], TOKENS[listing.quote]
-    price = market.venue_price(listing.venue, base, quote, slot, seed)
+    price = market.venue_price(listing.venue, base, quote, slot, seed=seed)
     pool = snapshot(listing.venue, slot, seed).pool(listing.address)
     lot = 10 ** market.REFERENCES[listing.base].lot
     if isinstance(pool.state, raydium.Pool):
         stands_at = pool.state.reserve_y * lot // pool.state.reserve_x
         assert abs(stands_at - price) <= 1 + price // 10**6
         return
+    if isinstance(pool.state, whirlpool.Pool):
+        stands_at = pool.state.sqrt_price**2 * lot >> 128
+        assert abs(stands_at - price) <= 1
+        return
+    assert isinstance(pool.state, meteora.Pool)
     step, active = pool.state.parameters.bin_step, pool.state.active_id
     distance = {
         i: abs(meteora.price_of_bin(i, step) * lot - (price << 64))
@@ -109,23 +161,31 @@ def test_the_lower_of_two_equally_near_bins_is_active(bin_step: int, bin_id: int
 @for_all(slots, seeds)
 def test_prices_never_leave_their_bounds(slot: int, seed: str) -> None:
     price = market.reference_price(SOL, USDC, slot, seed)
-    assert abs(price - 150_000_000) * 10_000 <= 150_000_000 * 1_016
-    for venue in VENUES:
-        moved = market.venue_price(venue, SOL, USDC, slot, seed) - price
-        assert abs(moved) * 10_000 <= price * 5
+    assert abs(price - 150_000_000) * 10_000 <= 150_000_000 * 2_002
+    for venue, bps in (("raydium", 25), ("meteora", 2), ("whirlpool", 4)):
+        moved = market.venue_price(venue, SOL, USDC, slot, seed=seed) - price
+        assert abs(moved) * 10_000 < price * bps
 
 
-def test_prices_move_and_venues_differ() -> None:
-    prices = [market.reference_price(SOL, USDC, SLOT + 150 * i) for i in range(1_440)]
-    assert max(prices) - min(prices) > 150_000_000 // 200
-    steps = [abs(after - before) for before, after in pairwise(prices)]
-    assert max(steps) < 150_000_000 // 200
+def test_each_venue_is_the_dearest_at_some_time() -> None:
+    moments = [SLOT + 216_000 * i for i in range(60)]
     ahead = {
-        market.venue_price("raydium", SOL, USDC, SLOT + 216_000 * i)
-        > market.venue_price("meteora", SOL, USDC, SLOT + 216_000 * i)
-        for i in range(50)
+        max(VENUES, key=lambda venue: market.venue_price(venue, SOL, USDC, slot))
+        for slot in moments
     }
-    assert ahead == {True, False}
+    assert ahead == set(VENUES)
+
+
+@pytest.mark.parametrize("slot", range(SLOT, SLOT + 10**9, 10**9 // 40))
+def test_no_pools_quote_is_better_than_the_reference(slot: int) -> None:
+    assert list(better_quotes(slot)) == []
+
+
+def test_no_cycle_gains_a_unit() -> None:
+    """`python -m tests.load.cycles` looks at 20,000 slots."""
+    drawn = random.Random(0)
+    slots = [drawn.randrange(4 * 10**9, 5 * 10**9) for _ in range(150)]
+    assert [slot for slot in slots if gain_of_a_cycle(drawn, slot) > 0] == []
 
 
 def test_a_seed_is_a_world_of_its_own() -> None:
@@ -151,7 +211,7 @@ def test_some_pairs_are_on_one_venue_and_some_need_two_hops() -> None:
         pools = [snapshot(venue, SLOT).pools(TOKENS[one], TOKENS[other]) for venue in VENUES]
         return [venue for venue, found in zip(VENUES, pools, strict=True) if found]
 
-    assert venues("SOL", "USDC") == ["raydium", "meteora"]
+    assert venues("SOL", "USDC") == ["raydium", "meteora", "whirlpool"]
     assert venues("RAY", "USDC") == ["raydium"]
     assert venues("USDC", "MET") == ["meteora"]
     assert venues("JitoSOL", "USDC") == []
@@ -167,7 +227,25 @@ def test_every_pool_has_an_address_of_its_own() -> None:
     with pytest.raises(KeyError):
         snapshot("raydium", SLOT).pool(meteoras)
     with pytest.raises(ValueError, match="no venue"):
-        snapshot("orca", SLOT)
+        snapshot("nowhere", SLOT)
+
+
+def test_the_first_version_has_its_own_listings_and_prices() -> None:
+    assert [pool.venue for pool in snapshot("raydium", SLOT, version=1).pools(SOL, USDC)]
+    assert snapshot("whirlpool", SLOT, version=1).pools(SOL, USDC) == ()
+    (first,), (second,) = (
+        snapshot("raydium", SLOT, version=version).pools(SOL, USDC) for version in (1, 2)
+    )
+    assert first.address == second.address
+    assert first.fill(SOL, 10**9).amount_out != second.fill(SOL, 10**9).amount_out
+
+
+def test_a_snapshot_tells_what_an_amount_is_worth_and_what_a_leg_costs() -> None:
+    at = snapshot("raydium", SLOT)
+    assert at.worth(10**9, SOL, USDC) == 153_666_984
+    assert at.worth(153_666_984, USDC, SOL) == 10**9
+    assert at.leg_cost(SOL) == 4_500
+    assert at.leg_cost(USDC) == 4_500 * 153_666_984 // 10**9
 
 
 @for_all(slots, st.sampled_from(LISTINGS), st.booleans(), seeds)
@@ -177,15 +255,15 @@ def test_no_pool_ever_takes_more_than_its_capacity_nor_overflows_an_account(
     base, quote = TOKENS[listing.base], TOKENS[listing.quote]
     token_in, token_out = (base, quote) if from_base else (quote, base)
     pools = [pool for venue in VENUES for pool in snapshot(venue, slot, seed).pools(base, quote)]
-    most_in = sum(pool.side(token_in).max_in for pool in pools)
+    most_in = sum(usable(pool.side(token_in)) for pool in pools)
     assert most_in <= market.capacity(token_in, token_out) <= UNITS_MAX
     for pool in pools:
         state = pool.state
-        held = (
-            [(state.reserve_x, state.reserve_y)]
-            if isinstance(state, raydium.Pool)
-            else state.bins.values()
-        )
+        held = []
+        if isinstance(state, raydium.Pool):
+            held = [(state.reserve_x, state.reserve_y)]
+        elif isinstance(state, meteora.Pool):
+            held = list(state.bins.values())
         assert 2 * most_in + sum(x for x, _ in held) + sum(y for _, y in held) <= UNITS_MAX
 
 
@@ -250,10 +328,10 @@ def test_pools_of_one_program_and_pair_are_told_apart_by_number() -> None:
     assert replace(first, number=2).address != first.address
 
 
-def test_capacity_counts_direct_pools_or_those_of_the_first_hop() -> None:
+def test_capacity_counts_direct_pools_and_those_of_first_hops() -> None:
     assert market.capacity(SOL, USDC) > 10_000 * 10**9
     bonk, msol = TOKENS["BONK"], TOKENS["mSOL"]
-    assert market.capacity(bonk, msol) == market.capacity(bonk, SOL)
+    assert 0 < market.capacity(bonk, msol) < market.capacity(bonk, SOL)
     assert market.capacity(SOL, SOL) == 0
 
 
@@ -275,6 +353,6 @@ def test_every_pair_has_a_route(pair: tuple[str, str]) -> None:
 
 def test_a_chart_gets_a_slots_prices_as_text() -> None:
     prices = market.price_texts(SOL, USDC, SLOT)
-    assert prices["reference"] == "150.694059"
-    assert set(prices) == {"reference", "raydium", "meteora"}
+    assert prices["reference"] == "153.666984"
+    assert set(prices) == {"reference", "raydium", "meteora", "whirlpool"}
     assert set(market.price_texts(TOKENS["MET"], USDC, SLOT)) == {"reference", "meteora"}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from functions.dex import meteora
 from functions.dex.errors import ExceededSlippage, ZeroAmount, ZeroOutput
 from functions.dex.meteora import Parameters, Pool
+from functions.dex.tokens import UNITS_MAX
 from tests.unit.figures import figures
 
 AT_REST = Parameters(bin_step=4)
@@ -268,9 +269,8 @@ def test_amounts_at_the_edge_of_a_bin_are_what_walking_gives(
     assume(edge > 0)
     walk = Walk(pool, x_to_y, now)
     filled = walk.run(edge, exact_out=False)
-    out, most_in = meteora.out_of(pool, x_to_y, now)
-    assert filled == (edge <= most_in)
-    assert out(edge) == (walk.amount_out if filled else 0)
+    ladder = meteora.Ladder(pool, x_to_y, now)
+    assert ladder.amount_out(edge) == (walk.amount_out if filled else 0)
 
 
 @for_all(any_pool(), some_amounts, st.booleans(), times)
@@ -288,18 +288,50 @@ def test_exact_in_and_exact_out_agree(
 
 @for_all(any_pool(), some_amounts, some_amounts, st.booleans())
 def test_more_in_never_gives_less_out(pool: Pool, amount: int, more: int, x_to_y: bool) -> None:
-    out, most_in = meteora.out_of(pool, x_to_y)
-    assume(amount + more <= most_in)
-    assert out(amount + more) >= out(amount)
+    ladder = meteora.Ladder(pool, x_to_y)
+    more_out = ladder.amount_out(amount + more)
+    assume(more_out)
+    assert more_out >= ladder.amount_out(amount)
 
 
 @for_all(any_pool(), some_amounts, st.booleans())
 def test_a_pool_never_gives_more_than_its_bins_hold(pool: Pool, amount: int, x_to_y: bool) -> None:
-    out, most_in = meteora.out_of(pool, x_to_y)
+    ladder = meteora.Ladder(pool, x_to_y)
     held = sum(holding[1 if x_to_y else 0] for holding in pool.bins.values())
-    assert out(min(amount, most_in)) <= held
-    assert most_in == 0 or out(most_in) == held
-    assert out(most_in + 1) == 0
+    assert ladder.amount_out(amount) <= held
+    if held:
+        paid = meteora.swap_exact_out(pool, held, x_to_y).amount_in
+        assert ladder.amount_out(paid) == held
+        # One unit may still fit as rounding; twice the input never does.
+        assert ladder.amount_out(2 * paid + 2) == 0
+
+
+@for_all(any_pool(), some_amounts, st.booleans(), times)
+def test_a_ladder_accounts_for_a_swap_as_the_whole_swap_does(
+    pool: Pool, amount: int, x_to_y: bool, now: int | None
+) -> None:
+    ladder = meteora.Ladder(pool, x_to_y, now)
+    try:
+        swap = meteora.swap_exact_in(pool, amount, x_to_y, now)
+    except (ZeroOutput, meteora.PartialFill) as refused:
+        assert ladder.amount_out(amount) == 0
+        with pytest.raises(type(refused)):
+            ladder.fill(amount)
+        return
+    fill = ladder.fill(amount)
+    assert (fill.amount_out, fill.fee) == (swap.amount_out, swap.fee)
+    assert ladder.amount_out(amount) == swap.amount_out
+
+
+@for_all(any_pool(), st.booleans())
+def test_a_ladders_pieces_are_its_bins_up_to_their_usable_share(pool: Pool, x_to_y: bool) -> None:
+    ladder = meteora.Ladder(pool, x_to_y)
+    held = sum(holding[1 if x_to_y else 0] for holding in pool.bins.values())
+    pieces = ladder.pieces(UNITS_MAX)
+    assert sum(piece.amount_out for piece in pieces) == held * 94 // 100
+    # A bin of a few units costs what rounding makes of it.
+    depths = [piece.start for piece in pieces if piece.amount_out > 10**6]
+    assert depths == sorted(depths)
 
 
 @for_all(any_pool(), some_amounts, st.booleans())

@@ -13,7 +13,6 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from functions.simulation import prices
-from functions.simulation.market import REFERENCES
 
 FIGURES = json.loads((Path(__file__).parent / "vectors-prices.json").read_text())["figures"]
 START = 1_760_000_000
@@ -28,29 +27,6 @@ def figures(kind: str) -> pytest.MarkDecorator:
     )
 
 
-def text_of(pair: str, seed: str) -> str:
-    return f"{seed}:{pair}" if seed else pair
-
-
-def pair_price(pair: str, second: int, seed: str) -> int:
-    """Quote base units per lot of the base token: the ratio of both tokens' values."""
-
-    def lot(symbol: str) -> int:
-        lots: int = 10 ** (REFERENCES[symbol].lot if symbol in REFERENCES else 6)
-        return lots
-
-    def value(symbol: str) -> int:
-        if symbol == "USDC":
-            return 10**6
-        reference = REFERENCES[symbol]
-        text = text_of(f"{symbol}/{reference.quote}", seed)
-        price = prices.moved(reference.base, prices.offset(text, second) // reference.calm)
-        return price * value(reference.quote) // lot(reference.quote)
-
-    base, quote = pair.split("/")
-    return value(base) * lot(quote) // value(quote)
-
-
 @figures("off")
 def test_an_offset_is_the_checked_one(figure: dict[str, Any]) -> None:
     assert prices.offset(figure["text"], figure["second"]) == figure["expect"]
@@ -62,26 +38,12 @@ def test_a_price_is_the_checked_one(figure: dict[str, Any]) -> None:
     assert prices.moved(figure["base_price"], parts) == figure["expect"]
 
 
-@figures("pair")
-def test_a_pairs_price_is_the_checked_one(figure: dict[str, Any]) -> None:
-    assert pair_price(figure["pair"], figure["second"], figure["seed"]) == figure["expect"]
-
-
-@figures("venue")
-def test_a_venues_price_is_the_checked_one(figure: dict[str, Any]) -> None:
-    pair, second, seed = figure["pair"], figure["second"], figure["seed"]
-    reach = prices.band(figure["fee_ppm"], figure["bin_step"])
-    parts = prices.venue_offset(text_of(pair, seed), figure["venue"], second, reach)
-    calm = REFERENCES[pair.split("/")[0]].calm
-    assert prices.moved(pair_price(pair, second, seed), parts // calm) == figure["expect"]
-
-
 def test_the_worked_out_second_has_its_prices() -> None:
     assert prices.offset("SOL/USDC", START) == 2_444_656
     price = prices.moved(150_000_000, 2_444_656)
     assert price == 153_666_984
-    raydium = prices.venue_offset("SOL/USDC", "raydium", START, prices.band(2_500))
-    meteora = prices.venue_offset("SOL/USDC", "meteora", START, prices.band(400, 4))
+    raydium = prices.venue_offset("SOL/USDC|raydium", START, prices.band(2_500))
+    meteora = prices.venue_offset("SOL/USDC|meteora", START, prices.band(400, 4))
     assert (raydium, meteora) == (-137_465, 17_695)
     assert (prices.moved(price, raydium), prices.moved(price, meteora)) == (
         153_455_745,
@@ -134,7 +96,7 @@ def test_an_offset_never_leaves_its_bounds(text: str, second: int) -> None:
 
 @for_all(st.sampled_from(["raydium", "meteora", "whirlpool"]), seconds, st.integers(0, 10**6))
 def test_a_venue_stays_in_its_band(venue: str, second: int, reach: int) -> None:
-    assert abs(prices.venue_offset("SOL/USDC", venue, second, reach)) <= reach
+    assert abs(prices.venue_offset(f"SOL/USDC|{venue}", second, reach)) <= reach
 
 
 def test_a_band_is_the_fee_less_half_a_bin_and_never_below_nothing() -> None:

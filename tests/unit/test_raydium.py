@@ -8,7 +8,12 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from functions.dex import raydium
-from functions.dex.errors import ExceededSlippage, InsufficientLiquidity, ZeroAmount
+from functions.dex.errors import (
+    ExceededSlippage,
+    InsufficientLiquidity,
+    ZeroAmount,
+    ZeroOutput,
+)
 from tests.unit.figures import figures
 
 reserves = st.integers(1, 10**18)
@@ -84,19 +89,6 @@ def test_the_bare_curve_rounds_as_uniswap_v2_does(
         assert raydium.constant_product_in(wanted, x, y) // 997 + 1 == paid
         assert raydium.constant_product_out(997 * paid, x, y) >= wanted
         assert raydium.constant_product_out(997 * (paid - 1), x, y) < wanted
-
-
-@figures("split")
-def test_two_pools_share_an_amount_by_the_closed_form(
-    given: dict[str, Any], expected: dict[str, Any]
-) -> None:
-    first, second = (pool_of(pool) for pool in given["pools"])
-    amount = given["amount_in"]
-    share = raydium.best_split(first, second, True)(amount)
-    total = raydium.out_of(first, True)(share) + raydium.out_of(second, True)(amount - share)
-    assert abs(share - expected["closed_form_amount_to_pool0"]) <= 0.5
-    assert total >= expected["total_at_rounded_closed_form"]
-    assert total > expected["best_single_pool"] or share == amount
 
 
 def test_creator_fee_on_output_leaves_the_user_exactly_what_he_asked_for() -> None:
@@ -180,7 +172,7 @@ def test_the_hot_loop_agrees_with_the_whole_swap(
     pool: raydium.Pool, amount: int, x_to_y: bool
 ) -> None:
     swap = raydium.swap_exact_in(pool, amount, x_to_y)
-    assert raydium.out_of(pool, x_to_y)(amount) == swap.amount_out
+    assert raydium.Curve(pool, x_to_y).amount_out(amount) == swap.amount_out
 
 
 @for_all(pools, amounts, st.booleans())
@@ -193,7 +185,7 @@ def test_exact_out_pays_the_least_that_exact_in_needs_for_as_much(
         held = pool.reserve_y if x_to_y else pool.reserve_x
         assert amount * 1_000_000 >= (held - 1) * (1_000_000 - pool.creator_fee_rate)
         return
-    amount_out = raydium.out_of(pool, x_to_y)
+    amount_out = raydium.Curve(pool, x_to_y).amount_out
     assert bought.amount_out == amount
     assert amount_out(bought.amount_in) >= amount
     assert bought.amount_in == 1 or amount_out(bought.amount_in - 1) < amount
@@ -205,7 +197,7 @@ def test_exact_out_pays_the_least_that_exact_in_needs_for_as_much(
 def test_more_in_never_gives_less_out(
     pool: raydium.Pool, amount: int, more: int, x_to_y: bool
 ) -> None:
-    amount_out = raydium.out_of(pool, x_to_y)
+    amount_out = raydium.Curve(pool, x_to_y).amount_out
     assert amount_out(amount + more) >= amount_out(amount)
 
 
@@ -217,15 +209,24 @@ def test_a_round_trip_never_profits(pool: raydium.Pool, amount: int, x_to_y: boo
         assert back.amount_out <= amount
 
 
-@for_all(reserves, reserves, reserves, reserves, amounts)
-def test_the_closed_form_comes_within_rounding_of_either_pool_alone(
-    x0: int, y0: int, x1: int, y1: int, amount: int
+@for_all(pools, amounts, st.booleans())
+def test_a_curve_accounts_for_a_swap_as_the_whole_swap_does(
+    pool: raydium.Pool, amount: int, x_to_y: bool
 ) -> None:
-    first, second = raydium.Pool(x0, y0), raydium.Pool(x1, y1)
-    share = raydium.best_split(first, second, True)(amount)
-    out_first, out_second = raydium.out_of(first, True), raydium.out_of(second, True)
-    assert 0 <= share <= amount
-    total = out_first(share) + out_second(amount - share)
-    # Each share's fee rounds up and its output down, at that pool's price.
-    rounding = 2 + 2 * y0 // x0 + 2 * y1 // x1
-    assert total + rounding >= max(out_first(amount), out_second(amount))
+    swap = raydium.swap_exact_in(pool, amount, x_to_y)
+    curve = raydium.Curve(pool, x_to_y)
+    if swap.amount_out == 0:
+        with pytest.raises(ZeroOutput):
+            curve.fill(amount)
+        return
+    fill = curve.fill(amount)
+    creator_in = swap.creator_fee if pool.creator_on_input else 0
+    assert (fill.amount_out, fill.fee) == (swap.amount_out, swap.trade_fee + creator_in)
+
+
+@for_all(pools, st.booleans())
+def test_a_curve_is_one_piece_up_to_its_own_reserve(pool: raydium.Pool, x_to_y: bool) -> None:
+    (piece,) = raydium.Curve(pool, x_to_y).pieces(1)
+    assert piece.amount_in == (pool.reserve_x if x_to_y else pool.reserve_y)
+    assert piece.amount_out == raydium.Curve(pool, x_to_y).amount_out(piece.amount_in)
+    assert piece.end >= piece.start

@@ -1,7 +1,6 @@
 """Routes: the best of venues, splits and two hops, and the words that explain it."""
 
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from hypothesis import assume, settings
@@ -10,8 +9,8 @@ from hypothesis import strategies as st
 
 from functions.dex import meteora, raydium, router
 from functions.dex.errors import CircularArbitrage, InvalidAmount, NoRoutesFound
-from functions.dex.pools import Pool
 from functions.dex.router import Route, find_route, largest_amount
+from functions.dex.sides import usable
 from functions.dex.tokens import TOKENS, UNITS_MAX, Token
 from functions.simulation import market
 from functions.simulation.market import VENUES, Snapshot, snapshot
@@ -31,28 +30,26 @@ def at(slot: int = SLOT, **failing: str) -> dict[str, Snapshot | str]:
 
 def check(route: Route) -> None:
     """What every route promises, whatever it is."""
-    hops = [
-        [leg for leg in route.route_plan if leg.token_in == route.token_in],
-        [leg for leg in route.route_plan if leg.token_in != route.token_in],
-    ]
-    amount = route.in_amount
-    for hop in filter(None, hops):
-        assert sum(leg.in_amount for leg in hop) == amount
-        assert sum(leg.percent for leg in hop) == 100
-        assert all(leg.percent > 0 for leg in hop)
-        assert len({leg.pool for leg in hop}) == len(hop)
-        for leg in hop:
+    held = {route.token_in: route.in_amount}
+    for token_in in dict.fromkeys(leg.token_in for leg in route.route_plan):
+        legs = [leg for leg in route.route_plan if leg.token_in == token_in]
+        assert sum(leg.in_amount for leg in legs) == held.pop(token_in)
+        assert sum(leg.percent for leg in legs) == 100
+        assert all(leg.percent > 0 for leg in legs)
+        for leg in legs:
             pool = snapshot(leg.venue, route.slot).pool(leg.pool)
             fill = pool.fill(leg.token_in, leg.in_amount)
             assert (fill.amount_out, fill.fee) == (leg.out_amount, leg.fee_amount)
-            assert leg.in_amount <= pool.side(leg.token_in).max_in
-        amount = sum(leg.out_amount for leg in hop)
-    assert amount == route.out_amount
+            assert leg.in_amount <= usable(pool.side(leg.token_in)) + 100
+            held[leg.token_out] = held.get(leg.token_out, 0) + leg.out_amount
+    assert held == {route.token_out: route.out_amount}
+    assert len({leg.pool for leg in route.route_plan}) == len(route.route_plan)
     least = route.out_amount - route.out_amount * route.slippage_bps // 10_000
     assert route.other_amount_threshold == least
     assert 0 <= Decimal(route.price_impact_pct) < 1
     quoted = [quote.out_amount for quote in route.quotes if quote.error is None]
-    assert route.out_amount >= max(quoted, default=0)
+    cost = snapshot("raydium", route.slot).leg_cost(route.token_out)
+    assert route.out_amount + cost * len(route.route_plan) >= max(quoted, default=0)
     assert (route.advantage_bps is None) == (not quoted)
     assert "\n" not in route.reason
 
@@ -81,50 +78,28 @@ def test_slippage_rounds_in_favour_of_the_user(
     assert router.threshold_exact_out(amount, bps) == most
 
 
-@figures("split cpmm+dlmm")
-def test_a_curve_and_a_ladder_share_as_well_as_a_grid_of_half_a_bps_finds(
-    given: dict[str, Any], expected: dict[str, int]
-) -> None:
-    cpmm = raydium.Pool(given["cpmm"]["reserve_in"], given["cpmm"]["reserve_out"])
-    bins = {-4744 + i: (50 * 10**9, 0) for i in range(1, 36)}
-    bins |= {-4744 - i: (0, 7_500 * 10**6) for i in range(1, 36)}
-    bins[-4744] = (25 * 10**9, 3_750 * 10**6)
-    dlmm = meteora.Pool(meteora.Parameters(bin_step=4), -4744, bins)
-    curve = Pool("curve", "raydium", SOL, USDC, cpmm)
-    ladder = Pool("ladder", "meteora", SOL, USDC, dlmm)
-    amount = given["amount_in"]
-
-    hop = router.split(SOL, USDC, amount, [curve, ladder])
-    assert not isinstance(hop, str)
-    assert hop.out_amount >= expected["total_out"]
-    assert curve.fill(SOL, amount).amount_out == expected["only_cpmm"]
-    assert ladder.fill(SOL, amount).amount_out == expected["only_dlmm"]
-
-    grid = [amount * bps // 10_000 for bps in range(0, 10_001, 500)]
-    curve_out, ladder_out = curve.side(SOL).amount_out, ladder.side(SOL).amount_out
-    coarse = max(curve_out(amount - share) + ladder_out(share) for share in grid)
-    assert (expected["total_out"] - coarse) * 10**6 <= expected["total_out"]
-
-
 def test_the_two_curves_of_one_venue_share_too() -> None:
-    route = find_route(RAY, SOL, 100_000 * 10**6, 50, at())
+    only = at(meteora="VENUE_DOWN", whirlpool="VENUE_DOWN")
+    route = find_route(RAY, SOL, 1_000 * 10**6, 50, only)
     check(route)
-    programs = {market.program_of(leg.pool) for leg in route.route_plan}
+    direct = [leg for leg in route.route_plan if (leg.token_in, leg.token_out) == (RAY, SOL)]
+    programs = {market.program_of(leg.pool) for leg in direct}
     assert programs == {"raydium-cpmm", "raydium-amm-v4"}
-    assert route.quotes[0].out_amount == route.out_amount
-    assert route.quotes[1].error == "NO_POOL"
+    assert 0 < route.quotes[0].out_amount <= route.out_amount
+    assert route.quotes[1].error == "VENUE_DOWN"
 
 
 def test_a_big_order_is_split_and_says_by_how_much_that_is_better() -> None:
     route = find_route(SOL, USDC, 10_000 * 10**9, 50, at())
     check(route)
-    assert {leg.venue for leg in route.route_plan} == {"raydium", "meteora"}
-    raydiums, meteoras = route.quotes
+    assert {leg.venue for leg in route.route_plan} == {"raydium", "meteora", "whirlpool"}
+    raydiums, meteoras, whirlpools = route.quotes
     assert raydiums.error is None
-    assert meteoras.error == "INSUFFICIENT_LIQUIDITY"
+    assert meteoras.error == whirlpools.error == "INSUFFICIENT_LIQUIDITY"
     assert route.advantage_bps is not None
-    assert Decimal(route.advantage_bps) > 500
+    assert Decimal(route.advantage_bps) > 50
     assert f"alone by {route.advantage_bps} bps" in route.reason
+    assert {leg.token_in.symbol for leg in route.route_plan} > {"SOL"}
 
 
 def test_a_small_order_goes_to_one_venue() -> None:
@@ -132,7 +107,7 @@ def test_a_small_order_goes_to_one_venue() -> None:
     check(route)
     (leg,) = route.route_plan
     assert (leg.venue, leg.percent, route.advantage_bps) == ("meteora", 100, "0")
-    assert route.reason.startswith("meteora beats raydium by ")
+    assert route.reason.startswith("meteora beats whirlpool by ")
 
 
 def test_two_hops_are_found_and_each_is_split_by_itself() -> None:
@@ -147,40 +122,88 @@ def test_two_hops_are_found_and_each_is_split_by_itself() -> None:
 
 
 def test_two_hops_over_two_venues_need_no_venue_that_has_both() -> None:
-    route = find_route(RAY, MET, 1_000 * 10**6, 50, at())
+    route = find_route(RAY, MET, 10**6, 50, at())
     check(route)
     assert [leg.venue for leg in route.route_plan] == ["raydium", "meteora"]
-    assert [quote.error for quote in route.quotes] == ["NO_POOL", "NO_POOL"]
+    assert {quote.error for quote in route.quotes} == {"NO_POOL"}
     assert route.advantage_bps is None
     assert "no venue has a path alone" in route.reason
 
 
 def test_two_hops_can_beat_the_pairs_own_pool() -> None:
     """JUP has pools against USDC; at times its pools against SOL, then SOL's, give more."""
-    routes = [
-        find_route(TOKENS["JUP"], USDC, 10_000 * 10**6, 50, at(SLOT + 25 * i)) for i in range(20)
-    ]
+    routes = [find_route(TOKENS["JUP"], USDC, 10**7, 50, at(SLOT + 9_000 * i)) for i in range(40)]
     for route in routes:
         check(route)
-    assert {len({leg.token_in for leg in route.route_plan}) for route in routes} == {1, 2}
+    stops = {tuple(dict.fromkeys(leg.token_in.symbol for leg in r.route_plan)) for r in routes}
+    assert {("JUP",), ("JUP", "SOL")} <= stops
+
+
+def test_direct_pools_and_hubs_share_an_order_and_each_hub_spends_what_it_got() -> None:
+    route = find_route(SOL, TOKENS["JUP"], 100 * 10**9, 50, at())
+    check(route)
+    stops = list(dict.fromkeys(leg.token_in.symbol for leg in route.route_plan))
+    assert stops[0] == "SOL"
+    assert len(stops) > 1
+    direct = [leg for leg in route.route_plan if leg.token_out.symbol == "JUP"]
+    assert {leg.token_in.symbol for leg in direct} == set(stops)
+    assert " + via " in route.reason
+
+
+def test_a_leg_earns_its_network_fee() -> None:
+    """Without any leg the others would give less, by more than the leg costs."""
+    route = find_route(SOL, USDC, 3_000 * 10**9, 50, at())
+    cost = snapshot("raydium", SLOT).leg_cost(USDC)
+    alone = max(quote.out_amount for quote in route.quotes)
+    assert len(route.route_plan) > 1
+    assert route.out_amount - alone > cost * (len(route.route_plan) - 1)
+    small = find_route(SOL, USDC, 10**6, 50, at())
+    assert len(small.route_plan) == 1
+
+
+def test_a_venue_alone_is_its_best_alone_its_own_two_hops_included() -> None:
+    """Raydium has a pool of SOL and USDC, and at times a better way over USDT."""
+    better = 0
+    for i in range(60):
+        slot = SLOT + 9_000 * i
+        route = find_route(SOL, USDC, 10**10, 50, at(slot))
+        (pool,) = snapshot("raydium", slot).pools(SOL, USDC)
+        direct = pool.fill(SOL, 10**10).amount_out
+        assert route.quotes[0].out_amount >= direct
+        better += route.quotes[0].out_amount > direct
+    assert 0 < better < 60
+
+
+def test_the_quote_tells_how_far_it_is_from_the_reference_price() -> None:
+    for amount in (10**9, 100 * 10**9, 5_000 * 10**9):
+        route = find_route(SOL, USDC, amount, 50, at())
+        worth = snapshot("raydium", SLOT).worth(amount, SOL, USDC)
+        bps = (worth - route.out_amount) * 10_000 * 100 // worth
+        assert route.reference_difference_bps == f"{bps // 100}.{bps % 100:02}".rstrip("0").rstrip(
+            "."
+        )
+        assert bps >= 0
 
 
 def test_a_venue_that_cannot_answer_stops_no_other() -> None:
-    route = find_route(SOL, USDC, 10**9, 50, at(meteora="QUOTE_TIMEOUT"))
+    route = find_route(SOL, USDC, 10**9, 50, at(meteora="QUOTE_TIMEOUT", whirlpool="QUOTE_ERROR"))
     check(route)
-    assert [leg.venue for leg in route.route_plan] == ["raydium"]
-    assert [quote.error for quote in route.quotes] == [None, "QUOTE_TIMEOUT"]
-    assert route.reason == "raydium is the only quote: meteora QUOTE_TIMEOUT"
+    assert {leg.venue for leg in route.route_plan} == {"raydium"}
+    assert [quote.error for quote in route.quotes] == [None, "QUOTE_TIMEOUT", "QUOTE_ERROR"]
+    only = "is the only quote: meteora QUOTE_TIMEOUT, whirlpool QUOTE_ERROR"
+    assert route.reason.startswith("raydium ")
+    assert route.reason.endswith(only)
 
 
 def test_no_venue_left_is_no_route_and_names_the_reasons() -> None:
+    silent = {"raydium": "VENUE_DOWN", "meteora": "QUOTE_ERROR", "whirlpool": "QUOTE_TIMEOUT"}
     with pytest.raises(NoRoutesFound) as none:
-        find_route(SOL, USDC, 10**9, 50, at(raydium="VENUE_DOWN", meteora="QUOTE_ERROR"))
+        find_route(SOL, USDC, 10**9, 50, silent)
     assert none.value.code == "NO_ROUTES_FOUND"
-    assert none.value.reasons == {"raydium": "VENUE_DOWN", "meteora": "QUOTE_ERROR"}
-    assert "raydium VENUE_DOWN, meteora QUOTE_ERROR" in str(none.value)
+    assert none.value.reasons == silent
+    assert "raydium VENUE_DOWN, meteora QUOTE_ERROR, whirlpool QUOTE_TIMEOUT" in str(none.value)
     with pytest.raises(NoRoutesFound):
-        find_route(RAY, USDC, 10**6, 50, at(raydium="VENUE_DOWN"))
+        find_route(USDC, MET, 10**6, 50, at(meteora="VENUE_DOWN"))
     with pytest.raises(NoRoutesFound):
         find_route(SOL, USDC, 10**9, 50, {})
 
@@ -188,15 +211,16 @@ def test_no_venue_left_is_no_route_and_names_the_reasons() -> None:
 def test_an_amount_beyond_all_depth_is_no_route() -> None:
     with pytest.raises(NoRoutesFound) as deep:
         find_route(SOL, USDC, market.capacity(SOL, USDC), 50, at())
-    assert set(deep.value.reasons.values()) == {"INSUFFICIENT_LIQUIDITY"}
+    assert set(deep.value.reasons.values()) <= {"INSUFFICIENT_LIQUIDITY", "NO_POOL"}
 
 
 def test_everything_up_to_all_depth_together_routes() -> None:
-    sides = [pool.side(SOL) for venue in VENUES for pool in snapshot(venue, SLOT).pools(SOL, USDC)]
-    most_in = sum(side.max_in for side in sides)
-    check(find_route(SOL, USDC, most_in, 50, at()))
+    pools = [pool for venue in VENUES for pool in snapshot(venue, SLOT).pools(SOL, USDC)]
+    direct = sum(usable(pool.side(SOL)) for pool in pools)
+    check(find_route(SOL, USDC, direct, 50, at()))
+    check(find_route(SOL, USDC, direct * 6 // 5, 50, at()))
     with pytest.raises(NoRoutesFound):
-        find_route(SOL, USDC, most_in + 1, 50, at())
+        find_route(SOL, USDC, direct * 3, 50, at())
 
 
 def test_dust_that_buys_nothing_is_no_route() -> None:
@@ -211,47 +235,6 @@ def test_a_token_is_not_swapped_for_itself_nor_nothing_for_something() -> None:
     assert circular.value.code == "CIRCULAR_ARBITRAGE_IS_DISABLED"
     with pytest.raises(InvalidAmount):
         find_route(SOL, USDC, 0, 50, at())
-
-
-def test_a_hop_of_more_pools_than_the_split_knows_is_refused() -> None:
-    pool = Pool("one", "raydium", SOL, USDC, raydium.Pool(10**12, 10**12))
-    with pytest.raises(ValueError, match="one or two curves"):
-        router.split(SOL, USDC, 10**6, [pool, pool, pool])
-
-
-def test_of_equal_outputs_the_one_with_fewer_legs_wins() -> None:
-    """Two equal pools share 2 units as well as one takes them: 1 and 1, or 2."""
-    pools = [
-        Pool(name, "raydium", SOL, USDC, raydium.Pool(10**15, 10**15, trade_fee_rate=0))
-        for name in ("one", "two")
-    ]
-    hop = router.split(SOL, USDC, 10**5, pools)
-    assert not isinstance(hop, str)
-    assert len(hop.shares) == 1
-
-
-def test_of_equal_paths_the_one_with_fewer_legs_wins() -> None:
-    side = snapshot("raydium", SLOT).pools(SOL, USDC)[0].side(SOL)
-    two = (router.Hop(SOL, USDC, ((side, 5), (side, 5)), 100),)
-    one = (router.Hop(SOL, USDC, ((side, 10),), 100),)
-    more = (router.Hop(SOL, USDC, ((side, 4), (side, 6)), 101),)
-    assert router._best(["NO_POOL", two, one]) is one
-    assert router._best([one, two, more]) is more
-    assert router._best(["NO_POOL"]) is None
-
-
-def test_no_leg_gives_nothing_for_its_swap_would_fail_on_chain() -> None:
-    """The tiny pool's fair share is one unit, which buys none."""
-    tiny, deep = (
-        Pool(name, "raydium", SOL, USDC, raydium.Pool(depth, depth, trade_fee_rate=0))
-        for name, depth in (("tiny", 20_000), ("deep", 10**9))
-    )
-    bins = meteora.Pool(meteora.Parameters(bin_step=1), 0, {0: (0, 10**9)})
-    ladder = Pool("ladder", "meteora", SOL, USDC, bins)
-    hop = router.split(SOL, USDC, 10**6, [tiny, deep, ladder])
-    assert not isinstance(hop, str)
-    assert all(side.amount_out(amount) > 0 for side, amount in hop.shares)
-    assert sum(amount for _, amount in hop.shares) == 10**6
 
 
 def test_a_quotes_fee_over_two_hops_is_told_in_the_token_in() -> None:
@@ -286,6 +269,7 @@ def test_json_is_the_shape_that_clients_read() -> None:
         "outAmount",
         "otherAmountThreshold",
         "priceImpactPct",
+        "referenceDifferenceBps",
         "slippageBps",
         "routePlan",
         "quotes",
@@ -313,44 +297,40 @@ def test_json_is_the_shape_that_clients_read() -> None:
     assert failing["quotes"][1] == {"venue": "meteora", "error": "VENUE_DOWN"}
 
 
-def test_price_impact_compounds_over_hops_and_weighs_by_input() -> None:
-    """A curve that takes a tenth of its reserve moves by 1/11, whatever else is there."""
-    one = Pool("one", "raydium", SOL, USDC, raydium.Pool(10**12, 10**12, trade_fee_rate=0))
-    assert one.fill(SOL, 10**11).impact == 10**12 // 11
-    down = Pool(
-        "two",
-        "meteora",
-        SOL,
-        USDC,
-        meteora.Pool(
-            meteora.Parameters(bin_step=100, base_factor=0, variable_fee_control=0),
-            0,
-            {0: (0, 10**9), -1: (0, 10**9)},
-        ),
-    )
-    assert down.fill(SOL, 10**9).impact == 0
-    half_a_percent = down.fill(SOL, 2 * 10**9).impact
-    assert abs(half_a_percent - 10**12 // 202) < 10**4
-    up = Pool(
-        "three",
-        "meteora",
-        SOL,
-        USDC,
-        meteora.Pool(
-            meteora.Parameters(bin_step=100, base_factor=0, variable_fee_control=0),
-            0,
-            {0: (10**9, 0), 1: (10**9, 0)},
-        ),
-    )
-    assert up.fill(USDC, 10**9).impact == 0
-    assert abs(up.fill(USDC, 2 * 10**9).impact - 10**12 // 202) < 10**4
-    route = find_route(RAY, MET, 50_000 * 10**6, 50, at())
+def test_a_curve_that_takes_a_tenth_of_its_reserve_moves_by_an_eleventh() -> None:
+    side = raydium.Pool(10**12, 10**12, trade_fee_rate=0).side(True)
+    assert side.fill(10**11).impact == 10**12 // 11
+
+
+@pytest.mark.parametrize("x_to_y", [True, False])
+def test_a_ladder_moves_by_the_share_that_its_second_bin_takes(x_to_y: bool) -> None:
+    calm = meteora.Parameters(bin_step=100, base_factor=0, variable_fee_control=0)
+    bins = {0: (0, 10**9), -1: (0, 10**9)} if x_to_y else {0: (10**9, 0), 1: (10**9, 0)}
+    side = meteora.Pool(calm, 0, bins).side(x_to_y)
+    assert side.fill(10**9).impact == 0
+    assert abs(side.fill(2 * 10**9).impact - 10**12 // 202) < 10**4
+
+
+def test_price_impact_compounds_over_hops() -> None:
+    route = find_route(RAY, MET, 10**6, 50, at())
     first, second = (
         snapshot(leg.venue, SLOT).pool(leg.pool).fill(leg.token_in, leg.in_amount).impact
         for leg in route.route_plan
     )
     kept = (10**12 - first) * (10**12 - second) // 10**12
     assert abs(10**12 - kept - int(Decimal(route.price_impact_pct).scaleb(12))) <= 2
+
+
+def test_price_impact_of_a_split_is_the_mean_of_its_legs_by_input() -> None:
+    route = find_route(SOL, USDC, 1_000 * 10**9, 50, at())
+    assert {leg.token_in.symbol for leg in route.route_plan} == {"SOL"}
+    assert len(route.route_plan) > 1
+    weighted = sum(
+        snapshot(leg.venue, SLOT).pool(leg.pool).fill(SOL, leg.in_amount).impact * leg.in_amount
+        for leg in route.route_plan
+    )
+    mean = weighted // route.in_amount
+    assert abs(mean - int(Decimal(route.price_impact_pct).scaleb(12))) <= len(route.route_plan)
 
 
 @settings(max_examples=60)

@@ -20,7 +20,9 @@ from functions.dex.errors import (
     InsufficientLiquidity,
     PoolError,
     ZeroAmount,
+    ZeroOutput,
 )
+from functions.dex.tokens import UNITS_MAX
 from functions.dex.whirlpool import (
     SQRT_PRICE_MAX,
     SQRT_PRICE_MIN,
@@ -210,11 +212,16 @@ def filled(pool: Pool, amount: int, a_to_b: bool) -> Swap:
         raise
 
 
+def most_of(pool: Pool, a_to_b: bool) -> int:
+    """The most that the three tick arrays take."""
+    return sum(piece.gross_in for piece in whirlpool.ranges(pool, a_to_b))
+
+
 @st.composite
 def trades(draw: Callable[..., Any]) -> tuple[Pool, bool, int]:
     """A pool, a direction, and an amount of input that it can take."""
     pool, a_to_b = draw(pools()), draw(st.booleans())
-    most = whirlpool.out_of(pool, a_to_b)[1]
+    most = most_of(pool, a_to_b)
     assume(most)
     return pool, a_to_b, draw(st.integers(1, most) | st.integers(1, min(most, 1_000)))
 
@@ -222,7 +229,8 @@ def trades(draw: Callable[..., Any]) -> tuple[Pool, bool, int]:
 @for_all(trades())
 def test_the_fast_quote_is_the_swap_to_the_last_unit(trade: tuple[Pool, bool, int]) -> None:
     pool, a_to_b, amount = trade
-    amount_out, most = whirlpool.out_of(pool, a_to_b)
+    side, most = pool.side(a_to_b), most_of(pool, a_to_b)
+    amount_out = side.amount_out
     assert amount_out(amount) == swap_exact_in(pool, amount, a_to_b).amount_out
     borders = [0]
     for piece in whirlpool.ranges(pool, a_to_b):
@@ -235,6 +243,28 @@ def test_the_fast_quote_is_the_swap_to_the_last_unit(trade: tuple[Pool, bool, in
     with pytest.raises(InsufficientLiquidity) as deep:
         swap_exact_in(pool, most + 1, a_to_b)
     assert deep.value.custom == 6038
+
+
+@for_all(trades())
+def test_a_side_accounts_for_a_swap_as_the_whole_swap_does(trade: tuple[Pool, bool, int]) -> None:
+    pool, a_to_b, amount = trade
+    swap = swap_exact_in(pool, amount, a_to_b)
+    if swap.amount_out == 0:
+        with pytest.raises(ZeroOutput):
+            pool.side(a_to_b).fill(amount)
+        return
+    fill = pool.side(a_to_b).fill(amount)
+    assert (fill.amount_in, fill.amount_out, fill.fee) == (amount, swap.amount_out, swap.fee)
+
+
+@for_all(pools(), st.booleans())
+def test_a_sides_pieces_are_its_ranges_up_to_their_usable_share(pool: Pool, a_to_b: bool) -> None:
+    side, ranges = pool.side(a_to_b), whirlpool.ranges(pool, a_to_b)
+    held = sum(piece.out for piece in ranges)
+    pieces = side.pieces(UNITS_MAX)
+    assert sum(piece.amount_out for piece in pieces) == held * 94 // 100
+    corners = [depth for piece in pieces for depth in (piece.start, piece.end)]
+    assert corners == sorted(corners)
 
 
 def exactly(pool: Pool, amount: int, a_to_b: bool) -> Fraction:
@@ -399,4 +429,4 @@ def test_liquidity_that_a_tick_takes_below_zero_or_beyond_its_type_is_refused() 
             swap_exact_in(broken, 12_450 * SOL, a_to_b=True)
         assert refused.value.custom == code
         # A quote ends where the program would refuse.
-        assert whirlpool.out_of(broken, True)[1] < 12_450 * SOL
+        assert 0 < most_of(broken, True) < 12_450 * SOL

@@ -1,0 +1,77 @@
+"""No free money: `uv run python -m tests.load.cycles [--slots N] [--seed N]`.
+
+At each of N random slots every pool's quote is held against the reference price, both ways, for a
+small and a large amount; and a random cycle of two to four tokens is traded, each leg by the best
+route at that slot. Exit code 1 if a quote is better than the reference or a cycle gains a unit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections.abc import Iterator
+
+from functions.dex.errors import NoRoutesFound
+from functions.dex.router import find_route
+from functions.dex.sides import usable
+from functions.dex.tokens import TOKENS
+from functions.simulation import market
+
+
+def better_quotes(slot: int) -> Iterator[str]:
+    """Quotes of this slot that are better than the reference price: there must be none."""
+    for listing in market.LISTINGS:
+        base, quote = TOKENS[listing.base], TOKENS[listing.quote]
+        price = market.reference_price(base, quote, slot)
+        lot = market.lot_of(base)
+        pool = market.snapshot(listing.venue, slot).pool(listing.address)
+        for token_in in (base, quote):
+            side = pool.side(token_in)
+            most = usable(side)
+            for amount in (most // 10**6 + 1, most // 10, most):
+                out = side.amount_out(amount)
+                # A price is rounded down by less than a unit a lot.
+                fair = (
+                    amount * (price + 1) // lot if token_in == base else amount * lot // price + 1
+                )
+                if out > fair:
+                    yield f"{out} for {amount} {token_in.symbol} in {pool.address}, fair is {fair}"
+
+
+def gain_of_a_cycle(drawn: random.Random, slot: int) -> int:
+    """What a random cycle gains in base units; 0 if it cannot be traded."""
+    tokens = drawn.sample(list(TOKENS.values()), drawn.randint(2, 4))
+    snapshots = {venue: market.snapshot(venue, slot) for venue in market.VENUES}
+    start: int = 10 ** drawn.randint(2, tokens[0].decimals + 5)
+    held = start
+    for one, other in zip(tokens, [*tokens[1:], tokens[0]], strict=True):
+        try:
+            held = find_route(one, other, held, 0, snapshots).out_amount
+        except NoRoutesFound:
+            return 0
+    return held - start
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--slots", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    drawn = random.Random(options.seed)
+    found = 0
+    for _ in range(options.slots):
+        slot = drawn.randrange(4 * 10**9, 5 * 10**9)
+        for better in better_quotes(slot):
+            found += 1
+            print(f"slot {slot}: {better}")
+        gain = gain_of_a_cycle(drawn, slot)
+        if gain > 0:
+            found += 1
+            print(f"slot {slot}: a cycle gains {gain}")
+    print(f"{options.slots} slots: {found} quotes better than the reference or cycles that gain")
+    return int(found > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

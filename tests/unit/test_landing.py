@@ -1,0 +1,70 @@
+"""Whole trades land: what a route promises is there some slots later, whatever the amount."""
+
+import random
+
+import pytest
+
+from functions.dex.errors import NoRoutesFound
+from functions.dex.router import Route, find_route
+from functions.dex.tokens import TOKENS, Token
+from functions.orders.order import OrderError
+from functions.orders.settlement import Landed, Outcome
+from functions.simulation import chain, market
+from functions.simulation.market import VENUES, snapshot
+
+SOL, USDC, BONK = TOKENS["SOL"], TOKENS["USDC"], TOKENS["BONK"]
+SLOT = 4_400_000_000
+# Far more than prices move until a transaction lands.
+ANY_PRICE_BPS = 2_000
+
+
+def routed(token_in: Token, token_out: Token, amount: int, slot: int, slippage_bps: int) -> Route:
+    snapshots = {venue: snapshot(venue, slot) for venue in VENUES}
+    return find_route(token_in, token_out, amount, slippage_bps, snapshots)
+
+
+def landed(route: Route, order_id: str = "order") -> Outcome:
+    return chain.outcome(chain.build(order_id, 1, route, route.slot))
+
+
+@pytest.mark.parametrize("slot", range(SLOT, SLOT + 10**6, 10**5))
+@pytest.mark.parametrize("dollars", [100_000, 300_000])
+def test_a_trade_that_needs_most_of_all_ladders_lands(slot: int, dollars: int) -> None:
+    route = routed(USDC, BONK, dollars * 10**6, slot, ANY_PRICE_BPS)
+    assert isinstance(landed(route), Landed)
+
+
+def test_the_largest_trade_of_any_pair_lands() -> None:
+    drawn = random.Random(0)
+    for number in range(60):
+        token_in, token_out = drawn.sample(list(TOKENS.values()), 2)
+        slot = drawn.randrange(4 * 10**9, 5 * 10**9)
+        amount = largest(token_in, token_out, slot)
+        route = routed(token_in, token_out, amount, slot, ANY_PRICE_BPS)
+        outcome = landed(route, f"order-{number}")
+        assert isinstance(outcome, Landed), (token_in.symbol, token_out.symbol, slot, outcome)
+
+
+def largest(token_in: Token, token_out: Token, slot: int) -> int:
+    """The most that finds a route, to a thousandth."""
+    low, high = 0, market.capacity(token_in, token_out)
+    while high - low > low >> 10:
+        middle = (low + high + 1) // 2
+        try:
+            routed(token_in, token_out, middle, slot, ANY_PRICE_BPS)
+            low = middle
+        except NoRoutesFound:
+            high = middle - 1
+    return low
+
+
+def test_a_slippage_of_5_bps_fails_by_itself_at_times_and_one_of_50_bps_hardly_ever() -> None:
+    drawn = random.Random(0)
+    failed = {5: 0, 50: 0}
+    for number in range(1_000):
+        slot = drawn.randrange(4 * 10**9, 5 * 10**9)
+        for bps in failed:
+            route = routed(SOL, USDC, 10**9, slot, bps)
+            failed[bps] += isinstance(landed(route, f"order-{number}"), OrderError)
+    assert 3 <= failed[5] <= 40
+    assert failed[50] <= 3
