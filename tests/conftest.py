@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 import pytest
+from botocore import session
+
+# Each test over moto begins a session of botocore, which would read AWS's models anew: half of the
+# time of such a test.
+setattr(session, "create_loader", cache(session.create_loader))  # noqa: B010 - mypy: no assigning
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
