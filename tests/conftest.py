@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from pathlib import Path
 
 import pytest
 from botocore import session
@@ -11,6 +12,23 @@ from botocore import session
 # Each test over moto begins a session of botocore, which would read AWS's models anew: half of the
 # time of such a test.
 setattr(session, "create_loader", cache(session.create_loader))  # noqa: B010 - mypy: no assigning
+
+# Left out by `-m "not slow"`: tests that deploy a stack, start Lambda's runtime, generate hundreds
+# of cases, break the product on purpose, or measure.
+SLOW = (
+    *("e2e", "faults", "load", "mutants", "runtime", "simulation"),
+    "functions/test_hostile.py",
+    "infra/test_cfn_lint.py",
+    "unit/test_benchmark.py",
+)
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes long."""
+    for item in items:
+        if any(item.path.is_relative_to(HERE / name) for name in SLOW):
+            item.add_marker("slow")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -194,7 +194,7 @@ def test_a_quiet_connection_is_pinged(engine: Engine, start: Callable[..., Watch
     assert engine.connects == 1
 
 
-@pytest.mark.parametrize("order", ["nonsense", str(uuid4()), ""])
+@pytest.mark.parametrize("order", ["nonsense", "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d", ""])
 def test_an_unknown_order_has_an_exit_code_of_its_own(engine: Engine, run: Run, order: str) -> None:
     result = run(order)
     assert result.code == watch.UNKNOWN
@@ -245,7 +245,9 @@ def test_a_refused_connection_is_tried_again_as_long_as_the_key_is_valid(
     assert engine.connects == 5
 
 
-@pytest.mark.parametrize("key", [API_KEY.new(), "oee_short", "é", "\n"])
+@pytest.mark.parametrize(
+    "key", [API_KEY.new(), "oee_short", "é", "\n"], ids=["unknown", "short", "é", "newline"]
+)
 def test_a_wrong_key_is_one_clear_line(engine: Engine, run: Run, key: str) -> None:
     assert str(run("--key", key).code).startswith("✗ The API key is not valid")
 
