@@ -1,4 +1,4 @@
-"""API key or ticket -> owner, for both APIs."""
+"""Authorizer of both APIs: finds the owner of an API key or a ticket."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from functions.store import access
 
 @telemetry.observed
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Who asks: of an HTTP request (payload 2.0) or of a WebSocket's $connect.
+    """Authorize an HTTP request (payload format 2.0) or a WebSocket's $connect.
 
-    An HTTP request with a wrong key is let through without an owner, and refused by the API
-    function: the gateway itself would answer 403 where 401 is meant. A connection is refused
-    here.
+    An HTTP request with a wrong key is admitted without an owner, and the API function refuses
+    it with 401, because the gateway itself would answer 403. A connection is refused here.
     """
     key = _bearer(event)
     owner = access.owner_of_key(key) if key else None
@@ -29,7 +28,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
 
 
 def _bearer(event: dict[str, Any]) -> str | None:
-    """The credentials of the Authorization header, in whatever case its name came."""
+    """The credentials of the Authorization header; the case of its name does not matter."""
     headers: dict[str, str] = event.get("headers") or {}
     value = next((v for name, v in headers.items() if name.lower() == "authorization"), "")
     scheme, _, credentials = value.partition(" ")

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
 from functions.contract import Metric, unix_ms
-from functions.orders.order import Order, Status
 from functions.runtime import logger
+
+if TYPE_CHECKING:  # the model is slow to import, and the authorizer has no use for it
+    from functions.orders.order import Order
 
 Handler = Callable[..., Any]
 
-
-# Namespace and service, which tells stages apart, are from the environment.
+# The namespace, and the service that tells stages apart, are in the environment.
 _metrics = Metrics()
 _lock = Lock()  # the worker's orders report from threads of their own
 
@@ -27,7 +28,7 @@ def observed(handler: Handler) -> Handler:
 
     @wraps(handler)
     def counted(event: dict[str, Any], context: Any) -> Any:
-        logger.remove_keys(["function_arn", "function_memory_size"])  # each line is paid for
+        logger.remove_keys(["function_arn", "function_memory_size"])  # every byte of a log costs
         try:
             return handler(event, context)
         finally:
@@ -39,20 +40,20 @@ def observed(handler: Handler) -> Handler:
 
 
 def count(metric: Metric, value: int = 1) -> None:
-    """Add to a number of things."""
+    """Add to a metric that counts."""
     with _lock:
         _metrics.add_metric(name=metric, unit=MetricUnit.Count, value=value)
 
 
 def time(metric: Metric, milliseconds: int) -> None:
-    """Add one duration to a distribution."""
+    """Add one duration to a metric that measures."""
     with _lock:
         _metrics.add_metric(name=metric, unit=MetricUnit.Milliseconds, value=milliseconds)
 
 
 def count_ending(order: Order) -> None:
-    """Count an order that was confirmed, how long that took, or why it failed."""
-    if order.status is Status.CONFIRMED:
+    """Count an order that has ended: confirmed, and how long that took, or failed, and why."""
+    if order.confirmed_at:
         count(Metric.ORDERS_CONFIRMED)
         time(Metric.TIME_TO_CONFIRM, unix_ms(order.updated_at) - unix_ms(order.created_at))
     elif order.error:

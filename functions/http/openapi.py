@@ -16,7 +16,7 @@ from functions.orders.order import Model
 
 _API_KEY = {"type": "http", "scheme": "bearer", "description": "an API key: oee_…"}
 _UNAUTHORIZED = {
-    "description": "Without a key, by the gateway's own words; with a wrong one, as a problem",
+    "description": "Without a key, the gateway's own answer; with a wrong key, a problem",
     "content": {
         "application/json": {
             "schema": {

@@ -1,4 +1,4 @@
-"""Every error that an HTTP client sees: one map from error types to RFC 9457 problems."""
+"""The errors that an HTTP client sees: every exception becomes a problem (RFC 9457) here."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _shown(field: str) -> str:
 
 
 def answer(error: Exception) -> Response[Any]:
-    """The HTTP response for any exception; what is not known here is logged and a 500."""
+    """The response to any exception; one that is not expected is logged and becomes a 500."""
     problem = _problem(error)
     details = problem.details
     return Response(details.status, CONTENT_TYPE, details.to_json(), headers={**problem.headers})

@@ -41,3 +41,4 @@ def test_a_function_starts_without_what_only_others_use(handler: str) -> None:
     assert "boto3" in loaded
     assert f"{powertools}.openapi.models" not in loaded  # not even the API, until it is asked
     assert (powertools in loaded) == (handler == "api")
+    assert ("pydantic" in loaded) == (handler != "authorizer")
