@@ -181,8 +181,7 @@ def get_quote(
     slippage_bps: SlippageQuery = DEFAULT_SLIPPAGE_BPS,
 ) -> Response[Any]:
     """Each venue's quote and the route that an order would take now; nothing is stored."""
-    answer = market.quote(token_in, token_out, amount, slippage_bps)
-    return Response(HTTPStatus.OK, "application/json", answer)
+    return _json(market.quote(token_in, token_out, amount, slippage_bps))
 
 
 @app.get(

@@ -13,9 +13,9 @@ from functions import telemetry
 from functions.contract import Metric, order_id_of, unix_ms
 from functions.dex import router, tokens
 from functions.dex.errors import DexError
-from functions.orders import retries, settlement
+from functions.orders import retries, routes, settlement
 from functions.orders.failures import FailureCode
-from functions.orders.order import Order, OrderError, Route, Status, Update, routing_update
+from functions.orders.order import Order, OrderError, Status, Update, routing_update
 from functions.orders.settlement import Landed, Pending
 from functions.runtime import at_once, logger, monotonic, now_ms, settings, sleep
 from functions.simulation.network import Network
@@ -180,16 +180,14 @@ def _route(order: Order, _signed: str | None) -> Next:
             return _retry(order, OrderError(code=FailureCode.QUOTES_UNAVAILABLE, message=message))
         why = OrderError(code=error.code, message=str(error))
         return Append(order.next_update(Status.FAILED, now_ms(), error=why))
-    shown = Route.model_validate(route.to_json())
-    return Append(order.next_update(Status.BUILDING, now_ms(), route=shown))
+    return Append(order.next_update(Status.BUILDING, now_ms(), route=routes.shown(route)))
 
 
 def _build(order: Order, _signed: str | None) -> Next:
     """Sign the transaction; it is stored before it is sent."""
     if order.route is None:
         raise BrokenOrder(f"{order.order_id} is building without a route")
-    route = router.Route.from_json(order.route.model_dump(by_alias=True, exclude_none=True))
-    signed = network.sign(order, route)
+    signed = network.sign(order, routes.taken(order.route))
     update = order.next_update(Status.SUBMITTED, now_ms(), tx_hash=signed.signature)
     return Append(update, signed.text)
 

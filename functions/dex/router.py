@@ -5,7 +5,7 @@ Words are Jupiter's: routePlan, otherAmountThreshold, slippageBps, priceImpactPc
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from functions.dex.errors import CircularArbitrage, InvalidAmount, NoRoutesFound
 from functions.dex.mixture import (
@@ -19,7 +19,7 @@ from functions.dex.mixture import (
 )
 from functions.dex.pools import PoolSide, Snapshot
 from functions.dex.sides import IMPACT_DECIMALS, IMPACT_SCALE, Fill
-from functions.dex.tokens import TOKENS, UNITS_MAX, Token, to_text, to_units
+from functions.dex.tokens import TOKENS, UNITS_MAX, Token, to_text
 
 BPS = 10_000
 
@@ -40,34 +40,6 @@ class Leg:
     out_amount: int
     fee_amount: int
     percent: int
-
-    def to_json(self) -> dict[str, str | int]:
-        """The leg in whole tokens; the fee is in the token in."""
-        return {
-            "venue": self.venue,
-            "pool": self.pool,
-            "tokenIn": self.token_in.symbol,
-            "tokenOut": self.token_out.symbol,
-            "inAmount": to_text(self.in_amount, self.token_in.decimals),
-            "outAmount": to_text(self.out_amount, self.token_out.decimals),
-            "feeAmount": to_text(self.fee_amount, self.token_in.decimals),
-            "percent": self.percent,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Leg":
-        """The leg that `to_json` wrote."""
-        token_in, token_out = TOKENS[data["tokenIn"]], TOKENS[data["tokenOut"]]
-        return cls(
-            venue=data["venue"],
-            pool=data["pool"],
-            token_in=token_in,
-            token_out=token_out,
-            in_amount=to_units(data["inAmount"], token_in),
-            out_amount=to_units(data["outAmount"], token_out),
-            fee_amount=_units(data["feeAmount"], token_in),
-            percent=data["percent"],
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,55 +78,6 @@ class Route:
     slot: int
     reason: str
     advantage_bps: str | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The route as clients read it: camelCase, amounts as decimal text of whole tokens."""
-        decimals_in, decimals_out = self.token_in.decimals, self.token_out.decimals
-        return {
-            "inAmount": to_text(self.in_amount, decimals_in),
-            "outAmount": to_text(self.out_amount, decimals_out),
-            "otherAmountThreshold": to_text(self.other_amount_threshold, decimals_out),
-            "priceImpactPct": self.price_impact_pct,
-            "referenceDifferenceBps": self.reference_difference_bps,
-            "slippageBps": self.slippage_bps,
-            "routePlan": [leg.to_json() for leg in self.route_plan],
-            "quotes": [self._quote_json(quote) for quote in self.quotes],
-            "reason": self.reason,
-            "advantageBps": self.advantage_bps,
-            "slot": self.slot,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Route":
-        """The route that `to_json` wrote, less the quotes it won against."""
-        plan = tuple(Leg.from_json(leg) for leg in data["routePlan"])
-        token_in, token_out = plan[0].token_in, plan[-1].token_out
-        return cls(
-            token_in=token_in,
-            token_out=token_out,
-            in_amount=to_units(data["inAmount"], token_in),
-            out_amount=to_units(data["outAmount"], token_out),
-            other_amount_threshold=_units(data["otherAmountThreshold"], token_out),
-            slippage_bps=data["slippageBps"],
-            price_impact_pct=data["priceImpactPct"],
-            # Releases before this one did not tell it.
-            reference_difference_bps=data.get("referenceDifferenceBps"),
-            route_plan=plan,
-            quotes=(),
-            slot=data["slot"],
-            reason=data["reason"],
-            advantage_bps=data.get("advantageBps"),
-        )
-
-    def _quote_json(self, quote: Quote) -> dict[str, str]:
-        if quote.error is not None:
-            return {"venue": quote.venue, "error": quote.error}
-        return {
-            "venue": quote.venue,
-            "outAmount": to_text(quote.out_amount, self.token_out.decimals),
-            "priceImpactPct": quote.price_impact_pct,
-            "feeAmount": to_text(quote.fee_amount, self.token_in.decimals),
-        }
 
 
 def threshold_exact_in(out_amount: int, slippage_bps: int) -> int:
@@ -413,11 +336,6 @@ def _best(offers: Iterable[Offer]) -> Mixture | None:
     """The first of the mixtures with the most net output and, of those, the fewest legs."""
     found = [offer for offer in offers if not isinstance(offer, str)]
     return max(found, key=lambda mixture: (mixture.net, -mixture.legs), default=None)
-
-
-def _units(text: str, token: Token) -> int:
-    """As to_units, for what may also be 0: a fee, or the threshold of a slippage of 100 %."""
-    return 0 if text == "0" else to_units(text, token)
 
 
 def percents(amounts: Sequence[int]) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import NamedTuple
 
 from functions.contract import iso
@@ -15,8 +14,9 @@ from functions.dex.errors import (
     TokenNotTradable,
 )
 from functions.dex.tokens import Token
-from functions.http.models import PriceList, PricePoint, TokenList, TokenView
+from functions.http.models import PriceList, PricePoint, QuoteAnswer, TokenList, TokenView
 from functions.http.problems import bad_field
+from functions.orders import routes
 from functions.runtime import now_ms, settings, sleep
 from functions.simulation.network import Network
 
@@ -76,19 +76,18 @@ def _token(field: str, name: str) -> Token:
         raise bad_field(error.code, field, "must be the symbol or mint of a listed token") from None
 
 
-def quote(token_in: str, token_out: str, amount: str, slippage_bps: int) -> str:
-    """The route that an order would take now, as JSON (QuoteAnswer)."""
+def quote(token_in: str, token_out: str, amount: str, slippage_bps: int) -> QuoteAnswer:
+    """The route that an order would take now."""
     source, target, _, route = swap(token_in, token_out, amount, slippage_bps)
     if isinstance(route, NoRoutesFound):
         raise route
     (priced,) = network.prices(source, target, [now_ms()])
-    answer = {
-        "tokenIn": source.symbol,
-        "tokenOut": target.symbol,
-        "referencePrice": priced["reference"],
-        **route.to_json(),
-    }
-    return json.dumps({name: value for name, value in answer.items() if value is not None})
+    return QuoteAnswer(
+        token_in=source.symbol,
+        token_out=target.symbol,
+        reference_price=priced["reference"],
+        **dict(routes.shown(route)),
+    )
 
 
 def prices(token_in: str, token_out: str, minutes: int, since: str | None) -> PriceList:

@@ -46,7 +46,7 @@ NEXT = (
 POISON = 'raise RuntimeError("poisoned")'
 LOAD = "order, owner, transaction = orders.load_order(order_id)"
 BAD = (
-    ("functions/worker.py", "signed = network.sign(order, route)", POISON),
+    ("functions/worker.py", "signed = network.sign(order, routes.taken(order.route))", POISON),
     ("functions/dead_letters.py", LOAD, POISON),
 )
 

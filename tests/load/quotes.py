@@ -7,6 +7,7 @@ from rich.table import Table
 
 from functions.dex.router import Route, find_route
 from functions.dex.tokens import find, to_units
+from functions.orders import routes
 from functions.simulation import market
 
 SLOT = 4_400_000_000
@@ -30,14 +31,14 @@ def main() -> None:
     for amount in ("1", "10", "100", "1000", "3000", "10000"):
         snapshots = {venue: market.snapshot(venue, SLOT) for venue in market.VENUES}
         route = find_route(sol, usdc, to_units(amount, sol), 50, snapshots)
-        shown = route.to_json()
-        quotes = {q["venue"]: q.get("outAmount", q.get("error")) for q in shown["quotes"]}
+        shown = routes.shown(route)
+        quotes = {quote.venue: quote.out_amount or quote.error for quote in shown.quotes}
         table.add_row(
             amount,
             *(quotes[venue] for venue in market.VENUES),
             mixture(route),
             str(len(route.route_plan)),
-            shown["outAmount"],
+            shown.out_amount,
             f"{route.advantage_bps} bps",
             f"−{route.reference_difference_bps} bps",
         )

@@ -261,42 +261,6 @@ def test_percents_are_whole_positive_and_sum_to_100(
     assert router.percents(amounts) == expected
 
 
-def test_json_is_the_shape_that_clients_read() -> None:
-    route = find_route(SOL, USDC, 500 * 10**9, 50, at(SLOT))
-    shown = route.to_json()
-    assert list(shown) == [
-        "inAmount",
-        "outAmount",
-        "otherAmountThreshold",
-        "priceImpactPct",
-        "referenceDifferenceBps",
-        "slippageBps",
-        "routePlan",
-        "quotes",
-        "reason",
-        "advantageBps",
-        "slot",
-    ]
-    assert (shown["inAmount"], shown["slippageBps"], shown["slot"]) == ("500", 50, SLOT)
-    assert shown["routePlan"] == [leg.to_json() for leg in route.route_plan]
-    leg = route.route_plan[0].to_json()
-    assert (leg["tokenIn"], leg["tokenOut"]) == ("SOL", "USDC")
-    assert list(leg) == [
-        "venue",
-        "pool",
-        "tokenIn",
-        "tokenOut",
-        "inAmount",
-        "outAmount",
-        "feeAmount",
-        "percent",
-    ]
-    failing = find_route(SOL, USDC, 10**9, 50, at(meteora="VENUE_DOWN")).to_json()
-    assert isinstance(failing["quotes"], list)
-    assert set(failing["quotes"][0]) == {"venue", "outAmount", "priceImpactPct", "feeAmount"}
-    assert failing["quotes"][1] == {"venue": "meteora", "error": "VENUE_DOWN"}
-
-
 def test_a_curve_that_takes_a_tenth_of_its_reserve_moves_by_an_eleventh() -> None:
     side = raydium.Pool(10**12, 10**12, trade_fee_rate=0).side(True)
     assert side.fill(10**11).impact == 10**12 // 11

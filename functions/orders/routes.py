@@ -1,0 +1,89 @@
+"""A route in base units, as the router finds it, and as it is stored, pushed and answered."""
+
+from __future__ import annotations
+
+from functions.dex import router
+from functions.dex.tokens import Token, find, to_text, to_units
+from functions.orders.order import Leg, Quote, Route
+
+
+def shown(route: router.Route) -> Route:
+    """The route as clients read it, in decimal text of whole tokens."""
+    decimals_in, decimals_out = route.token_in.decimals, route.token_out.decimals
+    return Route(
+        in_amount=to_text(route.in_amount, decimals_in),
+        out_amount=to_text(route.out_amount, decimals_out),
+        other_amount_threshold=to_text(route.other_amount_threshold, decimals_out),
+        price_impact_pct=route.price_impact_pct,
+        reference_difference_bps=route.reference_difference_bps,
+        slippage_bps=route.slippage_bps,
+        route_plan=tuple(_shown_leg(leg) for leg in route.route_plan),
+        quotes=tuple(_shown_quote(quote, decimals_in, decimals_out) for quote in route.quotes),
+        reason=route.reason,
+        advantage_bps=route.advantage_bps,
+        slot=route.slot,
+    )
+
+
+def taken(route: Route) -> router.Route:
+    """The route that `shown` showed, without the quotes that it won against."""
+    plan = tuple(_taken_leg(leg) for leg in route.route_plan)
+    token_in, token_out = plan[0].token_in, plan[-1].token_out
+    return router.Route(
+        token_in=token_in,
+        token_out=token_out,
+        in_amount=_units(route.in_amount, token_in),
+        out_amount=_units(route.out_amount, token_out),
+        other_amount_threshold=_units(route.other_amount_threshold, token_out),
+        slippage_bps=route.slippage_bps,
+        price_impact_pct=route.price_impact_pct,
+        reference_difference_bps=route.reference_difference_bps,
+        route_plan=plan,
+        quotes=(),
+        slot=route.slot,
+        reason=route.reason,
+        advantage_bps=route.advantage_bps,
+    )
+
+
+def _shown_leg(leg: router.Leg) -> Leg:
+    return Leg(
+        venue=leg.venue,
+        pool=leg.pool,
+        token_in=leg.token_in.symbol,
+        token_out=leg.token_out.symbol,
+        in_amount=to_text(leg.in_amount, leg.token_in.decimals),
+        out_amount=to_text(leg.out_amount, leg.token_out.decimals),
+        fee_amount=to_text(leg.fee_amount, leg.token_in.decimals),
+        percent=leg.percent,
+    )
+
+
+def _taken_leg(leg: Leg) -> router.Leg:
+    token_in, token_out = find(leg.token_in), find(leg.token_out)
+    return router.Leg(
+        venue=leg.venue,
+        pool=leg.pool,
+        token_in=token_in,
+        token_out=token_out,
+        in_amount=_units(leg.in_amount, token_in),
+        out_amount=_units(leg.out_amount, token_out),
+        fee_amount=_units(leg.fee_amount, token_in),
+        percent=leg.percent,
+    )
+
+
+def _shown_quote(quote: router.Quote, decimals_in: int, decimals_out: int) -> Quote:
+    if quote.error is not None:
+        return Quote(venue=quote.venue, error=quote.error)
+    return Quote(
+        venue=quote.venue,
+        out_amount=to_text(quote.out_amount, decimals_out),
+        price_impact_pct=quote.price_impact_pct,
+        fee_amount=to_text(quote.fee_amount, decimals_in),
+    )
+
+
+def _units(text: str, token: Token) -> int:
+    """As to_units, for what may also be 0: a fee, or the threshold of a slippage of 100 %."""
+    return 0 if text == "0" else to_units(text, token)
