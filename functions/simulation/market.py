@@ -22,7 +22,6 @@ from math import isqrt
 from functions.dex import base58, meteora, raydium, whirlpool
 from functions.dex.errors import METEORA_DLMM, ORCA_WHIRLPOOL, RAYDIUM_AMM_V4, RAYDIUM_CPMM
 from functions.dex.pools import EDGE_SCALE, Pool, State
-from functions.dex.sides import usable
 from functions.dex.tokens import TOKENS, Token, price_text
 from functions.simulation import first_prices, prices
 
@@ -319,30 +318,6 @@ def price_texts(base: Token, quote: Token, slot: int, seed: str = "") -> dict[st
     return {source: price_text(lot, base, price, quote) for source, price in found.items()}
 
 
-@lru_cache(maxsize=256)
-def capacity(token_in: Token, token_out: Token) -> int:
-    """The most base units that any route of this pair could take in at any slot of any world.
-
-    A bound, not a promise: an amount below it may still find no route. 0 without a path.
-    """
-    if token_in == token_out:
-        return 0
-    ends = {token_in.symbol, token_out.symbol}
-    hubs = [hub for hub in TOKENS if hub not in ends and _listed(hub, token_out.symbol)]
-    return sum(_capacity_of_hop(token_in.symbol, other) for other in (token_out.symbol, *hubs))
-
-
-def _capacity_of_hop(token_in: str, token_out: str) -> int:
-    return sum(_capacity_of(listing, token_in) for listing in _listed(token_in, token_out))
-
-
-def _capacity_of(listing: Listing, token_in: str) -> int:
-    """A pool takes most of a token when that token is cheapest."""
-    cheapest, dearest = _price_range(listing.base, listing.quote)
-    price = cheapest if token_in == listing.base else dearest
-    return usable(_STATES[listing.program](listing, price).side(token_in == listing.base))
-
-
 def _listed(one: str, other: str, version: int = VERSION) -> list[Listing]:
     """The open listings of these two tokens, in either order."""
     return [
@@ -457,7 +432,7 @@ def _nearest_bin(price: int, lot: int, bin_step: int) -> int:
 @lru_cache(maxsize=256)
 def _lot_and_mid(listing: Listing) -> tuple[int, int]:
     """The base token's lot in base units, and the pair's price where no token has moved."""
-    mid = _value(listing.base, {}) * _lot(listing.quote) // _value(listing.quote, {})
+    mid = _value(listing.base) * _lot(listing.quote) // _value(listing.quote)
     return _lot(listing.base), mid
 
 
@@ -504,23 +479,12 @@ def _value_at(symbol: str, second: int, seed: str, version: int) -> int:
     return prices.moved(reference.base, parts) * value // _lot(reference.quote)
 
 
-def _price_range(base: str, quote: str) -> tuple[int, int]:
-    """Prices that no venue can undercut or exceed, in any version."""
-    lows = dict.fromkeys(REFERENCES, -prices.OFFSET_MAX)
-    highs = dict.fromkeys(REFERENCES, prices.OFFSET_MAX)
-    edge = prices.band(max(listing.fee_ppm for listing in LISTINGS))
-    low = _value(base, lows) * _lot(quote) // _value(quote, highs)
-    high = _value(base, highs) * _lot(quote) // _value(quote, lows) + 1
-    return prices.moved(low, -edge), prices.moved(high, edge)
-
-
-def _value(symbol: str, moved: Mapping[str, int]) -> int:
-    """Micro-USDC per lot of the token, each price moved by its parts."""
+def _value(symbol: str) -> int:
+    """Micro-USDC per lot of the token where no token has moved."""
     reference = REFERENCES.get(symbol)
     if reference is None:
         return _lot(symbol)
-    price = prices.moved(reference.base, moved.get(symbol, 0) // reference.calm)
-    return price * _value(reference.quote, moved) // _lot(reference.quote)
+    return reference.base * _value(reference.quote) // _lot(reference.quote)
 
 
 def _lot(symbol: str) -> int:

@@ -4,13 +4,12 @@ import random
 
 import pytest
 
-from functions.dex.errors import NoRoutesFound
-from functions.dex.router import Route, find_route
+from functions.dex.router import Route, find_route, largest_amount
 from functions.dex.tokens import TOKENS, Token
 from functions.orders.order import OrderError
 from functions.orders.settlement import Landed, Outcome
-from functions.simulation import chain, market
-from functions.simulation.market import VENUES, snapshot
+from functions.simulation import chain
+from functions.simulation.market import VENUES, Snapshot, snapshot
 
 SOL, USDC, BONK = TOKENS["SOL"], TOKENS["USDC"], TOKENS["BONK"]
 SLOT = 4_400_000_000
@@ -19,8 +18,11 @@ ANY_PRICE_BPS = 2_000
 
 
 def routed(token_in: Token, token_out: Token, amount: int, slot: int, slippage_bps: int) -> Route:
-    snapshots = {venue: snapshot(venue, slot) for venue in VENUES}
-    return find_route(token_in, token_out, amount, slippage_bps, snapshots)
+    return find_route(token_in, token_out, amount, slippage_bps, pools(slot))
+
+
+def pools(slot: int) -> dict[str, Snapshot | str]:
+    return {venue: snapshot(venue, slot) for venue in VENUES}
 
 
 def landed(route: Route, order_id: str = "order") -> Outcome:
@@ -39,23 +41,10 @@ def test_the_largest_trade_of_any_pair_lands() -> None:
     for number in range(60):
         token_in, token_out = drawn.sample(list(TOKENS.values()), 2)
         slot = drawn.randrange(4 * 10**9, 5 * 10**9)
-        amount = largest(token_in, token_out, slot)
+        amount = largest_amount(token_in, token_out, pools(slot))
         route = routed(token_in, token_out, amount, slot, ANY_PRICE_BPS)
         outcome = landed(route, f"order-{number}")
         assert isinstance(outcome, Landed), (token_in.symbol, token_out.symbol, slot, outcome)
-
-
-def largest(token_in: Token, token_out: Token, slot: int) -> int:
-    """The most that finds a route, to a thousandth."""
-    low, high = 0, market.capacity(token_in, token_out)
-    while high - low > low >> 10:
-        middle = (low + high + 1) // 2
-        try:
-            routed(token_in, token_out, middle, slot, ANY_PRICE_BPS)
-            low = middle
-        except NoRoutesFound:
-            high = middle - 1
-    return low
 
 
 def test_a_slippage_of_5_bps_fails_by_itself_at_times_and_one_of_50_bps_hardly_ever() -> None:

@@ -15,10 +15,9 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from functions.dex import meteora, raydium, whirlpool
-from functions.dex.errors import NoRoutesFound
 from functions.dex.router import find_route
 from functions.dex.sides import usable
-from functions.dex.tokens import TOKENS, UNITS_MAX, Token
+from functions.dex.tokens import TOKENS, UNITS_MAX
 from functions.orders.settlement import Landed
 from functions.simulation import chain, market
 from functions.simulation.market import LISTINGS, VENUES, snapshot
@@ -249,14 +248,14 @@ def test_a_snapshot_tells_what_an_amount_is_worth_and_what_a_leg_costs() -> None
 
 
 @for_all(slots, st.sampled_from(LISTINGS), st.booleans(), seeds)
-def test_no_pool_ever_takes_more_than_its_capacity_nor_overflows_an_account(
+def test_no_pool_ever_takes_more_than_an_account_holds(
     slot: int, listing: market.Listing, from_base: bool, seed: str
 ) -> None:
     base, quote = TOKENS[listing.base], TOKENS[listing.quote]
-    token_in, token_out = (base, quote) if from_base else (quote, base)
+    token_in = base if from_base else quote
     pools = [pool for venue in VENUES for pool in snapshot(venue, slot, seed).pools(base, quote)]
     most_in = sum(usable(pool.side(token_in)) for pool in pools)
-    assert most_in <= market.capacity(token_in, token_out) <= UNITS_MAX
+    assert most_in <= UNITS_MAX
     for pool in pools:
         state = pool.state
         held = []
@@ -326,21 +325,6 @@ def fingerprint(listing: market.Listing, version: int) -> str:
 def test_pools_of_one_program_and_pair_are_told_apart_by_number() -> None:
     first = LISTINGS[0]
     assert replace(first, number=2).address != first.address
-
-
-def test_capacity_counts_direct_pools_and_those_of_first_hops() -> None:
-    assert market.capacity(SOL, USDC) > 10_000 * 10**9
-    bonk, msol = TOKENS["BONK"], TOKENS["mSOL"]
-    assert 0 < market.capacity(bonk, msol) < market.capacity(bonk, SOL)
-    assert market.capacity(SOL, SOL) == 0
-
-
-@for_all(slots, seeds, st.permutations(list(TOKENS.values())))
-def test_nothing_beyond_capacity_routes(slot: int, seed: str, tokens: list[Token]) -> None:
-    token_in, token_out = tokens[:2]
-    snapshots = {venue: snapshot(venue, slot, seed) for venue in VENUES}
-    with pytest.raises(NoRoutesFound):
-        find_route(token_in, token_out, market.capacity(token_in, token_out) + 1, 50, snapshots)
 
 
 @pytest.mark.parametrize("pair", list(permutations(TOKENS, 2)), ids="/".join)

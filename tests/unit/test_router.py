@@ -28,6 +28,18 @@ def at(slot: int = SLOT, **failing: str) -> dict[str, Snapshot | str]:
     return {venue: failing.get(venue) or snapshot(venue, slot) for venue in VENUES}
 
 
+def depth(token_in: Token, slot: int = SLOT) -> int:
+    """More base units than any route takes: all that the pools of the token take, and one more."""
+    others = [token for token in TOKENS.values() if token is not token_in]
+    pools = [
+        pool
+        for venue in VENUES
+        for other in others
+        for pool in snapshot(venue, slot).pools(token_in, other)
+    ]
+    return sum(usable(pool.side(token_in)) for pool in pools) + 1
+
+
 def check(route: Route) -> None:
     """What every route promises, whatever it is."""
     held = {route.token_in: route.in_amount}
@@ -210,7 +222,7 @@ def test_no_venue_left_is_no_route_and_names_the_reasons() -> None:
 
 def test_an_amount_beyond_all_depth_is_no_route() -> None:
     with pytest.raises(NoRoutesFound) as deep:
-        find_route(SOL, USDC, market.capacity(SOL, USDC), 50, at())
+        find_route(SOL, USDC, depth(SOL), 50, at())
     assert set(deep.value.reasons.values()) <= {"INSUFFICIENT_LIQUIDITY", "NO_POOL"}
 
 
@@ -301,7 +313,7 @@ def test_price_impact_of_a_split_is_the_mean_of_its_legs_by_input() -> None:
 @for_all(slots, pairs, st.integers(1, 10**6))
 def test_every_route_keeps_its_promises(slot: int, pair: tuple[Token, Token], ppm: int) -> None:
     token_in, token_out = pair
-    amount = max(market.capacity(token_in, token_out) * ppm // 10**6, 1)
+    amount = max(depth(token_in, slot) * ppm // 10**6, 1)
     try:
         route = find_route(token_in, token_out, amount, 50, at(slot))
     except NoRoutesFound as none:
@@ -318,10 +330,10 @@ def test_a_split_is_never_worse_than_any_venue_and_a_venue_more_never_hurts(
     slot: int, pair: tuple[Token, Token], ppm: int
 ) -> None:
     token_in, token_out = pair
-    amount = max(market.capacity(token_in, token_out) * ppm // 10**6, 1)
-    both = _out(token_in, token_out, amount, at(slot))
+    amount = max(depth(token_in, slot) * ppm // 10**6, 1)
+    both = _net(token_in, token_out, amount, at(slot))
     for venue in VENUES:
-        alone = _out(token_in, token_out, amount, at(slot, **{venue: "VENUE_DOWN"}))
+        alone = _net(token_in, token_out, amount, at(slot, **{venue: "VENUE_DOWN"}))
         # Two hops over one venue may use a split of its own, found to a fraction of a unit's worth.
         assert both + both // 10**9 + 2 >= alone
 
@@ -332,7 +344,7 @@ def test_more_in_never_gives_less_out(
     slot: int, pair: tuple[Token, Token], ppm: int, more_ppm: int
 ) -> None:
     token_in, token_out = pair
-    capacity = market.capacity(token_in, token_out)
+    capacity = depth(token_in, slot)
     amount, more = (max(capacity * part // 10**6, 1) for part in (ppm, more_ppm))
     less = _out(token_in, token_out, amount, at(slot))
     try:
@@ -348,10 +360,22 @@ def test_more_in_never_gives_less_out(
 @for_all(slots, pairs, st.integers(1, 10**5))
 def test_a_round_trip_never_profits(slot: int, pair: tuple[Token, Token], ppm: int) -> None:
     token_in, token_out = pair
-    amount = max(market.capacity(token_in, token_out) * ppm // 10**6, 1)
+    amount = max(depth(token_in, slot) * ppm // 10**6, 1)
     there = _out(token_in, token_out, amount, at(slot))
     if there:
         assert _out(token_out, token_in, there, at(slot)) <= amount
+
+
+def _net(
+    token_in: Token, token_out: Token, amount: int, snapshots: dict[str, Snapshot | str]
+) -> int:
+    """The output less the network fee of each leg, by which routes are compared."""
+    live = next(each for each in snapshots.values() if not isinstance(each, str))
+    try:
+        route = find_route(token_in, token_out, amount, 50, snapshots)
+    except NoRoutesFound:
+        return 0
+    return route.out_amount - len(route.route_plan) * live.leg_cost(token_out)
 
 
 def _out(
