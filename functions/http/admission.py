@@ -38,7 +38,7 @@ def require_owner(event: dict[str, Any]) -> str:
         raise Problem(
             HTTPStatus.UNAUTHORIZED,
             "UNAUTHORIZED",
-            "This needs a valid API key, in the header Authorization: Bearer oee_…",
+            "This request needs a valid API key in its header: Authorization: Bearer oee_…",
             headers={"WWW-Authenticate": "Bearer"},
         )
     return owner
@@ -82,7 +82,7 @@ def _check_method(method: str, allowed: Sequence[str]) -> None:
         raise Problem(
             HTTPStatus.METHOD_NOT_ALLOWED,
             "METHOD_NOT_ALLOWED",
-            f"This path allows only {' and '.join(allowed)}.",
+            f"This path allows only {', '.join(allowed)}.",
             headers={"Allow": ", ".join(allowed)},
         )
 
