@@ -1,46 +1,23 @@
-"""What can go wrong in the market, as types; one place elsewhere maps them to HTTP."""
+"""What can go wrong when tokens are swapped, as types; `functions/http` maps them to HTTP."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-RAYDIUM_CPMM = "raydium-cpmm"
-RAYDIUM_AMM_V4 = "raydium-amm-v4"
-METEORA_DLMM = "meteora-dlmm"
-ORCA_WHIRLPOOL = "orca-whirlpool"
 
-# Numbers are per program: 6003 is Meteora's slippage but Raydium CPMM's invalid input.
-PROGRAM_ERRORS: Mapping[tuple[str, int], str] = {
-    (RAYDIUM_CPMM, 6005): "ExceededSlippage",
-    (RAYDIUM_CPMM, 6006): "ZeroTradingTokens",
-    (RAYDIUM_AMM_V4, 30): "ExceededSlippage",
-    (METEORA_DLMM, 6002): "ZeroAmount",
-    (METEORA_DLMM, 6003): "ExceededAmountSlippageTolerance",
-    (METEORA_DLMM, 6012): "PairInsufficientLiquidity",
-    (METEORA_DLMM, 6039): "ZeroOutput",
-    (ORCA_WHIRLPOOL, 6006): "DivideByZero",
-    (ORCA_WHIRLPOOL, 6008): "NumberDownCastError",
-    (ORCA_WHIRLPOOL, 6011): "SqrtPriceOutOfBounds",
-    (ORCA_WHIRLPOOL, 6014): "LiquidityOverflow",
-    (ORCA_WHIRLPOOL, 6015): "LiquidityUnderflow",
-    (ORCA_WHIRLPOOL, 6017): "TokenMaxExceeded",
-    (ORCA_WHIRLPOOL, 6018): "TokenMinSubceeded",
-    (ORCA_WHIRLPOOL, 6030): "MultiplicationShiftRightOverflow",
-    (ORCA_WHIRLPOOL, 6033): "MultiplicationOverflow",
-    (ORCA_WHIRLPOOL, 6034): "InvalidSqrtPriceLimitDirection",
-    (ORCA_WHIRLPOOL, 6035): "ZeroTradableAmount",
-    (ORCA_WHIRLPOOL, 6036): "AmountOutBelowMinimum",
-    (ORCA_WHIRLPOOL, 6037): "AmountInAboveMaximum",
-    (ORCA_WHIRLPOOL, 6038): "TickArraySequenceInvalidIndex",
-    (ORCA_WHIRLPOOL, 6039): "AmountCalcOverflow",
-    (ORCA_WHIRLPOOL, 6040): "AmountRemainingOverflow",
-    (ORCA_WHIRLPOOL, 6057): "PartialFillError",
-}
+@dataclass(frozen=True, slots=True)
+class Program:
+    """An on-chain program that swaps: its name, the instruction, and its error of slippage.
 
-SLIPPAGE_CODES: Mapping[str, int] = {
-    RAYDIUM_CPMM: 6005,
-    RAYDIUM_AMM_V4: 30,
-    METEORA_DLMM: 6003,
-    ORCA_WHIRLPOOL: 6036,
-}
+    Numbers of errors are a program's own: 6003 is Meteora's slippage, and Raydium CPMM's invalid
+    input.
+    """
+
+    name: str
+    instruction: str
+    slippage: int
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class DexError(Exception):
@@ -96,7 +73,7 @@ class PoolError(DexError):
 
     code = "POOL_ERROR"
 
-    def __init__(self, program: str, custom: int | None, message: str) -> None:
+    def __init__(self, program: Program, custom: int | None, message: str) -> None:
         super().__init__(message)
         self.program = program
         self.custom = custom
@@ -105,15 +82,17 @@ class PoolError(DexError):
 class ExceededSlippage(PoolError):
     """Less came out, or more went in, than the caller allows; `amount` is what it would be.
 
-    `custom` is the program's number where that of `SLIPPAGE_CODES` is for the other case.
+    `custom` is the program's number where its `slippage` is the number of the other case.
     """
 
     code = "SLIPPAGE_TOLERANCE_EXCEEDED"
 
-    def __init__(self, program: str, amount: int, limit: int, custom: int | None = None) -> None:
+    def __init__(
+        self, program: Program, amount: int, limit: int, custom: int | None = None
+    ) -> None:
         super().__init__(
             program,
-            SLIPPAGE_CODES[program] if custom is None else custom,
+            program.slippage if custom is None else custom,
             f"amount {amount} is beyond the limit {limit}",
         )
         self.amount = amount

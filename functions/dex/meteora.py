@@ -13,14 +13,15 @@ from math import isqrt
 from typing import NamedTuple
 
 from functions.dex.errors import (
-    METEORA_DLMM,
     ExceededSlippage,
     InsufficientLiquidity,
+    Program,
     ZeroAmount,
     ZeroOutput,
 )
 from functions.dex.sides import IMPACT_SCALE, USABLE_PERCENT, Fill, Piece, Side
 
+DLMM = Program("meteora-dlmm", "Swap2", slippage=6003)
 ONE = 1 << 64
 FEE_SCALE = 10**9
 FEE_RATE_MAX = 100_000_000
@@ -90,7 +91,7 @@ class PartialFill(InsufficientLiquidity):
     """The bins cannot fill the swap; `swap` is the part they can, None where they hold nothing."""
 
     def __init__(self, message: str, swap: Swap | None) -> None:
-        super().__init__(METEORA_DLMM, INSUFFICIENT_LIQUIDITY, message)
+        super().__init__(DLMM, INSUFFICIENT_LIQUIDITY, message)
         self.swap = swap
 
 
@@ -195,6 +196,26 @@ def price_of_bin(bin_id: int, bin_step: int) -> int:
     return _PRICE_MAX // power if inverted else power
 
 
+def nearest_bin(price: int, lot: int, bin_step: int) -> int:
+    """The bin whose price is nearest to `price` units of Y per `lot` units of X.
+
+    The lower of two that are equally near.
+    """
+    wanted = price << 64
+    # A step is at most bin_step / 10^4 of a factor e, and Q64.64 holds e^±44.
+    high = 44 * 10_000 // bin_step
+    low = -high
+    while low < high:
+        middle = (low + high) // 2
+        if price_of_bin(middle, bin_step) * lot < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    above = price_of_bin(low, bin_step) * lot - wanted
+    below = wanted - price_of_bin(low - 1, bin_step) * lot
+    return low if above < below else low - 1
+
+
 @lru_cache(maxsize=1 << 14)
 def _root_of_bin(bin_id: int, bin_step: int) -> int:
     """The square root of a bin's price, Q64."""
@@ -258,7 +279,7 @@ def swap_exact_in(
     all; ExceededSlippage if less than `minimum_out` would come out.
     """
     if amount <= 0:
-        raise ZeroAmount(METEORA_DLMM, ZERO_AMOUNT, "amount in must be positive")
+        raise ZeroAmount(DLMM, ZERO_AMOUNT, "amount in must be positive")
     way = _Way(pool, x_to_y, now)
     passed = way.step_of_input(amount)
     if passed == len(way.steps):
@@ -268,9 +289,9 @@ def swap_exact_in(
     net, out = _fill(step, left, x_to_y)
     total_out = way.out[passed] + out
     if total_out == 0:
-        raise ZeroOutput(METEORA_DLMM, ZERO_OUTPUT, f"{amount} in gives nothing")
+        raise ZeroOutput(DLMM, ZERO_OUTPUT, f"{amount} in gives nothing")
     if total_out < minimum_out:
-        raise ExceededSlippage(METEORA_DLMM, total_out, minimum_out)
+        raise ExceededSlippage(DLMM, total_out, minimum_out)
     return _settle(pool, way, now, passed, net=net, fee=left - net, out=out)
 
 
@@ -287,7 +308,7 @@ def swap_exact_out(
     `maximum_in` would go in.
     """
     if amount <= 0:
-        raise ZeroAmount(METEORA_DLMM, ZERO_AMOUNT, "amount out must be positive")
+        raise ZeroAmount(DLMM, ZERO_AMOUNT, "amount out must be positive")
     way = _Way(pool, x_to_y, now)
     passed = way.step_of_output(amount)
     if passed == len(way.steps):
@@ -297,7 +318,7 @@ def swap_exact_out(
     net = _in_for(out, step.price, x_to_y)
     swap = _settle(pool, way, now, passed, net=net, fee=fee_on_top(net, step.rate), out=out)
     if maximum_in is not None and swap.amount_in > maximum_in:
-        raise ExceededSlippage(METEORA_DLMM, swap.amount_in, maximum_in)
+        raise ExceededSlippage(DLMM, swap.amount_in, maximum_in)
     return swap
 
 

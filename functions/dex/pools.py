@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from functions.dex.errors import Program
 from functions.dex.sides import Fill, Piece, Side
 from functions.dex.tokens import Token
 
@@ -42,7 +43,7 @@ class Pool:
         self,
         address: str,
         venue: str,
-        program: str,
+        program: Program,
         base: Token,
         quote: Token,
         *,

@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from math import isqrt
 
 from functions.dex.errors import (
-    RAYDIUM_AMM_V4,
-    RAYDIUM_CPMM,
     ExceededSlippage,
     InsufficientLiquidity,
+    Program,
     ZeroAmount,
     ZeroOutput,
 )
 from functions.dex.sides import IMPACT_SCALE, Fill, Piece, Side
 
+CPMM = Program("raydium-cpmm", "SwapBaseInput", slippage=6005)
+AMM_V4 = Program("raydium-amm-v4", "SwapBaseInV2", slippage=30)
 RATE_SCALE = 1_000_000
 ZERO_TRADING_TOKENS = 6006
 
@@ -38,7 +39,7 @@ class Pool:
     creator_on_input: bool = True
     protocol_fee_rate: int = 120_000
     fund_fee_rate: int = 40_000
-    program: str = RAYDIUM_CPMM
+    program: Program = CPMM
 
     def side(self, x_to_y: bool) -> Side:
         """The pool for an input of X (or of Y)."""
@@ -65,7 +66,7 @@ class Swap:
 
 def amm_v4(reserve_x: int, reserve_y: int) -> Pool:
     """An AMM v4 pool: the same curve, a fee of ⌈25/10000⌉ of the input that stays in the pool."""
-    return Pool(reserve_x, reserve_y, protocol_fee_rate=0, fund_fee_rate=0, program=RAYDIUM_AMM_V4)
+    return Pool(reserve_x, reserve_y, protocol_fee_rate=0, fund_fee_rate=0, program=AMM_V4)
 
 
 def constant_product_out(net: int, reserve_in: int, reserve_out: int) -> int:
@@ -208,4 +209,4 @@ def _before_share(amount: int, rate: int) -> int:
 
 
 def _zero_code(pool: Pool) -> int | None:
-    return ZERO_TRADING_TOKENS if pool.program == RAYDIUM_CPMM else None
+    return ZERO_TRADING_TOKENS if pool.program == CPMM else None

@@ -14,11 +14,10 @@ from math import isqrt
 from typing import NamedTuple
 
 from functions.dex.errors import (
-    ORCA_WHIRLPOOL,
-    PROGRAM_ERRORS,
     ExceededSlippage,
     InsufficientLiquidity,
     PoolError,
+    Program,
     ZeroAmount,
     ZeroOutput,
 )
@@ -49,6 +48,27 @@ TICK_ARRAYS_EXHAUSTED = 6038
 AMOUNT_CALC_OVERFLOW = 6039
 AMOUNT_REMAINING_OVERFLOW = 6040
 PARTIAL_FILL = 6057
+
+ERRORS: Mapping[int, str] = {
+    DIVIDE_BY_ZERO: "DivideByZero",
+    NUMBER_DOWN_CAST: "NumberDownCastError",
+    SQRT_PRICE_OUT_OF_BOUNDS: "SqrtPriceOutOfBounds",
+    LIQUIDITY_OVERFLOW: "LiquidityOverflow",
+    LIQUIDITY_UNDERFLOW: "LiquidityUnderflow",
+    TOKEN_MAX_EXCEEDED: "TokenMaxExceeded",
+    TOKEN_MIN_SUBCEEDED: "TokenMinSubceeded",
+    SHIFT_RIGHT_OVERFLOW: "MultiplicationShiftRightOverflow",
+    MULTIPLICATION_OVERFLOW: "MultiplicationOverflow",
+    LIMIT_DIRECTION: "InvalidSqrtPriceLimitDirection",
+    ZERO_TRADABLE_AMOUNT: "ZeroTradableAmount",
+    AMOUNT_OUT_BELOW_MINIMUM: "AmountOutBelowMinimum",
+    AMOUNT_IN_ABOVE_MAXIMUM: "AmountInAboveMaximum",
+    TICK_ARRAYS_EXHAUSTED: "TickArraySequenceInvalidIndex",
+    AMOUNT_CALC_OVERFLOW: "AmountCalcOverflow",
+    AMOUNT_REMAINING_OVERFLOW: "AmountRemainingOverflow",
+    PARTIAL_FILL: "PartialFillError",
+}
+WHIRLPOOL = Program("orca-whirlpool", "SwapV2", slippage=AMOUNT_OUT_BELOW_MINIMUM)
 
 _Q64 = 1 << 64
 _U64, _U128, _U192 = 1 << 64, 1 << 128, 1 << 192
@@ -199,7 +219,7 @@ def swap_exact_in(
     """
     swap, _ = _swap(pool, amount, a_to_b, True, sqrt_price_limit)
     if swap.amount_out < minimum_out:
-        raise ExceededSlippage(ORCA_WHIRLPOOL, swap.amount_out, minimum_out)
+        raise ExceededSlippage(WHIRLPOOL, swap.amount_out, minimum_out)
     return swap
 
 
@@ -219,10 +239,10 @@ def swap_exact_out(
     swap, left = _swap(pool, amount, a_to_b, False, sqrt_price_limit)
     if left and sqrt_price_limit == 0:
         message = f"the pool ends {left} before {amount} are out"
-        raise InsufficientLiquidity(ORCA_WHIRLPOOL, PARTIAL_FILL, message)
+        raise InsufficientLiquidity(WHIRLPOOL, PARTIAL_FILL, message)
     if maximum_in is not None and swap.amount_in > maximum_in:
         raise ExceededSlippage(
-            ORCA_WHIRLPOOL, swap.amount_in, maximum_in, custom=AMOUNT_IN_ABOVE_MAXIMUM
+            WHIRLPOOL, swap.amount_in, maximum_in, custom=AMOUNT_IN_ABOVE_MAXIMUM
         )
     return swap
 
@@ -339,8 +359,8 @@ class Ranges:
         if out == 0:
             swap = swap_exact_in(self._pool, amount, self._a_to_b)
             if swap.amount_in < amount:
-                raise InsufficientLiquidity(ORCA_WHIRLPOOL, PARTIAL_FILL, "the prices end before")
-            raise ZeroOutput(ORCA_WHIRLPOOL, None, f"{amount} in gives nothing")
+                raise InsufficientLiquidity(WHIRLPOOL, PARTIAL_FILL, "the prices end before")
+            raise ZeroOutput(WHIRLPOOL, None, f"{amount} in gives nothing")
         index = bisect_left(self._gross_in, amount) - 1
         piece, left = self._ranges[index], amount - self._gross_in[index]
         if left == piece.gross_in:
@@ -366,7 +386,7 @@ def _swap(
     if limit >= price if a_to_b else limit <= price:
         raise _refused(LIMIT_DIRECTION)
     if amount <= 0:
-        raise ZeroAmount(ORCA_WHIRLPOOL, ZERO_TRADABLE_AMOUNT, "the amount must be positive")
+        raise ZeroAmount(WHIRLPOOL, ZERO_TRADABLE_AMOUNT, "the amount must be positive")
     left, calculated, fees, protocol_fees, growth, crossed = amount, 0, 0, 0, 0, 0
     stops = _stops(pool, a_to_b)
     while left > 0 and price != limit:
@@ -433,7 +453,7 @@ def _stops(pool: Pool, a_to_b: bool) -> Iterator[tuple[int, int]]:
         if not ahead or ahead[-1] != end:
             yield end, 0
     message = f"the three tick arrays end at tick {end}"
-    raise InsufficientLiquidity(ORCA_WHIRLPOOL, TICK_ARRAYS_EXHAUSTED, message)
+    raise InsufficientLiquidity(WHIRLPOOL, TICK_ARRAYS_EXHAUSTED, message)
 
 
 def _step(
@@ -540,8 +560,8 @@ def _crossed(liquidity: int, net: int, a_to_b: bool) -> int:
 
 
 def _refused(code: int) -> PoolError:
-    return PoolError(ORCA_WHIRLPOOL, code, PROGRAM_ERRORS[ORCA_WHIRLPOOL, code])
+    return PoolError(WHIRLPOOL, code, ERRORS[code])
 
 
 def _too_big(code: int) -> PoolError:
-    return _TooBig(ORCA_WHIRLPOOL, code, PROGRAM_ERRORS[ORCA_WHIRLPOOL, code])
+    return _TooBig(WHIRLPOOL, code, ERRORS[code])

@@ -12,11 +12,6 @@ from typing import Any, cast
 
 from functions.dex import base58
 from functions.dex.errors import (
-    METEORA_DLMM,
-    ORCA_WHIRLPOOL,
-    RAYDIUM_AMM_V4,
-    RAYDIUM_CPMM,
-    SLIPPAGE_CODES,
     ExceededSlippage,
     PoolError,
 )
@@ -41,13 +36,6 @@ LANDING_SLOTS_MIN = 5
 LANDING_SLOTS_MAX = 7
 
 UNITS_BASE = 60_000
-
-_SWAPS = {
-    RAYDIUM_CPMM: "SwapBaseInput",
-    RAYDIUM_AMM_V4: "SwapBaseInV2",
-    METEORA_DLMM: "Swap2",
-    ORCA_WHIRLPOOL: "SwapV2",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +218,7 @@ def _second_hop_amount(transaction: Transaction, leg: Leg, done: list[Leg]) -> i
 def _slipped(transaction: Transaction, out_amount: int) -> OrderError:
     """The refusal of the last swap's program, by its number."""
     program = program_of(transaction.legs[-1].pool)
-    custom, token = SLIPPAGE_CODES[program], transaction.token_out
+    custom, token = program.slippage, transaction.token_out
     threshold = transaction.other_amount_threshold
     got, least = (to_text(units, token.decimals) for units in (out_amount, threshold))
     reason = f"{got} {token.symbol} is less than the {least} that the order accepts"
@@ -265,7 +253,7 @@ def _instructions(route: Route) -> tuple[Instruction, ...]:
 
 def _swap(leg: Leg, index: int) -> Instruction:
     program = program_of(leg.pool)
-    return Instruction(program, _SWAPS[program], index)
+    return Instruction(program.name, program.instruction, index)
 
 
 def _signed(transaction: Transaction) -> bytes:

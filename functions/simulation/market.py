@@ -13,155 +13,24 @@ compute that market. So:
   in the next release.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from hashlib import sha256
-from math import isqrt
+from functools import lru_cache
 
-from functions.dex import base58, meteora, raydium, whirlpool
-from functions.dex.errors import METEORA_DLMM, ORCA_WHIRLPOOL, RAYDIUM_AMM_V4, RAYDIUM_CPMM
-from functions.dex.pools import EDGE_SCALE, Pool, State
+from functions.dex.errors import Program
+from functions.dex.pools import Pool, State
 from functions.dex.tokens import TOKENS, Token, price_text
 from functions.simulation import first_prices, prices
-
-RAYDIUM = "raydium"
-METEORA = "meteora"
-WHIRLPOOL = "whirlpool"
-VENUES = (RAYDIUM, METEORA, WHIRLPOOL)
+from functions.simulation.listings import LISTINGS, REFERENCES, Listing
 
 VERSION = 2
+VENUES = tuple(dict.fromkeys(listing.venue for listing in LISTINGS))
 
 SLOT_MS = 400
-BINS_EACH_SIDE = 35
-# A whirlpool's positions around its price: half their width in tick spacings, and their liquidity
-# for one of the full-range position.
-LAYERS = ((8, 500), (32, 200), (128, 75))
-PROTOCOL_FEE_RATE = 1_300
 
 # What a leg costs on the network: its compute units at the price that transactions bid.
 UNIT_PRICE_MICRO_LAMPORTS = 50_000
 UNITS_PER_LEG = 90_000
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """Where a token's price moves: `base` units of `quote` per 10**lot base units of the token.
-
-    A lot of many tokens keeps a cheap token's price an integer of enough digits. `calm` divides
-    the noise: a stablecoin and a staked SOL hardly move against what they stand for.
-    """
-
-    quote: str
-    base: int
-    lot: int
-    calm: int = 1
-
-
-@dataclass(frozen=True, eq=False)
-class Listing:
-    """A pool that exists since a version of the market.
-
-    `depth` is a curve's quote reserve, the quote in each bin of a DLMM, or the liquidity of a
-    whirlpool's full-range position. `fee_rate` is parts per million; a DLMM's follows from its
-    `bin_step` and `base_factor`. `number` tells pools of the same program and pair apart. A
-    `closed` pool is in no new route.
-    """
-
-    venue: str
-    program: str
-    base: str
-    quote: str
-    depth: int
-    fee_rate: int = 2_500
-    bin_step: int = 0
-    base_factor: int = 10_000
-    tick_spacing: int = 0
-    number: int = 1
-    closed: bool = False
-    since: int = 1
-
-    @cached_property
-    def fee_ppm(self) -> int:
-        """The least fee of a swap, in parts per million."""
-        return self.base_factor * self.bin_step // 100 if self.bin_step else self.fee_rate
-
-    @cached_property
-    def kept(self) -> int:
-        """At most how many of EDGE_SCALE a swap gives of the venue's price: half a bin, less the
-        fee.
-
-        A hundred-thousandth more is for what reserves and prices are rounded by.
-        """
-        kept = (10**6 - self.fee_ppm) * (20_000 + self.bin_step)
-        return kept * EDGE_SCALE // (20_000 * 10**6) + EDGE_SCALE // 10**5
-
-    @cached_property
-    def address(self) -> str:
-        """The pool's made-up account, the same everywhere."""
-        text = f"{self.program}|{self.base}/{self.quote}"
-        if self.number > 1:
-            text += f"#{self.number}"
-        return base58.encode(sha256(text.encode()).digest())
-
-
-REFERENCES: Mapping[str, Reference] = {
-    "SOL": Reference("USDC", 150_000_000, lot=9),
-    "USDT": Reference("USDC", 1_000_000_000, lot=9, calm=500),
-    "RAY": Reference("USDC", 2_400_000_000, lot=9),
-    "JUP": Reference("USDC", 450_000_000, lot=9),
-    "BONK": Reference("USDC", 21_000_000, lot=11),
-    "MET": Reference("USDC", 350_000_000, lot=9),
-    "mSOL": Reference("SOL", 1_340_000_000, lot=9, calm=500),
-    "JitoSOL": Reference("SOL", 1_240_000_000, lot=9, calm=500),
-}
-
-if _unpriced := TOKENS.keys() - REFERENCES.keys() - {"USDC"}:  # which is what prices are told in
-    raise LookupError(f"tokens without a reference price: {', '.join(sorted(_unpriced))}")
-
-_USD = 10**6
-_SOL = 10**9
-
-LISTINGS = (
-    Listing(RAYDIUM, RAYDIUM_CPMM, "SOL", "USDC", 5_000_000 * _USD),
-    Listing(RAYDIUM, RAYDIUM_CPMM, "SOL", "USDT", 1_500_000 * _USD),
-    Listing(RAYDIUM, RAYDIUM_CPMM, "USDT", "USDC", 4_000_000 * _USD, fee_rate=100),
-    Listing(RAYDIUM, RAYDIUM_CPMM, "RAY", "USDC", 2_400_000 * _USD),
-    Listing(RAYDIUM, RAYDIUM_CPMM, "RAY", "SOL", 8_000 * _SOL),
-    Listing(RAYDIUM, RAYDIUM_AMM_V4, "RAY", "SOL", 20_000 * _SOL),
-    Listing(RAYDIUM, RAYDIUM_CPMM, "JUP", "USDC", 900_000 * _USD),
-    Listing(RAYDIUM, RAYDIUM_CPMM, "JUP", "SOL", 5_000 * _SOL),
-    Listing(RAYDIUM, RAYDIUM_CPMM, "BONK", "SOL", 9_000 * _SOL),
-    Listing(RAYDIUM, RAYDIUM_CPMM, "mSOL", "SOL", 12_000 * _SOL),
-    Listing(METEORA, METEORA_DLMM, "SOL", "USDC", 7_500 * _USD, bin_step=4),
-    Listing(METEORA, METEORA_DLMM, "USDT", "USDC", 60_000 * _USD, bin_step=1),
-    Listing(METEORA, METEORA_DLMM, "JUP", "USDC", 3_000 * _USD, bin_step=25),
-    Listing(METEORA, METEORA_DLMM, "JUP", "SOL", 15 * _SOL, bin_step=25),
-    Listing(METEORA, METEORA_DLMM, "BONK", "USDC", 2_500 * _USD, bin_step=20),
-    Listing(METEORA, METEORA_DLMM, "BONK", "SOL", 20 * _SOL, bin_step=20),
-    Listing(METEORA, METEORA_DLMM, "MET", "USDC", 4_000 * _USD, bin_step=20),
-    Listing(METEORA, METEORA_DLMM, "MET", "SOL", 12 * _SOL, bin_step=25),
-    Listing(METEORA, METEORA_DLMM, "mSOL", "SOL", 120 * _SOL, bin_step=1, base_factor=20_000),
-    Listing(METEORA, METEORA_DLMM, "JitoSOL", "SOL", 200 * _SOL, bin_step=1, base_factor=20_000),
-    Listing(
-        *(WHIRLPOOL, ORCA_WHIRLPOOL, "SOL", "USDC", 10**12),
-        fee_rate=400,
-        tick_spacing=4,
-        since=2,
-    ),
-    Listing(
-        *(WHIRLPOOL, ORCA_WHIRLPOOL, "USDT", "USDC", 10**12),
-        fee_rate=100,
-        tick_spacing=1,
-        since=2,
-    ),
-    Listing(
-        *(WHIRLPOOL, ORCA_WHIRLPOOL, "BONK", "SOL", 25 * 10**11),
-        fee_rate=3_000,
-        tick_spacing=64,
-        since=2,
-    ),
-)
 
 
 class UnknownMarket(Exception):
@@ -213,7 +82,7 @@ class Snapshot:
 
     def pool(self, address: str) -> Pool:
         """The venue's pool at this address, open or closed; KeyError if it has none there."""
-        listing = _BY_ADDRESS[address]
+        listing = _by_address(LISTINGS)[address]
         if listing.venue != self.venue or listing.since > self.version:
             raise KeyError(address)
         return _pool_at(listing, seconds_at(self.slot), self.seed, self.version)
@@ -224,9 +93,9 @@ def lot_of(token: Token) -> int:
     return _LOTS[token.symbol]
 
 
-def program_of(address: str) -> str:
+def program_of(address: str) -> Program:
     """The on-chain program of the pool at this address; KeyError if there is none."""
-    return _BY_ADDRESS[address].program
+    return _by_address(LISTINGS)[address].program
 
 
 def slot_at(unix_ms: int) -> int:
@@ -342,6 +211,11 @@ def _open_listings(
     return found
 
 
+@lru_cache(maxsize=64)
+def _by_address(listings: Sequence[Listing]) -> Mapping[str, Listing]:
+    return {listing.address: listing for listing in listings}
+
+
 @lru_cache(maxsize=256)
 def _pool_at(listing: Listing, second: int, seed: str, version: int) -> Pool:
     """The listed pool at a second; its price is worked out with its state."""
@@ -359,74 +233,12 @@ def _pool_at(listing: Listing, second: int, seed: str, version: int) -> Pool:
 def _state_at(listing: Listing, second: int, seed: str, version: int) -> State:
     price = _price(listing.base, listing.quote, second, seed, version)
     parts = _venue_parts(listing, second, seed, version)
-    return _STATES[listing.program](listing, prices.moved(price, parts))
+    return listing.state(prices.moved(price, parts), *_lot_and_mid(listing))
 
 
 def _edges(listing: Listing, second: int, seed: str, version: int) -> tuple[int, int]:
     own, reference = prices.SCALE + _venue_parts(listing, second, seed, version), prices.SCALE
     return listing.kept * own // reference + 1, listing.kept * reference // own + 1
-
-
-def _curve(listing: Listing, price: int) -> raydium.Pool:
-    """Constant k: the reserves at which the pool stands at this price."""
-    lot, mid = _lot_and_mid(listing)
-    k = listing.depth * (listing.depth * lot // mid)
-    x = isqrt(k * lot // price)
-    if listing.program == RAYDIUM_AMM_V4:
-        return raydium.amm_v4(x, k // x)
-    return raydium.Pool(x, k // x, trade_fee_rate=listing.fee_rate)
-
-
-def _ladder(listing: Listing, price: int) -> meteora.Pool:
-    """Even bins around the one whose price is nearest; base above it, quote below, half of each."""
-    active = _nearest_bin(price, _lot(listing.base), listing.bin_step)
-    parameters, holdings = _even_bins(listing)
-    bins = dict(
-        zip(range(active - BINS_EACH_SIDE, active + BINS_EACH_SIDE + 1), holdings, strict=True)
-    )
-    return meteora.Pool(parameters, active, bins)
-
-
-@lru_cache(maxsize=256)
-def _even_bins(listing: Listing) -> tuple[meteora.Parameters, list[tuple[int, int]]]:
-    lot, mid = _lot_and_mid(listing)
-    x, y = listing.depth * lot // mid, listing.depth
-    holdings = [*[(0, y)] * BINS_EACH_SIDE, (x // 2, y // 2), *[(x, 0)] * BINS_EACH_SIDE]
-    return meteora.Parameters(listing.bin_step, listing.base_factor), holdings
-
-
-def _ranges(listing: Listing, price: int) -> whirlpool.Pool:
-    """Positions in layers around the price, and one over the full range."""
-    sqrt_price = isqrt((price << 128) // _lot(listing.base))
-    tick = whirlpool.tick_of_sqrt_price(sqrt_price)
-    spacing = listing.tick_spacing
-    middle = tick // spacing * spacing
-    edge = whirlpool.TICK_MAX // spacing * spacing
-    ticks = {-edge: listing.depth, edge: -listing.depth}
-    for reach, weight in LAYERS:
-        ticks[middle - reach * spacing] = weight * listing.depth
-        ticks[middle + reach * spacing] = -weight * listing.depth
-    liquidity = listing.depth * (1 + sum(weight for _, weight in LAYERS))
-    return whirlpool.Pool(
-        spacing, listing.fee_rate, PROTOCOL_FEE_RATE, liquidity, sqrt_price, tick, ticks
-    )
-
-
-def _nearest_bin(price: int, lot: int, bin_step: int) -> int:
-    """The bin whose price is nearest to `price` per `lot`, the lower one on a tie."""
-    wanted = price << 64
-    # A step is at most bin_step / 10^4 of a factor e, and Q64.64 holds e^±44.
-    high = 44 * 10_000 // bin_step
-    low = -high
-    while low < high:
-        middle = (low + high) // 2
-        if meteora.price_of_bin(middle, bin_step) * lot < wanted:
-            low = middle + 1
-        else:
-            high = middle
-    above = meteora.price_of_bin(low, bin_step) * lot - wanted
-    below = wanted - meteora.price_of_bin(low - 1, bin_step) * lot
-    return low if above < below else low - 1
 
 
 @lru_cache(maxsize=256)
@@ -452,7 +264,7 @@ def _band(listing: Listing, seed: str, version: int) -> tuple[str, int, int]:
     changes no price.
     """
     reach = min(
-        prices.band(each.fee_ppm, each.bin_step)
+        prices.band(each.fee_ppm, each.step_bps)
         for each in LISTINGS
         if (each.venue, each.base, each.quote) == (listing.venue, listing.base, listing.quote)
         and each.since <= version
@@ -499,10 +311,3 @@ _LOTS: Mapping[str, int] = {
     symbol: 10 ** (REFERENCES[symbol].lot if symbol in REFERENCES else token.decimals)
     for symbol, token in TOKENS.items()
 }
-_STATES: Mapping[str, Callable[[Listing, int], State]] = {
-    RAYDIUM_CPMM: _curve,
-    RAYDIUM_AMM_V4: _curve,
-    METEORA_DLMM: _ladder,
-    ORCA_WHIRLPOOL: _ranges,
-}
-_BY_ADDRESS = {listing.address: listing for listing in LISTINGS}

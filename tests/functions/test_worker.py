@@ -18,6 +18,7 @@ from functions.orders.order import Order, OrderError, Status, Update, first_upda
 from functions.orders.stored import StoredOrder
 from functions.runtime import now_ms, settings, sleep
 from functions.simulation import market
+from functions.simulation.listings import LISTINGS, Curve, Ladder
 from functions.simulation.network import Answer, Network
 from functions.store import clients, orders, queue
 from tests.functions.world import FailingNetwork, World
@@ -138,7 +139,7 @@ def test_an_order_under_way_settles_over_a_pool_that_is_closed_meanwhile(
     (leg,) = sent["route"]["routePlan"]
     closed = tuple(
         replace(listing, closed=True) if listing.address == leg["pool"] else listing
-        for listing in market.LISTINGS
+        for listing in LISTINGS
     )
     monkeypatch.setattr(market, "LISTINGS", closed)
     market.snapshot.cache_clear()
@@ -148,6 +149,22 @@ def test_an_order_under_way_settles_over_a_pool_that_is_closed_meanwhile(
     assert (order["status"], order["txHash"]) == ("confirmed", sent["txHash"])
     assert other["status"] == "confirmed"
     assert leg["pool"] not in {each["pool"] for each in other["route"]["routePlan"]}
+    market.snapshot.cache_clear()
+
+
+def test_any_number_of_pools_of_one_venue_and_pair_take_part(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    another = Ladder("SOL", "USDC", 7_500 * 10**6, bin_step=10, number=2)
+    again = Curve("SOL", "USDC", 5_000_000 * 10**6, number=2)
+    monkeypatch.setattr(market, "LISTINGS", (*LISTINGS, another, again))
+    market.snapshot.cache_clear()
+    order_id = world.submit(amount="5000", slippageBps=10_000)["orderId"]
+    world.settle()
+    order = world.read(order_id)
+    assert order["status"] == "confirmed"
+    pools = {leg["pool"] for leg in order["route"]["routePlan"]}
+    assert {another.address, again.address} < pools
     market.snapshot.cache_clear()
 
 

@@ -17,11 +17,12 @@ from functions.dex.router import find_route
 from functions.dex.sides import usable
 from functions.dex.tokens import TOKENS
 from functions.simulation import market
+from functions.simulation.listings import LISTINGS
 
 
 def better_quotes(slot: int) -> Iterator[str]:
     """Quotes of this slot that are better than the reference price: there must be none."""
-    for listing in market.LISTINGS:
+    for listing in LISTINGS:
         base, quote = TOKENS[listing.base], TOKENS[listing.quote]
         price = market.reference_price(base, quote, slot)
         lot = market.lot_of(base)

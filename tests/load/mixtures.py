@@ -133,7 +133,7 @@ def main() -> int:
         dollars = 10 ** drawn.uniform(0, 6.5)
         amount = int(dollars / DOLLARS[one.symbol] * 10**one.decimals)
         snapshots = {venue: market.snapshot(venue, slot) for venue in market.VENUES}
-        cost = snapshots[market.RAYDIUM].leg_cost(other)
+        cost = snapshots["raydium"].leg_cost(other)
         paths = paths_of(one, other, slot)
         brute = brute_force(paths, amount, cost)
         try:

@@ -20,7 +20,8 @@ from functions.dex.sides import usable
 from functions.dex.tokens import TOKENS, UNITS_MAX
 from functions.orders.settlement import Landed
 from functions.simulation import chain, market
-from functions.simulation.market import LISTINGS, VENUES, snapshot
+from functions.simulation.listings import LISTINGS, REFERENCES, Listing
+from functions.simulation.market import VENUES, snapshot
 from tests.load.cycles import better_quotes, gain_of_a_cycle
 
 SOL, USDC = TOKENS["SOL"], TOKENS["USDC"]
@@ -125,11 +126,11 @@ def test_the_suggested_whirlpool_stands_at_the_suggested_size() -> None:
 
 
 @for_all(slots, st.sampled_from(LISTINGS), seeds)
-def test_a_pool_stands_at_its_venues_price(slot: int, listing: market.Listing, seed: str) -> None:
+def test_a_pool_stands_at_its_venues_price(slot: int, listing: Listing, seed: str) -> None:
     base, quote = TOKENS[listing.base], TOKENS[listing.quote]
     price = market.venue_price(listing.venue, base, quote, slot, seed=seed)
     pool = snapshot(listing.venue, slot, seed).pool(listing.address)
-    lot = 10 ** market.REFERENCES[listing.base].lot
+    lot = 10 ** REFERENCES[listing.base].lot
     if isinstance(pool.state, raydium.Pool):
         stands_at = pool.state.reserve_y * lot // pool.state.reserve_x
         assert abs(stands_at - price) <= 1 + price // 10**6
@@ -153,8 +154,8 @@ def test_the_lower_of_two_equally_near_bins_is_active(bin_step: int, bin_id: int
     lower, upper = (meteora.price_of_bin(i, bin_step) for i in (bin_id, bin_id + 1))
     # Doubled prices, so that the middle is an integer number of 2^-64.
     middle = lower + upper
-    assert market._nearest_bin(middle, 2 << 64, bin_step) == bin_id
-    assert market._nearest_bin(middle + 1, 2 << 64, bin_step) == bin_id + 1
+    assert meteora.nearest_bin(middle, 2 << 64, bin_step) == bin_id
+    assert meteora.nearest_bin(middle + 1, 2 << 64, bin_step) == bin_id + 1
 
 
 @for_all(slots, seeds)
@@ -249,7 +250,7 @@ def test_a_snapshot_tells_what_an_amount_is_worth_and_what_a_leg_costs() -> None
 
 @for_all(slots, st.sampled_from(LISTINGS), st.booleans(), seeds)
 def test_no_pool_ever_takes_more_than_an_account_holds(
-    slot: int, listing: market.Listing, from_base: bool, seed: str
+    slot: int, listing: Listing, from_base: bool, seed: str
 ) -> None:
     base, quote = TOKENS[listing.base], TOKENS[listing.quote]
     token_in = base if from_base else quote
@@ -307,7 +308,7 @@ def test_a_pool_that_was_ever_listed_gives_what_it_gave_in_every_version() -> No
     assert newest == set(known[str(market.VERSION)]), "add the new pools to market-versions.json"
 
 
-def fingerprint(listing: market.Listing, version: int) -> str:
+def fingerprint(listing: Listing, version: int) -> str:
     """A hash of what the pool gives at several slots, for amounts of both tokens."""
     tokens = TOKENS[listing.base], TOKENS[listing.quote]
     given = [

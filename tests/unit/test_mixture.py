@@ -26,7 +26,7 @@ from tests.unit.figures import figures
 
 
 def side_of(state: State) -> PoolSide:
-    return Pool("an address", "a venue", "a program", SOL, USDC, make=lambda: state).side(SOL)
+    return Pool("an address", "a venue", raydium.CPMM, SOL, USDC, make=lambda: state).side(SOL)
 
 
 def curve(reserve_in: int, reserve_out: int, fee: int = 2_500) -> PoolSide:

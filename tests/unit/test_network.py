@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from functions.dex.router import Route, find_route
 from functions.dex.tokens import TOKENS
-from functions.orders.order import Order, OrderError, first_update, order_of
+from functions.http.models import PricePoint
+from functions.orders.order import Order, OrderError, Simulate, first_update, order_of
 from functions.orders.settlement import Landed, Pending
 from functions.simulation.network import BUILDING_MS, QUOTE_MS, QUOTE_TIMEOUT_MS, VENUES, Network
 
@@ -120,3 +121,9 @@ def test_prices_are_told_for_each_time_by_reference_and_venue(seed: str) -> None
     assert set(first) == set(second) == {"reference", *VENUES}
     assert first != second
     assert (first["reference"] == "153.666984") is (seed == "")
+
+
+def test_the_venues_that_clients_may_name_are_those_of_the_market() -> None:
+    venue = Simulate.model_fields["venue"].annotation
+    assert {name for option in get_args(venue) for name in get_args(option)} == set(VENUES)
+    assert set(VENUES) < set(PricePoint.model_fields)

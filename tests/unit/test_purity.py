@@ -45,7 +45,7 @@ for one, other in permutations(TOKENS.values(), 2):
     pools = {venue: market.snapshot(venue, slot, "a seed") for venue in market.VENUES}
     route = router.find_route(one, other, 10 * 10**one.decimals, 50, pools)
     transaction = chain.build("order", 1, route, slot, drop_ppm=20_000)
-    print(route.to_json(), transaction.to_json(), transaction.signature)
+    print(route, transaction.to_json(), transaction.signature)
     print(chain.outcome(transaction, "a seed"))
     print(quote_error("order", 1, "raydium", Simulate(fault="slippage"), 500_000))
 """

@@ -95,7 +95,7 @@ def test_the_two_curves_of_one_venue_share_too() -> None:
     route = find_route(RAY, SOL, 1_000 * 10**6, 50, only)
     check(route)
     direct = [leg for leg in route.route_plan if (leg.token_in, leg.token_out) == (RAY, SOL)]
-    programs = {market.program_of(leg.pool) for leg in direct}
+    programs = {market.program_of(leg.pool).name for leg in direct}
     assert programs == {"raydium-cpmm", "raydium-amm-v4"}
     assert 0 < route.quotes[0].out_amount <= route.out_amount
     assert route.quotes[1].error == "VENUE_DOWN"

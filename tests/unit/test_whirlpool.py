@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from functions.dex import whirlpool
 from functions.dex.errors import (
-    PROGRAM_ERRORS,
     ExceededSlippage,
     InsufficientLiquidity,
     PoolError,
@@ -24,6 +23,7 @@ from functions.dex.errors import (
 )
 from functions.dex.tokens import UNITS_MAX
 from functions.dex.whirlpool import (
+    ERRORS,
     SQRT_PRICE_MAX,
     SQRT_PRICE_MIN,
     TICK_MAX,
@@ -81,7 +81,7 @@ def test_a_swap_is_the_one_that_the_programs_own_suite_asserts(figure: dict[str,
             swapped(figure)
         code, name = expected["error"]
         assert refused.value.custom == code
-        assert PROGRAM_ERRORS["orca-whirlpool", code] == name
+        assert ERRORS[code] == name
         return
     swap = swapped(figure)
     amounts = (swap.amount_in, swap.amount_out)
