@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -134,7 +134,7 @@ def _execute(order_id: str, end: float) -> None:
         while not order.status.terminal:
             if monotonic() > end:
                 raise OutOfTime(order_id)
-            match _STEPS[order.status](order, signed):
+            match _next(order, signed):
                 case Append(update, signed):
                     order = orders.append_update(order, update, transaction=signed)
                     _report(order)
@@ -157,7 +157,18 @@ def _report(order: Order) -> None:
         telemetry.count_ending(order)
 
 
-def _route(order: Order, _signed: str | None) -> Next:
+def _next(order: Order, signed: str | None) -> Next:
+    """The order's next step; `signed` is the transaction of its last attempt, if there is one."""
+    match order.status:
+        case Status.ROUTING:
+            return _route(order)
+        case Status.BUILDING:
+            return _build(order)
+        case _:
+            return _settle(order, signed)
+
+
+def _route(order: Order) -> Next:
     """Ask all venues at once, and choose the best route over those that answered."""
     if order.next_retry_at and (wait_ms := unix_ms(order.next_retry_at) - now_ms()) > 0:
         return Requeue(wait_ms)
@@ -183,7 +194,7 @@ def _route(order: Order, _signed: str | None) -> Next:
     return Append(order.next_update(Status.BUILDING, now_ms(), route=routes.shown(route)))
 
 
-def _build(order: Order, _signed: str | None) -> Next:
+def _build(order: Order) -> Next:
     """Sign the transaction; it is stored before it is sent."""
     if order.route is None:
         raise BrokenOrder(f"{order.order_id} is building without a route")
@@ -212,10 +223,3 @@ def _settle(order: Order, signed: str | None) -> Next:
 
 def _retry(order: Order, error: OrderError) -> Next:
     return Append(retries.after_failure(order, error, now_ms(), settings.retry_base_ms))
-
-
-_STEPS: dict[Status, Callable[[Order, str | None], Next]] = {
-    Status.ROUTING: _route,
-    Status.BUILDING: _build,
-    Status.SUBMITTED: _settle,
-}
