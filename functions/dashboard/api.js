@@ -1,6 +1,5 @@
-// The HTTP API: one key, relative URLs, problems as errors, retries where they are safe.
+// The HTTP API: relative URLs, problems as errors, retries where they are safe.
 
-const KEY_NAME = "oee.apiKey";
 const RETRIES_MAX = 3;
 const RETRY_AFTER_SECONDS_MAX = 10;
 const ANSWER_MS_MAX = 15_000;
@@ -17,93 +16,58 @@ export class Problem extends Error {
 }
 
 let heldKey = null;
-let refusedKey = null;
+let calls = new AbortController();
+let onRefused = () => {};
 
-export function apiKey() {
-  try {
-    heldKey ??= localStorage.getItem(KEY_NAME);
-  } catch {
-    // A browser that keeps nothing still has it until the page is closed.
-  }
-  return heldKey;
-}
-
-export function setApiKey(key) {
+/** Call the API with this key from now on; calls under way with the one before are aborted. */
+export function useKey(key) {
+  if (key === heldKey) return;
+  calls.abort(new DOMException("The key has changed.", "AbortError"));
+  calls = new AbortController();
   heldKey = key;
-  refusedKey = null;
-  try {
-    localStorage.setItem(KEY_NAME, key);
-  } catch {
-    // As above.
-  }
 }
 
-/** Take the key out of the URL's fragment, where nobody else sees it; whether there was one. */
-export function takeKeyFromUrl() {
-  const key = new URLSearchParams(location.hash.slice(1)).get("key");
-  if (!key) return false;
-  history.replaceState(null, "", location.pathname + location.search);
-  setApiKey(key);
-  return true;
+/** `act` is called when the API refuses the key in use. */
+export function whenRefused(act) {
+  onRefused = act;
 }
 
-/** Tell when another tab has changed the key. */
-export function onKeyChangedElsewhere(act) {
-  addEventListener("storage", (event) => {
-    if (event.key !== KEY_NAME || event.newValue === heldKey) return;
-    heldKey = event.newValue;
-    refusedKey = null;
-    act();
-  });
-}
+/** Call the API and parse its answer, with the key in use or with another key, `as`.
 
-const refusals = new Set();
-
-/** Tell when a key is refused. */
-export const onRefused = (act) => refusals.add(act);
-
-/** Call the API and parse its answer; throws Problem, a network's TypeError, or AbortError.
-
-A key that was refused, or none, is not sent again and again. */
-export async function call(method, path, { query, body, idempotencyKey, signal } = {}) {
+Throws Problem, a network's TypeError, TimeoutError, or AbortError. */
+export async function call(method, path, { query, body, idempotencyKey, signal, as = heldKey } = {}) {
+  if (!as) throw new Problem(401, { detail: "There is no API key." });
   const safe = method === "GET" || method === "DELETE" || idempotencyKey;
+  const until = AbortSignal.any([signal, as === heldKey && calls.signal].filter(Boolean));
   for (let attempt = 0; ; attempt++) {
-    const key = apiKey();
-    if (!key || key === refusedKey) throw new Problem(401, { detail: "There is no valid API key." });
     try {
-      return await send(method, path, { query, body, idempotencyKey, signal });
+      return await send(method, path, { query, body, idempotencyKey, key: as, until });
     } catch (error) {
-      if (error.status === 401) refuse(key);
-      if (!safe || attempt >= RETRIES_MAX || !isPassing(error)) throw error;
-      await pause(delayMs(attempt, error), signal);
+      if (error.status === 401 && as === heldKey) onRefused();
+      if (!safe || attempt >= RETRIES_MAX || until.aborted || !isPassing(error)) throw error;
+      await pause(delayMs(attempt, error), until);
     }
   }
 }
 
-function refuse(key) {
-  if (key !== apiKey() || key === refusedKey) return; // another one is in use by now
-  refusedKey = key;
-  refusals.forEach((act) => act());
-}
-
-async function send(method, path, { query, body, idempotencyKey, signal }) {
-  const headers = { Authorization: `Bearer ${apiKey()}` };
+async function send(method, path, { query, body, idempotencyKey, key, until }) {
+  const headers = { Authorization: `Bearer ${key}` };
   if (body) headers["Content-Type"] = "application/json";
   if (idempotencyKey) headers["Idempotency-Key"] = idempotencyKey;
   const url = query ? `${path}?${new URLSearchParams(query)}` : path;
-  const inTime = AbortSignal.timeout(ANSWER_MS_MAX);
   const answer = await fetch(url, {
     method,
     headers,
     body: body && JSON.stringify(body),
-    signal: signal ? AbortSignal.any([signal, inTime]) : inTime,
+    signal: AbortSignal.any([until, AbortSignal.timeout(ANSWER_MS_MAX)]),
   });
   const parsed = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Problem(answer.status, parsed, Number(answer.headers.get("Retry-After")));
   return parsed;
 }
 
-function isPassing(error) {
+/** Whether asking again may help: no answer came, or one that says so. */
+export function isPassing(error) {
   const unanswered = error instanceof TypeError || error.name === "TimeoutError";
   return unanswered || error.status === 429 || error.status >= 500;
 }
@@ -113,14 +77,19 @@ function delayMs(attempt, error) {
   return Math.max(asked, 300 * 2 ** attempt * (0.5 + Math.random() / 2));
 }
 
-/** Resolve after `ms`; reject with AbortError when `signal` says so before. */
+/** Resolve after `ms`; reject with the signal's reason when it is aborted before. */
 export function pause(ms, signal) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    signal?.addEventListener("abort", () => {
+    const aborted = () => {
       clearTimeout(timer);
       reject(signal.reason);
-    });
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", aborted);
+      resolve();
+    }, ms);
+    if (signal?.aborted) aborted();
+    else signal?.addEventListener("abort", aborted, { once: true });
   });
 }
 

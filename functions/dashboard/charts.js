@@ -2,18 +2,24 @@
 
 import { call } from "./api.js";
 import { byId, h, say } from "./dom.js";
+import { every } from "./pace.js";
 import { duration, number, title } from "./words.js";
 
 const MINUTES = 15;
-const PRICES_EVERY_MS = 5_000;
+const POINTS_MAX = 300;
+const PRICES_EVERY_MS = 10_000;
+const PRICES_IDLE_EVERY_MS = 30_000;
 const OUTCOMES_EVERY_MS = 1_000;
 const HEIGHT = 132;
 const VENUES = ["raydium", "meteora", "whirlpool"];
 const DASHES = [undefined, [6, 4], [2, 3]];
 
+const NO_PRICES = [[], [], ...VENUES.map(() => [])]; // times, the reference, each venue
+
 export class Charts {
   #orders;
   #pair = null;
+  #points = [];
   #dirty = true;
   #prices = chart("Price", "prices");
   #outcomes = chart("Orders ended per minute", "outcomes");
@@ -24,42 +30,57 @@ export class Charts {
     orders.onChange(() => { this.#dirty = true; });
     byId("charts").append(...this.#all().map(({ element }) => element));
     new ResizeObserver(() => this.#resize()).observe(byId("charts"));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#build());
+    for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
+      matchMedia(query).addEventListener("change", () => this.#build());
+    }
     this.#build();
-    setInterval(() => this.#whenSeen(() => this.#loadPrices()), PRICES_EVERY_MS);
-    setInterval(() => this.#whenSeen(() => this.#drawOutcomes()), OUTCOMES_EVERY_MS);
-    document.addEventListener("visibilitychange", () => this.#whenSeen(() => this.#loadPrices()));
+    every(PRICES_EVERY_MS, PRICES_IDLE_EVERY_MS, () => this.#loadPrices());
+    every(OUTCOMES_EVERY_MS, OUTCOMES_EVERY_MS, () => this.#drawOutcomes());
   }
 
   /** Plot this pair's prices from now on. */
   follow(tokenIn, tokenOut) {
+    if (this.#pair?.tokenIn === tokenIn && this.#pair.tokenOut === tokenOut) return;
     this.#pair = { tokenIn, tokenOut };
+    this.#points = [];
     this.#loadPrices();
+  }
+
+  /** Show nothing any more. */
+  clear() {
+    this.#pair = null;
+    this.#points = [];
+    this.#prices.plot.setData(NO_PRICES);
+    this.#prices.tell({});
+    this.#dirty = true;
+    this.#drawOutcomes();
   }
 
   #all() {
     return [this.#prices, this.#outcomes, this.#latency];
   }
 
-  #whenSeen(act) {
-    if (document.visibilityState === "visible") act();
-  }
-
   async #loadPrices() {
     const pair = this.#pair;
     if (!pair) return;
     try {
-      const { points } = await call("GET", "api/prices", { query: { ...pair, minutes: MINUTES } });
+      const last = this.#points.at(-1)?.timestamp;
+      const query = { ...pair, minutes: MINUTES, ...(last && { since: last }) };
+      const answer = await call("GET", "api/prices", { query });
       if (pair !== this.#pair) return;
+      const latest = this.#points.at(-1)?.timestamp ?? "";
+      this.#points.push(...answer.points.filter(({ timestamp }) => timestamp > latest));
+      const points = this.#points = this.#points.slice(-POINTS_MAX);
+      if (!points.length) return;
       const column = (name) => points.map((point) => (name in point ? Number(point[name]) : null));
       const times = points.map(({ timestamp }) => Date.parse(timestamp) / 1000);
       this.#prices.plot.setData([times, ...["reference", ...VENUES].map(column)]);
-      const { reference, ...last } = points.at(-1);
+      const { reference, ...offered } = points.at(-1);
       say(this.#prices.title, `${pair.tokenIn} in ${pair.tokenOut}`);
-      const venues = VENUES.map((venue) => [title(venue), last[venue] && number(last[venue])]);
-      this.#prices.tell({ Ref: number(reference), ...Object.fromEntries(venues) });
-    } catch {
-      this.#prices.tell({ "": "No prices; asking again." });
+      const venues = VENUES.map((venue) => [title(venue), offered[venue] && number(offered[venue])]);
+      this.#prices.tell({ Market: number(reference), ...Object.fromEntries(venues) });
+    } catch (error) {
+      if (pair === this.#pair && error.name !== "AbortError") this.#prices.tell({ "": "No prices; asking again." });
     }
   }
 
@@ -93,8 +114,9 @@ export class Charts {
   #build() {
     const data = this.#all().map(({ plot }) => plot?.data);
     for (const { plot } of this.#all()) plot?.destroy();
-    this.#prices.draw([line("--reference", { width: 6 }), ...VENUES.map((venue, i) => line(`--${venue}`, { dash: DASHES[i] }))],
-      data[0] ?? [[], ...["reference", ...VENUES].map(() => [])], { format: number, window: () => pastMinutes(this.#orders.now()) });
+    const venues = VENUES.map((venue, i) => line(`--${venue}`, { dash: DASHES[i] }));
+    this.#prices.draw([line("--reference", { width: 6 }), ...venues], data[0] ?? NO_PRICES,
+      { format: number, window: () => pastMinutes(this.#orders.now()) });
     const bars = globalThis.uPlot.paths.bars({ size: [0.6, 14] });
     const wholeMinutes = () => {
       const minute = Math.floor(this.#orders.now() / 60_000) * 60;
@@ -127,7 +149,7 @@ function chart(name, kind) {
       height: HEIGHT,
       legend: { show: false },
       cursor: { show: false },
-      padding: [8, 8, 0, 0],
+      padding: [8, 20, 0, 0], // the last label of the time axis stands half beside it
       scales: { x: { range: window }, y: { range } },
       axes: [
         { ...axis, grid: { show: false }, size: 22, space: 60, values: (_, at) => at.map(hourAndMinute) },

@@ -3,7 +3,7 @@
 import { call } from "./api.js";
 import { announce, byId, copyButton, h, say } from "./dom.js";
 import { isOpen, lifeMs, prices } from "./orders.js";
-import { splitBar, venueBars } from "./quote.js";
+import { routeSteps, venueBars } from "./quote.js";
 import { bps, bpsBetween, duration, number, percent, reason, shortHash, timeOf, title } from "./words.js";
 
 export class Detail {
@@ -16,7 +16,7 @@ export class Detail {
     orders.onChange((order) => order.orderId === this.#shownId && this.#draw(order));
     byId("detail-close").addEventListener("click", () => this.#dialog.close());
     byId("detail-cancel").addEventListener("click", () => this.#cancel());
-    this.#dialog.addEventListener("close", () => { this.#shownId = null; });
+    this.#dialog.addEventListener("close", () => this.#dialog.open || this.#empty());
     this.#dialog.addEventListener("click", (event) => {
       if (event.target === this.#dialog) this.#dialog.close(); // beside it
     });
@@ -24,6 +24,7 @@ export class Detail {
 
   open(orderId) {
     this.#shownId = orderId;
+    say(byId("detail-error"), "");
     this.#draw(this.#orders.byId.get(orderId));
     this.#dialog.showModal();
     byId("detail-title").focus();
@@ -31,16 +32,26 @@ export class Detail {
 
   close() {
     this.#dialog.close();
+    this.#empty();
+  }
+
+  #empty() {
+    this.#shownId = null;
+    say(byId("detail-title"), "");
+    byId("detail-body").replaceChildren();
   }
 
   async #cancel() {
     const button = byId("detail-cancel");
+    const orderId = this.#shownId;
     button.disabled = true;
+    say(byId("detail-error"), "");
     try {
-      this.#orders.merge(await call("DELETE", `api/orders/${this.#shownId}`));
+      this.#orders.merge(await call("DELETE", `api/orders/${orderId}`));
       announce("Order cancelled");
     } catch (error) {
-      announce(error.message);
+      const why = error.status ? error.message : "No answer came; the order may or may not be cancelled.";
+      if (orderId === this.#shownId) say(byId("detail-error"), `Not cancelled. ${why}`);
     }
     button.disabled = false;
   }
@@ -86,7 +97,7 @@ function route({ route, tokenOut }) {
   return [
     h("h3", {}, "Route"),
     h("ul", { class: "venues" }, ...venueBars(route)),
-    splitBar(route),
+    routeSteps(route),
     h("p", { class: "why" }, route.reason),
     h("ul", { class: "legs" }, ...legs),
     definitions({

@@ -26,6 +26,21 @@ export function share(element, percent) {
   return element;
 }
 
+/** Make a number's letters small enough that the whole of it is seen. */
+export function fit(element) {
+  for (const size of ["", "small", "smaller", "smallest"]) {
+    element.dataset.size = size;
+    if (element.scrollWidth <= element.clientWidth) return;
+  }
+}
+
+/** A branch of a route as bars: its hops one after the other, each divided over its venues. */
+export function hopBars({ hops }) {
+  const bars = hops.map(({ shares }) => h("span", { class: "bar-track" }, ...shares.map(([venue, part]) =>
+    share(h("span", { class: "bar-fill", "data-venue": venue }), part))));
+  return h("span", { class: "hops", "aria-hidden": "true" }, ...bars.flatMap((bar, i) => (i ? ["›", bar] : [bar])));
+}
+
 /** A button that copies `text` and says so for a moment. */
 export function copyButton(text, label, shown) {
   const button = h("button", { type: "button", class: "copy", "data-key": label });

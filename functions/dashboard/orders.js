@@ -11,6 +11,7 @@ export class Orders {
   byId = new Map();
   #listeners = [];
   #skewMs = Infinity;
+  #frozenAt = null;
 
   onChange(listener) {
     this.#listeners.push(listener);
@@ -44,7 +45,20 @@ export class Orders {
 
   /** The engine's time in Unix milliseconds: ours, less what the quickest update was late. */
   now() {
-    return Date.now() - (Number.isFinite(this.#skewMs) ? this.#skewMs : 0);
+    return this.#frozenAt ?? Date.now() - (Number.isFinite(this.#skewMs) ? this.#skewMs : 0);
+  }
+
+  /** Let no time go by: nobody knows what happens to the orders meanwhile. */
+  freeze() {
+    this.#frozenAt = this.now();
+  }
+
+  thaw() {
+    this.#frozenAt = null;
+  }
+
+  get frozen() {
+    return this.#frozenAt !== null;
   }
 
   #set(order) {
@@ -84,7 +98,7 @@ export function stepReached(order) {
   return STEPS.indexOf(last.status);
 }
 
-/** What the executed price lacks or gains against the quoted one, as decimal text each. */
+/** The executed price and the quoted one, as decimal text each. */
 export function prices(order) {
   const quoted = order.route && Number(order.route.outAmount) / Number(order.route.inAmount);
   return { executed: order.executedPrice, quoted: quoted && String(quoted) };

@@ -1,48 +1,49 @@
-// A token to choose: a combobox with search by symbol, name and mint (ARIA pattern "combobox").
+// A token to choose: an editable combobox with a list that is searched by symbol, name and mint.
+// https://www.w3.org/WAI/ARIA/apg/patterns/combobox/, list autocomplete with automatic selection.
 
 import { h } from "./dom.js";
 
 const AVATAR_HUES = 8;
 
-/** Turn `input` into a combobox over `tokens`; `onPick` is told each choice. */
+/** Turn `input` into a combobox over `tokens`; `onChange` is told each choice, and each text that is
+no token. */
 export class Picker {
   #input;
   #list;
   #badge;
-  #tokens = [];
+  #tokens;
   #shown = [];
   #active = 0;
-  #onPick;
+  #onChange;
   symbol;
 
-  constructor(input, onPick) {
+  constructor(input, tokens, onChange) {
     this.#input = input;
-    this.#onPick = onPick;
-    this.symbol = input.dataset.token;
+    this.#tokens = tokens;
+    this.#onChange = onChange;
     this.#list = h("ul", { role: "listbox", id: `${input.id}-list`, "aria-label": "Tokens", hidden: true });
-    this.#badge = badge(this.symbol);
+    this.#badge = badge(input.dataset.token);
     input.before(this.#badge);
     input.after(this.#list);
     const attributes = {
-      role: "combobox", autocomplete: "off", spellcheck: "false", "aria-autocomplete": "list",
-      "aria-expanded": "false", "aria-controls": this.#list.id,
+      role: "combobox", autocomplete: "off", autocapitalize: "off", spellcheck: "false",
+      "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": this.#list.id,
     };
     for (const [name, value] of Object.entries(attributes)) input.setAttribute(name, value);
-    input.value = this.symbol;
+    this.reset();
     input.addEventListener("focus", () => input.select());
-    input.addEventListener("click", () => this.#open(""));
-    input.addEventListener("input", () => this.#open(input.value));
-    input.addEventListener("blur", () => this.#close());
+    input.addEventListener("click", () => this.#list.hidden && this.#open(""));
+    input.addEventListener("input", () => {
+      this.#open(input.value);
+      this.#onChange(this);
+    });
+    input.addEventListener("blur", () => this.#take());
     input.addEventListener("keydown", (event) => this.#key(event));
     this.#list.addEventListener("pointerdown", (event) => {
       event.preventDefault(); // the input keeps the focus
-      const option = event.target.closest("[role=option]");
-      if (option) this.pick(option.dataset.symbol);
+      const option = event.target.closest("[data-symbol]");
+      if (option) this.#pick(option.dataset.symbol);
     });
-  }
-
-  offer(tokens) {
-    this.#tokens = tokens;
   }
 
   /** How many decimal places an amount of the chosen token may have. */
@@ -50,10 +51,14 @@ export class Picker {
     return this.#tokens.find(({ symbol }) => symbol === this.symbol)?.decimals ?? Infinity;
   }
 
-  pick(symbol) {
-    this.show(symbol);
-    this.#close();
-    this.#onPick(this);
+  /** Whether the text is the chosen token, and not something that is still being typed. */
+  get settled() {
+    return this.#input.value === this.symbol;
+  }
+
+  /** What stands in the field. */
+  get text() {
+    return this.#input.value.trim();
   }
 
   /** Show a choice that was made elsewhere. */
@@ -63,14 +68,37 @@ export class Picker {
     const changed = badge(symbol);
     this.#badge.replaceWith(changed);
     this.#badge = changed;
+    this.#close();
+  }
+
+  reset() {
+    this.show(this.#input.dataset.token);
+  }
+
+  focus() {
+    this.#input.focus();
+  }
+
+  #pick(symbol) {
+    const before = this.symbol;
+    this.show(symbol);
+    // What is typed next replaces the choice instead of being added to it.
+    if (document.activeElement === this.#input) this.#input.select();
+    this.#onChange(this, before);
+  }
+
+  /** Choose what is marked in the list, or leave a text that is no token for all to see. */
+  #take() {
+    const typed = !this.settled;
+    const marked = this.#list.hidden ? undefined : this.#shown[this.#active];
+    if (marked && (typed || marked.symbol !== this.symbol)) this.#pick(marked.symbol);
+    else this.#close();
   }
 
   #open(search) {
-    const sought = search.trim().toLowerCase();
-    this.#shown = this.#tokens.filter(({ symbol, name, mint }) =>
-      `${symbol} ${name}`.toLowerCase().includes(sought) || mint.toLowerCase() === sought);
+    this.#shown = found(this.#tokens, search.trim().toLowerCase());
     const current = this.#shown.findIndex(({ symbol }) => symbol === this.symbol);
-    this.#active = Math.max(0, sought ? 0 : current);
+    this.#active = search ? 0 : Math.max(0, current);
     this.#list.replaceChildren(...this.#shown.map((token, i) => this.#option(token, i)));
     if (!this.#shown.length) {
       this.#list.append(h("li", { class: "none", role: "option", "aria-disabled": "true" }, "No such token"));
@@ -99,24 +127,40 @@ export class Picker {
     if (event.key in steps) {
       event.preventDefault();
       if (this.#list.hidden) return this.#open("");
+      if (event.altKey && event.key === "ArrowUp") return this.#take();
       const count = this.#shown.length || 1;
       this.#active = (this.#active + steps[event.key] + count) % count;
       this.#mark();
     } else if (event.key === "Enter" && !this.#list.hidden) {
       event.preventDefault();
-      if (this.#shown.length) this.pick(this.#shown[this.#active].symbol);
-    } else if (event.key === "Escape" && !this.#list.hidden) {
+      if (this.#shown.length) this.#pick(this.#shown[this.#active].symbol);
+    } else if (event.key === "Escape" && !(this.#list.hidden && this.settled)) {
       event.preventDefault();
-      this.#close();
+      this.show(this.symbol);
+      this.#input.select();
+      this.#onChange(this);
     }
+    return undefined;
   }
 
   #close() {
     this.#list.hidden = true;
-    this.#input.value = this.symbol;
     this.#input.setAttribute("aria-expanded", "false");
     this.#input.removeAttribute("aria-activedescendant");
   }
+}
+
+/** The tokens that match what is sought, best first: the symbol itself, then what begins with it. */
+function found(tokens, sought) {
+  const rank = ({ symbol, name, mint }) => {
+    const [short, long] = [symbol.toLowerCase(), name.toLowerCase()];
+    if (short === sought || mint.toLowerCase() === sought) return 0;
+    if (short.startsWith(sought)) return 1;
+    if (long.startsWith(sought)) return 2;
+    return short.includes(sought) || long.includes(sought) ? 3 : 4;
+  };
+  const ranked = tokens.map((token) => ({ token, rank: rank(token) })).filter((each) => each.rank < 4);
+  return ranked.sort((one, other) => one.rank - other.rank).map(({ token }) => token);
 }
 
 /** A token's round sign. */

@@ -1,22 +1,28 @@
-// The live quote: asked for while one types, shown as all venues' offers and the route between.
+// The live quote: asked for while one types, shown as each venue's offer and the route between them.
 
-import { call, pause } from "./api.js";
-import { byId, h, say, share } from "./dom.js";
-import { bps, bpsBetween, number, percent, quoteError, splitOf, splitText, title } from "./words.js";
+import { call, isPassing, pause } from "./api.js";
+import { byId, fit, h, hopBars, say, share } from "./dom.js";
+import { againstMarket } from "./guard.js";
+import { every } from "./pace.js";
+import { bps, bpsBetween, branchesOf, gain, number, percent, quoteError, sharesText, title } from "./words.js";
 
 const DEBOUNCE_MS = 250;
 const REFRESH_MS = 5_000;
-const IMPACT_WARNING = 0.01;
+const REFRESH_IDLE_MS = 30_000;
+const FRESH_MS = 10_000;
+const ANSWER_MS_MAX = 5_000;
+const WARNING = 0.01;
 
 export class Quote {
   #asked = null;
   #wish = null;
+  #known = null;
   #onFields;
 
   /** `onFields` is told the problem with a field by name, or nothing when all is well. */
   constructor(onFields) {
     this.#onFields = onFields;
-    setInterval(() => document.visibilityState === "visible" && this.#wish && this.#ask(), REFRESH_MS);
+    every(REFRESH_MS, REFRESH_IDLE_MS, () => this.#wish && this.#ask());
   }
 
   /** Quote this request from now on; null for none. */
@@ -27,7 +33,7 @@ export class Quote {
     this.#asked = new AbortController();
     try {
       await pause(DEBOUNCE_MS, this.#asked.signal);
-      if (byId("quote").dataset.state !== "ready") this.#state("loading", "Asking all venues…");
+      if (byId("quote").dataset.state !== "ready") this.#state("loading", "Asking the venues…");
       await this.#ask();
     } catch {
       // A later wish has taken over.
@@ -35,51 +41,68 @@ export class Quote {
     return undefined;
   }
 
+  /** The quote of a request: the one shown if it is new enough, else another; null if none comes.
+  Throws what the API says against the request. */
+  async of(wish) {
+    const known = this.#known;
+    if (known && same(known.wish, wish) && Date.now() - known.at < FRESH_MS) return known.route;
+    try {
+      return await call("GET", "api/quote", { query: wish, signal: AbortSignal.timeout(ANSWER_MS_MAX) });
+    } catch (error) {
+      if (isPassing(error)) return null;
+      throw error;
+    }
+  }
+
   async #ask() {
     const { signal } = this.#asked;
     const wish = this.#wish;
     try {
       const route = await call("GET", "api/quote", { query: wish, signal });
+      this.#known = { wish, route, at: Date.now() };
       this.#onFields({});
       this.#show(route);
       this.#state("ready");
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted || error.name === "AbortError") return;
       this.#onFields(error.fields ?? {});
       this.#state("error", error.status ? refusal(error) : "No answer; asking again in a moment.");
     }
   }
 
-  #state(name, message = "Enter an amount to see what all venues offer.") {
+  #state(name, message = "Enter an amount to see what the venues offer.") {
     byId("quote").dataset.state = name;
     say(byId("quote-message"), message);
-    if (name !== "ready") say(byId("receive"), name === "loading" ? "…" : "–");
+    if (name === "ready") return;
+    this.#known = null;
+    say(byId("receive"), name === "loading" ? "…" : "–");
+    fit(byId("receive"));
   }
 
   #show(route) {
     const { tokenIn, tokenOut } = route;
     const rate = Number(route.outAmount) / Number(route.inAmount);
+    const gained = againstMarket(route);
     say(byId("receive"), number(route.outAmount));
+    fit(byId("receive"));
     byId("receive").title = route.outAmount;
     byId("quote-venues").replaceChildren(...venueBars(route));
-    byId("quote-split").replaceChildren(splitBar(route));
-    say(byId("quote-rate"), `1 ${tokenIn} = ${number(String(rate))} ${tokenOut}`);
+    byId("quote-route").replaceChildren(routeSteps(route));
+    say(byId("quote-rate"), `1 ${tokenIn} = ${number(rate)} ${tokenOut}`);
+    say(byId("quote-market"), gain(gained));
+    byId("quote-market").classList.toggle("warn", gained < -WARNING);
     say(byId("quote-impact"), percent(route.priceImpactPct));
-    byId("quote-impact").classList.toggle("warn", Number(route.priceImpactPct) > IMPACT_WARNING);
+    byId("quote-impact").classList.toggle("warn", Number(route.priceImpactPct) > WARNING);
     say(byId("quote-minimum"), `${number(route.otherAmountThreshold)} ${tokenOut}`);
-    say(byId("quote-advantage"), advantage(route.advantageBps));
     say(byId("quote-reason"), route.reason);
   }
 }
 
+const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+
 /** What is wrong with a field is said next to it. */
 function refusal(error) {
   return Object.keys(error.fields).length ? "No quote for this." : error.message;
-}
-
-function advantage(gainBps) {
-  if (!gainBps) return "no venue could do it alone";
-  return Number(gainBps) ? bps(Number(gainBps)) : "none";
 }
 
 /** Each venue's offer as a bar: the best one is whole, a basis point less is a percent shorter. */
@@ -98,12 +121,16 @@ export function venueBars(route) {
   });
 }
 
-/** The chosen route as one bar, divided by venue, with its words. */
-export function splitBar(route) {
-  const split = splitOf(route);
-  const parts = split.shares.map(([venue, part]) =>
-    share(h("span", { class: "bar-fill", "data-venue": venue }), part));
-  return h("div", { class: "split-bar" },
-    h("span", { class: "bar-track", "aria-hidden": "true" }, ...parts),
-    h("span", { class: "split-text" }, splitText(split)));
+/** A route as bars and words: branches side by side, and in each of them one hop after the other. */
+export function routeSteps(route) {
+  const branches = branchesOf(route);
+  const steps = branches.map((branch) => h("li", {}, hopBars(branch), branchText(branch, branches.length)));
+  return h("div", { class: "route" }, h("ul", {}, ...steps));
+}
+
+function branchText({ part, hops }, branches) {
+  const words = hops.flatMap((hop, i) => [
+    i ? ", then " : "", h("b", {}, `${hop.tokenIn} → ${hop.tokenOut}`), ` ${sharesText(hop)}`,
+  ]);
+  return h("span", { class: "text" }, branches > 1 && h("b", {}, `${part} % `), ...words);
 }

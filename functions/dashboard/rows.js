@@ -1,11 +1,14 @@
-// The list of orders: one row an order, newest first, each changed in place and never rebuilt.
+// The list of orders: one row an order, newest first. A row has its parts only while it is near the
+// window, so that a thousand orders cost little.
 
-import { byId, copyButton, h, say, share } from "./dom.js";
+import { byId, copyButton, h, hopBars, say } from "./dom.js";
 import { isOpen, lifeMs, prices, STEPS, stepReached, timeSpent } from "./orders.js";
-import { bps, bpsBetween, duration, number, reason, shortHash, shortId, splitOf, splitText, timeOf, title } from "./words.js";
+import { bps, bpsBetween, branchesOf, duration, number, reason, routeText, shortHash, shortId, timeOf, title } from "./words.js";
 
 const TICK_MS = 200;
 const ROWS_PER_FRAME = 30;
+const BRANCHES_SHOWN = 3;
+const NEAR = "600px 0px";
 
 export class Rows {
   #orders;
@@ -14,8 +17,8 @@ export class Rows {
   #changed = new Set();
   #filter = "";
   #horizon = "9";
-  #inSight = new Set();
-  #sight = new IntersectionObserver((entries) => this.#see(entries));
+  #near = new Set();
+  #sight = new IntersectionObserver((entries) => this.#see(entries), { rootMargin: NEAR });
   #onCount;
   #onOpen;
 
@@ -46,7 +49,7 @@ export class Rows {
 
   clear() {
     this.#sight.disconnect();
-    this.#inSight.clear();
+    this.#near.clear();
     this.#rows.clear();
     this.#sorted = [];
     byId("rows").replaceChildren();
@@ -60,7 +63,8 @@ export class Rows {
       const order = this.#orders.byId.get(id);
       if (!order) continue; // of a key that was changed meanwhile
       const row = this.#rows.get(id) ?? this.#insert(new Row(order));
-      row.draw(order, this.#orders.now());
+      row.take(order);
+      if (this.#near.has(row)) row.draw(this.#orders.now(), this.#orders.frozen);
       this.#showOrHide(row);
     }
     this.#count();
@@ -97,46 +101,65 @@ export class Rows {
   #tick() {
     if (document.visibilityState === "hidden") return;
     const now = this.#orders.now();
-    for (const id of this.#inSight) {
-      const row = this.#rows.get(id);
-      if (isOpen(row.order)) row.tick(now);
-    }
+    for (const row of this.#near) if (isOpen(row.order)) row.tick(now, this.#orders.frozen);
   }
 
   #see(entries) {
     for (const { target, isIntersecting } of entries) {
-      const { id } = target.dataset;
-      if (isIntersecting && this.#rows.has(id)) this.#inSight.add(id);
-      else this.#inSight.delete(id);
+      const row = this.#rows.get(target.dataset.id);
+      if (!row) continue; // of a key that was changed meanwhile
+      if (isIntersecting) {
+        this.#near.add(row);
+        row.draw(this.#orders.now(), this.#orders.frozen);
+      } else if (row.fold()) this.#near.delete(row);
     }
   }
 }
 
-/** One order's row; `draw` for a new state of it, `tick` as time goes by. */
+/** One order's row: `take` a new state of it, `draw` its parts, `tick` as time goes by. */
 class Row {
   constructor(order) {
-    this.order = order;
     this.sortKey = order.createdAt + order.orderId;
+    const asked = `${number(order.amount)} ${order.tokenIn} → ${order.tokenOut}`;
+    this.element = h("li", { class: "row", "data-id": order.orderId },
+      h("div", { class: "cell asked-cell" },
+        h("button", { type: "button", class: "asked", title: asked },
+          asked, h("span", { class: "unseen" }, `, order ${shortId(order.orderId)}`)),
+        h("small", {}, `${timeOf(order.createdAt)} · ${shortId(order.orderId)}`)));
+    this.take(order);
+  }
+
+  take(order) {
+    this.order = order;
+    this.element.dataset.status = order.status;
+  }
+
+  /** Drop all parts but what was asked, unless one of them has the focus; whether it did. */
+  fold() {
+    if (this.element.contains(document.activeElement)) return false;
+    while (this.element.children.length > 1) this.element.lastChild.remove();
+    this.steps = null;
+    return true;
+  }
+
+  #unfold() {
     this.steps = STEPS.map((step) => {
       const time = h("span", { class: "step-time" });
       const name = h("span", { class: "step-name" }, title(step));
       return { element: h("li", {}, name, time), time };
     });
+    this.routeSlot = null;
     this.venues = h("div", { class: "cell venues-cell" });
     this.price = h("div", { class: "cell price-cell" });
     this.outcome = h("div", { class: "cell outcome-cell" });
-    const asked = `${number(order.amount)} ${order.tokenIn} → ${order.tokenOut}`;
-    this.element = h("li", { class: "row", "data-id": order.orderId },
-      h("div", { class: "cell asked-cell" },
-        h("button", { type: "button", class: "asked", "data-id": order.orderId }, asked),
-        h("small", {}, `${timeOf(order.createdAt)} · ${shortId(order.orderId)}`)),
+    this.element.append(
       h("ol", { class: "steps", "aria-label": "Progress" }, ...this.steps.map(({ element }) => element)),
       this.venues, this.price, this.outcome);
   }
 
-  draw(order, now) {
-    this.order = order;
-    this.element.dataset.status = order.status;
+  draw(now, frozen) {
+    if (!this.steps) this.#unfold();
+    const { order } = this;
     const reached = stepReached(order);
     const ended = !isOpen(order);
     this.steps.forEach(({ element }, i) => {
@@ -149,17 +172,18 @@ class Row {
     this.#drawVenues(order);
     this.#drawPrice(order);
     this.#drawOutcome(order);
-    this.tick(now);
+    this.tick(now, frozen);
   }
 
-  tick(now) {
+  /** Show the time that has gone by until `now`, or with `frozen` that it was last known then. */
+  tick(now, frozen) {
     const spent = timeSpent(this.order, now);
     this.steps.forEach(({ time }, i) => {
       const ms = spent[STEPS[i]];
       const total = i === STEPS.length - 1 && this.order.status === "confirmed";
-      say(time, total ? `Σ ${duration(lifeMs(this.order))}` : ms === undefined ? "" : duration(ms));
+      say(time, total ? `in ${duration(lifeMs(this.order))}` : ms === undefined ? "" : duration(ms));
     });
-    if (this.countdown) say(this.countdown, countdownText(this.order, now));
+    if (this.countdown) say(this.countdown, frozen ? "last known" : countdownText(this.order, now));
   }
 
   #drawVenues(order) {
@@ -168,11 +192,9 @@ class Row {
     if (!route) return this.venues.replaceChildren(h("small", {}, without));
     if (this.routeSlot === route.slot) return undefined;
     this.routeSlot = route.slot;
-    const split = splitOf(route);
-    const parts = split.shares.map(([venue, part]) =>
-      share(h("span", { class: "bar-fill", "data-venue": venue }), part));
-    return this.venues.replaceChildren(
-      h("span", { class: "bar-track", "aria-hidden": "true" }, ...parts), h("small", {}, splitText(split)));
+    const branches = branchesOf(route);
+    const bars = h("span", { class: "branches" }, ...branches.slice(0, BRANCHES_SHOWN).map(hopBars));
+    return this.venues.replaceChildren(bars, h("small", {}, routeText(branches)));
   }
 
   #drawPrice(order) {

@@ -1,4 +1,5 @@
-// The WebSocket: connects with a ticket, notices a dead connection, and comes back with backoff.
+// The WebSocket: connects with a ticket, follows every order, notices a dead connection, and comes
+// back with backoff.
 
 import { call } from "./api.js";
 
@@ -6,8 +7,11 @@ const BACKOFF_MS = 500;
 const BACKOFF_MS_MAX = 30_000;
 const PING_EVERY_MS = 25_000;
 const SILENCE_MS_MAX = 8_000;
+const SUBSCRIBE_MS_MAX = 5_000;
+const SUBSCRIBE_TRIES = 3;
 
-/** Tells `onState` { name: "connecting" | "live" | "waiting" | "offline", retryAt }. */
+/** Tells `onState` { name: "connecting" | "live" | "waiting" | "offline", retryAt }, `onLive` that
+from now on every update is pushed, `onUpdate` each update, and `onHeard` each sign of life while that is so. */
 export class Stream {
   #socket = null;
   #failures = 0;
@@ -43,14 +47,6 @@ export class Stream {
     if (this.#session) this.#retry();
   }
 
-  get live() {
-    return this.#socket?.readyState === WebSocket.OPEN;
-  }
-
-  send(message) {
-    if (this.live) this.#socket.send(JSON.stringify(message));
-  }
-
   async #connect() {
     const { signal } = this.#session;
     this.#drop();
@@ -68,27 +64,54 @@ export class Stream {
   #open(url) {
     const socket = new WebSocket(url);
     this.#socket = socket;
-    this.#after(SILENCE_MS_MAX, () => this.live || this.#retry());
-    socket.onopen = () => {
-      this.#tell("live");
-      this.#handlers.onOpen();
-      this.#after(PING_EVERY_MS, () => this.#ping());
-    };
-    socket.onmessage = ({ data }) => {
-      this.#heardAt = Date.now();
-      this.#failures = 0;
-      this.#handlers.onMessage(JSON.parse(data));
-    };
+    this.#after(SILENCE_MS_MAX, () => this.#isOpen || this.#retry());
+    socket.onopen = () => this.#subscribe(1);
+    socket.onmessage = ({ data }) => this.#hear(data);
     socket.onclose = () => this.#retry();
+  }
+
+  get #isOpen() {
+    return this.#socket?.readyState === WebSocket.OPEN;
+  }
+
+  /** Follow every order, and ask again if the answer does not come: either may have been lost. */
+  #subscribe(attempt) {
+    this.#send({ action: "subscribe", orderId: "*" });
+    this.#after(SUBSCRIBE_MS_MAX, () => {
+      if (this.#state === "live") return;
+      if (attempt < SUBSCRIBE_TRIES) this.#subscribe(attempt + 1);
+      else this.#retry();
+    });
+  }
+
+  #hear(data) {
+    this.#heardAt = Date.now();
+    const message = parsed(data);
+    if (message.type === "subscribed" && message.orderId === "*") this.#subscribed();
+    // All else is a pong, or an error: of the engine, or API Gateway's own {"message", "requestId"}.
+    else if (message.orderId && message.status) this.#handlers.onUpdate(message);
+    if (this.#state === "live") this.#handlers.onHeard();
+  }
+
+  #subscribed() {
+    if (this.#state === "live") return; // the answer to an earlier try
+    this.#failures = 0;
+    this.#tell("live");
+    this.#after(PING_EVERY_MS, () => this.#ping());
+    this.#handlers.onLive();
   }
 
   #ping() {
     const askedAt = Date.now();
-    this.send({ action: "ping" });
+    this.#send({ action: "ping" });
     this.#after(SILENCE_MS_MAX, () => {
       if (this.#heardAt < askedAt) this.#retry();
       else this.#after(PING_EVERY_MS, () => this.#ping());
     });
+  }
+
+  #send(message) {
+    if (this.#isOpen) this.#socket.send(JSON.stringify(message));
   }
 
   #retry() {
@@ -108,7 +131,7 @@ export class Stream {
       this.#tell("offline");
     } else if (this.#state === "waiting" || this.#state === "offline") {
       this.#connect();
-    } else if (this.live && Date.now() - this.#heardAt > SILENCE_MS_MAX) {
+    } else if (this.#state === "live" && Date.now() - this.#heardAt > SILENCE_MS_MAX) {
       this.#clearTimers();
       this.#ping();
     }
@@ -134,5 +157,13 @@ export class Stream {
   #clearTimers() {
     this.#timers.forEach(clearTimeout);
     this.#timers = [];
+  }
+}
+
+function parsed(data) {
+  try {
+    return JSON.parse(data) ?? {};
+  } catch {
+    return {};
   }
 }

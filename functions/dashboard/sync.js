@@ -1,55 +1,92 @@
 // Keeps the page's orders equal to the engine's: pushes, what was missed, and older pages.
 
 import { call, pause } from "./api.js";
-import { isOpen } from "./orders.js";
 
 const PAGE = 50;
 const PAGES_MAX = 20;
 const RECENT_MS = 15 * 60_000;
-const RESUMED_MAX = 20;
-const RESUME_EVERY_MS = 50;
+// What was seen last is listed again: clocks differ, and an index is behind its table.
+const OVERLAP_MS = 60_000;
+const READ_AFTER_MS = 2_500;
+const READ_CHECK_MS = 250;
+const READ_EVERY_MS = 2_000;
+const READ_IDLE_EVERY_MS = 10_000;
 const GATHER_MS = 120;
 const READS_AT_ONCE = 4;
+const READS_MAX = 40;
 
 export class Sync {
   #orders;
-  #stream;
   #session = null;
   #loaded = null;
+  // The engine's time up to which every update is known.
+  #knownTo = 0;
+  #catchingUp = false;
   // By status ("" is all): the next page's cursor, null at the end, and the oldest order loaded.
   #lists = new Map();
   #wanted = new Set();
-  #resumed = new Set();
 
-  constructor(orders, stream) {
+  constructor(orders) {
     this.#orders = orders;
-    this.#stream = stream;
   }
 
-  /** Forget everything, for a new key sees other orders, and load the last minutes. */
+  /** Load the orders of the last minutes. */
   begin() {
-    this.#session?.abort(new DOMException("another key", "AbortError"));
+    this.end();
     this.#session = new AbortController();
-    this.#orders.clear();
-    for (const kept of [this.#lists, this.#wanted, this.#resumed]) kept.clear();
-    this.#loaded = this.#load(this.#recent());
+    this.#catchingUp = true; // until all that is known is known to be complete
+    this.#knownTo = this.#orders.now() - RECENT_MS;
+    this.#loaded = this.#load(this.#knownTo);
     return this.#loaded;
   }
 
-  /** A connection is there: follow everything. Its answer brings `catchUp`. */
-  follow() {
-    this.#resumed.clear();
-    this.#stream.send({ action: "subscribe", orderId: "*" });
+  /** Forget everything; what is under way ends with AbortError. */
+  end() {
+    this.#session?.abort(new DOMException("The session has ended.", "AbortError"));
+    this.#orders.clear();
+    this.#lists.clear();
+    this.#wanted.clear();
   }
 
-  /** One message of the stream; resolves when all that it made necessary is done. */
-  async take(message) {
-    if (message.type === "subscribed" && message.orderId === "*") return this.#catchUp();
-    if (!message.orderId || !message.status) return undefined;
-    const outcome = this.#orders.apply(message);
-    if (outcome === "gap" || outcome === "unknown") return this.#want(message.orderId);
-    this.#endFollowing(this.#orders.byId.get(message.orderId));
-    return undefined;
+  /** Take in an update; resolves when all that it made necessary is done. */
+  async take(update) {
+    const outcome = this.#orders.apply(update);
+    if (outcome === "gap" || outcome === "unknown") await this.#want([update.orderId]);
+  }
+
+  /** Every update up to now has come: a live connection was heard. */
+  heard() {
+    if (!this.#catchingUp) this.#knownTo = this.#orders.now();
+  }
+
+  /** Learn what happened since `heard`, or since the last time: list it, and read the orders that are
+  open but older. Resolves when nothing is missing. */
+  async catchUp() {
+    this.#catchingUp = true;
+    const now = this.#orders.now();
+    await this.#loaded.catch(() => {}); // what it lacks is loaded now
+    const covered = await this.#load(this.#knownTo - OVERLAP_MS);
+    const older = this.#orders.open().filter(({ createdAt }) => createdAt < covered).sort(byCreation);
+    // Those too many to be read one by one are read with the list.
+    if (older.length > READS_MAX) await this.#load(Date.parse(older[0].createdAt));
+    else await this.#want(older.map(({ orderId }) => orderId));
+    this.#knownTo = now;
+    this.#catchingUp = false;
+  }
+
+  /** Read by HTTP, again and again until aborted, what pushes do not bring; tells `onRead` whether it
+  worked. */
+  async read(signal, onRead) {
+    let readAt = Date.now() - READ_IDLE_EVERY_MS + READ_AFTER_MS;
+    for (;;) {
+      await pause(READ_CHECK_MS, signal).catch(() => {});
+      if (signal.aborted) return;
+      const due = this.#orders.open().length ? READ_EVERY_MS : READ_IDLE_EVERY_MS;
+      if (Date.now() - readAt < due) continue;
+      readAt = Date.now();
+      const works = await this.catchUp().then(() => true, () => false);
+      if (!signal.aborted) onRead(works);
+    }
   }
 
   /** Whether the list of a status ("" for all) has more pages. */
@@ -72,43 +109,19 @@ export class Sync {
     return page.count;
   }
 
-  /** What happened while we were away: to open orders since their last update, and new ones. */
-  async #catchUp() {
-    await this.#loaded.catch(() => {}); // what it lacks is loaded now
-    const known = [...this.#orders.byId.values()].sort(byCreation);
-    const open = known.filter(isOpen);
-    // Those too many to be resumed one by one are read with the list.
-    const since = (open.length > RESUMED_MAX ? open[0] : known.at(-1))?.createdAt ?? this.#recent();
-    await Promise.all([this.#resume(open.slice(-RESUMED_MAX)), this.#load(since)]);
-  }
-
-  #recent() {
-    return new Date(this.#orders.now() - RECENT_MS).toISOString();
-  }
-
-  async #resume(open) {
-    for (const { orderId, sequence } of open) {
-      this.#resumed.add(orderId);
-      this.#stream.send({ action: "subscribe", orderId, sinceSequence: sequence });
-      await pause(RESUME_EVERY_MS, this.#session.signal); // each message is a call of its own
-    }
-  }
-
-  #endFollowing(order) {
-    if (isOpen(order) || !this.#resumed.delete(order.orderId)) return;
-    this.#stream.send({ action: "unsubscribe", orderId: order.orderId });
-  }
-
-  /** Pages from the newest order on until one reaches back beyond `since`. */
+  /** Pages from the newest order on until one reaches back beyond `since`, in Unix milliseconds; from
+  when on (as a timestamp) every order has been loaded. */
   async #load(since) {
+    const sinceText = new Date(since).toISOString();
     let list = await this.#page("");
-    for (let pages = 1; list.cursor && list.horizon >= since && pages < PAGES_MAX; pages++) {
+    for (let pages = 1; list.cursor && list.horizon >= sinceText && pages < PAGES_MAX; pages++) {
       list = await this.#page("", list.cursor);
     }
     const before = this.#lists.get("");
-    const joined = before && list.horizon <= since && before.horizon <= list.horizon;
+    const joined = before && list.horizon <= sinceText && before.horizon <= list.horizon;
     // Where we had been further back already, paging goes on from there.
     if (!joined) this.#lists.set("", list);
+    return list.horizon;
   }
 
   async #page(status, cursor) {
@@ -120,11 +133,12 @@ export class Sync {
     return { count: orders.length, cursor: nextCursor ?? null, horizon: nextCursor ? oldest : "" };
   }
 
-  /** Read orders that pushes tell of but that we do not know so far; many with the list. */
-  async #want(orderId) {
+  /** Read these orders; many with the list. Calls that come close together become one. */
+  async #want(orderIds) {
     const { signal } = this.#session;
-    this.#wanted.add(orderId);
-    if (this.#wanted.size > 1) return; // the first one reads them all
+    const first = !this.#wanted.size;
+    for (const id of orderIds) this.#wanted.add(id);
+    if (!first || !this.#wanted.size) return; // the first one reads them all
     await pause(GATHER_MS, signal);
     const missing = new Set(this.#wanted);
     this.#wanted.clear();

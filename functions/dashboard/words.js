@@ -23,6 +23,13 @@ export function percent(fraction) {
   return `${twoDecimals.format(value)} %`;
 }
 
+/** A gain or loss such as "-0.0042" as percent with its sign. */
+export function gain(fraction) {
+  const size = percent(Math.abs(fraction));
+  if (size === "0 %") return size;
+  return fraction < 0 ? `−${size.replace("< ", "")}` : `+${size.replace("< ", "")}`;
+}
+
 /** By how many basis points `one` is above `other`, with its sign. */
 export function bpsBetween(one, other) {
   return (Number(one) / Number(other) - 1) * 10_000;
@@ -39,7 +46,8 @@ export function duration(ms) {
   if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
   const seconds = Math.floor(ms / 1000);
   if (seconds < 3600) return `${Math.floor(seconds / 60)} m ${String(seconds % 60).padStart(2, "0")} s`;
-  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} m`;
+  const hours = Math.floor(seconds / 3600);
+  return hours < 48 ? `${hours} h ${Math.floor((seconds % 3600) / 60)} m` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
 /** The time of day, and the date where that is not today. */
@@ -60,24 +68,48 @@ export function reason(error) {
 
 export const quoteError = (code) => QUOTE_ERRORS[code] ?? code;
 
-/** Each venue's share of a route in percent, and the tokens on the way; of two hops each counts half. */
-export function splitOf(route) {
-  const [from, to] = [route.routePlan[0].tokenIn, route.routePlan.at(-1).tokenOut];
-  const through = new Map([[from, 100]]); // percent of the order that goes through each token
-  const shares = new Map();
-  for (const { venue, tokenIn, tokenOut, percent } of route.routePlan) {
-    const part = through.get(tokenIn) * percent / 100;
-    if (tokenOut !== to) through.set(tokenOut, (through.get(tokenOut) ?? 0) + part);
-    const direct = tokenIn === from && tokenOut === to;
-    shares.set(venue, (shares.get(venue) ?? 0) + (direct ? part : part / 2));
+/** The branches of a route, which go side by side, greatest first: what `part` of the order each
+takes in percent, and its hops, one after the other. A hop has its tokens and `shares`: its venues,
+greatest first, with the percent of the hop that each takes. */
+export function branchesOf({ routePlan }) {
+  const from = routePlan[0].tokenIn;
+  const branches = new Map();
+  for (const { venue, tokenIn, tokenOut, percent: part } of routePlan) {
+    // A leg from another token goes on from the branch that leads there.
+    const key = tokenIn === from ? tokenOut : tokenIn;
+    if (!branches.has(key)) branches.set(key, { part: 0, hops: [] });
+    const branch = branches.get(key);
+    if (tokenIn === from) branch.part += part;
+    let hop = branch.hops.find((each) => each.tokenIn === tokenIn);
+    if (!hop) branch.hops.push(hop = { tokenIn, tokenOut, shares: [] });
+    const share = hop.shares.find(([name]) => name === venue);
+    if (share) share[1] += part;
+    else hop.shares.push([venue, part]);
   }
-  return { shares: [...shares].sort().reverse(), via: [...through.keys()].slice(1) };
+  for (const { hops } of branches.values()) for (const hop of hops) hop.shares = wholes(hop.shares);
+  return [...branches.values()].sort((one, other) => other.part - one.part);
 }
 
-/** A split in words: "Raydium 60 % · Meteora 40 % via SOL". */
-export function splitText({ shares, via }) {
-  const whole = shares.map(([, part]) => Math.round(part));
-  whole[0] += 100 - whole.reduce((sum, part) => sum + part, 0); // 17.5 and 82.5 are not 101
-  const parts = shares.map(([venue], i) => `${title(venue)} ${whole[i]} %`);
-  return parts.join(" · ") + (via.length ? ` via ${via.join(", ")}` : "");
+/** Shares as whole percents of their sum, greatest first. */
+function wholes(shares) {
+  const sum = shares.reduce((total, [, part]) => total + part, 0);
+  const whole = shares.map(([name, part]) => [name, Math.round((part * 100) / sum)]);
+  whole.sort((one, other) => other[1] - one[1]);
+  whole[0][1] += 100 - whole.reduce((total, [, part]) => total + part, 0); // 17.5 and 82.5 are not 101
+  return whole;
+}
+
+/** A hop's venues in words: "Meteora 60 % · Raydium 40 %". */
+export const sharesText = ({ shares }) => shares.map(([venue, part]) => `${title(venue)} ${part} %`).join(" · ");
+
+/** A route in few words: its venues, its tokens, or how much goes over other tokens. */
+export function routeText(branches) {
+  const [{ hops }] = branches;
+  if (branches.length === 1) {
+    return hops.length === 1 ? sharesText(hops[0]) : [...hops.map(({ tokenIn }) => tokenIn), hops.at(-1).tokenOut].join(" → ");
+  }
+  const direct = branches.find((branch) => branch.hops.length === 1);
+  const others = branches.filter((branch) => branch !== direct);
+  const over = others.length === 1 ? others[0].hops[0].tokenOut : `${others.length} tokens`;
+  return direct ? `${direct.part} % direct, the rest over ${over}` : `over ${over}`;
 }

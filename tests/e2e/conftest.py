@@ -7,17 +7,21 @@ what only a local stack has (its processes, tables, logs and deployments).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Browser
 
 from infra.cli.deployed import Deployed
 from infra.cli.keys import create
 from infra.cli.local import EMULATOR_LOG, running_stack
+from tests.e2e.browser import launched
 from tests.e2e.client import Client
+from tests.e2e.dashboard import Dashboard, MadeUpEngine, tab
 
 # Venues answer ten times as fast as they do by default, only asked-for faults happen, what is known
 # of a key is forgotten after a moment, and an order that nothing moves is soon found.
@@ -111,3 +115,42 @@ async def other(target: Target, other_key: str) -> AsyncIterator[Client]:
     client = target.client(other_key)
     yield client
     await client.close()
+
+
+# --- the dashboard ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def dashboard(browser: Browser, target: Target) -> Iterator[Dashboard]:
+    """A tab of a fresh profile, for the dashboard of the stack."""
+    with tab(browser, target) as dashboard:
+        yield dashboard
+
+
+@pytest.fixture
+def engine(dashboard: Dashboard) -> MadeUpEngine:
+    """Makes up all that the dashboard is answered; only its files are those of the stack."""
+    return MadeUpEngine(dashboard)
+
+
+@pytest.fixture
+def api(target: Target) -> Iterator[Callable[[str], httpx.Client]]:
+    """HTTP clients by key, beside the browser."""
+    clients: list[httpx.Client] = []
+    tls = ssl.create_default_context(cafile=target.ca_bundle) if target.ca_bundle else True
+
+    def client(key: str) -> httpx.Client:
+        headers = {"authorization": f"Bearer {key}"}
+        made = httpx.Client(base_url=target.http_url, headers=headers, verify=tls, timeout=60)
+        clients.append(made)
+        return made
+
+    yield client
+    for each in clients:
+        each.close()

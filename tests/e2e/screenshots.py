@@ -40,6 +40,7 @@ def main() -> None:
 def opened(browser: Browser, stack: Stack, **options: Any) -> Page:
     page = browser.new_context(locale="en-US", **options).new_page()
     page.goto(f"{stack.http_url}/#key={stack.api_key}")
+    page.click("#gate-use")
     page.wait_for_selector("#connection[data-state=live]")
     page.wait_for_selector("#quote[data-state=ready]")
     return page

@@ -1,0 +1,89 @@
+// How far the page may be trusted: live, read by HTTP, or as it was when the engine was last heard.
+
+import { announce, byId, say } from "./dom.js";
+import { timeOf } from "./words.js";
+
+// A cut that is mended within this time is not worth greying the page for.
+const STALE_AFTER_MS = 4_000;
+
+export class Connection {
+  #orders;
+  #state = { name: "connecting" };
+  #reading = null;
+  #shown = "";
+  #stale = null;
+
+  constructor(orders) {
+    this.#orders = orders;
+    setInterval(() => this.#draw(), 500);
+  }
+
+  /** The state of the WebSocket, as Stream tells it. */
+  show(state) {
+    this.#state = state;
+    this.#settle();
+  }
+
+  /** Whether reading by HTTP works; null while nobody reads. */
+  read(works) {
+    this.#reading = works;
+    this.#settle();
+  }
+
+  reset() {
+    this.#state = { name: "connecting" };
+    this.#reading = null;
+    this.#trust();
+    this.#draw();
+  }
+
+  get #name() {
+    const { name } = this.#state;
+    return this.#reading && name !== "live" && name !== "offline" ? "reading" : name;
+  }
+
+  #settle() {
+    if (this.#name === "live" || this.#name === "reading") this.#trust();
+    else if (this.#name === "offline") this.#distrust();
+    else this.#stale ??= setTimeout(() => this.#distrust(), STALE_AFTER_MS);
+    this.#draw();
+  }
+
+  #trust() {
+    clearTimeout(this.#stale);
+    this.#stale = null;
+    this.#orders.thaw();
+    delete document.body.dataset.stale;
+  }
+
+  #distrust() {
+    this.#orders.freeze();
+    document.body.dataset.stale = "";
+    this.#draw();
+  }
+
+  #draw() {
+    const name = this.#name;
+    const known = "stale" in document.body.dataset ? `, last known ${timeOf(this.#orders.now())}` : "";
+    const seconds = Math.max(0, Math.ceil(((this.#state.retryAt ?? 0) - Date.now()) / 1000));
+    const words = {
+      connecting: "Connecting…",
+      live: "Live",
+      reading: "Not live: reading every few seconds",
+      waiting: `Reconnecting in ${seconds} s`,
+      offline: "Offline",
+    };
+    say(byId("connection-text"), words[name] + known);
+    if (name === this.#shown) return;
+    this.#announce(this.#shown, name);
+    this.#shown = name;
+    byId("connection").dataset.state = name;
+  }
+
+  #announce(before, now) {
+    if (now === "live" && before && before !== "connecting") announce("Live again");
+    if (now === "reading") announce("Live updates do not arrive; orders are read every few seconds instead");
+    if (now === "offline") announce("Offline");
+    if (now === "waiting" && before === "live") announce("Connection lost, reconnecting");
+  }
+}

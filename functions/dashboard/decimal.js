@@ -1,0 +1,26 @@
+// Decimal numbers as a person writes them. A comma is no part of one: 1,500 is a thousand and a half
+// to some and one and a half to others, so it is refused rather than guessed.
+
+const FORM = /^(\d+\.?\d*|\.\d+)$/;
+
+/** What was written as `text` such as "0.25", or the `rule` that it breaks. */
+export function readDecimal(written, places) {
+  const text = written.trim();
+  if (/^[\d.,]*,[\d.,]*$/.test(text)) {
+    return { rule: "must be a number with a point and without commas, such as 0.25 or 1500.5" };
+  }
+  if (!FORM.test(text)) return { rule: "must be a number such as 1.5: digits and at most one point" };
+  const [whole, fraction = ""] = text.split(".");
+  if (fraction.length > places) return { rule: `must have at most ${places} decimal places` };
+  return { text: (whole.replace(/^0+(?=\d)/, "") || "0") + (fraction && `.${fraction}`) };
+}
+
+/** Decimal text with its digits in groups of three, which no locale reads as a decimal sign. */
+export function grouped(text) {
+  const [whole, fraction] = text.split(".");
+  const spaced = whole.replace(/\B(?=(\d{3})+$)/g, "\u202f");
+  return fraction ? `${spaced}.${fraction}` : spaced;
+}
+
+/** Whether this browser's keypad for decimals has a point. */
+export const hasPoint = new Intl.NumberFormat().format(1.5).includes(".");

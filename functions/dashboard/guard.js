@@ -1,0 +1,46 @@
+// Asks before an order that may lose much of its value is sent.
+
+import { byId, h } from "./dom.js";
+import { gain, number, percent } from "./words.js";
+
+// As a fraction: of the market's price, of the pool's, and of the quote.
+const MUCH = 0.05;
+
+/** What an order with this quote risks, in words; nothing for an ordinary one. */
+export function risksOf(route, slippageBps) {
+  const slippage = slippageBps / 10_000;
+  const risks = [];
+  if (!route) risks.push("There is no quote at the moment, so the price of this order is not known.");
+  else {
+    const fair = Number(route.inAmount) * Number(route.referencePrice);
+    const lost = againstMarket(route);
+    if (lost <= -MUCH) {
+      risks.push(`It would receive ${number(route.outAmount)} ${route.tokenOut} for what is worth`
+        + ` ${number(fair)} ${route.tokenOut} at the market's price: ${gain(lost)}.`);
+    }
+    const impact = Number(route.priceImpactPct);
+    if (impact >= MUCH) risks.push(`Its price impact is ${percent(impact)}: the pools are not deep enough for it.`);
+  }
+  if (slippage >= MUCH) {
+    const least = route ? `, only ${number(route.otherAmountThreshold)} ${route.tokenOut}` : "";
+    risks.push(`With ${percent(slippage)} slippage it accepts that much less than the quote${least}.`);
+  }
+  return risks;
+}
+
+/** What a route gains or, below 0, loses against the market's price, as a fraction. */
+export function againstMarket({ inAmount, outAmount, referencePrice }) {
+  return Number(outAmount) / (Number(inAmount) * Number(referencePrice)) - 1;
+}
+
+/** Ask whether to accept these risks; resolves to the answer. */
+export function accepted(risks) {
+  const dialog = byId("guard");
+  byId("guard-risks").replaceChildren(...risks.map((risk) => h("li", {}, risk)));
+  dialog.returnValue = "";
+  dialog.showModal();
+  byId("guard-back").focus();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}

@@ -1,0 +1,23 @@
+// How often to ask again: often while the page is used, seldom while nobody touches it, and never
+// while nobody sees it.
+
+const IDLE_AFTER_MS = 60_000;
+const CHECK_EVERY_MS = 1_000;
+const SIGNS = ["pointerdown", "pointermove", "keydown", "scroll", "focus"];
+
+let usedAt = Date.now();
+for (const sign of SIGNS) addEventListener(sign, () => { usedAt = Date.now(); }, { capture: true, passive: true });
+
+/** Call `act` each `busyMs` while the page is used and each `idleMs` while it is not. */
+export function every(busyMs, idleMs, act) {
+  let actedAt = Date.now();
+  const check = () => {
+    if (document.visibilityState === "hidden") return;
+    const now = Date.now();
+    if (now - actedAt < (now - usedAt < IDLE_AFTER_MS ? busyMs : idleMs)) return;
+    actedAt = now;
+    act();
+  };
+  setInterval(check, CHECK_EVERY_MS);
+  document.addEventListener("visibilitychange", check);
+}

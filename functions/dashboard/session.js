@@ -1,0 +1,99 @@
+// Whose orders are shown. There are two states: signed out, without a key, and signed in with one.
+
+import { call, useKey, whenRefused } from "./api.js";
+
+const KEY = "oee.apiKey";
+const OWNER = "oee.owner";
+
+/** Tells `onIn` the owner whenever somebody signs in, and `onOut` why nobody is signed in. */
+export class Session {
+  #key = undefined; // null when signed out, undefined before `start`
+  #kept = true;
+  #onIn;
+  #onOut;
+  owner = "";
+
+  constructor({ onIn, onOut }) {
+    this.#onIn = onIn;
+    this.#onOut = onOut;
+    whenRefused(() => this.signOut("This key is not valid here, or no longer."));
+    // Another tab may sign in or out, or the browser's owner may delete what it keeps.
+    addEventListener("storage", ({ key }) => (key === null || key === KEY) && this.start());
+    for (const sign of ["pageshow", "focus"]) addEventListener(sign, () => this.start());
+  }
+
+  get signedIn() {
+    return Boolean(this.#key);
+  }
+
+  /** Whether this key is in use. */
+  has(key) {
+    return key === this.#key;
+  }
+
+  /** Enter the state that the browser keeps, if it is another one than the present one. */
+  start() {
+    const key = this.#stored(KEY, this.#key ?? null);
+    if (key === this.#key) return;
+    if (key) this.#enter(key, this.#stored(OWNER, ""));
+    else this.#leave("");
+  }
+
+  /** Sign in with a key that is known to work. */
+  signIn(key, owner) {
+    this.#keep({ [OWNER]: owner, [KEY]: key });
+    this.#enter(key, owner);
+  }
+
+  signOut(why = "") {
+    this.#keep({ [KEY]: null, [OWNER]: null });
+    this.#leave(why);
+  }
+
+  #enter(key, owner) {
+    this.#key = key;
+    this.owner = owner;
+    useKey(key);
+    this.#onIn(owner);
+  }
+
+  #leave(why) {
+    this.#key = null;
+    this.owner = "";
+    useKey(null);
+    this.#onOut(why);
+  }
+
+  #stored(name, otherwise) {
+    try {
+      return this.#kept ? localStorage.getItem(name) || null : otherwise;
+    } catch {
+      return otherwise; // a browser that keeps nothing: the key lives as long as the page
+    }
+  }
+
+  #keep(items) {
+    try {
+      for (const [name, value] of Object.entries(items)) {
+        if (value === null) localStorage.removeItem(name);
+        else localStorage.setItem(name, value);
+      }
+      this.#kept = true;
+    } catch {
+      this.#kept = false;
+    }
+  }
+}
+
+/** The owner of a key, which need not be the key in use. Throws as `call` does. */
+export async function ownerOf(key, signal) {
+  const { owner } = await call("GET", "api/me", { as: key, signal });
+  return owner;
+}
+
+/** Take the key out of the URL's fragment, where nobody else sees it; null if there is none. */
+export function takeKeyFromUrl() {
+  const key = new URLSearchParams(location.hash.slice(1)).get("key");
+  if (key) history.replaceState(null, "", location.pathname + location.search);
+  return key;
+}

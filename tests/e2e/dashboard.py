@@ -1,0 +1,292 @@
+"""The dashboard as its tests see it: a tab in Chromium, and an engine that a test makes up."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Route,
+    WebSocketRoute,
+    expect,
+)
+
+from tests.e2e.browser import axe_source
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Target
+
+expect.set_options(timeout=30_000)
+Json = dict[str, Any]
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1440, "height": 900}
+_run, _amounts = random.randint(2, 99), count(1)
+
+
+def new_amount() -> str:
+    """An amount that no other order of this run has, as rows show it."""
+    return f"{_run}.{next(_amounts):03}1"
+
+
+class Dashboard:
+    """One tab with the dashboard, and what went wrong in it."""
+
+    def __init__(self, page: Page, target: Target) -> None:
+        self.page, self.target = page, target
+        self.problems: list[str] = []
+        own = {urlsplit(url).netloc for url in (target.http_url, target.web_socket_url)}
+
+        def asked(url: str) -> None:
+            if urlsplit(url).netloc not in own:
+                self.problems.append(f"asked another host: {url}")
+
+        page.on("request", lambda request: asked(request.url))
+        page.on("websocket", lambda socket: asked(socket.url))
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("console", self._said)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.problems.append(f"{message.text} {message.location.get('url')}")
+
+    def open(self, key: str | None = None, *, live: bool = True) -> None:
+        """Come by a link with a key, and use it."""
+        self.come(key or self.target.api_key)
+        self.page.click("#gate-use")
+        if live:
+            self.is_live()
+
+    def come(self, key: str) -> None:
+        """Come by a link with a key."""
+        self.page.goto(f"{self.target.http_url}/#key={key}")
+
+    def is_live(self) -> None:
+        expect(self.page.locator("#connection")).to_have_attribute("data-state", "live")
+
+    def row(self, amount: str) -> Locator:
+        return self.page.locator(".row", has_text=re.compile(rf"^{re.escape(amount)} "))
+
+    def submit(self, amount: str, *, fault: str = "", attempts: str = "3") -> Locator:
+        """Fill in the form and submit it; the order's row."""
+        self.page.fill("#amount", amount)
+        if fault:
+            self.page.locator("#faults").evaluate("details => { details.open = true }")
+            self.page.select_option("#fault", fault)
+            self.page.select_option("#fault-attempts", attempts)
+        self.page.click("#submit")
+        return self.row(amount)
+
+    def forgive(self, pattern: str) -> None:
+        """Problems that a test means to make."""
+        self.problems = [each for each in self.problems if not re.search(pattern, each)]
+
+
+@contextmanager
+def tab(browser: Browser, target: Target, **options: Any) -> Iterator[Dashboard]:
+    """A tab of a fresh profile; in the end nothing may have gone wrong in it."""
+    common = {"viewport": DESKTOP, "ignore_https_errors": True, "locale": "en-US"}
+    options = {**common, **options}
+    context = browser.new_context(**options)
+    dashboard = Dashboard(context.new_page(), target)
+    yield dashboard
+    context.close()
+    assert not dashboard.problems, dashboard.problems
+
+
+def has_status(row: Locator, status: str) -> None:
+    expect(row).to_have_count(1)
+    expect(row).to_have_attribute("data-status", status)
+
+
+def execute(client: httpx.Client, amount: str, **fields: Any) -> str:
+    """Submit an order beside the browser; its id."""
+    body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": amount, **fields}
+    answer = client.post("/api/orders/execute", json=body)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["orderId"])
+
+
+def axe_violations(page: Page) -> list[str]:
+    """What axe finds serious in the page as it stands."""
+    page.evaluate(axe_source())
+    violations = page.evaluate("async () => (await axe.run()).violations")
+    return [
+        f"{each['id']} {[node['target'] for node in each['nodes']][:3]}"
+        for each in violations
+        if each["impact"] in ("serious", "critical")
+    ]
+
+
+# --- an engine that a test makes up -----------------------------------------------------------
+
+
+def made_up_order(number: int, status: str = "routing", **fields: Any) -> Json:
+    """An order as the API answers it; the greater the number, the newer."""
+    order_id = f"00000000-0000-4000-8000-{number:012}"
+    time = f"{NOON + timedelta(seconds=number):%Y-%m-%dT%H:%M:%S.000Z}"
+    route = fields.get("route", ROUTE)
+    told: dict[str, Json] = {
+        "routing": {"attempt": 1},
+        "building": {"route": route},
+        "submitted": {"txHash": TX_HASH},
+        "confirmed": {"txHash": TX_HASH, "outAmount": "150.2", "executedPrice": "150.2"},
+        "failed": {"error": fields.get("error")},
+    }
+    ends = ["cancelled"] if status == "cancelled" else ["routing", "building", "submitted"]
+    steps = ["pending", *ends, "failed" if status == "failed" else "confirmed"]
+    updates = [
+        {
+            "orderId": order_id,
+            "sequence": i,
+            "status": step,
+            "timestamp": time,
+            **told.get(step, {}),
+        }
+        for i, step in enumerate(steps[: steps.index(status) + 1], start=1)
+    ]
+    lasting: Json = {}
+    for update in updates:
+        lasting |= {name: value for name, value in update.items() if name != "timestamp"}
+    return {
+        "tokenIn": "SOL",
+        "tokenOut": "USDC",
+        "amount": str(number),
+        "slippageBps": 50,
+        "maxAttempts": 3,
+        "attempt": 1,
+        "createdAt": time,
+        "updatedAt": time,
+        "updates": updates,
+        **lasting,
+        **fields,
+    }
+
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+TX_HASH = "5".rjust(88, "3")
+ROUTE: Json = {
+    "inAmount": "1",
+    "outAmount": "150.2",
+    "otherAmountThreshold": "149.4",
+    "priceImpactPct": "0.0002",
+    "slippageBps": 50,
+    "routePlan": [
+        {
+            "venue": "raydium",
+            "pool": "p",
+            "tokenIn": "SOL",
+            "tokenOut": "USDC",
+            "inAmount": "1",
+            "outAmount": "150.2",
+            "feeAmount": "0.0025",
+            "percent": 100,
+        }
+    ],
+    "quotes": [
+        {"venue": "raydium", "outAmount": "150.2", "priceImpactPct": "0", "feeAmount": "0.0025"},
+        {"venue": "meteora", "error": "NO_POOL"},
+    ],
+    "reason": "raydium is the only venue",
+    "slot": 1,
+}
+QUOTE: Json = {**ROUTE, "tokenIn": "SOL", "tokenOut": "USDC", "referencePrice": "150.5"}
+
+
+class MadeUpEngine:
+    """Answers the page's calls and its WebSocket in place of the stack."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        page = dashboard.page
+        self._target = dashboard.target
+        self.orders: list[Json] = []  # newest first
+        self.quote: Json = dict(QUOTE)
+        self.prices: list[Json] = []
+        self.refusals: dict[str, tuple[int, Json]] = {}  # by method and last part of the path
+        self.calls: list[str] = []
+        self.sent: list[Json] = []
+        self.sockets: list[WebSocketRoute] = []
+        self.on_message: Callable[[WebSocketRoute, Json], None] = answer_as_the_engine
+        self.reachable, self.web_socket_reachable = True, True
+        page.route("**/api/**", self._answer)
+        page.route_web_socket(re.compile("ticket="), self._serve)
+
+    def push(self, order: Json, status: str, **fields: Any) -> None:
+        """Store an update of an order, and push it where a socket is open."""
+        update = {
+            "orderId": order["orderId"],
+            "sequence": order["sequence"] + 1,
+            "status": status,
+            "timestamp": order["updatedAt"],
+            **fields,
+        }
+        order |= {name: value for name, value in update.items() if name != "timestamp"}
+        order["updates"] = [*order["updates"], update]
+        if self.sockets:
+            self.sockets[-1].send(json.dumps(update))
+
+    def cut(self) -> None:
+        """Close the WebSocket."""
+        self.sockets.pop().close(code=1001, reason="cut")
+
+    def _answer(self, route: Route) -> None:
+        request, url = route.request, urlsplit(route.request.url)
+        name = url.path.rpartition("/")[2]
+        self.calls.append(f"{request.method} {url.path.partition('/api/')[2]}")
+        query = {key: value[0] for key, value in parse_qs(url.query).items()}
+        if not self.reachable:
+            route.abort()
+        elif refusal := self.refusals.get(f"{request.method} {name}"):
+            route.fulfill(status=refusal[0], json=refusal[1])
+        elif name == "me":
+            route.fulfill(json={"owner": "local"})
+        elif name == "tickets":
+            route.fulfill(json={"ticket": "t", "webSocketUrl": self._target.web_socket_url})
+        elif name == "orders":
+            route.fulfill(json=self._page(query))
+        elif name == "quote":
+            amount = float(query["amount"])
+            given = {"inAmount": query["amount"], "outAmount": self.quote["outAmount"]}
+            given["outAmount"] = str(amount * float(given["outAmount"]))
+            route.fulfill(json={**self.quote, **given})
+        elif name == "prices":
+            route.fulfill(json={"points": self.prices})
+        else:
+            route.fulfill(json=next(o for o in self.orders if o["orderId"] == name))
+
+    def _page(self, query: dict[str, str]) -> Json:
+        start, limit = int(query.get("cursor", "0")), int(query["limit"])
+        more = {"nextCursor": str(start + limit)} if start + limit < len(self.orders) else {}
+        return {"orders": self.orders[start : start + limit], **more}
+
+    def _serve(self, socket: WebSocketRoute) -> None:
+        if not self.web_socket_reachable:
+            socket.close(code=1013, reason="blocked")
+            return
+        self.sockets.append(socket)
+
+        def receive(text: str | bytes) -> None:
+            message = json.loads(text)
+            self.sent.append(message)
+            self.on_message(socket, message)
+
+        socket.on_message(receive)
+
+
+def answer_as_the_engine(socket: WebSocketRoute, message: Json) -> None:
+    """What the engine answers to a message."""
+    if message["action"] == "ping":
+        socket.send(json.dumps({"type": "pong"}))
+    else:
+        socket.send(json.dumps({"type": f"{message['action']}d", "orderId": message["orderId"]}))

@@ -1,0 +1,492 @@
+"""The order form: what is typed is what is placed, and nothing ruinous is placed unasked."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Route, expect
+
+from tests.e2e.conftest import Target
+from tests.e2e.dashboard import (
+    QUOTE,
+    ROUTE,
+    Dashboard,
+    Json,
+    MadeUpEngine,
+    has_status,
+    made_up_order,
+    new_amount,
+    tab,
+)
+
+
+@pytest.fixture
+def placed(dashboard: Dashboard, engine: MadeUpEngine) -> list[Json]:
+    """The bodies of the orders that the page submits to the made-up engine."""
+    bodies: list[Json] = []
+
+    def accept(route: Route) -> None:
+        bodies.append(route.request.post_data_json or {})
+        route.fulfill(status=202, json=made_up_order(len(bodies), "pending"))
+
+    dashboard.page.route("**/api/orders/execute", accept)
+    return bodies
+
+
+# --- numbers ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "rule"),
+    [
+        ("0,25", "with a point and without commas"),
+        ("1,5", "with a point and without commas"),
+        ("1.500,50", "with a point and without commas"),
+        ("1,500.50", "with a point and without commas"),
+        ("1,000", "with a point and without commas"),
+        ("1 000", "must be a number"),
+        ("1\u202f000", "must be a number"),
+        ("1'000", "must be a number"),
+        ("1.2.3", "must be a number"),
+        ("1e3", "must be a number"),
+        ("0x10", "must be a number"),
+        ("+1", "must be a number"),
+        ("-1", "must be a number"),
+        (".", "must be a number"),
+        ("１", "must be a number"),
+        ("٣", "must be a number"),
+        ("NaN", "must be a number"),
+        ("Infinity", "must be a number"),
+        ("0", "must be greater than 0"),
+        ("0.000", "must be greater than 0"),
+        ("1.0000000001", "must have at most 9 decimal places"),
+        ("", "is needed"),
+    ],
+)
+def test_an_amount_that_might_mean_something_else_is_refused_with_the_reason(
+    dashboard: Dashboard, engine: MadeUpEngine, placed: list[Json], typed: str, rule: str
+) -> None:
+    page = dashboard.page
+    dashboard.open()
+    expect(page.locator("#quote")).to_have_attribute("data-state", "ready")
+    quoted = engine.calls.count("GET quote")
+    page.fill("#amount", typed)
+    page.click("#submit")
+    expect(page.locator("#amount-error")).to_contain_text(rule)
+    expect(page.locator("#amount")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#amount")).to_be_focused()
+    expect(page.locator("#understood")).to_be_empty()
+    expect(page.locator("#form-status")).to_be_empty()
+    page.click("#submit-five")
+    assert placed == []
+    assert engine.calls.count("GET quote") == quoted
+
+
+@pytest.mark.parametrize(
+    ("typed", "understood", "sent"),
+    [
+        ("0.25", "Sells 0.25 SOL", "0.25"),
+        (" 0.25 ", "Sells 0.25 SOL", "0.25"),
+        (".5", "Sells 0.5 SOL", "0.5"),
+        ("2.", "Sells 2 SOL", "2"),
+        ("007.50", "Sells 7.50 SOL", "7.50"),
+        ("1234567.123456789", "Sells 1\u202f234\u202f567.123456789 SOL", "1234567.123456789"),
+    ],
+)
+def test_the_page_says_which_amount_it_has_understood_and_places_that(
+    dashboard: Dashboard, placed: list[Json], typed: str, understood: str, sent: str
+) -> None:
+    page = dashboard.page
+    dashboard.open()
+    page.fill("#amount", typed)
+    expect(page.locator("#understood")).to_have_text(
+        f"{understood} for USDC, at most 0.5 % less than quoted."
+    )
+    page.click("#submit")
+    expect(page.locator("#form-status")).to_have_text(re.compile("accepted"))
+    assert [body["amount"] for body in placed] == [sent]
+
+
+@pytest.mark.parametrize(
+    ("typed", "rule"),
+    [
+        ("0,5", "with a point and without commas"),
+        ("1.234", "at most 2 decimal places"),
+        ("100.01", "must be between 0 and 100 %"),
+        ("-1", "must be a number"),
+        ("", "must be a number"),
+        ("1e1", "must be a number"),
+    ],
+)
+def test_slippage_that_might_mean_something_else_is_refused_with_the_reason(
+    dashboard: Dashboard, placed: list[Json], typed: str, rule: str
+) -> None:
+    page = dashboard.page
+    dashboard.open()
+    page.get_by_role("radio", name="Other").check()
+    page.fill("#slippage-percent", typed)
+    page.click("#submit")
+    expect(page.locator("#slippage-error")).to_contain_text(rule)
+    expect(page.locator("#slippage-percent")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#slippage-percent")).to_be_focused()
+    assert placed == []
+
+
+def test_slippage_of_a_quarter_percent_is_placed_as_25_basis_points(
+    dashboard: Dashboard, placed: list[Json]
+) -> None:
+    page = dashboard.page
+    dashboard.open()
+    page.get_by_role("radio", name="Other").check()
+    page.fill("#slippage-percent", "0.25")
+    expect(page.locator("#understood")).to_contain_text("at most 0.25 % less than quoted")
+    page.click("#submit")
+    expect(page.locator("#form-status")).to_have_text(re.compile("accepted"))
+    assert [body["slippageBps"] for body in placed] == [25]
+
+
+@pytest.mark.parametrize(("locale", "keypad"), [("en-US", "decimal"), ("de-DE", "text")])
+def test_the_keypad_of_a_phone_has_the_point_that_is_needed(
+    browser: Browser, target: Target, locale: str, keypad: str
+) -> None:
+    with tab(browser, target, locale=locale) as dashboard:
+        MadeUpEngine(dashboard)
+        dashboard.open()
+        for field in ("#amount", "#slippage-percent"):
+            expect(dashboard.page.locator(field)).to_have_attribute("inputmode", keypad)
+
+
+# --- tokens, by keyboard ----------------------------------------------------------------------
+
+
+def test_what_is_typed_after_a_choice_replaces_it(dashboard: Dashboard) -> None:
+    page, keyboard, amount = dashboard.page, dashboard.page.keyboard, new_amount()
+    dashboard.open()
+    page.focus("#token-in")
+    keyboard.type("BONK")
+    keyboard.press("Enter")
+    expect(page.locator("#token-in")).to_have_value("BONK")
+    keyboard.type("SOL")
+    keyboard.press("Tab")
+    expect(page.locator("#token-in")).to_have_value("SOL")
+    has_status(dashboard.submit(amount), "confirmed")
+    expect(dashboard.row(amount)).to_contain_text(f"{amount} SOL → USDC")
+
+
+def test_tab_takes_the_marked_token(dashboard: Dashboard, engine: MadeUpEngine) -> None:
+    page, keyboard = dashboard.page, dashboard.page.keyboard
+    dashboard.open()
+    page.focus("#token-in")
+    keyboard.type("jup")
+    expect(page.locator("#token-in-list [aria-selected=true]")).to_have_text(re.compile("JUP"))
+    keyboard.press("Tab")
+    expect(page.locator("#token-in")).to_have_value("JUP")
+    expect(page.locator("#token-in-list")).to_be_hidden()
+    expect(page.locator("#understood")).to_contain_text("1.5 JUP")
+
+
+def test_the_arrows_move_the_mark_and_enter_takes_it(
+    dashboard: Dashboard, engine: MadeUpEngine
+) -> None:
+    page, keyboard = dashboard.page, dashboard.page.keyboard
+    dashboard.open()
+    field = page.locator("#token-in")
+    field.focus()
+    expect(field).to_have_attribute("aria-expanded", "false")
+    keyboard.press("ArrowDown")
+    expect(field).to_have_attribute("aria-expanded", "true")
+    options = page.locator("#token-in-list [role=option]")
+    expect(options.first).to_have_attribute("aria-selected", "true")
+    for _ in range(2):
+        keyboard.press("ArrowDown")
+    expect(options.nth(2)).to_have_attribute("aria-selected", "true")
+    expect(field).to_have_attribute("aria-activedescendant", options.nth(2).get_attribute("id"))
+    for _ in range(3):
+        keyboard.press("ArrowUp")
+    last = options.last
+    expect(last).to_have_attribute("aria-selected", "true")
+    symbol = last.get_attribute("data-symbol")
+    assert symbol
+    keyboard.press("Enter")
+    expect(field).to_have_value(symbol)
+    expect(field).to_have_attribute("aria-expanded", "false")
+    expect(page.locator("#form-status")).to_be_empty()  # Enter took the token and sent nothing
+
+
+def test_escape_brings_back_the_token_that_was_chosen(
+    dashboard: Dashboard, engine: MadeUpEngine
+) -> None:
+    page, keyboard = dashboard.page, dashboard.page.keyboard
+    dashboard.open()
+    page.focus("#token-in")
+    keyboard.type("bonk")
+    keyboard.press("Escape")
+    expect(page.locator("#token-in")).to_have_value("SOL")
+    expect(page.locator("#token-in-list")).to_be_hidden()
+    keyboard.press("Tab")
+    expect(page.locator("#token-in")).to_have_value("SOL")
+
+
+def test_the_exact_symbol_comes_before_tokens_that_contain_it(
+    dashboard: Dashboard, engine: MadeUpEngine
+) -> None:
+    page = dashboard.page
+    dashboard.open()
+    page.fill("#token-out", "sol")
+    expect(page.locator("#token-out-list [role=option] b").first).to_have_text("SOL")
+    expect(page.locator("#token-out-list [role=option] b")).to_contain_text(["SOL", "JitoSOL"])
+
+
+def test_a_text_that_is_no_token_places_nothing(dashboard: Dashboard, placed: list[Json]) -> None:
+    page, keyboard = dashboard.page, dashboard.page.keyboard
+    dashboard.open()
+    page.focus("#token-in")
+    keyboard.type("BONKSOL")
+    expect(page.locator("#token-in-list")).to_have_text("No such token")
+    keyboard.press("Enter")
+    keyboard.press("Tab")
+    expect(page.locator("#token-in")).to_have_value("BONKSOL")
+    expect(page.locator("#amount-error")).to_contain_text("BONKSOL is no listed token")
+    page.click("#submit")
+    expect(page.locator("#token-in")).to_be_focused()
+    assert placed == []
+    keyboard.press("Escape")
+    expect(page.locator("#token-in")).to_have_value("SOL")
+    expect(page.locator("#amount-error")).to_be_empty()
+    page.click("#submit")
+    expect(page.locator("#form-status")).to_have_text(re.compile("accepted"))
+    assert [body["tokenIn"] for body in placed] == ["SOL"]
+
+
+def test_choosing_the_other_sides_token_swaps_them(
+    dashboard: Dashboard, engine: MadeUpEngine
+) -> None:
+    page = dashboard.page
+    dashboard.open()
+    page.fill("#token-in", "USDC")
+    page.keyboard.press("Enter")
+    expect(page.locator("#token-in")).to_have_value("USDC")
+    expect(page.locator("#token-out")).to_have_value("SOL")
+
+
+# --- ruin -------------------------------------------------------------------------------------
+
+
+def test_an_order_that_loses_much_of_its_value_is_sent_only_after_a_question(
+    dashboard: Dashboard, engine: MadeUpEngine, placed: list[Json]
+) -> None:
+    page = dashboard.page
+    engine.quote |= {"outAmount": "126", "referencePrice": "150", "priceImpactPct": "0.17"}
+    dashboard.open()
+    page.fill("#amount", "10000")
+    page.click("#submit")
+    question = page.get_by_role("dialog", name="This order may lose much of its value")
+    worth = "1,260,000 USDC for what is worth 1,500,000 USDC at the market's price: −16 %."
+    expect(question).to_contain_text(worth)
+    expect(question).to_contain_text("Its price impact is 17 %")
+    expect(page.get_by_role("button", name="Do not submit it")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(question).to_be_hidden()
+    expect(page.locator("#form-status")).to_have_text("Not submitted.")
+    page.click("#submit")
+    expect(question).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(question).to_be_hidden()
+    expect(page.locator("#form-status")).to_have_text("Not submitted.")
+    assert placed == []
+    page.click("#submit")
+    page.get_by_role("button", name="Submit it all the same").click()
+    expect(page.locator("#form-status")).to_have_text(re.compile("accepted"))
+    assert [body["amount"] for body in placed] == ["10000"]
+
+
+def test_slippage_that_gives_away_much_is_sent_only_after_a_question(
+    dashboard: Dashboard, placed: list[Json]
+) -> None:
+    page = dashboard.page
+    dashboard.open()
+    page.get_by_role("radio", name="Other").check()
+    page.fill("#slippage-percent", "50")
+    page.click("#submit")
+    question = page.get_by_role("dialog", name="This order may lose much of its value")
+    expect(question).to_contain_text("With 50 % slippage")
+    assert placed == []
+    page.get_by_role("button", name="Submit it all the same").click()
+    expect(page.locator("#form-status")).to_have_text(re.compile("accepted"))
+    assert [body["slippageBps"] for body in placed] == [5000]
+
+
+def test_an_order_without_a_quote_is_sent_only_after_a_question(
+    dashboard: Dashboard, engine: MadeUpEngine, placed: list[Json]
+) -> None:
+    page = dashboard.page
+    dashboard.open()
+    engine.refusals["GET quote"] = (503, {})
+    page.fill("#amount", "3")
+    page.click("#submit")
+    question = page.get_by_role("dialog", name="This order may lose much of its value")
+    expect(question).to_contain_text("There is no quote at the moment")
+    assert placed == []
+    dashboard.forgive("503")
+
+
+def test_an_order_that_no_route_takes_is_refused_where_it_is_made(
+    dashboard: Dashboard, engine: MadeUpEngine, placed: list[Json]
+) -> None:
+    page = dashboard.page
+    dashboard.open()
+    errors = [{"field": "amount", "rule": "must be at most 7"}]
+    engine.refusals["GET quote"] = (400, {"detail": "amount must be at most 7", "errors": errors})
+    page.fill("#amount", "8")
+    page.click("#submit")
+    expect(page.locator("#amount-error")).to_have_text("The amount must be at most 7.")
+    expect(page.locator("#form-status")).to_have_text("amount must be at most 7")
+    assert placed == []
+    dashboard.forgive("400")
+
+
+def test_a_simulated_fault_is_seen_while_its_settings_are_closed(
+    dashboard: Dashboard, placed: list[Json]
+) -> None:
+    page = dashboard.page
+    dashboard.open()
+    page.get_by_text("Simulate a fault").click()
+    page.select_option("#fault", "venue_down")
+    page.select_option("#fault-venue", "meteora")
+    page.locator("#faults summary").click()
+    expect(page.locator("#fault")).to_be_hidden()
+    said = "Simulated fault: Venue down, Meteora, all three attempts"
+    expect(page.locator("#faults summary")).to_have_text(said)
+    page.locator("#faults summary").click()
+    page.select_option("#fault", "")
+    expect(page.locator("#faults summary")).to_have_text("Simulate a fault")
+
+
+# --- the quote --------------------------------------------------------------------------------
+
+
+def test_a_price_below_the_market_is_told_where_the_pool_alone_shows_no_impact(
+    dashboard: Dashboard, engine: MadeUpEngine, placed: list[Json]
+) -> None:
+    page = dashboard.page
+    engine.quote = {**QUOTE, "outAmount": "73", "referencePrice": "100", "priceImpactPct": "0"}
+    dashboard.open()
+    page.fill("#amount", "1")
+    expect(page.locator("#quote-market")).to_have_text("−27 %")
+    expect(page.locator("#quote-market")).to_have_class(re.compile("warn"))
+    expect(page.locator("#quote-impact")).to_have_text("0 %")
+    page.click("#submit")
+    expect(page.get_by_role("dialog")).to_contain_text("−27 %")
+    assert placed == []
+
+
+def leg(venue: str, token_in: str, token_out: str, percent: int) -> Json:
+    tokens = {"tokenIn": token_in, "tokenOut": token_out}
+    return {**ROUTE["routePlan"][0], "venue": venue, "percent": percent, **tokens}
+
+
+def test_a_route_shows_its_hops_in_sequence_and_its_splits_in_parallel(
+    dashboard: Dashboard, engine: MadeUpEngine
+) -> None:
+    page = dashboard.page
+    plan = [
+        leg("meteora", "SOL", "USDC", 60),
+        leg("raydium", "SOL", "USDC", 25),
+        leg("orca", "SOL", "USDC", 15),
+        leg("raydium", "USDC", "BONK", 100),
+    ]
+    route = {**ROUTE, "routePlan": plan}
+    engine.quote |= {"routePlan": plan}
+    engine.orders = [made_up_order(1, "confirmed", route=route)]
+    dashboard.open()
+    steps = page.locator("#quote-route li")
+    way = "SOL → USDC Meteora 60 % · Raydium 25 % · Orca 15 %, then USDC → BONK Raydium 100 %"
+    expect(steps.locator(".text")).to_have_text([way])
+    expect(steps.locator(".bar-track")).to_have_count(2)
+    expect(steps.locator(".bar-track").first.locator(".bar-fill")).to_have_count(3)
+    row = page.locator(".row")
+    expect(row.locator(".venues-cell")).to_contain_text("SOL → USDC → BONK")
+    expect(row.locator(".bar-track")).to_have_count(2)
+    row.get_by_role("button").first.click()
+    expect(page.locator("#detail .route li .text")).to_have_text([way])
+
+
+def test_a_route_over_several_tokens_shows_how_much_goes_each_way(
+    dashboard: Dashboard, engine: MadeUpEngine
+) -> None:
+    page = dashboard.page
+    plan = [
+        leg("whirlpool", "SOL", "USDC", 60),
+        leg("meteora", "SOL", "USDC", 20),
+        leg("raydium", "SOL", "USDT", 15),
+        leg("whirlpool", "SOL", "JUP", 5),
+        leg("raydium", "USDT", "USDC", 50),
+        leg("meteora", "USDT", "USDC", 50),
+        leg("meteora", "JUP", "USDC", 100),
+    ]
+    engine.quote |= {"routePlan": plan}
+    engine.orders = [made_up_order(1, "confirmed", route={**ROUTE, "routePlan": plan})]
+    dashboard.open()
+    expect(page.locator("#quote-route li .text")).to_have_text(
+        [
+            "80 % SOL → USDC Whirlpool 75 % · Meteora 25 %",
+            "15 % SOL → USDT Raydium 100 %, then USDT → USDC Raydium 50 % · Meteora 50 %",
+            "5 % SOL → JUP Whirlpool 100 %, then JUP → USDC Meteora 100 %",
+        ]
+    )
+    expect(page.locator(".venues-cell")).to_contain_text("80 % direct, the rest over 2 tokens")
+
+
+def test_a_real_route_over_another_token_is_shown_hop_by_hop(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    dashboard.open()
+    for field, symbol in (("#token-in", "JUP"), ("#token-out", "BONK")):
+        page.fill(field, symbol)
+        page.press(field, "Enter")
+    page.fill("#amount", "25")
+    expect(page.locator("#quote-route li .text").first).to_have_text(
+        re.compile(r"JUP → \w+ (\w+ \d+ %( · )?)+, then \w+ → BONK (\w+ \d+ %( · )?)+$")
+    )
+
+
+# --- how often it asks ------------------------------------------------------------------------
+
+
+def test_a_page_that_nobody_touches_asks_seldom_and_only_for_what_is_new(
+    dashboard: Dashboard, engine: MadeUpEngine
+) -> None:
+    page = dashboard.page
+    queries: list[dict[str, list[str]]] = []
+
+    def prices(route: Route) -> None:
+        queries.append(parse_qs(urlsplit(route.request.url).query))
+        point = {"timestamp": f"2026-01-31T12:00:{len(queries):02}.000Z", "reference": "150"}
+        engine.calls.append("GET prices")
+        route.fulfill(json={"points": [point]})
+
+    page.route("**/api/prices?*", prices)
+
+    def wait(seconds: int) -> None:
+        """Let time go by on the page, with answers coming in between."""
+        for _ in range(seconds):
+            page.clock.run_for(1000)
+            page.wait_for_timeout(20)
+
+    page.clock.install()
+    dashboard.open()
+    expect(page.locator("#quote")).to_have_attribute("data-state", "ready")
+    wait(70)
+    asked = len(engine.calls)
+    wait(60)
+    in_a_minute = engine.calls[asked:]
+    assert 0 < len(in_a_minute) <= 6, in_a_minute
+    assert "since" not in queries[0]
+    assert [query["since"][0] for query in queries[1:]] == [
+        f"2026-01-31T12:00:{i:02}.000Z" for i in range(1, len(queries))
+    ]
+    page.mouse.move(200, 300)
+    asked = len(engine.calls)
+    wait(20)
+    assert engine.calls[asked:].count("GET quote") >= 3

@@ -1,0 +1,297 @@
+"""What the dashboard looks like: nothing cut off, nothing that jumps, and states for every eye."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e.conftest import Target
+from tests.e2e.dashboard import (
+    DESKTOP,
+    PHONE,
+    QUOTE,
+    ROUTE,
+    Dashboard,
+    Json,
+    MadeUpEngine,
+    axe_violations,
+    has_status,
+    made_up_order,
+    new_amount,
+    tab,
+)
+
+WIDTHS = [1720, 1440, 1431, 1430, 1379, 1280, 1181, 1180, 1024, 861, 860, 520, 390, 360, 320]
+REASONS = ["QUOTES_UNAVAILABLE", "NO_ROUTES_FOUND", "SLIPPAGE_TOLERANCE_EXCEEDED", "FAILED_TO_LAND"]
+SMALL = {"outAmount": "0.136113", "executedPrice": "0.000000110181", "amount": "1234567.12345"}
+HOPS = [
+    {**ROUTE["routePlan"][0], "tokenIn": "BONK", "tokenOut": "SOL", "percent": 66},
+    {
+        **ROUTE["routePlan"][0],
+        "tokenIn": "BONK",
+        "tokenOut": "SOL",
+        "percent": 34,
+        "venue": "meteora",
+    },
+    {**ROUTE["routePlan"][0], "tokenIn": "SOL", "tokenOut": "JitoSOL"},
+]
+
+
+def every_kind_of_order() -> list[Json]:
+    """Each status, each reason, and the longest of numbers and routes."""
+    failed = [
+        made_up_order(10 + i, "failed", error={"code": code, "message": "Words of the engine."})
+        for i, code in enumerate(REASONS)
+    ]
+    statuses = ["pending", "routing", "building", "submitted", "confirmed", "cancelled"]
+    others = [made_up_order(20 + i, status) for i, status in enumerate(statuses)]
+    long = made_up_order(
+        30,
+        "confirmed",
+        **SMALL,
+        tokenIn="BONK",
+        tokenOut="JitoSOL",
+        route={**ROUTE, "routePlan": HOPS, "inAmount": "1234567.12345", "outAmount": "0.136113"},
+    )
+    again = made_up_order(
+        31, "routing", attempt=3, nextRetryAt="2099-01-31T12:00:00.000Z", error=failed[0]["error"]
+    )
+    return [again, long, *reversed(others), *reversed(failed)]
+
+
+# Texts of which a part is not seen: cut by a box around them, or running into a neighbour.
+CUT_OFF = """() => {
+    const found = [];
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const range = document.createRange();
+    while (texts.nextNode()) {
+        const node = texts.currentNode, parent = node.parentElement;
+        if (!node.data.trim() || !parent.checkVisibility({ visibilityProperty: true })) continue;
+        if (parent.closest("[aria-hidden], .unseen, .skip, script, noscript, select")) continue;
+        if (getComputedStyle(parent).clipPath !== "none") continue;
+        range.selectNodeContents(node);
+        const text = range.getBoundingClientRect();
+        for (let box = parent; box && box !== document.body; box = box.parentElement) {
+            const style = getComputedStyle(box), rect = box.getBoundingClientRect();
+            const scrolls = /auto|scroll/.test(style.overflowX + style.overflowY);
+            if (scrolls) break;
+            const bounds = ".cell, .card, .bar, .side, .steps li";
+            if (style.overflow === "visible" && !box.matches(bounds)) continue;
+            const wide = text.left < rect.left - 1 || text.right > rect.right + 1;
+            const high = text.top < rect.top - 1 || text.bottom > rect.bottom + 1;
+            if (wide || high) found.push(`${node.data.trim()} in ${box.className || box.tagName}`);
+        }
+    }
+    for (const field of document.querySelectorAll("input.amount, [role=combobox]")) {
+        if (field.scrollWidth > field.clientWidth + 1) found.push(`${field.id}: ${field.value}`);
+    }
+    return found;
+}"""
+
+
+def test_no_number_legend_or_word_is_cut_off_at_any_width(
+    dashboard: Dashboard, engine: MadeUpEngine
+) -> None:
+    page = dashboard.page
+    engine.orders = every_kind_of_order()
+    engine.quote = {**QUOTE, "routePlan": HOPS, "outAmount": "1302650.98765"}
+    prices = dict.fromkeys(("reference", "raydium", "meteora"), "0.0000231234")
+    engine.prices = [{"timestamp": "2026-01-31T12:00:00.000Z", **prices}]
+    dashboard.open()
+    expect(page.locator(".row")).to_have_count(len(engine.orders))
+    expect(page.locator(".values", has_text="Meteora")).to_be_visible()
+    page.get_by_role("radio", name="Other").check()
+    found: list[str] = []
+    for amount, received in (
+        ("1302.65123456", "1,696,899,917.26"),
+        ("123456789012345.123456789", "160,821,108,1"),
+    ):
+        page.fill("#amount", amount)
+        expect(page.locator("#receive")).to_contain_text(received)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 3000})  # every row is drawn
+            page.wait_for_timeout(200)
+            found += [f"{width}: {text}" for text in page.evaluate(CUT_OFF)]
+            if page.evaluate("document.documentElement.scrollWidth") > width:
+                found.append(f"{width}: the page is wider than its window")
+    assert found == [], "\n".join(found)
+
+
+@pytest.mark.parametrize("width", [1440, 1280, 390, 320])
+def test_a_row_has_one_height_whatever_becomes_of_its_order(
+    browser: Browser, target: Target, width: int
+) -> None:
+    """Else what is below it moves away under the pointer."""
+    with tab(browser, target, viewport={"width": width, "height": 900}) as dashboard:
+        page, engine = dashboard.page, MadeUpEngine(dashboard)
+        engine.orders = every_kind_of_order()
+        dashboard.open()
+        expect(page.locator(".row")).to_have_count(len(engine.orders))
+        heights = page.locator(".row").evaluate_all(
+            "rows => rows.map((row) => row.getBoundingClientRect().height)"
+        )
+        assert len(set(heights)) == 1, heights
+        order = next(order for order in engine.orders if order["status"] == "pending")
+        row = page.locator(f".row[data-id='{order['orderId']}']")
+        row.hover()
+        steps: list[tuple[str, Json]] = [
+            ("routing", {"attempt": 1}),
+            ("building", {"route": {**ROUTE, "routePlan": HOPS}}),
+            ("submitted", {"txHash": "5" * 88}),
+            ("failed", {"error": {"code": "SLIPPAGE_TOLERANCE_EXCEEDED", "message": "Moved."}}),
+        ]
+        for status, fields in steps:
+            engine.push(order, status, **fields)
+            has_status(row, status)
+            assert row.evaluate("row => row.getBoundingClientRect().height") == heights[0]
+
+
+def test_no_two_buttons_have_the_same_name(dashboard: Dashboard, engine: MadeUpEngine) -> None:
+    page = dashboard.page
+    engine.orders = [
+        made_up_order(number, "confirmed", amount="1", txHash=f"{number}".rjust(88, "3"))
+        for number in range(5)
+    ]
+    dashboard.open()
+    expect(page.locator(".row")).to_have_count(5)
+    names = page.get_by_role("button").evaluate_all(
+        "buttons => buttons.map((b) => b.getAttribute('aria-label') ?? b.textContent.trim())"
+    )
+    assert sorted(names) == sorted(set(names))
+    page.locator(".row").first.get_by_role("button").first.click()
+    names = (
+        page.get_by_role("dialog")
+        .get_by_role("button")
+        .evaluate_all(
+            "buttons => buttons.map((b) => b.getAttribute('aria-label') ?? b.textContent.trim())"
+        )
+    )
+    assert sorted(names) == sorted(set(names))
+
+
+def test_the_state_of_a_step_is_a_shape_and_a_word_as_well_as_a_colour(
+    dashboard: Dashboard, engine: MadeUpEngine
+) -> None:
+    page = dashboard.page
+    engine.orders = every_kind_of_order()
+    dashboard.open()
+    expect(page.locator(".row")).to_have_count(len(engine.orders))
+    drawn = """step => {
+        const { content, borderTopWidth } = getComputedStyle(step, "::before");
+        return `${content} ${borderTopWidth}`;
+    }"""
+    states = ["done", "now", "todo", "failed", "cancelled"]
+    signs = [page.locator(f".steps [data-state={s}]").first.evaluate(drawn) for s in states]
+    assert len(set(signs)) == len(states), signs
+    words = ["done", "now", "not reached", "failed here", "cancelled here"]
+    for sign, word in zip(signs, words, strict=True):
+        assert f'/ "{word}"' in sign, sign
+
+
+def test_with_forced_colours_each_state_is_still_told(browser: Browser, target: Target) -> None:
+    with tab(browser, target, forced_colors="active") as dashboard:
+        page, engine = dashboard.page, MadeUpEngine(dashboard)
+        engine.orders = every_kind_of_order()
+        engine.quote = {**QUOTE, "routePlan": HOPS}
+        dashboard.open()
+        expect(page.locator("#quote")).to_have_attribute("data-state", "ready")
+        expect(page.locator(".row")).to_have_count(len(engine.orders))
+
+        def background(selector: str, part: str | None = None) -> str:
+            script = "(e, part) => getComputedStyle(e, part).backgroundColor"
+            return str(page.locator(selector).first.evaluate(script, part))
+
+        for group in ("filter", "slippage"):
+            chosen = background(f"input[name={group}]:checked + span")
+            assert chosen != background(f"input[name={group}]:not(:checked) + span")
+        page.click("#token-in")
+        options = "#token-in-list [aria-selected={}]"
+        assert background(options.format("true")) != background(options.format("false"))
+        page.keyboard.press("Escape")
+        fills = {background(f".bar-fill[data-venue={venue}]") for venue in ("raydium", "meteora")}
+        assert len(fills | {background(".bar-track")}) == 3
+        done, todo = (background(f".steps [data-state={s}]", "::before") for s in ("done", "todo"))
+        assert done != todo
+        expect(page.locator(".status").first).to_have_css("border-top-style", "solid")
+        expect(page.locator(".connection")).to_have_css("border-top-style", "solid")
+        assert axe_violations(page) == []
+
+
+# --- axe --------------------------------------------------------------------------------------
+
+LOOKS: list[dict[str, Any]] = [
+    {"color_scheme": scheme, "viewport": viewport, "reduced_motion": "reduce"}
+    for scheme in ("light", "dark")
+    for viewport in (DESKTOP, PHONE)
+] + [{"forced_colors": "active", "viewport": DESKTOP, "reduced_motion": "reduce"}]
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=lambda look: " ".join(map(str, look.values())))
+def test_axe_finds_nothing_serious(browser: Browser, target: Target, look: dict[str, Any]) -> None:
+    with tab(browser, target, **look) as dashboard:
+        page = dashboard.page
+        found: list[str] = []
+
+        def check(state: str) -> None:
+            found.extend(f"{state}: {violation}" for violation in axe_violations(page))
+
+        dashboard.come(dashboard.target.api_key)
+        expect(page.locator("#gate-use")).to_be_visible()
+        check("a key in a link")
+        page.click("#gate-use")
+        dashboard.is_live()
+        expect(page.locator("#quote")).to_have_attribute("data-state", "ready")
+        failed = dashboard.submit(new_amount(), fault="venue_down")
+        page.click("#token-in")
+        check("choosing a token")
+        page.keyboard.press("Escape")
+        has_status(failed, "failed")
+        page.select_option("#fault", "")
+        has_status(dashboard.submit(new_amount()), "confirmed")
+        check("orders")
+        for row in (failed, page.locator(".row[data-status=confirmed]").first):
+            row.get_by_role("button").first.click()
+            check("an order in full")
+            page.keyboard.press("Escape")
+        page.click("#change-key")
+        check("the key")
+        page.keyboard.press("Escape")
+        refused(page, "0,25", "0,5")
+        check("numbers that are refused")
+        page.fill("#amount", "2")
+        page.fill("#slippage-percent", "50")
+        page.click("#submit")
+        expect(page.locator("#guard")).to_be_visible()
+        check("the question before ruin")
+        page.keyboard.press("Escape")
+        page.context.set_offline(True)
+        expect(page.locator("#connection")).to_have_attribute("data-state", "offline")
+        check("offline")
+        page.context.set_offline(False)
+        dashboard.is_live()
+        page.click("#change-key")
+        page.get_by_role("button", name="Sign out").click()
+        check("signed out")
+        assert page.evaluate("document.documentElement.scrollWidth") <= look["viewport"]["width"]
+        assert found == [], "\n".join(found)
+        dashboard.forgive("ERR_INTERNET_DISCONNECTED")
+
+
+def refused(page: Page, amount: str, slippage: str) -> None:
+    page.fill("#amount", amount)
+    page.get_by_role("radio", name="Other").check()
+    page.fill("#slippage-percent", slippage)
+    expect(page.locator("#slippage-error")).to_be_visible()
+
+
+def test_axe_finds_nothing_serious_while_updates_are_read_by_http(
+    dashboard: Dashboard, engine: MadeUpEngine
+) -> None:
+    engine.web_socket_reachable = False
+    engine.orders = every_kind_of_order()
+    dashboard.open(live=False)
+    expect(dashboard.page.locator("#connection")).to_have_attribute("data-state", "reading")
+    expect(dashboard.page.locator("#quote")).to_have_attribute("data-state", "ready")
+    assert axe_violations(dashboard.page) == []

@@ -1,0 +1,247 @@
+"""The dashboard's session: whose key is used, and what is left when it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from playwright.sync_api import BrowserContext, Route, expect
+
+from tests.e2e.dashboard import (
+    Dashboard,
+    MadeUpEngine,
+    execute,
+    has_status,
+    made_up_order,
+    new_amount,
+)
+
+
+def test_the_key_leaves_the_url_at_once_and_stays_in_the_browser(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    dashboard.open()
+    assert page.url == f"{dashboard.target.http_url}/"
+    assert dashboard.target.api_key not in page.content()
+    page.reload()
+    dashboard.is_live()
+    expect(page.locator("#gate")).to_be_hidden()
+
+
+def test_without_a_key_the_page_asks_for_one_and_sends_nothing(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    page.goto(f"{dashboard.target.http_url}/")
+    expect(page.get_by_role("dialog", name="Your API key")).to_be_visible()
+    for _ in range(3):
+        page.keyboard.press("Escape")
+        expect(page.locator("#gate")).to_be_visible()
+    assert [path for path in asked if "/api/" in path] == []
+
+
+def test_a_wrong_key_is_told_and_a_right_one_lets_in(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    dashboard.come("oee_" + "x" * 43)
+    expect(page.locator("#gate-link-text")).to_contain_text("This key is not valid here")
+    page.click("#gate-decline")
+    page.fill("#gate-key", "oee_" + "y" * 43)
+    page.keyboard.press("Enter")
+    expect(page.locator("#gate-error")).to_have_text("This key is not valid here, or no longer.")
+    page.fill("#gate-key", dashboard.target.api_key)
+    page.keyboard.press("Enter")
+    dashboard.is_live()
+    expect(page.locator("#gate")).to_be_hidden()
+    has_status(dashboard.submit(new_amount()), "confirmed")
+    dashboard.forgive("401")
+
+
+def test_the_orders_of_another_owner_are_absent_before_and_after_a_change_of_key(
+    dashboard: Dashboard, other_key: str, api: Callable[[str], httpx.Client]
+) -> None:
+    page = dashboard.page
+    dashboard.open()
+    theirs, mine = new_amount(), new_amount()
+    execute(api(other_key), theirs)
+    has_status(dashboard.submit(mine), "confirmed")
+    expect(dashboard.row(theirs)).to_have_count(0)
+    page.click("#change-key")
+    page.fill("#gate-key", other_key)
+    page.keyboard.press("Enter")
+    has_status(dashboard.row(theirs), "confirmed")
+    expect(dashboard.row(mine)).to_have_count(0)
+    dashboard.is_live()
+
+
+# --- a key in a link --------------------------------------------------------------------------
+
+
+def test_a_link_with_a_key_is_used_only_when_the_user_says_so(
+    dashboard: Dashboard, other_key: str
+) -> None:
+    """Else a link could make somebody place orders of another owner without noticing."""
+    page, mine = dashboard.page, new_amount()
+    dashboard.open()
+    has_status(dashboard.submit(mine), "confirmed")
+    page.goto("about:blank")
+    dashboard.come(other_key)
+    expect(page.locator("#gate-link-text")).to_contain_text("A link has brought a key of other.")
+    assert page.url == f"{dashboard.target.http_url}/"
+    page.click("#gate-decline")
+    expect(page.locator("#gate")).to_be_hidden()
+    expect(dashboard.row(mine)).to_be_visible()
+    page.reload()
+    expect(dashboard.row(mine)).to_be_visible()
+    page.goto("about:blank")
+    dashboard.come(other_key)
+    page.click("#gate-use")
+    dashboard.is_live()
+    expect(page.locator("#change-key")).to_have_text("Key of other")
+    expect(dashboard.row(mine)).to_have_count(0)
+
+
+def test_a_bad_key_in_a_link_leaves_the_good_one(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    dashboard.open()
+    page.goto("about:blank")
+    dashboard.come("oee_" + "x" * 43)
+    expect(page.locator("#gate-link-text")).to_contain_text("This key is not valid here")
+    expect(page.locator("#gate-use")).to_be_hidden()
+    page.click("#gate-decline")
+    dashboard.is_live()
+    page.reload()
+    dashboard.is_live()
+    dashboard.forgive("401")
+
+
+def test_a_bad_key_that_is_entered_leaves_the_good_one(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    dashboard.open()
+    page.click("#change-key")
+    page.fill("#gate-key", "oee_" + "x" * 43)
+    page.keyboard.press("Enter")
+    expect(page.locator("#gate-error")).to_have_text("This key is not valid here, or no longer.")
+    page.keyboard.press("Escape")
+    expect(page.locator("#gate")).to_be_hidden()
+    has_status(dashboard.submit(new_amount()), "confirmed")
+    dashboard.forgive("401")
+
+
+def test_a_link_with_the_key_in_use_asks_nothing(dashboard: Dashboard) -> None:
+    dashboard.open()
+    dashboard.page.goto("about:blank")
+    dashboard.come(dashboard.target.api_key)
+    dashboard.is_live()
+    expect(dashboard.page.locator("#gate")).to_be_hidden()
+
+
+# --- the end of a session ---------------------------------------------------------------------
+
+
+def in_another_tab(context: BrowserContext, url: str, script: str) -> None:
+    other = context.new_page()
+    other.route("**/api/**", lambda route: route.abort())
+    other.goto(url)
+    other.evaluate(script)
+    other.close()
+
+
+def sign_out(dashboard: Dashboard) -> None:
+    dashboard.page.click("#change-key")
+    dashboard.page.get_by_role("button", name="Sign out").click()
+
+
+def clear_in_another_tab(dashboard: Dashboard) -> None:
+    in_another_tab(dashboard.page.context, dashboard.page.url, "localStorage.clear()")
+
+
+def remove_in_another_tab(dashboard: Dashboard) -> None:
+    script = "localStorage.removeItem('oee.apiKey')"
+    in_another_tab(dashboard.page.context, dashboard.page.url, script)
+
+
+def remove_here(dashboard: Dashboard) -> None:
+    dashboard.page.evaluate("localStorage.clear(); dispatchEvent(new Event('focus'))")
+
+
+def lose_the_right(dashboard: Dashboard) -> None:
+    """The key is disabled, as the next call finds."""
+    dashboard.page.route("**/api/**", lambda route: route.fulfill(status=401, json={}))
+    dashboard.page.fill("#amount", "2")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [sign_out, clear_in_another_tab, remove_in_another_tab, remove_here, lose_the_right],
+    ids=lambda end: str(end.__name__),
+)
+def test_without_a_key_nothing_of_its_owner_is_left(
+    dashboard: Dashboard, engine: MadeUpEngine, end: Callable[[Dashboard], None]
+) -> None:
+    page = dashboard.page
+    engine.orders = [made_up_order(4321, "building"), made_up_order(1234, "confirmed")]
+    dashboard.open()
+    page.locator(".row").first.get_by_role("button").click()
+    expect(page.get_by_role("dialog")).to_contain_text("4,321 SOL")
+    page.click("#detail-close")
+    end(dashboard)
+    expect(page.get_by_role("dialog", name="Your API key")).to_be_visible()
+    expect(page.locator("#connection")).to_be_hidden()
+    expect(page.locator("main")).to_be_hidden()
+    expect(page.locator(".row")).to_have_count(0)
+    for shown in ("4,321", "1,234", "Live"):
+        assert shown not in page.locator("body").evaluate("body => body.innerText")
+    assert "4,321" not in page.content()
+    assert page.evaluate("localStorage.getItem('oee.apiKey')") is None
+    for _ in range(3):
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog", name="Your API key")).to_be_visible()
+    calls = len(engine.calls)
+    page.clock.install()
+    page.clock.run_for(60_000)
+    assert engine.calls[calls:] == []
+    dashboard.forgive("401|ERR_FAILED")
+
+
+def test_a_key_that_another_tab_takes_is_taken_here_too(
+    dashboard: Dashboard, engine: MadeUpEngine
+) -> None:
+    page = dashboard.page
+    engine.orders = [made_up_order(1)]
+    dashboard.open()
+    expect(page.locator(".row")).to_have_count(1)
+    engine.orders = [made_up_order(2), made_up_order(3)]
+    keep = "localStorage.setItem('oee.owner', 'desk'); localStorage.setItem('oee.apiKey', 'oee_x')"
+    in_another_tab(page.context, page.url, keep)
+    expect(page.locator("#change-key")).to_have_text("Key of desk")
+    expect(page.locator(".row")).to_have_count(2)
+    dashboard.is_live()
+
+
+def test_an_answer_to_the_key_before_is_not_shown(
+    dashboard: Dashboard, engine: MadeUpEngine
+) -> None:
+    """The first owner's orders arrive late, when the second owner has signed in."""
+    page = dashboard.page
+    late: list[Route] = []
+
+    def hold_back(route: Route) -> None:
+        if not late:
+            late.append(route)
+        else:
+            route.fallback()
+
+    engine.orders = [made_up_order(2)]
+    page.route("**/api/orders?*", hold_back)
+    dashboard.open(live=False)
+    expect(page.locator("#main")).to_be_visible()
+    page.click("#change-key")
+    page.fill("#gate-key", "oee_other")
+    page.keyboard.press("Enter")
+    expect(page.locator(".row")).to_have_count(1)
+    late[0].fulfill(body=json.dumps({"orders": [made_up_order(1)]}))
+    dashboard.is_live()
+    expect(page.locator(".row")).to_have_count(1)
+    assert page.locator(".row").get_attribute("data-id") == made_up_order(2)["orderId"]
