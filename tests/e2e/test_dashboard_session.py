@@ -100,6 +100,8 @@ def test_a_link_with_a_key_is_used_only_when_the_user_says_so(
     dashboard.is_live()
     expect(page.locator("#change-key")).to_have_text("Key of other")
     expect(dashboard.row(mine)).to_have_count(0)
+    # The connection of the session before may have been on its way.
+    dashboard.forgive("closed before the connection is established")
 
 
 def test_a_bad_key_in_a_link_leaves_the_good_one(dashboard: Dashboard) -> None:
