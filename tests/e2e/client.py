@@ -28,7 +28,8 @@ OPEN_SECONDS_MAX = 300
 MESSAGE_SECONDS_MAX = 300
 TRY_AGAIN_SECONDS = 0.5
 TERMINAL = {status.value for status in Status if status.terminal}
-ORDER: Json = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
+# At the default slippage one order in some thousands fails by the market, as in life.
+ORDER: Json = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1, "slippageBps": 1000}
 
 
 class Unanswered(Exception):

@@ -66,7 +66,7 @@ def test_updates_are_pushed_to_the_connection_that_follows(life: Life) -> None:
     assert [(u["orderId"], u["sequence"]) for u in updates] == [(ORDER, 2)]
 
 
-def test_a_batch_of_ten_orders_is_confirmed_on_the_event_loop_of_lambda(life: Life) -> None:
+def test_a_batch_of_ten_orders_is_confirmed(life: Life) -> None:
     assert life.outcomes["a batch of ten"].body == {"batchItemFailures": []}
     read = [json.loads(life.outcomes[f"read {id_}"].body["body"]) for id_ in life.accepted]
     assert Counter(order["status"] for order in read) == {"confirmed": BATCH}
