@@ -186,7 +186,9 @@ export class Form {
   #showWish({ tokenIn, tokenOut, amount, slippageBps, simulate, complete }) {
     const slippage = `at most ${slippageBps / 100} % less than quoted`;
     say(byId("understood"), complete ? `Sells ${grouped(amount)} ${tokenIn} for ${tokenOut}, ${slippage}.` : "");
-    const fault = simulate && ["fault", "fault-venue", "fault-attempts"].map(chosenText).join(", ");
+    byId("fault-venue").disabled = !isOfOneVenue(byId("fault").value);
+    const choices = ["fault", "fault-venue", "fault-attempts"].filter((id) => !byId(id).disabled);
+    const fault = simulate && choices.map(chosenText).join(", ");
     say(byId("faults-title"), fault ? `Simulated fault: ${fault}` : "Simulate a fault");
     byId("faults").toggleAttribute("data-active", Boolean(fault));
   }
@@ -217,10 +219,15 @@ function slippageChoice() {
   return document.querySelector("input[name=slippage]:checked").value;
 }
 
+/** Whether a single venue can have this fault; the others are the transaction's. */
+function isOfOneVenue(fault) {
+  return ["venue_down", "quote_timeout"].includes(fault);
+}
+
 function simulated() {
   const fault = byId("fault").value;
   if (!fault || byId("faults").hidden) return null;
-  const venue = byId("fault-venue").value;
+  const venue = isOfOneVenue(fault) && byId("fault-venue").value;
   return { fault, attempts: Number(byId("fault-attempts").value), ...(venue && { venue }) };
 }
 

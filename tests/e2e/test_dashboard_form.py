@@ -364,6 +364,22 @@ def test_a_simulated_fault_is_seen_while_its_settings_are_closed(
     expect(page.locator("#faults summary")).to_have_text("Simulate a fault")
 
 
+def test_a_venue_is_chosen_only_for_a_fault_that_one_venue_can_have(
+    dashboard: Dashboard, placed: list[Json]
+) -> None:
+    page = dashboard.page
+    dashboard.open()
+    page.get_by_text("Simulate a fault").click()
+    page.select_option("#fault", "venue_down")
+    page.select_option("#fault-venue", "meteora")
+    page.select_option("#fault", "dropped_transaction")
+    expect(page.locator("#fault-venue")).to_be_disabled()
+    page.fill("#amount", "1")
+    page.click("#submit")
+    expect(page.locator("#form-status")).to_have_text(re.compile("accepted"))
+    assert placed[0]["simulate"] == {"fault": "dropped_transaction", "attempts": 3}
+
+
 # --- the quote --------------------------------------------------------------------------------
 
 
