@@ -13,10 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 from uuid import UUID
 
 from annotated_types import Ge, Interval, MaxLen
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 # --- the HTTP API -----------------------------------------------------------------------------
 
@@ -43,6 +46,28 @@ def open_shard(order_id: str) -> str:
     return OPEN_SHARDS[UUID(order_id).int % len(OPEN_SHARDS)]
 
 
+# The indexes of resting orders. Partition wakePair; sort key wakeAbove: the order is woken when the
+# reference price is at least so high; wakeBelow: when it is at most so high. Keys only.
+WAKE_ABOVE_INDEX = "wakeAbove"
+WAKE_BELOW_INDEX = "wakeBelow"
+
+_WAKE_DIGITS = 40
+_WAKE_SCALE = 10**18
+
+
+def wake_pair(token_in: str, token_out: str) -> str:
+    """The partition of both indexes that an order of these two symbols rests in."""
+    return f"{token_in}/{token_out}"
+
+
+def wake_key(price: Fraction) -> str:
+    """A reference price (tokenOut per tokenIn, not negative) as text that sorts like the price.
+
+    40 digits, 18 of them after the point, rounded down; a price beyond that is the highest key.
+    """
+    return f"{min(int(price * _WAKE_SCALE), 10**_WAKE_DIGITS - 1):0{_WAKE_DIGITS}}"
+
+
 # --- the order queue --------------------------------------------------------------------------
 
 BATCH_SIZE = 10  # orders that one invocation of the worker executes, at most
@@ -56,9 +81,12 @@ class MalformedMessage(Exception):
     """The message names no order."""
 
 
-def order_message(order_id: str) -> str:
-    """The body of a message that asks the worker to execute the order."""
-    return json.dumps({"orderId": order_id})
+def order_message(order_id: str, *, woken: bool = False) -> str:
+    """The body of a message that asks the worker to execute the order.
+
+    `woken`: the order has begun, so the worker reads it before it writes.
+    """
+    return json.dumps({"orderId": order_id, "woken": True} if woken else {"orderId": order_id})
 
 
 def order_id_of(message_body: str) -> str:
@@ -67,6 +95,11 @@ def order_id_of(message_body: str) -> str:
         return str(UUID(json.loads(message_body)["orderId"]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise MalformedMessage(message_body[:200]) from None
+
+
+def is_woken(message_body: str) -> bool:
+    """Whether `order_message` marked a message, which names an order, as `woken`."""
+    return json.loads(message_body).get("woken") is True
 
 
 # --- pushes -----------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from fractions import Fraction
 from uuid import UUID
 
 import pytest
@@ -14,10 +16,12 @@ from functions.contract import (
     TICKET,
     EngineSettings,
     MalformedMessage,
+    is_woken,
     open_shard,
     order_id_of,
     order_message,
     settings_from,
+    wake_key,
 )
 
 
@@ -33,6 +37,26 @@ def test_a_setting_without_a_variable_keeps_its_default() -> None:
 @given(st.uuids().map(str))
 def test_a_message_names_its_order(order_id: str) -> None:
     assert order_id_of(order_message(order_id)) == order_id
+
+
+def test_a_message_says_whether_its_order_was_woken_and_one_of_a_new_order_is_as_ever() -> None:
+    order_id = str(UUID(int=1))
+    assert not is_woken(order_message(order_id))
+    assert json.loads(order_message(order_id)) == {"orderId": order_id}
+    assert is_woken(order_message(order_id, woken=True))
+    assert order_id_of(order_message(order_id, woken=True)) == order_id
+
+
+@given(st.fractions(0, 10**24), st.fractions(0, 10**24))
+def test_wake_keys_have_one_width_and_sort_like_prices(one: Fraction, other: Fraction) -> None:
+    low, high = sorted([one, other])
+    assert wake_key(low) <= wake_key(high)
+    assert len(wake_key(low)) == len(wake_key(high))
+
+
+def test_prices_that_differ_in_the_eighteenth_place_have_different_wake_keys() -> None:
+    assert wake_key(Fraction(1, 10**18)) > wake_key(Fraction(0))
+    assert wake_key(Fraction("160.000000000000000001")) > wake_key(Fraction(160))
 
 
 @pytest.mark.parametrize("body", ["", "no order", "[]", "5", '{"orderId":5}', "[" * 10_000])
