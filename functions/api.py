@@ -16,27 +16,21 @@ from functions.http.answers import finished
 from functions.http.models import (
     AmountQuery,
     ClientKey,
-    Health,
     IdempotencyKey,
     IfNoneMatch,
     LimitQuery,
-    Me,
     MinutesQuery,
     OrderId,
-    OrderList,
     OrderRequest,
-    PriceList,
-    QuoteAnswer,
     SinceQuery,
     SlippageQuery,
-    Ticket,
     TokenInQuery,
-    TokenList,
     TokenOutQuery,
 )
 from functions.http.openapi import documented
 from functions.http.problems import Problem
 from functions.http.submission import submit
+from functions.messages import Health, Me, OrderList, PriceList, QuoteAnswer, Ticket, TokenList
 from functions.orders.ids import id_of_key
 from functions.orders.order import DEFAULT_SLIPPAGE_BPS, Model, Order, Status
 from functions.runtime import logger, now_ms, settings

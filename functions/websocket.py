@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
-from typing import Annotated, Any, Literal
-from uuid import UUID
+from typing import Annotated, Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from functions import telemetry
+from functions.messages import (
+    ErrorCode,
+    ErrorDetails,
+    ErrorFrame,
+    Ping,
+    Pong,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+    Unsubscribed,
+)
 from functions.orders.order import UPDATES_MAX, Model
 from functions.push import push_json
 from functions.runtime import logger, now_ms, sleep
@@ -20,51 +29,11 @@ from functions.store import connections, orders
 # before the subscription was stored. The margin is for clocks that run at different rates.
 ANSWER_AFTER_SECONDS = connections.LOOKUP_SECONDS + 0.5
 
-
-class _Message(Model):
-    model_config = ConfigDict(extra="forbid", populate_by_name=False)
-
-
-class Subscribe(_Message):
-    """Follow one order from `sinceSequence` on, or every order ("*") from now on."""
-
-    action: Literal["subscribe"] = "subscribe"
-    order_id: UUID | Literal["*"]
-    since_sequence: int = Field(
-        default=0, ge=0, le=UPDATES_MAX, strict=True, description="the last sequence received"
-    )
-
-
-class Unsubscribe(_Message):
-    """No longer follow one order, or every order ("*")."""
-
-    action: Literal["unsubscribe"]
-    order_id: UUID | Literal["*"]
-
-
-class Ping(_Message):
-    """Ask for a pong."""
-
-    action: Literal["ping"]
-
-
 MESSAGE: TypeAdapter[Subscribe | Unsubscribe | Ping] = TypeAdapter(
     Annotated[Subscribe | Unsubscribe | Ping, Field(discriminator="action")]
 )
 MESSAGE_CHARACTERS_MAX = 4096
 _ACTIONS = ("subscribe", "unsubscribe", "ping")
-
-
-class ErrorCode(StrEnum):
-    """The codes of the errors that a message can be answered with."""
-
-    MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
-    INVALID_JSON = "INVALID_JSON"
-    UNKNOWN_ACTION = "UNKNOWN_ACTION"
-    INVALID_MESSAGE = "INVALID_MESSAGE"
-    ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
-    TOO_MANY_FOLLOWERS = "TOO_MANY_FOLLOWERS"
-    INTERNAL = "INTERNAL"
 
 
 class Refused(Exception):
@@ -114,7 +83,8 @@ def _connect(owner: str, connection_id: str) -> int:
 
 
 def _receive(owner: str, connection_id: str, body: str | None, request_id: str) -> int:
-    status, answer = 200, None
+    status: int = 200
+    answer: Model | None = None
     try:
         answer = _answer(owner, connection_id, body or "", request_id)
     except Refused as refused:
@@ -126,29 +96,29 @@ def _receive(owner: str, connection_id: str, body: str | None, request_id: str) 
         answer = _error(ErrorCode.INTERNAL, "The message failed; send it again.", request_id)
         status = 500  # nothing is sent to the client for it, but API Gateway's metrics count it
     if answer:
-        push_json(connection_id, answer)
+        push_json(connection_id, answer.model_dump(mode="json", by_alias=True))
     return status
 
 
-def _error(code: ErrorCode, message: str, request_id: str) -> dict[str, Any]:
-    return {"error": {"code": code, "message": message, "requestId": request_id}}
+def _error(code: ErrorCode, message: str, request_id: str) -> ErrorFrame:
+    return ErrorFrame(error=ErrorDetails(code=code, message=message, request_id=request_id))
 
 
-def _answer(owner: str, connection_id: str, body: str, request_id: str) -> dict[str, Any] | None:
+def _answer(owner: str, connection_id: str, body: str, request_id: str) -> Model | None:
     message = _parse(body)
     match message:
         case Ping():
-            return {"type": "pong"}
+            return Pong()
         case Subscribe(order_id="*"):
             connections.follow_all(owner, connection_id)
             sleep(ANSWER_AFTER_SECONDS)
-            return {"type": "subscribed", "orderId": "*"}
+            return Subscribed()
         case Unsubscribe(order_id="*"):
             connections.unfollow_all(owner, connection_id)
-            return {"type": "unsubscribed", "orderId": "*"}
+            return Unsubscribed(order_id="*")
         case Unsubscribe():
             orders.unfollow(str(message.order_id), connection_id)
-            return {"type": "unsubscribed", "orderId": str(message.order_id)}
+            return Unsubscribed(order_id=str(message.order_id))
         case Subscribe():
             _subscribe(owner, connection_id, message, request_id)
     return None  # the replay is the answer

@@ -14,8 +14,8 @@ from functions.dex.errors import (
     TokenNotTradable,
 )
 from functions.dex.tokens import Token
-from functions.http.models import PriceList, PricePoint, QuoteAnswer, TokenList, TokenView
 from functions.http.problems import bad_field
+from functions.messages import PriceList, PricePoint, QuoteAnswer, TokenList, TokenView
 from functions.orders import routes
 from functions.runtime import now_ms, settings, sleep
 from functions.simulation.network import Network

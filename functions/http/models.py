@@ -1,4 +1,4 @@
-"""What the HTTP API takes and answers."""
+"""What the HTTP API takes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,7 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from functions.orders.order import (
-    DEFAULT_SLIPPAGE_BPS,
-    Model,
-    Order,
-    Route,
-    Simulate,
-    Timestamp,
-)
+from functions.orders.order import DEFAULT_SLIPPAGE_BPS, Model, Simulate
 
 KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
 UUID_PATTERN = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -110,76 +103,3 @@ class OrderRequest(Model):
         default=None, description="the idempotency key, under the order's own name for it"
     )
     simulate: SimulateRequest | None = None
-
-
-# --- answers ----------------------------------------------------------------------------------
-
-
-class OrderList(Model):
-    """A page of orders, newest first."""
-
-    orders: tuple[Order, ...]
-    next_cursor: str | None = None
-
-
-class QuoteAnswer(Route):
-    """The route that an order would take now, and the market's price beside it."""
-
-    token_in: str
-    token_out: str
-    reference_price: str = Field(description="tokenOut for one tokenIn, as GET /api/prices has it")
-
-
-class Me(Model):
-    """The owner of the key."""
-
-    owner: str
-
-
-class TokenView(Model):
-    """A token that can be traded."""
-
-    symbol: str
-    name: str
-    mint: str
-    decimals: int
-
-
-class TokenList(Model):
-    """All tokens that can be traded."""
-
-    tokens: tuple[TokenView, ...]
-
-
-class Ticket(Model):
-    """Opens one WebSocket for its owner: `?ticket=` in the URL."""
-
-    ticket: str
-    expires_at: Timestamp
-    web_socket_url: str = Field(description="the WebSocket that the ticket opens")
-
-
-class PricePoint(Model):
-    """Prices at one moment: tokenOut for one tokenIn, as decimal text."""
-
-    timestamp: Timestamp
-    reference: str
-    raydium: str | None = Field(default=None, description="absent without a pool of this pair")
-    meteora: str | None = Field(default=None, description="absent without a pool of this pair")
-    whirlpool: str | None = Field(default=None, description="absent without a pool of this pair")
-
-
-class PriceList(Model):
-    """The last minutes of a pair, oldest first."""
-
-    token_in: str
-    token_out: str
-    points: tuple[PricePoint, ...]
-
-
-class Health(Model):
-    """The API answers."""
-
-    status: str = "ok"
-    version: str
-    simulate_allowed: bool = Field(description="whether orders may ask for simulated faults")

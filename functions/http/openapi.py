@@ -11,7 +11,8 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 
 from functions.contract import is_public
-from functions.http.problems import CONTENT_TYPE, ProblemDetails
+from functions.http.problems import CONTENT_TYPE
+from functions.messages import ProblemDetails
 from functions.orders.order import Model
 
 _API_KEY = {"type": "http", "scheme": "bearer", "description": "an API key: oee_…"}

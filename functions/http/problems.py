@@ -2,61 +2,21 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
-from pydantic import Field
 
 from functions.dex.errors import NoRoutesFound
 from functions.http.models import PATTERN_RULES
-from functions.orders.order import Model
+from functions.messages import FieldError, ProblemCode, ProblemDetails
 from functions.runtime import logger
 from functions.store import orders
 
 CONTENT_TYPE = "application/problem+json"
 FIELD_CHARACTERS_MAX = 100
-
-
-class ProblemCode(StrEnum):
-    """The codes of the problems that the HTTP API answers."""
-
-    INVALID_REQUEST = "INVALID_REQUEST"
-    BODY_TOO_LARGE = "BODY_TOO_LARGE"
-    INVALID_AMOUNT = "INVALID_AMOUNT"
-    TOKEN_NOT_TRADABLE = "TOKEN_NOT_TRADABLE"  # noqa: S105
-    CIRCULAR_ARBITRAGE_IS_DISABLED = "CIRCULAR_ARBITRAGE_IS_DISABLED"
-    NO_ROUTES_FOUND = "NO_ROUTES_FOUND"
-    INVALID_CURSOR = "INVALID_CURSOR"
-    UNAUTHORIZED = "UNAUTHORIZED"
-    NOT_FOUND = "NOT_FOUND"
-    ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
-    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
-    ORDER_NOT_CANCELLABLE = "ORDER_NOT_CANCELLABLE"
-    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
-    TOO_MANY_OPEN_ORDERS = "TOO_MANY_OPEN_ORDERS"
-    INTERNAL = "INTERNAL"
-
-
-class FieldError(Model):
-    """A field of the request and the rule that it breaks."""
-
-    field: str
-    rule: str
-
-
-class ProblemDetails(Model):
-    """The body of every error (RFC 9457), with a code for programs and the fields at fault."""
-
-    type: str = Field(examples=["about:blank"])
-    title: str = Field(examples=["Bad Request"])
-    status: int = Field(examples=[400])
-    detail: str
-    code: ProblemCode
-    errors: tuple[FieldError, ...] = ()
 
 
 class Problem(Exception):

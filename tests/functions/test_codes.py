@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from functions.dex.errors import DexError, NoRoutesFound, PoolError
-from functions.http.problems import ProblemCode
+from functions.messages import ProblemCode
 from functions.orders.failures import (
     FAILURE_WORDS,
     QUOTE_ERROR_WORDS,

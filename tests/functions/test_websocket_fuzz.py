@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 
+from functions.messages import ErrorCode
 from functions.orders.order import Update
-from functions.websocket import MESSAGE, MESSAGE_CHARACTERS_MAX, ErrorCode
+from functions.websocket import MESSAGE, MESSAGE_CHARACTERS_MAX
 from tests.functions.world import World
 
 CASES = 150

@@ -8,7 +8,7 @@ import pytest
 
 from functions.dex.router import Route, find_route
 from functions.dex.tokens import TOKENS
-from functions.http.models import PricePoint
+from functions.messages import PricePoint
 from functions.orders.order import Order, OrderError, Simulate, first_update, order_of
 from functions.orders.settlement import Landed, Pending
 from functions.simulation.network import BUILDING_MS, QUOTE_MS, QUOTE_TIMEOUT_MS, VENUES, Network

@@ -1,0 +1,211 @@
+"""What both APIs answer and what the WebSocket takes, for functions, documents and the client."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from functions.orders.order import UPDATES_MAX, Model, Order, Route, Timestamp
+
+# --- problems of the HTTP API -----------------------------------------------------------------
+
+
+class ProblemCode(StrEnum):
+    """The codes of the problems that the HTTP API answers."""
+
+    INVALID_REQUEST = "INVALID_REQUEST"
+    BODY_TOO_LARGE = "BODY_TOO_LARGE"
+    INVALID_AMOUNT = "INVALID_AMOUNT"
+    TOKEN_NOT_TRADABLE = "TOKEN_NOT_TRADABLE"  # noqa: S105
+    CIRCULAR_ARBITRAGE_IS_DISABLED = "CIRCULAR_ARBITRAGE_IS_DISABLED"
+    NO_ROUTES_FOUND = "NO_ROUTES_FOUND"
+    INVALID_CURSOR = "INVALID_CURSOR"
+    UNAUTHORIZED = "UNAUTHORIZED"
+    NOT_FOUND = "NOT_FOUND"
+    ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    ORDER_NOT_CANCELLABLE = "ORDER_NOT_CANCELLABLE"
+    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    TOO_MANY_OPEN_ORDERS = "TOO_MANY_OPEN_ORDERS"
+    INTERNAL = "INTERNAL"
+
+
+class FieldError(Model):
+    """A field of the request and the rule that it breaks."""
+
+    field: str
+    rule: str
+
+
+class ProblemDetails(Model):
+    """The body of every error (RFC 9457), with a code for programs and the fields at fault."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(examples=["Bad Request"])
+    status: int = Field(examples=[400])
+    detail: str
+    code: ProblemCode
+    errors: tuple[FieldError, ...] = ()
+
+
+# --- answers of the HTTP API ------------------------------------------------------------------
+
+
+class OrderList(Model):
+    """A page of orders, newest first."""
+
+    orders: tuple[Order, ...]
+    next_cursor: str | None = None
+
+
+class QuoteAnswer(Route):
+    """The route that an order would take now, and the market's price beside it."""
+
+    token_in: str
+    token_out: str
+    reference_price: str = Field(description="tokenOut for one tokenIn, as GET /api/prices has it")
+
+
+class Me(Model):
+    """The owner of the key."""
+
+    owner: str
+
+
+class TokenView(Model):
+    """A token that can be traded."""
+
+    symbol: str
+    name: str
+    mint: str
+    decimals: int
+
+
+class TokenList(Model):
+    """All tokens that can be traded."""
+
+    tokens: tuple[TokenView, ...]
+
+
+class Ticket(Model):
+    """Opens one WebSocket for its owner: `?ticket=` in the URL."""
+
+    ticket: str
+    expires_at: Timestamp
+    web_socket_url: str = Field(description="the WebSocket that the ticket opens")
+
+
+class PricePoint(Model):
+    """Prices at one moment: tokenOut for one tokenIn, as decimal text."""
+
+    timestamp: Timestamp
+    reference: str
+    raydium: str | None = Field(default=None, description="absent without a pool of this pair")
+    meteora: str | None = Field(default=None, description="absent without a pool of this pair")
+    whirlpool: str | None = Field(default=None, description="absent without a pool of this pair")
+
+
+class PriceList(Model):
+    """The last minutes of a pair, oldest first."""
+
+    token_in: str
+    token_out: str
+    points: tuple[PricePoint, ...]
+
+
+class Health(Model):
+    """The API answers."""
+
+    status: str = "ok"
+    version: str
+    simulate_allowed: bool = Field(description="whether orders may ask for simulated faults")
+
+
+# --- messages to the WebSocket ----------------------------------------------------------------
+
+
+class _Message(Model):
+    model_config = ConfigDict(extra="forbid", populate_by_name=False)
+
+
+class Subscribe(_Message):
+    """Follow one order from `sinceSequence` on, or every order ("*") from now on."""
+
+    action: Literal["subscribe"] = "subscribe"
+    order_id: UUID | Literal["*"]
+    since_sequence: int = Field(
+        default=0, ge=0, le=UPDATES_MAX, strict=True, description="the last sequence received"
+    )
+
+
+class Unsubscribe(_Message):
+    """No longer follow one order, or every order ("*")."""
+
+    action: Literal["unsubscribe"]
+    order_id: UUID | Literal["*"]
+
+
+class Ping(_Message):
+    """Ask for a pong."""
+
+    action: Literal["ping"]
+
+
+# --- messages from the WebSocket, beside updates ----------------------------------------------
+
+
+class ErrorCode(StrEnum):
+    """The codes of the errors that a message can be answered with."""
+
+    MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
+    INVALID_JSON = "INVALID_JSON"
+    UNKNOWN_ACTION = "UNKNOWN_ACTION"
+    INVALID_MESSAGE = "INVALID_MESSAGE"
+    ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
+    TOO_MANY_FOLLOWERS = "TOO_MANY_FOLLOWERS"
+    INTERNAL = "INTERNAL"
+
+
+class Pong(Model):
+    """The answer to a ping."""
+
+    type: Literal["pong"] = "pong"
+
+
+class Subscribed(Model):
+    """The answer to a subscription to every order; the answer to any other is its replay."""
+
+    type: Literal["subscribed"] = "subscribed"
+    order_id: Literal["*"] = "*"
+
+
+class Unsubscribed(Model):
+    """The answer to the end of a subscription."""
+
+    type: Literal["unsubscribed"] = "unsubscribed"
+    order_id: str
+
+
+class ErrorDetails(Model):
+    """Why a message was refused; the log has the request's id."""
+
+    code: ErrorCode
+    message: str
+    request_id: str
+
+
+class ErrorFrame(Model):
+    """The answer to a message that was refused; the connection stays open."""
+
+    error: ErrorDetails
+
+
+class GatewayFrame(Model):
+    """The gateway's own answer to a message that it could not bring to the function."""
+
+    message: str = Field(examples=["Internal server error"])
+    connection_id: str
+    request_id: str
