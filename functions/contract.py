@@ -46,6 +46,16 @@ def open_shard(order_id: str) -> str:
     return OPEN_SHARDS[UUID(order_id).int % len(OPEN_SHARDS)]
 
 
+# Further partitions of it: open orders with nothing to do until a time that no delayed message can
+# carry. Their idleSince is that time.
+DUE_SHARDS = tuple(f"due{number}" for number in range(8))
+
+
+def due_shard(order_id: str) -> str:
+    """The partition of the openOrders index for an order that is due later; the id is a UUID."""
+    return DUE_SHARDS[UUID(order_id).int % len(DUE_SHARDS)]
+
+
 # The indexes of resting orders. Partition wakePair; sort key wakeAbove: the order is woken when the
 # reference price is at least so high; wakeBelow: when it is at most so high. Keys only.
 WAKE_ABOVE_INDEX = "wakeAbove"
@@ -71,6 +81,7 @@ def wake_key(price: Fraction) -> str:
 # --- the order queue --------------------------------------------------------------------------
 
 BATCH_SIZE = 10  # orders that one invocation of the worker executes, at most
+DELAY_SECONDS_MAX = 900  # SQS delays no message longer
 # How often a message is received before it becomes a dead letter. One that Lambda throttles for as
 # long as it stays hidden counts as received, though no worker has seen it. AWS advises at least 5:
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html

@@ -8,13 +8,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import telemetry
 from functions.contract import MalformedMessage, order_id_of
-from functions.orders import settlement
+from functions.orders import settlement, waiting
 from functions.orders.failures import FailureCode
 from functions.orders.order import Order, OrderError, Status, Update
 from functions.orders.settlement import Pending
 from functions.runtime import logger, now_ms, settings, sleep
 from functions.simulation.network import Network
-from functions.store import orders
+from functions.store import orders, queue
 
 network = Network(now_ms, sleep, settings.market_seed)
 
@@ -50,23 +50,32 @@ def _take(record: dict[str, Any]) -> bool:
 
 
 def _end(order_id: str) -> None:
-    order, owner, transaction = orders.load_order(order_id)
+    """End the order; raises StillUnderWay.
+
+    An order that moved a moment ago, or that waits for its next attempt or slice, has another
+    message. It is ended only once it has been idle for so long that the sweeper would re-queue it.
+    A resting order is ended only after its expiry: until then, whatever wakes it brings a message.
+    """
+    order, owner, transaction, _ = orders.load_order(order_id)
     logger.thread_safe_append_keys(owner=owner, attempt=order.attempt)
     if order.status.terminal:
         return
+    due_ms = waiting.due_ms(order)
+    if order.status is Status.RESTING and (due_ms is None or due_ms > now_ms()):
+        logger.warning("order rests on after its dead letter")
+        return
+    if due_ms is None or now_ms() - due_ms < settings.sweep_idle_seconds * 1000:
+        raise StillUnderWay
     changed = orders.append_update(order, _last_update(order, transaction))
     telemetry.count_ending(changed)
+    queue.tell_parent(changed)
     logger.error("order ended by its dead letter", status=changed.status)
 
 
 def _last_update(order: Order, signed: str | None) -> Update:
-    """The update that ends the order; raises StillUnderWay.
-
-    An order that moved a moment ago, or that waits for its next attempt, has another message. It
-    is ended only once it has been idle for so long that the sweeper would re-queue it.
-    """
-    if now_ms() - order.idle_from_ms < settings.sweep_idle_seconds * 1000:
-        raise StillUnderWay
+    """The update that ends the order; raises StillUnderWay."""
+    if order.status is Status.RESTING:
+        return order.next_update(Status.EXPIRED, now_ms())
     if order.status is not Status.SUBMITTED or signed is None:
         # No transaction of the present attempt was sent: it is stored before that.
         error = OrderError(code=FailureCode.INTERNAL, message="The order could not be processed.")

@@ -1,11 +1,19 @@
-"""Schedule: re-queues open orders that have been idle too long."""
+"""Schedule: re-queues open orders that have been idle too long, and queues those that are due."""
 
 from __future__ import annotations
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import telemetry
-from functions.contract import BATCH_SIZE, OPEN_SHARDS, Metric, iso
+from functions.contract import (
+    BATCH_SIZE,
+    DELAY_SECONDS_MAX,
+    DUE_SHARDS,
+    OPEN_SHARDS,
+    Metric,
+    iso,
+    unix_ms,
+)
 from functions.runtime import logger, now_ms, settings
 from functions.store import orders, queue
 from functions.store.orders import IdleOrder
@@ -23,6 +31,8 @@ def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]
 
     Each order's idle time starts anew with the sweep, so the next sweeps do not queue it again
     before its message could have been received. An order that was not idle takes no harm.
+
+    Then give the orders that are due within a quarter of an hour their delayed messages.
     """
     now = now_ms()
     idle = _idle_orders(now, context)
@@ -36,6 +46,7 @@ def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]
     if left:
         logger.warning("idle orders left", left=left)
     telemetry.count(Metric.ORDERS_SWEPT, swept)
+    _queue_due(now, context)
     return {"swept": swept, "left": left}
 
 
@@ -49,6 +60,26 @@ def _idle_orders(now: int, context: LambdaContext) -> list[IdleOrder]:
             break
         found += orders.idle_orders(shard, before, limit=IDLE_ORDERS_MAX)
     return sorted(found, key=lambda order: order.idle_since)
+
+
+def _queue_due(now: int, context: LambdaContext) -> None:
+    """Send each order that is due soon a message that arrives when it is due."""
+    before = iso(now + DELAY_SECONDS_MAX * 1000)
+    for shard in DUE_SHARDS:
+        if context.get_remaining_time_in_millis() < 2 * STOP_MS_BEFORE_TIMEOUT:
+            return
+        due = orders.idle_orders(shard, before, limit=IDLE_ORDERS_MAX)
+        for start in range(0, len(due), BATCH_SIZE):
+            if context.get_remaining_time_in_millis() < STOP_MS_BEFORE_TIMEOUT:
+                return
+            batch = due[start : start + BATCH_SIZE]
+            delays = [max(0, -(-(unix_ms(each.idle_since) - now) // 1000)) for each in batch]
+            refused = queue.enqueue_all(
+                [each.order_id for each in batch], woken=True, delays=delays
+            )
+            for each in batch:
+                if each.order_id not in refused:
+                    orders.leave_due_shard(each)
 
 
 def _due(idle: list[IdleOrder], now: int) -> int:

@@ -52,11 +52,15 @@ def time(metric: Metric, milliseconds: int) -> None:
 
 
 def count_ending(order: Order) -> None:
-    """Count an order that has ended: confirmed, and how long that took, or failed, and why."""
+    """Count an order that has ended: confirmed, and how long that took, or failed, and why.
+
+    Other types than market orders take as long as their price or their slices let them wait.
+    """
     if order.confirmed_at:
         count(Metric.ORDERS_CONFIRMED)
-        time(Metric.TIME_TO_CONFIRM, unix_ms(order.updated_at) - unix_ms(order.created_at))
-    elif order.error:
+        if order.type == "market":
+            time(Metric.TIME_TO_CONFIRM, unix_ms(order.updated_at) - unix_ms(order.created_at))
+    elif order.failed_at and order.error:
         with single_metric(name=Metric.ORDERS_FAILED, unit=MetricUnit.Count, value=1) as failed:
             failed.add_dimension(name="code", value=order.error.code)
     count(Metric.ATTEMPTS, order.attempt)

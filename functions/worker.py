@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import telemetry
-from functions.contract import Metric, order_id_of, unix_ms
+from functions.contract import Metric, is_woken, order_id_of, unix_ms, wake_pair
 from functions.dex import router, tokens
-from functions.dex.errors import DexError
-from functions.orders import retries, routes, settlement
+from functions.dex.errors import DexError, NoRoutesFound
+from functions.dex.pools import Snapshot
+from functions.orders import retries, routes, settlement, slices, waiting
 from functions.orders.failures import FailureCode
-from functions.orders.order import Order, OrderError, Status, Update, routing_update
+from functions.orders.order import (
+    REVERTS_MAX,
+    Order,
+    OrderError,
+    OrderType,
+    Status,
+    TimeInForce,
+    Trigger,
+    Update,
+    routing_update,
+)
 from functions.orders.settlement import Landed, Pending
+from functions.orders.stored import StoredOrder
+from functions.orders.waiting import Wake
 from functions.runtime import at_once, logger, monotonic, now_ms, settings, sleep
-from functions.simulation.network import Network
-from functions.store import orders, queue
+from functions.simulation.network import Network, TooLate
+from functions.store import orders, queue, resting
 
 # Before the function's timeout, so that it can still report which messages it has not finished.
 SECONDS_TO_REPORT = 5
+# The message that ends an order at its expiry may come a little early by this machine's clock. So
+# whoever finds the order resting so shortly before its expiry sends another one.
+EXPIRY_NEAR_MS = 5000
 
 network = Network(
     now_ms,
@@ -93,7 +110,7 @@ def _take(record: Record, end: float) -> bool:
     try:
         order_id = order_id_of(record["body"])
         logger.thread_safe_append_keys(order_id=order_id)
-        _execute(order_id, end)
+        _execute(order_id, end, woken=is_woken(record["body"]))
     except Exception:  # noqa: BLE001 - it is logged, and SQS delivers the message again
         logger.exception("message failed", body=record["body"][:200])
         return False
@@ -122,12 +139,32 @@ class Requeue:
     ms: int
 
 
-Next = Append | Hold | Requeue
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Let the order rest until `wake`; `update` is None if it rests already."""
+
+    wake: Wake
+    update: Update | None = None
 
 
-def _execute(order_id: str, end: float) -> None:
-    """Take the order's steps until it has ended or is re-queued."""
-    order, owner, signed = orders.begin_order(routing_update(order_id, now_ms()))
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Store and queue this slice of the order, whose end queues the order again."""
+
+    child: Order
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Leave the order until it is due, or until its slice has ended."""
+
+
+Next = Append | Hold | Requeue | Rest | Begin | Wait
+
+
+def _execute(order_id: str, end: float, *, woken: bool) -> None:
+    """Take the order's steps until it has ended, waits, or is re-queued."""
+    order, owner, signed, wake = _taken(order_id, woken=woken)
     logger.thread_safe_append_keys(owner=owner, attempt=order.attempt)
     logger.info("order taken on", status=order.status, sequence=order.sequence)
     try:
@@ -136,16 +173,69 @@ def _execute(order_id: str, end: float) -> None:
                 raise OutOfTime(order_id)
             match _next(order, signed):
                 case Append(update, signed):
-                    order = orders.append_update(order, update, transaction=signed)
+                    order, wake = orders.append_update(order, update, transaction=signed), Wake()
                     _report(order)
+                case Rest() as rest:
+                    return _rest(order, rest, wake)
+                case Begin(child):
+                    return _begin(child, owner)
+                case Wait():
+                    return _await(order)
                 case Hold(ms) if monotonic() + ms / 1000 < end:
                     sleep(ms / 1000)
                 case Hold(ms) | Requeue(ms):  # SQS counts in whole seconds
                     queue.enqueue(order_id, delay_seconds=-(-ms // 1000))
-                    return
+                    return None
+        queue.tell_parent(order)
     except orders.StaleOrder:
         # The writer that was first has a message of its own, so this one may be acknowledged.
         logger.info("order taken on elsewhere", sequence=order.sequence)
+
+
+def _taken(order_id: str, *, woken: bool) -> StoredOrder:
+    """The order as it is stored, begun if it was pending.
+
+    A refused write is billed by the order's size, so one that has begun is read.
+    """
+    if woken:
+        stored = orders.load_order(order_id)
+        if stored.order.status is not Status.PENDING:
+            return stored
+    return orders.begin_order(routing_update(order_id, now_ms()))
+
+
+def _rest(order: Order, rest: Rest, stored: Wake) -> None:
+    """Let the order rest, and see to it that it is woken by its price and by its expiry."""
+    if rest.update:
+        # First, so that a worker that dies here leaves no order without its message.
+        _await(order.apply(rest.update))
+        order = orders.append_update(order, rest.update, wake=rest.wake)
+        _report(order)
+    else:
+        due = waiting.due_ms(order)
+        if due is not None and due - now_ms() < EXPIRY_NEAR_MS:
+            _await(order)
+        if not waiting.improves(rest.wake, stored, _reference(order)):
+            return
+        orders.rest_on(order, rest.wake)
+    resting.announce(wake_pair(order.token_in, order.token_out))
+
+
+def _begin(child: Order, owner: str) -> None:
+    try:
+        orders.create_order(child, owner)
+    except orders.OrderExists:
+        logger.info("slice exists", slice_id=child.order_id)
+    else:
+        telemetry.count(Metric.ORDERS_ACCEPTED)
+    queue.enqueue(child.order_id)
+
+
+def _await(order: Order) -> None:
+    """Send the delayed message of an order that is due soon; the sweeper sends a later one."""
+    delay = waiting.message_delay(order, now_ms())
+    if delay is not None:
+        queue.enqueue(order.order_id, delay_seconds=delay, woken=True)
 
 
 def _report(order: Order) -> None:
@@ -159,9 +249,13 @@ def _report(order: Order) -> None:
 
 def _next(order: Order, signed: str | None) -> Next:
     """The order's next step; `signed` is the transaction of its last attempt, if there is one."""
+    if order.type is OrderType.TWAP:
+        return _slice(order)
     match order.status:
         case Status.ROUTING:
             return _route(order)
+        case Status.RESTING:
+            return _judge_resting(order)
         case Status.BUILDING:
             return _build(order)
         case _:
@@ -172,33 +266,93 @@ def _route(order: Order) -> Next:
     """Ask all venues at once, and choose the best route over those that answered."""
     if order.next_retry_at and (wait_ms := unix_ms(order.next_retry_at) - now_ms()) > 0:
         return Requeue(wait_ms)
+    if order.has_expired(now_ms()):
+        return _expire(order)
     answers = network.ask(order)
     for answer in answers:
         telemetry.time(Metric.QUOTE_LATENCY, answer.took_ms)
-    token_in, token_out = tokens.find(order.token_in), tokens.find(order.token_out)
     try:
-        route = router.find_route(
-            token_in,
-            token_out,
-            tokens.to_units(order.amount, token_in),
-            order.slippage_bps,
-            {answer.venue: answer.pools for answer in answers},
-        )
+        route = _best_route(order, {answer.venue: answer.pools for answer in answers})
     except DexError as error:
         silent = [f"{each.venue} ({each.pools})" for each in answers if isinstance(each.pools, str)]
         if silent:
             message = f"There is no route without {' and '.join(silent)}."
             return _retry(order, OrderError(code=FailureCode.QUOTES_UNAVAILABLE, message=message))
+        if order.waits:
+            return _judge(order, None)
         why = OrderError(code=error.code, message=str(error))
         return Append(order.next_update(Status.FAILED, now_ms(), error=why))
+    if order.waits:
+        return _judge(order, route)
     return Append(order.next_update(Status.BUILDING, now_ms(), route=routes.shown(route)))
+
+
+def _judge_resting(order: Order) -> Next:
+    """Compare the pools as they are now with what a resting order waits for."""
+    if order.has_expired(now_ms()):
+        return _expire(order)
+    try:
+        return _judge(order, _best_route(order, network.snapshots()))
+    except NoRoutesFound:
+        return _judge(order, None)
+
+
+def _judge(order: Order, route: router.Route | None) -> Next:
+    """Build the order if its price is reached; else let it rest, or end what may not rest."""
+    out_amount = None if route is None else route.out_amount
+    trigger = waiting.reached(order, out_amount)
+    if route and trigger:
+        least_out = waiting.limit_out(order) if trigger is Trigger.LIMIT else None
+        shown = routes.shown(route, least_out=least_out)
+        return Append(order.next_update(Status.BUILDING, now_ms(), trigger=trigger, route=shown))
+    if order.time_in_force is TimeInForce.IOC:
+        return _expire(order)
+    wake = waiting.wake(order, out_amount, _reference(order))
+    if order.status is Status.RESTING:
+        return Rest(wake)
+    return Rest(wake, order.resting_update(now_ms()))
+
+
+def _best_route(order: Order, pools: Mapping[str, Snapshot | str]) -> router.Route:
+    token_in, token_out = _pair(order)
+    units = tokens.to_units(order.amount, token_in)
+    return router.find_route(token_in, token_out, units, order.slippage_bps or 0, pools)
+
+
+def _reference(order: Order) -> Fraction:
+    return network.reference(*_pair(order))
+
+
+def _pair(order: Order) -> tuple[tokens.Token, tokens.Token]:
+    return tokens.find(order.token_in), tokens.find(order.token_out)
+
+
+def _expire(order: Order, error: OrderError | None = None) -> Append:
+    return Append(order.next_update(Status.EXPIRED, now_ms(), error=error))
+
+
+def _slice(order: Order) -> Next:
+    """Begin a twap order's next slice when it is due, once the one before has ended."""
+    now = now_ms()
+    if slices.is_under_way(order):
+        try:
+            child = orders.load_order(slices.current_id(order)).order
+        except orders.OrderNotFound:
+            return Begin(slices.child(order))
+        return Append(slices.after(order, child, now)) if child.status.terminal else Wait()
+    if order.next_slice_at and unix_ms(order.next_slice_at) > now:
+        return Wait()
+    return Append(slices.begin(order, now))
 
 
 def _build(order: Order) -> Next:
     """Sign the transaction; it is stored before it is sent."""
     if order.route is None:
         raise BrokenOrder(f"{order.order_id} is building without a route")
-    signed = network.sign(order, routes.taken(order.route))
+    try:
+        signed = network.sign(order, routes.taken(order.route))
+    except TooLate:
+        return _expire(order)
     update = order.next_update(Status.SUBMITTED, now_ms(), tx_hash=signed.signature)
     return Append(update, signed.text)
 
@@ -222,4 +376,14 @@ def _settle(order: Order, signed: str | None) -> Next:
 
 
 def _retry(order: Order, error: OrderError) -> Next:
+    """What follows an attempt that failed: a new one, a rest, or the end."""
+    if order.has_expired(now_ms()) or order.time_in_force is TimeInForce.IOC:
+        return _expire(order, error)
+    refused = order.status is Status.SUBMITTED and error.code != FailureCode.FAILED_TO_LAND
+    if order.trigger is Trigger.LIMIT and refused:
+        if order.reverts >= REVERTS_MAX or order.full:
+            return Append(order.next_update(Status.FAILED, now_ms(), error=error))
+        # Stored without the price that wakes it, so that the watcher wakes it at once, should this
+        # worker not go on to judge it.
+        return Append(order.resting_update(now_ms(), attempt=order.attempt + 1, error=error))
     return Append(retries.after_failure(order, error, now_ms(), settings.retry_base_ms))

@@ -4,12 +4,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 
 from functions.dex.errors import AmountTooLarge, InvalidAmount, TokenNotTradable
 
 # Token accounts on Solana count in u64.
 UNITS_MAX = 2**64 - 1
 PRICE_DIGITS = 12
+PRICE_PLACES_MAX = 18
 
 # Decimal itself would also take "1_000", " 1", and the digits of every script.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,18})?")
@@ -67,6 +69,23 @@ def to_units(amount: Decimal | int | str, token: Token) -> int:
         if units <= UNITS_MAX:
             return units
     raise AmountTooLarge(f"must be at most {to_text(UNITS_MAX, token.decimals)}")
+
+
+def to_price(text: str) -> Fraction:
+    """The price that decimal text names, exactly: whole tokens out per whole token in.
+
+    Raises InvalidAmount whose `rule` says what is wrong, as `to_units` does; a price has at most
+    `PRICE_PLACES_MAX` decimal places.
+    """
+    sign, digits, exponent = _parts(text)
+    if sign or not digits:
+        raise InvalidAmount("must be greater than 0")
+    if exponent < -PRICE_PLACES_MAX:
+        raise InvalidAmount(f"must have at most {PRICE_PLACES_MAX} decimal places")
+    # One base unit may be worth all of another token, which is the highest price that makes sense.
+    if len(digits) + exponent > len(str(UNITS_MAX)) + PRICE_PLACES_MAX:
+        raise InvalidAmount("is beyond what any amount of tokenOut can pay")
+    return int(digits) * Fraction(10) ** exponent
 
 
 def to_text(units: int, decimals: int) -> str:

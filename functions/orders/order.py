@@ -15,21 +15,64 @@ from functions.orders.failures import FailureCode, QuoteErrorCode
 
 MAX_ATTEMPTS = 3
 DEFAULT_SLIPPAGE_BPS = 50
+# How often a limit order rests again after its transaction was refused at landing; the next
+# refusal fails it.
+REVERTS_MAX = 50
+# A resting order is not changed any more once it has so many updates, so that its item has room
+# for every refusal.
+CHANGES_MAX = 200
+# No order gets more updates: the changes, three updates for each refusal, and those of a market
+# order's attempts with a rest after each. A twap order gets at most two for each of 100 slices.
+UPDATES_MAX = 400
+# DynamoDB stores 400 KB in an item: updates, transaction, request and followers.
+UPDATES_BYTES_MAX = 300_000
 
 Timestamp = Annotated[str, Field(examples=["2026-01-31T12:00:00.000Z"])]
 DecimalText = Annotated[str, Field(pattern=r"^\d+(\.\d+)?$", examples=["1.5"])]
 
 
+class OrderType(StrEnum):
+    """What an order waits for before it executes."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+    OCO = "oco"
+    TWAP = "twap"
+
+    @property
+    def rests(self) -> bool:
+        """Whether orders of this type wait for a price."""
+        return self in (OrderType.LIMIT, OrderType.STOP, OrderType.OCO)
+
+
+class Trigger(StrEnum):
+    """The price that ended an order's wait."""
+
+    LIMIT = "limit"
+    STOP = "stop"
+
+
+class TimeInForce(StrEnum):
+    """How long an order waits: until it is cancelled, or not at all."""
+
+    GTC = "GTC"
+    IOC = "IOC"
+
+
 class Status(StrEnum):
-    """The states of an order; the last three are terminal."""
+    """The states of an order; the last four are terminal."""
 
     PENDING = "pending"
     ROUTING = "routing"
+    RESTING = "resting"
+    WORKING = "working"
     BUILDING = "building"
     SUBMITTED = "submitted"
     CONFIRMED = "confirmed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    EXPIRED = "expired"
 
     @property
     def terminal(self) -> bool:
@@ -37,28 +80,38 @@ class Status(StrEnum):
 
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    # Only a pending order can be cancelled: nothing has been asked of a venue yet.
+    # Nothing has been asked of a venue yet.
     Status.PENDING: frozenset({Status.ROUTING, Status.CANCELLED, Status.FAILED}),
     # Routing follows itself when no venue could quote and a new attempt begins.
-    Status.ROUTING: frozenset({Status.BUILDING, Status.ROUTING, Status.FAILED}),
+    Status.ROUTING: frozenset(
+        {
+            Status.BUILDING,
+            Status.ROUTING,
+            Status.FAILED,
+            Status.RESTING,
+            Status.WORKING,
+            Status.EXPIRED,
+        }
+    ),
+    # A limit, stop or oco order waits for its price. Resting follows itself when it is changed.
+    Status.RESTING: frozenset(
+        {Status.BUILDING, Status.RESTING, Status.CANCELLED, Status.EXPIRED, Status.FAILED}
+    ),
+    # A twap order executes its slices, which are orders of their own.
+    Status.WORKING: frozenset(
+        {Status.WORKING, Status.CONFIRMED, Status.CANCELLED, Status.EXPIRED, Status.FAILED}
+    ),
     # Never back to routing: a signed transaction may already be under way.
-    Status.BUILDING: frozenset({Status.SUBMITTED, Status.FAILED}),
-    # Routing follows submitted when the transaction is provably dead: reverted or expired.
-    Status.SUBMITTED: frozenset({Status.CONFIRMED, Status.ROUTING, Status.FAILED}),
+    Status.BUILDING: frozenset({Status.SUBMITTED, Status.FAILED, Status.EXPIRED}),
+    # Routing and resting follow submitted when the transaction is provably dead.
+    Status.SUBMITTED: frozenset(
+        {Status.CONFIRMED, Status.ROUTING, Status.FAILED, Status.RESTING, Status.EXPIRED}
+    ),
     Status.CONFIRMED: frozenset(),
     Status.FAILED: frozenset(),
     Status.CANCELLED: frozenset(),
+    Status.EXPIRED: frozenset(),
 }
-
-
-def _most_updates(status: Status, attempts: int) -> int:
-    """How many updates an order can get from this status on, with so many attempts left."""
-    left = attempts - 1 if status is Status.ROUTING else attempts
-    following = (after for after in TRANSITIONS[status] if left or after is not Status.ROUTING)
-    return 1 + max((_most_updates(after, left) for after in following), default=0)
-
-
-UPDATES_MAX = _most_updates(Status.PENDING, MAX_ATTEMPTS)
 
 
 class ImpossibleTransition(Exception):
@@ -136,7 +189,9 @@ class Route(Model):
         default=None,
         description="how much less comes out than at the reference price, fees and impact included",
     )
-    slippage_bps: int
+    slippage_bps: int | None = Field(
+        default=None, description="absent where a limit price sets the threshold"
+    )
     route_plan: tuple[Leg, ...]
     quotes: tuple[Quote, ...]
     reason: str
@@ -168,18 +223,44 @@ class Update(Model):
     out_amount: DecimalText | None = None
     executed_price: str | None = None
     error: OrderError | None = None
+    trigger: Trigger | None = None
+    limit_price: DecimalText | None = None
+    stop_price: DecimalText | None = None
+    expires_at: Timestamp | None = None
+    slice: int | None = None
+    slice_amount: DecimalText | None = None
+    slices_done: int | None = None
+    filled_amount: DecimalText | None = None
+    next_slice_at: Timestamp | None = None
 
 
 class Order(Model):
-    """A market order: what was asked, and all that its updates say of it since."""
+    """An order: what was asked, and all that its updates say of it since."""
 
     order_id: str
     client_order_id: str | None = None
-    type: Literal["market"] = "market"
+    parent_id: str | None = Field(default=None, description="the twap order that this is a part of")
+    type: OrderType = OrderType.MARKET
     token_in: str
     token_out: str
     amount: DecimalText = Field(description="of tokenIn, in whole tokens")
-    slippage_bps: int = Field(ge=0, le=10_000)
+    slippage_bps: int | None = Field(
+        default=None, ge=0, le=10_000, description="absent where a limit price sets the threshold"
+    )
+    limit_price: DecimalText | None = Field(
+        default=None, description="tokenOut per tokenIn: the least that the order accepts"
+    )
+    stop_price: DecimalText | None = Field(
+        default=None, description="tokenOut per tokenIn: at this or less it becomes a market order"
+    )
+    expires_at: Timestamp | None = Field(
+        default=None, description="nothing of the order executes later"
+    )
+    time_in_force: TimeInForce | None = Field(
+        default=None, description="of limit, stop and oco orders: IOC executes now or not at all"
+    )
+    slices: int | None = Field(default=None, description="into how many parts a twap order goes")
+    interval_seconds: int | None = Field(default=None, description="from one slice to the next")
     simulate: Simulate | None = None
     status: Status
     sequence: int
@@ -195,6 +276,14 @@ class Order(Model):
     tx_hash: str | None = None
     out_amount: DecimalText | None = None
     executed_price: str | None = Field(default=None, description="tokenOut per tokenIn")
+    trigger: Trigger | None = Field(default=None, description="the price that ended the wait")
+    slice: int | None = Field(default=None, description="the slice that began last, from 1")
+    slice_amount: DecimalText | None = Field(default=None, description="what that slice swaps")
+    slices_done: int | None = Field(default=None, description="how many slices have ended")
+    filled_amount: DecimalText | None = Field(
+        default=None, description="of tokenIn, what the slices have swapped"
+    )
+    next_slice_at: Timestamp | None = Field(default=None, description="when the next one is due")
     error: OrderError | None = None
     updates: tuple[Update, ...]
 
@@ -208,9 +297,51 @@ class Order(Model):
         """When the order's next step was due (Unix time in milliseconds)."""
         return unix_ms(self.next_retry_at or self.updated_at)
 
+    @property
+    def waits(self) -> bool:
+        """Whether the order executes only at its price; one that its stop triggered does not."""
+        return self.type.rests and self.trigger is not Trigger.STOP
+
+    @property
+    def reverts(self) -> int:
+        """How often the order's transaction was refused and the order rested again."""
+        return sum(
+            update.status is Status.RESTING and update.error is not None for update in self.updates
+        )
+
+    @property
+    def full(self) -> bool:
+        """Whether the order's item has no room for further changes or refusals."""
+        return sum(len(update.to_json()) for update in self.updates) > UPDATES_BYTES_MAX
+
+    def has_expired(self, now_ms: int) -> bool:
+        """Whether the order's expiry has passed."""
+        return self.expires_at is not None and unix_ms(self.expires_at) <= now_ms
+
     def asks_the_same(self, other: Order) -> bool:
-        """Whether both orders ask for the same swap: what an idempotency key vouches for."""
-        return all(getattr(self, field) == getattr(other, field) for field in REQUEST_FIELDS)
+        """Whether both orders were submitted by the same request, whatever was changed since."""
+        one, another = self._as_submitted(), other._as_submitted()
+        return all(getattr(one, field) == getattr(another, field) for field in REQUEST_FIELDS)
+
+    def _as_submitted(self) -> Order:
+        # Only a resting order can be changed, and its first resting update shows the request's.
+        first = next((each for each in self.updates if each.status is Status.RESTING), None)
+        return self if first is None else self.model_copy(update=_conditions(first))
+
+    def resting_update(
+        self,
+        now_ms: int,
+        *,
+        attempt: int | None = None,
+        error: OrderError | None = None,
+        **changes: str | None,
+    ) -> Update:
+        """The update that lets the order rest, with all that it then waits for.
+
+        `changes`: new values of `limit_price`, `stop_price`, `expires_at`.
+        """
+        conditions = _conditions(self) | changes
+        return self.next_update(Status.RESTING, now_ms, attempt=attempt, error=error, **conditions)
 
     def next_update(
         self, status: Status, now_ms: int, *, error: OrderError | None = None, **details: Any
@@ -242,13 +373,46 @@ class Order(Model):
         return self.model_copy(update=_changes(self, update))
 
 
-REQUEST_FIELDS = ("token_in", "token_out", "amount", "slippage_bps", "simulate")
-_LASTING = ("attempt", "route", "tx_hash", "out_amount", "executed_price")
+REQUEST_FIELDS = (
+    "type",
+    "parent_id",
+    "token_in",
+    "token_out",
+    "amount",
+    "slippage_bps",
+    "limit_price",
+    "stop_price",
+    "expires_at",
+    "time_in_force",
+    "slices",
+    "interval_seconds",
+    "simulate",
+)
+_LASTING = (
+    "attempt",
+    "route",
+    "tx_hash",
+    "out_amount",
+    "executed_price",
+    "trigger",
+    "slice",
+    "slice_amount",
+    "slices_done",
+    "filled_amount",
+)
 _STAMPS = {
     Status.SUBMITTED: "submitted_at",
     Status.CONFIRMED: "confirmed_at",
     Status.FAILED: "failed_at",
 }
+
+
+def _conditions(of: Order | Update) -> dict[str, str | None]:
+    return {
+        "limit_price": of.limit_price,
+        "stop_price": of.stop_price,
+        "expires_at": of.expires_at,
+    }
 
 
 def _changes(order: Order, update: Update) -> dict[str, Any]:
@@ -257,14 +421,19 @@ def _changes(order: Order, update: Update) -> dict[str, Any]:
         "sequence": update.sequence,
         "updated_at": update.timestamp,
         "updates": (*order.updates, update),
-        # These two speak of the latest update only: a retry that succeeded has no error.
+        # These speak of the latest update only: a retry that succeeded has no error.
         "error": update.error,
         "next_retry_at": update.next_retry_at,
+        "next_slice_at": update.next_slice_at,
     }
     for field in _LASTING:
         value = getattr(update, field)
         if value is not None:
             changes[field] = value
+    if update.status is Status.RESTING:
+        changes |= {**_conditions(update), "trigger": None}
+        if update.error:  # a refused transaction costs the order no attempt
+            changes["max_attempts"] = order.max_attempts + 1
     if update.status in _STAMPS:
         changes[_STAMPS[update.status]] = update.timestamp
     return changes

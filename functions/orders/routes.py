@@ -7,16 +7,20 @@ from functions.dex.tokens import Token, find, to_text, to_units
 from functions.orders.order import Leg, Quote, Route
 
 
-def shown(route: router.Route) -> Route:
-    """The route as clients read it, in decimal text of whole tokens."""
+def shown(route: router.Route, *, least_out: int | None = None) -> Route:
+    """The route as clients read it, in decimal text of whole tokens.
+
+    `least_out`, in base units, is the threshold in place of what the slippage allows.
+    """
+    threshold = route.other_amount_threshold if least_out is None else least_out
     decimals_in, decimals_out = route.token_in.decimals, route.token_out.decimals
     return Route(
         in_amount=to_text(route.in_amount, decimals_in),
         out_amount=to_text(route.out_amount, decimals_out),
-        other_amount_threshold=to_text(route.other_amount_threshold, decimals_out),
+        other_amount_threshold=to_text(threshold, decimals_out),
         price_impact_pct=route.price_impact_pct,
         reference_difference_bps=route.reference_difference_bps,
-        slippage_bps=route.slippage_bps,
+        slippage_bps=route.slippage_bps if least_out is None else None,
         route_plan=tuple(_shown_leg(leg) for leg in route.route_plan),
         quotes=tuple(_shown_quote(quote, decimals_in, decimals_out) for quote in route.quotes),
         reason=route.reason,
@@ -35,7 +39,7 @@ def taken(route: Route) -> router.Route:
         in_amount=_units(route.in_amount, token_in),
         out_amount=_units(route.out_amount, token_out),
         other_amount_threshold=_units(route.other_amount_threshold, token_out),
-        slippage_bps=route.slippage_bps,
+        slippage_bps=route.slippage_bps or 0,  # what counts on chain is the threshold
         price_impact_pct=route.price_impact_pct,
         reference_difference_bps=route.reference_difference_bps,
         route_plan=plan,

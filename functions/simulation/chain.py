@@ -130,12 +130,14 @@ def build(
     seed: str = "",
     drop_ppm: int = 0,
     simulate: Simulate | None = None,
+    last_slot: int | None = None,
 ) -> Transaction:
     """The transaction of an order's attempt (counted from 1) on `route`, signed at `slot`.
 
     It executes in this release's version of the market of `seed`. `drop_ppm` and `simulate` decide
-    the transaction's fate now, once: see `faults.fate`.
+    the transaction's fate now, once: see `faults.fate`. It does not land after `last_slot`.
     """
+    last_valid_slot = slot + VALID_SLOTS
     return Transaction(
         identity=identity,
         attempt=attempt,
@@ -144,7 +146,7 @@ def build(
         amount_in=route.in_amount,
         other_amount_threshold=route.other_amount_threshold,
         recent_slot=slot,
-        last_valid_slot=slot + VALID_SLOTS,
+        last_valid_slot=last_valid_slot if last_slot is None else min(last_valid_slot, last_slot),
         legs=route.route_plan,
         instructions=_instructions(route),
         fate=fate(identity, attempt, simulate, drop_ppm),
@@ -154,7 +156,7 @@ def build(
 
 
 def landing_slot(transaction: Transaction) -> int:
-    """The slot at which the transaction lands unless it is dropped, drawn from its signature."""
+    """The slot at which the transaction lands unless it `never_lands`, drawn from its signature."""
     spread = LANDING_SLOTS_MAX - LANDING_SLOTS_MIN + 1
     drawn = int.from_bytes(_signed(transaction)[:8], "big") % spread
     return transaction.recent_slot + LANDING_SLOTS_MIN + drawn
@@ -165,9 +167,14 @@ def known_slot(transaction: Transaction) -> int:
 
     It may land until its last valid slot has passed, so a dropped one is known dead only then.
     """
-    if transaction.fate == "drop":
+    if never_lands(transaction):
         return transaction.last_valid_slot + 1
     return landing_slot(transaction)
+
+
+def never_lands(transaction: Transaction) -> bool:
+    """Whether the network drops the transaction, or would execute it only when it is too late."""
+    return transaction.fate == "drop" or landing_slot(transaction) > transaction.last_valid_slot
 
 
 def outcome(transaction: Transaction, seed: str = "") -> Outcome:
@@ -176,7 +183,7 @@ def outcome(transaction: Transaction, seed: str = "") -> Outcome:
     `seed` is the setting, for a transaction that has none. Raises UnknownMarket if a newer release
     signed the transaction in a version of the market that this one does not know.
     """
-    if transaction.fate == "drop":
+    if never_lands(transaction):
         message = f"The transaction was dropped: slot {transaction.last_valid_slot} passed."
         return OrderError(code=FailureCode.FAILED_TO_LAND, message=message)
     seed = seed if transaction.seed is None else transaction.seed

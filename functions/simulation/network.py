@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
+from functions.contract import unix_ms
 from functions.dex.pools import Snapshot
 from functions.dex.router import Route
 from functions.dex.tokens import Token
@@ -23,6 +25,10 @@ VENUES = market.VENUES
 QUOTE_MS = (200, 400)
 QUOTE_TIMEOUT_MS = 1000
 BUILDING_MS = 300
+
+
+class TooLate(Exception):
+    """A transaction that is signed now could no longer land before its order expires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +86,35 @@ class Network:
         self._wait(max(answer.took_ms for answer in answers))
         return answers
 
+    def reference(self, token_in: Token, token_out: Token) -> Fraction:
+        """The market's price now: whole tokens out for one whole token in."""
+        snapshot = market.snapshot(VENUES[0], market.slot_at(self.now_ms()), self.seed)
+        many = 10**30  # so that rounding down to base units does not show
+        worth = snapshot.worth(many, token_in, token_out)
+        return Fraction(worth * 10**token_in.decimals, many * 10**token_out.decimals)
+
     def sign(self, order: Order, route: Route) -> Signed:
-        """Build and sign the transaction of this attempt of the order."""
+        """Build and sign the transaction of this attempt of the order.
+
+        Raises TooLate.
+        """
         self._wait(self._scaled(BUILDING_MS))
+        slot = market.slot_at(self.now_ms())
+        last_slot = None
+        if order.expires_at is not None:
+            # The last slot that ends before the order does.
+            last_slot = market.slot_at(unix_ms(order.expires_at)) - 1
+            if last_slot < slot + chain.LANDING_SLOTS_MIN:
+                raise TooLate(order.order_id)
         transaction = chain.build(
             order.identity,
             order.attempt,
             route,
-            market.slot_at(self.now_ms()),
+            slot,
             seed=self.seed,
             drop_ppm=self.drop_ppm,
             simulate=self._simulate(order),
+            last_slot=last_slot,
         )
         return Signed(transaction.signature, transaction.to_json())
 

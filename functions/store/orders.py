@@ -5,15 +5,24 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4  # noqa: TID251 - a writer recognises its own put
 
 from botocore.exceptions import ClientError
 
-from functions.contract import OPEN_BY_OWNER_INDEX, OPEN_ORDERS_INDEX, OWNER_INDEX, iso, unix_ms
+from functions.contract import (
+    OPEN_BY_OWNER_INDEX,
+    OPEN_ORDERS_INDEX,
+    OWNER_INDEX,
+    due_shard,
+    iso,
+    open_shard,
+    unix_ms,
+)
 from functions.orders.order import Order, Status, Update
-from functions.orders.stored import StoredOrder, idle_since, new_item, stored_order
+from functions.orders.stored import StoredOrder, idle_since, index_keys, new_item, stored_order
+from functions.orders.waiting import AT_ONCE, Wake
 from functions.runtime import settings
 from functions.store import clients
 
@@ -105,7 +114,7 @@ def begin_order(update: Update) -> StoredOrder:
     Either way this is one call: a refused write returns the item. Raises OrderNotFound.
     """
     try:
-        answer = _append(update, returned="ALL_NEW")
+        answer = _append(update, {"idleSince": idle_since(update)}, returned="ALL_NEW")
     except ClientError as error:
         if not (stored := clients.refused_item(error)):
             raise OrderNotFound(update.order_id) from None
@@ -113,14 +122,17 @@ def begin_order(update: Update) -> StoredOrder:
     return stored_order(answer["Attributes"])
 
 
-def append_update(order: Order, update: Update, *, transaction: str | None = None) -> Order:
+def append_update(
+    order: Order, update: Update, *, transaction: str | None = None, wake: Wake = AT_ONCE
+) -> Order:
     """Store `update` as the order's next, and the signed transaction with it if one is given.
 
-    Raises StaleOrder if another writer was first. Returns the order after the update.
+    An order that rests from then on is woken by `wake`. Raises StaleOrder if another writer was
+    first. Returns the order after the update.
     """
     changed = order.apply(update)
     try:
-        _append(update, transaction=transaction)
+        _append(update, index_keys(changed, wake), transaction=transaction)
     except ClientError as error:
         # The answer to this very write may have been lost, and botocore may have repeated it.
         # Two writers of the same update and transaction do no harm: either may continue from it.
@@ -133,7 +145,11 @@ def append_update(order: Order, update: Update, *, transaction: str | None = Non
 
 
 def _append(
-    update: Update, *, transaction: str | None = None, returned: ReturnValueType = "NONE"
+    update: Update,
+    keys: Mapping[str, str | None],
+    *,
+    transaction: str | None = None,
+    returned: ReturnValueType = "NONE",
 ) -> UpdateItemOutputTypeDef:
     sets = ["updates = list_append(updates, :update)", "#sequence = :next"]
     names = {"#sequence": "sequence"}
@@ -146,16 +162,13 @@ def _append(
         names["#transaction"] = "transaction"
         sets.append("#transaction = :transaction")
         values[":transaction"] = {"S": transaction}
-    removes = ""
-    if not update.status.terminal:
-        sets.append("idleSince = :idle")
-        values[":idle"] = {"S": idle_since(update)}
-    else:
-        removes = " REMOVE openShard, openOwner, idleSince"
-        if settings.order_expiry_days:
-            sets.append("expiresAt = :expires")
-            seconds = unix_ms(update.timestamp) // 1000 + settings.order_expiry_days * 86_400
-            values[":expires"] = {"N": str(seconds)}
+    key_sets, removes, key_values = _key_changes(keys)
+    sets += key_sets
+    values |= key_values
+    if update.status.terminal and settings.order_expiry_days:
+        sets.append("expiresAt = :expires")
+        seconds = unix_ms(update.timestamp) // 1000 + settings.order_expiry_days * 86_400
+        values[":expires"] = {"N": str(seconds)}
     return clients.dynamodb().update_item(
         TableName=settings.orders_table,
         Key={"orderId": {"S": update.order_id}},
@@ -165,6 +178,35 @@ def _append(
         ExpressionAttributeValues=values,
         ReturnValues=returned,
         ReturnValuesOnConditionCheckFailure="ALL_OLD",
+    )
+
+
+def rest_on(order: Order, wake: Wake) -> None:
+    """Let a resting order be woken by `wake` from now on; raises StaleOrder if it has moved on."""
+    sets, removes, values = _key_changes({"wakeAbove": wake.above, "wakeBelow": wake.below})
+    try:
+        clients.dynamodb().update_item(
+            TableName=settings.orders_table,
+            Key={"orderId": {"S": order.order_id}},
+            UpdateExpression="SET " + ", ".join(sets) + removes,
+            ConditionExpression="#sequence = :read AND attribute_exists(wakePair)",
+            ExpressionAttributeNames={"#sequence": "sequence"},
+            ExpressionAttributeValues={**values, ":read": {"N": str(order.sequence)}},
+        )
+    except ClientError as error:
+        clients.refused_item(error)
+        raise StaleOrder(order.order_id) from None
+
+
+def _key_changes(
+    keys: Mapping[str, str | None],
+) -> tuple[list[str], str, dict[str, AttributeValueTypeDef]]:
+    """What sets and removes these attributes: SET clauses, the REMOVE clause, and the values."""
+    removed = [name for name, value in keys.items() if value is None]
+    return (
+        [f"{name} = :{name}" for name, value in keys.items() if value is not None],
+        " REMOVE " + ", ".join(removed) if removed else "",
+        {f":{name}": {"S": value} for name, value in keys.items() if value is not None},
     )
 
 
@@ -262,6 +304,8 @@ def open_order_count(owner: str) -> int:
 def idle_orders(shard: str, before: str, *, limit: int) -> list[IdleOrder]:
     """Up to `limit` open orders of one shard idle since before `before` (ISO 8601), longest first.
 
+    In one of DUE_SHARDS, the orders that are due before then.
+
     The index lags the table by a moment, so an order can have moved on.
     """
     answer = clients.dynamodb().query(
@@ -291,6 +335,24 @@ def restart_idle_time(order: IdleOrder, now_ms: int) -> bool:
         clients.refused_item(error)
         return False
     return True
+
+
+def leave_due_shard(order: IdleOrder) -> None:
+    """Let an order whose message has been sent be idle from its due time on, like any other."""
+    try:
+        clients.dynamodb().update_item(
+            TableName=settings.orders_table,
+            Key={"orderId": {"S": order.order_id}},
+            UpdateExpression="SET openShard = :open",
+            ConditionExpression="openShard = :due AND idleSince = :found",
+            ExpressionAttributeValues={
+                ":open": {"S": open_shard(order.order_id)},
+                ":due": {"S": due_shard(order.order_id)},
+                ":found": {"S": order.idle_since},
+            },
+        )
+    except ClientError as error:
+        clients.refused_item(error)  # it has moved on
 
 
 def list_orders(

@@ -3,35 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from functions.contract import order_message
+from functions.contract import DELAY_SECONDS_MAX, order_message
+from functions.orders.order import Order
 from functions.runtime import settings
 from functions.store import clients
 
-DELAY_SECONDS_MAX = 900  # SQS takes no longer delay
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 
-def enqueue(order_id: str, *, delay_seconds: int = 0) -> None:
-    """Ask the worker to execute the order after `delay_seconds`, or after 900 if it is more."""
+def enqueue(order_id: str, *, delay_seconds: int = 0, woken: bool = False) -> None:
+    """Ask the worker to execute the order after `delay_seconds`, or after 900 if it is more.
+
+    `woken`: the order has begun.
+    """
     clients.sqs().send_message(
         QueueUrl=settings.queue_url,
-        MessageBody=order_message(order_id),
+        MessageBody=order_message(order_id, woken=woken),
         DelaySeconds=min(delay_seconds, DELAY_SECONDS_MAX),
     )
 
 
-def enqueue_all(order_ids: Sequence[str]) -> set[str]:
-    """Ask the worker to execute up to ten orders, in one request; the orders that SQS refused."""
+def enqueue_all(
+    order_ids: Sequence[str], *, woken: bool = False, delays: Sequence[int] = ()
+) -> set[str]:
+    """Ask the worker to execute up to ten orders, in one request; the orders that SQS refused.
+
+    `woken`: the orders have begun. `delays`: one for each order, in seconds, at most 900.
+    """
     if not order_ids:
         return set()
-    answer = clients.sqs().send_message_batch(
-        QueueUrl=settings.queue_url,
-        Entries=[
-            {"Id": str(number), "MessageBody": order_message(order_id)}
-            for number, order_id in enumerate(order_ids)
-        ],
-    )
+    entries: list[SendMessageBatchRequestEntryTypeDef] = [
+        {"Id": str(number), "MessageBody": order_message(order_id, woken=woken)}
+        for number, order_id in enumerate(order_ids)
+    ]
+    for entry, delay in zip(entries, delays, strict=False):
+        entry["DelaySeconds"] = delay
+    answer = clients.sqs().send_message_batch(QueueUrl=settings.queue_url, Entries=entries)
     return {order_ids[int(failed["Id"])] for failed in answer.get("Failed", [])}
+
+
+def tell_parent(ended: Order) -> None:
+    """Ask the worker to go on with the twap order of a slice that has ended, if it is one.
+
+    If this fails, the sweeper asks later.
+    """
+    if ended.parent_id is not None:
+        enqueue(ended.parent_id, woken=True)
 
 
 def waiting_messages() -> int:

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from functions import runtime, sweeper
-from functions.contract import OPEN_SHARDS, open_shard, order_id_of
+from functions.contract import DUE_SHARDS, OPEN_SHARDS, open_shard, order_id_of
 from functions.orders.order import first_update, order_of
 from functions.orders.stored import new_item
 from functions.store import clients
@@ -248,4 +248,4 @@ def test_a_sweep_that_finds_nothing_asks_the_queue_nothing(
 
     monkeypatch.setattr(queue, "answer", noted)
     assert sweep() == {"swept": 0, "left": 0}
-    assert asked == ["Query"] * len(OPEN_SHARDS)
+    assert asked == ["Query"] * len(OPEN_SHARDS + DUE_SHARDS)

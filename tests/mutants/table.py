@@ -26,6 +26,7 @@ class Mutant:
 
 
 ORDERS = "functions/store/orders.py"
+STORED = "functions/orders/stored.py"
 CONNECTIONS = "functions/store/connections.py"
 ACCESS_STORE = "functions/store/access.py"
 WORKER_FUNCTION = "functions/worker.py"
@@ -78,9 +79,9 @@ MUTANTS = (
     ),
     Mutant(
         "an ended order stays in the indexes of open orders",
-        ORDERS,
-        'removes = " REMOVE openShard, openOwner, idleSince"',
-        'removes = " REMOVE openShard, idleSince"',
+        STORED,
+        'keys = {"openShard": None, "openOwner": None, "idleSince": None}',
+        'keys = {"openShard": None, "idleSince": None}',
     ),
     Mutant(
         "an order is loaded without a consistent read",
@@ -227,7 +228,7 @@ MUTANTS = (
     Mutant(
         "a dead letter ends an order that waits for its next attempt",
         DEAD_LETTERS,
-        "if now_ms() - order.idle_from_ms < settings.sweep_idle_seconds * 1000:",
+        "if due_ms is None or now_ms() - due_ms < settings.sweep_idle_seconds * 1000:",
         "if False:",
         WORKER,
     ),

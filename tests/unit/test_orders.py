@@ -38,9 +38,9 @@ def test_a_status_follows_only_where_the_table_says_so(now: Status, then: Status
             order.next_update(then, 0)
 
 
-def test_only_confirmed_failed_and_cancelled_are_terminal() -> None:
+def test_only_confirmed_failed_cancelled_and_expired_are_terminal() -> None:
     terminal = {status for status in Status if status.terminal}
-    assert terminal == {Status.CONFIRMED, Status.FAILED, Status.CANCELLED}
+    assert terminal == {Status.CONFIRMED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
 
 
 def test_an_update_out_of_sequence_is_refused() -> None:

@@ -96,7 +96,7 @@ def _read(client: Any, table: str, keys: list[Json]) -> list[Json]:
 
 
 def _order(item: Json) -> Json:
-    order, owner, _ = stored_order(item)
+    order, owner, *_ = stored_order(item)
     return {
         "orderId": order.order_id,
         "owner": owner,

@@ -86,7 +86,7 @@ def _read(stack: Deployed, order_id: str) -> Json:
     )
     if item is None:
         raise UnknownOrder(order_id)
-    order, owner, _ = stored_order(item)
+    order, owner, *_ = stored_order(item)
     return {
         "orderId": order_id,
         "owner": owner,

@@ -1,0 +1,122 @@
+"""What an order waits for: its prices in base units, and the reference prices that wake it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil, floor
+from typing import NamedTuple
+
+from functions.contract import DELAY_SECONDS_MAX, unix_ms, wake_key
+from functions.dex import tokens
+from functions.orders import slices
+from functions.orders.order import Order, Status, Trigger
+
+# How much of its output for the reference price a route may gain or lose by the time at which the
+# order is woken: venues stand at other distances from the reference, and depth changes.
+MARGIN = Fraction(1, 100)
+
+
+class Wake(NamedTuple):
+    """The keys under which a resting order is in the indexes of resting orders."""
+
+    above: str | None = None
+    below: str | None = None
+
+
+# Woken by the watcher's next tick.
+AT_ONCE = Wake(above=wake_key(Fraction(0)))
+
+
+def limit_out(order: Order) -> int:
+    """The least base units of tokenOut that the order's limit price allows, rounded up."""
+    return ceil(_out_at(order, order.limit_price))
+
+
+def stop_out(order: Order) -> int:
+    """The base units of tokenOut at or below which the order's stop is reached, rounded down."""
+    return floor(_out_at(order, order.stop_price))
+
+
+def reached(order: Order, out_amount: int | None) -> Trigger | None:
+    """The price of the order that the best route's output reaches; None is no route at all."""
+    if out_amount is None:
+        return None
+    if order.limit_price is not None and out_amount >= limit_out(order):
+        return Trigger.LIMIT
+    if order.stop_price is not None and out_amount <= stop_out(order):
+        return Trigger.STOP
+    return None
+
+
+def wake(order: Order, out_amount: int | None, reference: Fraction) -> Wake:
+    """The reference prices from which the order may execute.
+
+    `out_amount` is what the best route gives while `reference` holds; None is no route at all. A
+    route gives at most the reference price, so the limit is not reached below the limit price, and
+    the stop is reached at the stop price at the latest.
+    """
+    above = below = None
+    if order.limit_price is not None:
+        lowest = tokens.to_price(order.limit_price)
+        if out_amount:
+            lowest = max(lowest, reference * limit_out(order) / out_amount * (1 - MARGIN))
+        above = wake_key(lowest)
+    if order.stop_price is not None:
+        highest = tokens.to_price(order.stop_price)
+        if out_amount:
+            highest = max(highest, reference * stop_out(order) / out_amount * (1 + MARGIN))
+        below = wake_key(highest)
+    return Wake(above, below)
+
+
+def improves(new: Wake, stored: Wake, reference: Fraction) -> bool:
+    """Whether it is worth a write to replace the keys of an order that was woken in vain.
+
+    It is if the order could be missed under the stored keys, or if the new keys let it sleep where
+    the stored ones wake it every second.
+    """
+    now = wake_key(reference)
+    return (
+        (new.above is not None and (stored.above is None or new.above < stored.above))
+        or (new.below is not None and (stored.below is None or new.below > stored.below))
+        or (_wakes(stored, now) and not _wakes(new, now))
+    )
+
+
+def due_ms(order: Order) -> int | None:
+    """When the order must be looked at though nothing wakes it (Unix time in milliseconds).
+
+    None: never, because it rests until it is cancelled.
+    """
+    if order.status is Status.RESTING:
+        return None if order.expires_at is None else unix_ms(order.expires_at)
+    if order.status is Status.WORKING and not slices.is_under_way(order) and order.next_slice_at:
+        return unix_ms(order.next_slice_at)
+    if order.status is Status.WORKING and order.limit_price is not None:
+        return slices.turn_ends_ms(order)
+    return order.idle_from_ms
+
+
+def message_delay(order: Order, now_ms: int) -> int | None:
+    """The delay in seconds of the message for an order that is due later, rounded up.
+
+    None if no message can wait so long, or none is needed: the sweeper queues the former.
+    """
+    due = due_ms(order)
+    if due is None or due - now_ms > DELAY_SECONDS_MAX * 1000:
+        return None
+    return max(0, -(-(due - now_ms) // 1000))
+
+
+def _wakes(keys: Wake, now: str) -> bool:
+    return (keys.above is not None and now >= keys.above) or (
+        keys.below is not None and now <= keys.below
+    )
+
+
+def _out_at(order: Order, price: str | None) -> Fraction:
+    if price is None:
+        raise ValueError(f"{order.order_id} has no such price")
+    source, target = tokens.find(order.token_in), tokens.find(order.token_out)
+    units = tokens.to_units(order.amount, source)
+    return tokens.to_price(price) * Fraction(units * 10**target.decimals, 10**source.decimals)
