@@ -25,10 +25,19 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what takes long."""
+    """Mark what takes long, and what one process must run: a file, or all tests of one stack."""
     for item in items:
         if any(item.path.is_relative_to(HERE / name) for name in SLOW):
             item.add_marker("slow")
+        shares = "target" in getattr(item, "fixturenames", ())
+        group = "the deployed stack" if shares else str(item.path.relative_to(HERE))
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes for the whole suite; none besides pytest's own for chosen files or tests."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return 2 if whole and not config.option.collectonly else 0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
