@@ -354,7 +354,7 @@ class Ladder:
     def pieces(self, limit: int) -> Sequence[Piece]:
         """The bins as pieces of one price each, at least as far as an input of `limit` reaches.
 
-        They end where USABLE_PERCENT of what the bins hold is taken.
+        They end earlier only where USABLE_PERCENT of what the bins hold is taken.
         """
         way, pieces = self._way, self._pieces
         step_size = self._pool.parameters.bin_step

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from hypothesis import assume
+from hypothesis import assume, example
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
@@ -323,15 +323,36 @@ def test_a_ladder_accounts_for_a_swap_as_the_whole_swap_does(
     assert ladder.amount_out(amount) == swap.amount_out
 
 
+# Its bins take 2**64 units of X, more than any amount, before the usable share is out.
+CHEAP_X = Pool(
+    Parameters(400, base_factor=0, variable_fee_control=0),
+    -591,
+    {-591: (0, 1_582_035_399), -592: (0, 100_980_984)},
+)
+
+
 @for_all(any_pool(), st.booleans())
+@example(CHEAP_X, True)
 def test_a_ladders_pieces_are_its_bins_up_to_their_usable_share(pool: Pool, x_to_y: bool) -> None:
     ladder = meteora.Ladder(pool, x_to_y)
     held = sum(holding[1 if x_to_y else 0] for holding in pool.bins.values())
-    pieces = ladder.pieces(UNITS_MAX)
+    pieces = ladder.pieces(1 << 192)
     assert sum(piece.amount_out for piece in pieces) == held * 94 // 100
     # A bin of a few units costs what rounding makes of it.
     depths = [piece.start for piece in pieces if piece.amount_out > 10**6]
     assert depths == sorted(depths)
+
+
+@for_all(any_pool(), st.booleans(), some_amounts | st.just(UNITS_MAX))
+@example(CHEAP_X, True, UNITS_MAX)
+def test_a_ladders_pieces_reach_an_amount_or_give_the_usable_share(
+    pool: Pool, x_to_y: bool, limit: int
+) -> None:
+    pieces = meteora.Ladder(pool, x_to_y).pieces(limit)
+    held = sum(holding[1 if x_to_y else 0] for holding in pool.bins.values())
+    given = sum(piece.amount_out for piece in pieces)
+    assert given == held * 94 // 100 or sum(piece.amount_in for piece in pieces) >= limit
+    assert given <= held * 94 // 100
 
 
 @for_all(any_pool(), some_amounts, st.booleans())
