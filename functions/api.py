@@ -16,8 +16,10 @@ from functions.http.answers import finished
 from functions.http.models import (
     AmountQuery,
     ClientKey,
+    FromQuery,
     IdempotencyKey,
     IfNoneMatch,
+    IntervalQuery,
     LimitQuery,
     MinutesQuery,
     OrderId,
@@ -26,11 +28,21 @@ from functions.http.models import (
     SlippageQuery,
     TokenInQuery,
     TokenOutQuery,
+    ToQuery,
 )
 from functions.http.openapi import documented
 from functions.http.problems import Problem
 from functions.http.submission import submit
-from functions.messages import Health, Me, OrderList, PriceList, QuoteAnswer, Ticket, TokenList
+from functions.messages import (
+    CandleList,
+    Health,
+    Me,
+    OrderList,
+    PriceList,
+    QuoteAnswer,
+    Ticket,
+    TokenList,
+)
 from functions.orders.ids import id_of_key
 from functions.orders.order import DEFAULT_SLIPPAGE_BPS, Model, Order, Status
 from functions.runtime import logger, now_ms, settings
@@ -193,6 +205,27 @@ def get_prices(
 ) -> Response[Any]:
     """The reference price and that of each venue with a pool of this pair, for a chart."""
     return _json(market.prices(token_in, token_out, minutes, since))
+
+
+@app.get(
+    "/api/candles",
+    summary="Candles of a pair",
+    operation_id="getCandles",
+    tags=["Market"],
+    responses=documented({200: CandleList}, 400),
+)
+def get_candles(
+    token_in: TokenInQuery,
+    token_out: TokenOutQuery,
+    interval: IntervalQuery = "minute",
+    first: FromQuery = None,
+    end: ToQuery = None,
+) -> Response[Any]:
+    """At most 15 minutes by second, 24 hours by minute, or 7 days by hour."""
+    answer, closed = market.candles(token_in, token_out, interval, first, end)
+    # A release with another version of the market may change them.
+    headers = {"Cache-Control": "private, max-age=3600"} if closed else None
+    return _json(answer, headers=headers)
 
 
 @app.get(

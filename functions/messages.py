@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from functions.orders.order import UPDATES_MAX, Model, Order, Route, Timestamp
+from functions.orders.order import UPDATES_MAX, DecimalText, Model, Order, Route, Timestamp
 
 # --- problems of the HTTP API -----------------------------------------------------------------
 
@@ -114,6 +114,28 @@ class PriceList(Model):
     token_in: str
     token_out: str
     points: tuple[PricePoint, ...]
+
+
+class CandleView(Model):
+    """The reference price over one interval: tokenOut for one tokenIn, as decimal text."""
+
+    timestamp: Timestamp = Field(description="when the candle begins")
+    open: DecimalText
+    high: DecimalText
+    low: DecimalText
+    close: DecimalText
+    venues: dict[str, DecimalText] = Field(
+        description="the last price of each venue with a pool of this pair, by the venue's name"
+    )
+
+
+class CandleList(Model):
+    """A pair's candles, oldest first and without gaps; the last one may still be running."""
+
+    token_in: str
+    token_out: str
+    interval: Literal["second", "minute", "hour"]
+    candles: tuple[CandleView, ...]
 
 
 class Health(Model):

@@ -15,12 +15,27 @@ from functions.dex.errors import (
 )
 from functions.dex.tokens import Token
 from functions.http.problems import bad_field
-from functions.messages import PriceList, PricePoint, QuoteAnswer, TokenList, TokenView
+from functions.messages import (
+    CandleList,
+    CandleView,
+    PriceList,
+    PricePoint,
+    QuoteAnswer,
+    TokenList,
+    TokenView,
+)
 from functions.orders import routes
 from functions.runtime import now_ms, settings, sleep
 from functions.simulation.network import Network
 
 PRICE_POINTS_MAX = 300
+# How long a candle is, and how much time a request may cover: both in milliseconds, then in words.
+INTERVALS = {
+    "second": (1_000, 900_000, "15 minutes"),
+    "minute": (60_000, 86_400_000, "24 hours"),
+    "hour": (3_600_000, 604_800_000, "7 days"),
+}
+CANDLES = 120
 network = Network(now_ms, sleep, settings.market_seed)
 
 
@@ -103,6 +118,37 @@ def prices(token_in: str, token_out: str, minutes: int, since: str | None) -> Pr
         for time, priced in zip(times, network.prices(source, target, times), strict=True)
     )
     return PriceList(token_in=source.symbol, token_out=target.symbol, points=tuple(points))
+
+
+def candles(
+    token_in: str, token_out: str, interval: str, first_ms: int | None, end_ms: int | None
+) -> tuple[CandleList, bool]:
+    """The candles from the one that contains `first_ms` on that begin before `end_ms`.
+
+    And whether all of them are closed. Times are Unix milliseconds; no candle begins after now.
+    """
+    source, target = pair(token_in, token_out)
+    length_ms, most_ms, most = INTERVALS[interval]
+    now = now_ms()
+    end_ms = now + 1 if end_ms is None else min(end_ms, now + 1)
+    last = (end_ms - 1) // length_ms
+    if first_ms is None:
+        first_ms = (last - CANDLES + 1) * length_ms
+    if first_ms >= end_ms:
+        raise bad_field("INVALID_REQUEST", "from", "must be before to, and not after now")
+    if end_ms - first_ms > most_ms + 1:
+        raise bad_field("INVALID_REQUEST", "from", f"must be at most {most} before to")
+    first = first_ms // length_ms
+    until = min((last + 1) * length_ms, now + 1)
+    found = network.candles(source, target, length_ms, first * length_ms, until)
+    views = tuple(
+        CandleView.model_validate({**candle, "timestamp": iso((first + index) * length_ms)})
+        for index, candle in enumerate(found)
+    )
+    answer = CandleList(
+        token_in=source.symbol, token_out=target.symbol, interval=interval, candles=views
+    )
+    return answer, (last + 1) * length_ms <= now
 
 
 def token_list() -> TokenList:

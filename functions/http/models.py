@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from functions.contract import unix_ms
 from functions.orders.order import DEFAULT_SLIPPAGE_BPS, Model, Simulate
 
 KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
@@ -44,6 +45,19 @@ def _uuid(value: object) -> object:
     return value
 
 
+def _time(value: object) -> int:
+    """Unix time in milliseconds, of a time in the form in which this API writes them."""
+    try:
+        if not isinstance(value, str) or not re.fullmatch(TIME_PATTERN, value):
+            raise ValueError
+        time_ms = unix_ms(value)
+    except ValueError:
+        raise ValueError(PATTERN_RULES[TIME_PATTERN]) from None
+    if time_ms < 0:
+        raise ValueError("must not be before 1970")
+    return time_ms
+
+
 AMOUNT_TEXT = {
     "type": "string",
     "pattern": r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,18})?$",
@@ -59,6 +73,11 @@ SlippageBps = Annotated[int, Field(ge=0, le=10_000, description="0.01 % each")]
 ClientKey = Annotated[str, Field(pattern=KEY_PATTERN, examples=["my-order-1"])]
 
 OrderId = Annotated[UUID, BeforeValidator(_uuid), Path(alias="orderId")]
+Time = Annotated[
+    int,
+    BeforeValidator(_time),
+    WithJsonSchema({"type": "string", "pattern": TIME_PATTERN}),
+]
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 LimitQuery = Annotated[WholeNumber, Query(ge=1, le=100)]
 MinutesQuery = Annotated[WholeNumber, Query(ge=1, le=60)]
@@ -73,6 +92,17 @@ SlippageQuery = Annotated[SlippageBps, BeforeValidator(_whole_number), Query(ali
 SinceQuery = Annotated[
     str | None,
     Query(pattern=TIME_PATTERN, description="only points later than this, a point's timestamp"),
+]
+IntervalQuery = Annotated[
+    Literal["second", "minute", "hour"], Query(description="how long a candle lasts")
+]
+FromQuery = Annotated[
+    Time | None,
+    Query(alias="from", description="the first candle contains this time; 120 candles when absent"),
+]
+ToQuery = Annotated[
+    Time | None,
+    Query(alias="to", description="candles begin before this time; until now when absent"),
 ]
 IdempotencyKey = Annotated[
     ClientKey | None, Header(alias="Idempotency-Key", description="same as clientOrderId")

@@ -20,7 +20,7 @@ from functools import lru_cache
 from functions.dex.errors import Program
 from functions.dex.pools import Pool, State
 from functions.dex.tokens import TOKENS, Token, price_text
-from functions.simulation import first_prices, prices
+from functions.simulation import candles, first_prices, prices
 from functions.simulation.listings import LISTINGS, REFERENCES, Listing
 
 VERSION = 2
@@ -135,12 +135,11 @@ def venue_price(
 
     Raises LookupError if the venue has no pool of this pair.
     """
-    listed = _listed(base.symbol, quote.symbol, version)
-    own = [listing for listing in listed if listing.venue == venue]
-    if not own:
+    listing = _by_venue(base, quote, version).get(venue)
+    if listing is None:
         raise LookupError(f"{venue} has no pool of {base.symbol} and {quote.symbol}")
-    parts = _venue_parts(own[0], seconds_at(slot), seed, version)
-    return prices.moved(reference_price(base, quote, slot, seed, version), parts)
+    price = reference_price(base, quote, slot, seed, version)
+    return _at_venue(listing, base, price, seconds_at(slot), seed=seed, version=version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,24 +177,68 @@ class PriceSeries:
         ]
 
 
+def candle_texts(
+    base: Token, quote: Token, length: int, *, first: int, last: int, seed: str = ""
+) -> list[dict[str, str | dict[str, str]]]:
+    """The candles of `length` seconds from second `first` to `last`; texts as `price_texts` has.
+
+    "open", "high", "low" and "close" of the reference price; "venues": the last price of each.
+    """
+    lot = _lot(base.symbol)
+
+    def text(price: int) -> str:
+        return price_text(lot, base, price, quote)
+
+    listed = _by_venue(base, quote)
+    found: list[dict[str, str | dict[str, str]]] = []
+    for candle in candles.candles(
+        PriceSeries(base.symbol, quote.symbol, seed), length, first, last
+    ):
+        second = min(candle.start + length - 1, last)
+        closes = {
+            venue: text(_at_venue(listing, base, candle.close, second, seed=seed, version=VERSION))
+            for venue, listing in listed.items()
+        }
+        found.append(
+            {
+                "open": text(candle.open),
+                "high": text(candle.high),
+                "low": text(candle.low),
+                "close": text(candle.close),
+                "venues": closes,
+            }
+        )
+    return found
+
+
 def price_texts(base: Token, quote: Token, slot: int, seed: str = "") -> dict[str, str]:
     """Whole quote tokens for one base token, as text: by "reference", and by venue with a pool."""
     lot = _lot(base.symbol)
     found = {"reference": reference_price(base, quote, slot, seed)}
-    for venue in sorted({listing.venue for listing in _listed(base.symbol, quote.symbol)}):
-        found[venue] = venue_price(venue, base, quote, slot, seed=seed)
+    for venue, listing in _by_venue(base, quote).items():
+        found[venue] = _at_venue(
+            listing, base, found["reference"], seconds_at(slot), seed=seed, version=VERSION
+        )
     return {source: price_text(lot, base, price, quote) for source, price in found.items()}
 
 
-def _listed(one: str, other: str, version: int = VERSION) -> list[Listing]:
-    """The open listings of these two tokens, in either order."""
-    return [
-        listing
-        for listing in LISTINGS
-        if {listing.base, listing.quote} == {one, other}
-        and listing.since <= version
-        and not listing.closed
-    ]
+def _by_venue(one: Token, other: Token, version: int = VERSION) -> dict[str, Listing]:
+    """The first open listing of these two tokens, in either order, of each venue by name."""
+    found: dict[str, Listing] = {}
+    for venue in sorted(VENUES):
+        for listing in _open_listings(LISTINGS, venue, version).get((one.symbol, other.symbol), ()):
+            found.setdefault(venue, listing)
+    return found
+
+
+def _at_venue(
+    listing: Listing, base: Token, price: int, second: int, *, seed: str, version: int
+) -> int:
+    """A price of `base`, either token of the listing, as the listing's venue has it."""
+    parts = _venue_parts(listing, second, seed, version)
+    if listing.base == base.symbol:
+        return prices.moved(price, parts)
+    return price * prices.SCALE // (prices.SCALE + parts)
 
 
 @lru_cache(maxsize=64)

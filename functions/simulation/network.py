@@ -142,6 +142,19 @@ class Network:
             for time_ms in times_ms
         ]
 
+    def candles(
+        self, base: Token, quote: Token, length_ms: int, first_ms: int, end_ms: int
+    ) -> list[dict[str, str | dict[str, str]]]:
+        """The candles from `first_ms` on, a multiple of `length_ms`, up to but not with `end_ms`.
+
+        Prices of `quote` for one `base`, as decimal text: "open", "high", "low", "close" of the
+        market's, and "venues", the last price of each venue with a pool of these two tokens.
+        """
+        first, last = first_ms // 1000, (end_ms - 1) // 1000
+        return market.candle_texts(
+            base, quote, length_ms // 1000, first=first, last=last, seed=self.seed
+        )
+
     def _wait(self, milliseconds: int) -> None:
         if milliseconds:  # a sleep of 0 would still give up the processor
             self.sleep(milliseconds / 1000)

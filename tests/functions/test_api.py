@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from functions import runtime
-from functions.contract import unix_ms
+from functions.contract import iso, unix_ms
 from functions.simulation.network import VENUES
 from functions.store import queue
 from tests.functions.world import World
@@ -449,6 +449,127 @@ def test_prices_since_a_point_are_those_after_it(world: World) -> None:
     assert len(world.http("get_prices", query={**query, "since": last}).json["points"]) <= 2
 
 
+DAY = 86_400_000
+NOON = 1_770_033_600_000
+
+
+@pytest.fixture
+def noon(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock stands at 12:00:00.250."""
+    monkeypatch.setattr(runtime.clock, "now_ms", lambda: NOON + 250)
+
+
+def candles_of(world: World, **query: str) -> dict[str, Any]:
+    answer = world.http("get_candles", query={"tokenIn": "SOL", "tokenOut": "USDC", **query})
+    assert answer.status == 200, answer.text
+    return dict(answer.json)
+
+
+@pytest.mark.usefixtures("noon")
+@pytest.mark.parametrize(
+    ("interval", "length_ms"), [("second", 1_000), ("minute", 60_000), ("hour", 3_600_000)]
+)
+def test_candles_end_with_the_running_one_unless_a_range_is_asked_for(
+    world: World, interval: str, length_ms: int
+) -> None:
+    found = candles_of(world, interval=interval)
+    assert (found["tokenIn"], found["tokenOut"], found["interval"]) == ("SOL", "USDC", interval)
+    times = [unix_ms(candle["timestamp"]) for candle in found["candles"]]
+    assert times == [NOON + i * length_ms for i in range(-119, 1)]
+    assert set(found["candles"][0]["venues"]) == {*VENUES}
+    for candle in found["candles"]:
+        low, high = float(candle["low"]), float(candle["high"])
+        assert low <= float(candle["open"]) <= high
+        assert low <= float(candle["close"]) <= high
+
+
+@pytest.mark.usefixtures("noon")
+@pytest.mark.parametrize("pair", [("SOL", "USDC"), ("USDC", "SOL"), ("RAY", "SOL")])
+def test_a_candle_closes_with_the_prices_of_its_last_second(
+    world: World, pair: tuple[str, str]
+) -> None:
+    tokens = {"tokenIn": pair[0], "tokenOut": pair[1]}
+    points = world.http("get_prices", query={**tokens, "minutes": "1"}).json["points"]
+    for interval in ("second", "minute", "hour"):
+        last = candles_of(world, **tokens, interval=interval)["candles"][-1]
+        (point,) = [point for point in points if point["timestamp"] == iso(NOON)]
+        assert {"reference": last["close"], "timestamp": iso(NOON), **last["venues"]} == point
+
+
+@pytest.mark.usefixtures("noon")
+def test_candles_of_a_range_begin_before_its_end_and_the_first_contains_its_start(
+    world: World,
+) -> None:
+    found = candles_of(world, **{"from": iso(NOON - 150_000), "to": iso(NOON - 60_000)})
+    assert [candle["timestamp"] for candle in found["candles"]] == [
+        iso(NOON - 180_000),
+        iso(NOON - 120_000),
+    ]
+    beyond = candles_of(world, **{"from": iso(NOON), "to": iso(NOON + 3_600_000)})
+    assert [candle["timestamp"] for candle in beyond["candles"]] == [iso(NOON)]
+
+
+@pytest.mark.usefixtures("noon")
+def test_the_last_day_by_minute_has_a_running_and_a_cut_candle_more(world: World) -> None:
+    assert len(candles_of(world, **{"from": iso(NOON + 250 - DAY)})["candles"]) == 1_441
+
+
+@pytest.mark.usefixtures("noon")
+def test_a_candle_is_the_same_whatever_range_it_is_asked_for_in(world: World) -> None:
+    whole = candles_of(world, **{"from": iso(NOON - 7_200_000), "interval": "hour"})["candles"]
+    part = {"from": iso(NOON - 7_000_000), "to": iso(NOON - 6_999_999)}
+    assert candles_of(world, **part, interval="hour")["candles"] == whole[:1]
+    minutes = candles_of(world, **{"from": iso(NOON - 7_200_000), "to": iso(NOON - 3_600_000)})
+    assert len(minutes["candles"]) == 60
+    assert whole[0]["high"] == max((c["high"] for c in minutes["candles"]), key=float)
+    assert whole[0]["low"] == min((c["low"] for c in minutes["candles"]), key=float)
+
+
+@pytest.mark.usefixtures("noon")
+def test_only_candles_that_are_all_closed_may_be_kept_by_a_browser(world: World) -> None:
+    def kept(to_ms: int) -> str:
+        query = {"from": iso(NOON - 120_000), "to": iso(to_ms)}
+        answer = world.http("get_candles", query={"tokenIn": "SOL", "tokenOut": "USDC", **query})
+        return str(answer.headers["Cache-Control"])
+
+    assert kept(NOON) == "private, max-age=3600"
+    assert kept(NOON + 1) == "no-store"
+    assert kept(NOON + 60_000) == "no-store"
+
+
+@pytest.mark.usefixtures("noon")
+@pytest.mark.parametrize(
+    ("change", "field", "rule"),
+    [
+        ({"tokenIn": "DOGE"}, "tokenIn", "must be the symbol or mint of a listed token"),
+        ({"tokenOut": "SOL"}, "tokenOut", "must differ from tokenIn"),
+        ({"interval": "day"}, "interval", "must be 'second', 'minute' or 'hour'"),
+        ({"from": "yesterday"}, "from", "must be a time such as 2026-01-31T12:00:00.000Z"),
+        (
+            {"to": "2026-13-31T12:00:00.000Z"},
+            "to",
+            "must be a time such as 2026-01-31T12:00:00.000Z",
+        ),
+        ({"to": "1969-12-31T23:59:00.000Z"}, "to", "must not be before 1970"),
+        ({"from": iso(NOON), "to": iso(NOON)}, "from", "must be before to, and not after now"),
+        ({"from": iso(NOON + 1_000)}, "from", "must be before to, and not after now"),
+        ({"from": iso(NOON + 249 - DAY)}, "from", "must be at most 24 hours before to"),
+        (
+            {"interval": "hour", "from": iso(NOON - 8 * DAY), "to": iso(NOON - DAY + 1_000)},
+            "from",
+            "must be at most 7 days before to",
+        ),
+        ({"limit": "5"}, "limit", "is not a parameter of this request"),
+    ],
+)
+def test_candles_refuse_bad_input(
+    world: World, change: dict[str, str], field: str, rule: str
+) -> None:
+    query = {"tokenIn": "SOL", "tokenOut": "USDC", **change}
+    answer = world.http("get_candles", query=query)
+    assert (answer.status, answer.json["errors"]) == (400, [{"field": field, "rule": rule}])
+
+
 def test_a_quote_tells_the_price_of_the_market_beside_its_own(world: World) -> None:
     quote = world.http("get_quote", query={"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1"})
     point = world.http("get_prices", query={"tokenIn": "SOL", "tokenOut": "USDC"}).json["points"][
@@ -485,6 +606,7 @@ def test_the_openapi_document_describes_every_route_and_its_answers(world: World
         ("post", "/api/tickets"): {"201", "401"},
         ("get", "/api/quote"): {"200", "400", "401"},
         ("get", "/api/prices"): {"200", "400", "401"},
+        ("get", "/api/candles"): {"200", "400", "401"},
         ("get", "/api/tokens"): {"200", "401"},
         ("get", "/api/me"): {"200", "401"},
         ("get", "/api/health"): {"200"},

@@ -245,7 +245,15 @@ def test_a_bad_idempotency_key_names_its_header(world: World) -> None:
 
 # --- methods and headers ----------------------------------------------------------------------
 
-GETS = ["list_orders", "list_tokens", "get_quote", "get_prices", "get_health", "get_me"]
+GETS = [
+    "list_orders",
+    "list_tokens",
+    "get_quote",
+    "get_prices",
+    "get_candles",
+    "get_health",
+    "get_me",
+]
 PAGES = ["get_front_page", "get_docs", "get_openapi"]
 
 

@@ -103,6 +103,8 @@ def test_a_naughty_body_is_no_order(world: World) -> None:
         ("get_quote", "slippageBps", PAIR | {"amount": "1"}),
         ("get_prices", "minutes", PAIR),
         ("get_prices", "since", PAIR),
+        ("get_candles", "interval", PAIR),
+        ("get_candles", "from", PAIR),
     ],
 )
 def test_a_parameter_takes_no_naughty_text(

@@ -167,6 +167,18 @@ def test_prices_never_leave_their_bounds(slot: int, seed: str) -> None:
         assert abs(moved) * 10_000 < price * bps
 
 
+@for_all(slots, st.sampled_from(LISTINGS))
+def test_a_venue_that_is_dearer_one_way_is_cheaper_the_other_way(
+    slot: int, listing: Listing
+) -> None:
+    base, quote = TOKENS[listing.base], TOKENS[listing.quote]
+    there = market.venue_price(listing.venue, base, quote, slot)
+    back = market.venue_price(listing.venue, quote, base, slot)
+    lots = market.lot_of(base) * market.lot_of(quote)
+    # Each price is rounded down, and so are the values that it is made of.
+    assert there * back == pytest.approx(lots, rel=1e-6 + 3 / min(there, back))
+
+
 def test_each_venue_is_the_dearest_at_some_time() -> None:
     moments = [SLOT + 216_000 * i for i in range(60)]
     ahead = {
