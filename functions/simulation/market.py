@@ -9,8 +9,9 @@ compute that market. So:
 - To change a reference price, or how prices move, add a version, and keep the earlier ones.
 - To change a pool, close its listing and add another one. A closed pool is in no new route, and
   transactions that were routed over it still settle. Never delete a listing.
-- A rollback must find the pools of the newer release. So release a new pool closed, and open it
-  in the next release.
+- A rollback must find the pools and the version of the newer release. So release a new pool closed,
+  and open it in the next release; release a new version as the last known one, and sign in it in the
+  next release.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,8 @@ from functions.dex.tokens import TOKENS, Token, price_text
 from functions.simulation import candles, first_prices, prices
 from functions.simulation.listings import LISTINGS, REFERENCES, Listing
 
-VERSION = 2
+VERSION = 2  # in which this release quotes and signs
+LAST_KNOWN_VERSION = 2  # up to which it settles what another release signed
 VENUES = tuple(dict.fromkeys(listing.venue for listing in LISTINGS))
 
 SLOT_MS = 400
@@ -116,8 +118,9 @@ def snapshot(venue: str, slot: int, seed: str = "", version: int = VERSION) -> S
     """
     if venue not in VENUES:
         raise ValueError(f"{venue!r} is no venue")
-    if not 1 <= version <= VERSION:
-        raise UnknownMarket(f"version {version} of the market is not known, only 1 to {VERSION}")
+    if not 1 <= version <= LAST_KNOWN_VERSION:
+        known = f"1 to {LAST_KNOWN_VERSION}"
+        raise UnknownMarket(f"version {version} of the market is not known, only {known}")
     return Snapshot(venue, slot, seed, version, _open=_open_listings(LISTINGS, venue, version))
 
 

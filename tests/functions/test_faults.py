@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from functions import dead_letters, push
 from functions.orders.order import Status
 from functions.runtime import now_ms, settings, sleep
-from functions.store import connections, orders
+from functions.store import clients, connections, orders
 from tests.events import event
 from tests.functions.world import World
 
@@ -88,6 +88,23 @@ def test_a_write_whose_answer_was_lost_is_known_as_ones_own(world: World) -> Non
     assert orders.append_update(order, update) == orders.append_update(order, update)
     with pytest.raises(orders.StaleOrder):
         orders.append_update(order, order.next_update(Status.ROUTING, 2))
+
+
+def test_an_order_whose_put_is_repeated_because_its_answer_was_lost_is_new(world: World) -> None:
+    waits = iter([0])  # seconds after which botocore sends the request again
+    events: Any = clients.dynamodb().meta.events
+    name = "needs-retry.dynamodb.PutItem"
+
+    def lose_the_answer(**_: Any) -> int | None:
+        return next(waits, None)
+
+    events.register_first(name, lose_the_answer)
+    try:
+        order = world.submit("a-key")  # 202, not the 200 of an order that was there before
+    finally:
+        events.unregister(name, lose_the_answer)
+    assert list(waits) == []
+    assert world.read(order["orderId"])["status"] == "pending"
 
 
 def test_an_update_that_reads_the_same_but_came_with_another_transaction_is_another_writers(

@@ -177,6 +177,15 @@ def test_unsubscribing_ends_the_pushes(world: World) -> None:
     assert [m["status"] for m in world.connections.received[client] if "status" in m] == ["pending"]
 
 
+def test_unsubscribing_from_an_order_that_has_expired_leaves_nothing_behind(world: World) -> None:
+    client = world.connect("c1")
+    order_id = world.submit()["orderId"]
+    world.dynamodb.delete_item(TableName="orders", Key={"orderId": {"S": order_id}})
+    world.send(client, {"action": "unsubscribe", "orderId": order_id})
+    assert world.connections.received[client] == [{"type": "unsubscribed", "orderId": order_id}]
+    assert world.dynamodb.scan(TableName="orders")["Items"] == []
+
+
 def test_a_ping_is_answered(world: World) -> None:
     world.send(world.connect("c1"), {"action": "ping"})
     assert world.connections.received["c1"] == [{"type": "pong"}]
@@ -304,6 +313,8 @@ def test_an_order_has_at_most_100_followers(world: World) -> None:
     for number in range(101):
         world.send(world.connect(f"c{number}"), {"orderId": order_id})
     assert world.connections.received["c100"][0]["error"]["code"] == "TOO_MANY_FOLLOWERS"
+    world.send("c1", {"orderId": order_id})  # one of them may subscribe again
+    assert world.connections.received["c1"] == []
     world.disconnect("c0")
     world.send("c100", {"orderId": order_id})
     world.settle()
@@ -389,6 +400,7 @@ def test_a_message_after_the_end_of_its_connection_leaves_nothing_behind(world: 
     world.disconnect("c1")
     world.send("c1", {"orderId": order_id})
     world.send("c1", {"orderId": "*"})
+    assert world.dynamodb.scan(TableName="connections")["Items"] == []
     world.settle()
     assert world.connections.received["c1"] == []
     assert world.dynamodb.scan(TableName="connections")["Items"] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,8 +19,10 @@ from rich.table import Table
 from tests.mutants.table import MUTANTS, SIMULATION, Mutant
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 400
-SECONDS_MAX = 600
+README = Path(__file__).with_name("README.md")
+SEEDS = 1000
+SECONDS_MAX = 900
+BEGIN = "<!-- The list below is written by: uv run python -m tests.mutants --table -->\n"
 
 
 def main() -> None:
@@ -27,22 +30,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--only", default="", help="mutants whose name contains this text")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants at a time")
+    parser.add_argument("--table", action="store_true", help="write the list in the README; no run")
     arguments = parser.parse_args()
+    if arguments.table:
+        README.write_text(README.read_text().partition(BEGIN)[0] + BEGIN + listing())
+        return
     chosen = [mutant for mutant in MUTANTS if arguments.only in mutant.name]
     started = time.monotonic()
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        caught = list(pool.map(is_caught, chosen))
-    table = Table("mutant", "caught by", "caught")
-    for mutant, found in zip(chosen, caught, strict=True):
-        table.add_row(mutant.name, mutant.catches, "yes" if found else "[red]NO[/]")
+        failures = list(pool.map(failure, chosen))
+    table = Table("mutant", "must be caught by", "how it was caught")
+    for mutant, found in zip(chosen, failures, strict=True):
+        table.add_row(mutant.name, mutant.catches, found or "[red]NOT CAUGHT[/]")
     console = Console()
     console.print(table)
-    console.print(f"{sum(caught)} of {len(chosen)} caught, {time.monotonic() - started:.0f} s")
-    sys.exit(0 if all(caught) else 1)
+    caught = sum(found is not None for found in failures)
+    console.print(f"{caught} of {len(chosen)} caught, {time.monotonic() - started:.0f} s")
+    sys.exit(0 if caught == len(chosen) else 1)
 
 
-def is_caught(mutant: Mutant) -> bool:
-    """Whether the mutant's tests fail on a copy of the project with its breakage."""
+def failure(mutant: Mutant) -> str | None:
+    """How the mutant's tests fail on a copy of the project with its breakage; None if they pass."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "project")
         for name in ("functions", "infra", "tests", "events"):
@@ -52,13 +60,30 @@ def is_caught(mutant: Mutant) -> bool:
         broken.write_text(broken.read_text().replace(mutant.before, mutant.after))
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
         command += [mutant.catches]
+        shown = r"^FAILED \S+::(.*)$"
         if mutant.catches == SIMULATION:
             command = [sys.executable, "-m", "tests.simulation", "--seeds", str(SEEDS)]
             command += ["--jobs", "1", "--stop-at-first"]
+            shown = r"[1-9]\d* violations.*\n(?:never met.*\n)*(.*)"
         done = subprocess.run(
-            command, cwd=copy, capture_output=True, timeout=SECONDS_MAX, check=False
+            command, cwd=copy, capture_output=True, text=True, timeout=SECONDS_MAX, check=False
         )
-        return done.returncode == 1
+        if done.returncode == 0 or (mutant.catches == SIMULATION and done.returncode == 2):
+            return None
+        # Anything else than a failed test or a broken promise means that the mutant did not run.
+        found = re.search(shown, done.stdout, re.MULTILINE)
+        if done.returncode != 1 or found is None:
+            raise RuntimeError(f"{mutant.name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return found[1][:120]
+
+
+def listing() -> str:
+    """The table of all mutants for the README."""
+    rows = ["| What is broken | Where | Caught by |", "|---|---|---|"]
+    for mutant in MUTANTS:
+        caught_by = mutant.catches.replace("tests/", "").replace("::", ": ")
+        rows.append(f"| {mutant.name} | `{mutant.file}` | {caught_by} |")
+    return "\n".join(rows) + "\n"
 
 
 if __name__ == "__main__":

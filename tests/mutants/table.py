@@ -1,17 +1,18 @@
-"""One-line breakages of the product, each with the tests that must catch it."""
+"""One-line breakages of the product, each with the test that must catch it.
+
+That is a test of the fast lane, or the simulation.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 SIMULATION = "simulation"
-LIVE = "tests/functions/test_live.py"
-ACCESS = "tests/functions/test_access.py"
-API = "tests/functions/test_api.py"
-WORKER = "tests/functions/test_worker.py"
-FAULTS = "tests/functions/test_faults.py"
-SWEEPER = "tests/functions/test_sweeper.py"
-SCHEDULES = "tests/faults/test_schedules.py"
+LIVE = "tests/functions/test_live.py::test_"
+ACCESS = "tests/functions/test_access.py::test_"
+WORKER = "tests/functions/test_worker.py::test_"
+FAULTS = "tests/functions/test_faults.py::test_"
+SWEEPER = "tests/functions/test_sweeper.py::test_"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ WEBSOCKET = "functions/websocket.py"
 DEAD_LETTERS = "functions/dead_letters.py"
 SWEEPER_FUNCTION = "functions/sweeper.py"
 CHAIN = "functions/simulation/chain.py"
+MARKET = "functions/simulation/market.py"
 NETWORK = "functions/simulation/network.py"
 
 MUTANTS = (
@@ -56,7 +58,7 @@ MUTANTS = (
         ORDERS,
         'if stored.get("writer") != item["writer"]:',
         "if True:",
-        FAULTS,
+        FAULTS + "an_order_whose_put_is_repeated_because_its_answer_was_lost_is_new",
     ),
     Mutant(
         "another order under the same id is taken for its own put",
@@ -69,7 +71,7 @@ MUTANTS = (
         ORDERS,
         'if updates != [{"S": update.to_json()}] or known != transaction:',
         "if True:",
-        SCHEDULES,
+        FAULTS + "a_write_whose_answer_was_lost_is_known_as_ones_own",
     ),
     Mutant(
         "another writer's update is taken for its own",
@@ -106,7 +108,7 @@ MUTANTS = (
         ORDERS,
         "if stored.owner != owner:",
         "if False:",
-        ACCESS,
+        ACCESS + "the_order_of_another_is_not_found_by_any_route",
     ),
     # --- followers
     Mutant(
@@ -114,14 +116,14 @@ MUTANTS = (
         ORDERS,
         '" OR attribute_exists(followers.#connection))"',
         '")"',
-        LIVE,
+        LIVE + "an_order_has_at_most_100_followers",
     ),
     Mutant(
         "a repeated subscription changes nothing, and so replays nothing",
         ORDERS,
         '"request": {"S": request_id}}',
         '"request": {"S": ""}}',
-        LIVE,
+        LIVE + "a_repeated_subscription_replays_again",
     ),
     Mutant(
         "a replay leaves out one update too many",
@@ -166,11 +168,26 @@ MUTANTS = (
         "sleep(0)",
     ),
     Mutant(
+        "a follower of everything is stored only after the wait",
+        WEBSOCKET,
+        "            connections.follow_all(owner, connection_id)\n"
+        "            sleep(ANSWER_AFTER_SECONDS)\n",
+        "            sleep(ANSWER_AFTER_SECONDS)\n"
+        "            connections.follow_all(owner, connection_id)\n",
+    ),
+    Mutant(
+        "an unsubscription is written whether the connection follows or not",
+        ORDERS,
+        '            ConditionExpression="attribute_exists(followers.#connection)",\n',
+        "",
+        LIVE + "unsubscribing_from_an_order_that_has_expired_leaves_nothing_behind",
+    ),
+    Mutant(
         "a message after its connection's end stores the connection again",
         CONNECTIONS,
         'ConditionExpression="attribute_exists(expiresAt)"',
         'ConditionExpression="attribute_not_exists(noSuchAttribute)"',
-        LIVE,
+        LIVE + "a_message_after_the_end_of_its_connection_leaves_nothing_behind",
     ),
     # --- the worker
     Mutant(
@@ -192,6 +209,18 @@ MUTANTS = (
         "seed = seed or transaction.seed or ''",
     ),
     Mutant(
+        "a transaction does not settle over a pool that is closed meanwhile",
+        MARKET,
+        "if listing.venue != self.venue or listing.since > self.version:",
+        "if listing.venue != self.venue or listing.since > self.version or listing.closed:",
+    ),
+    Mutant(
+        "an order made again under an expired one's id has its signatures",
+        "functions/orders/order.py",
+        'return f"{self.order_id}@{self.created_at}"',
+        "return self.order_id",
+    ),
+    Mutant(
         "every attempt of an order has the same fate and signature",
         CHAIN,
         "        attempt=attempt,\n",
@@ -208,7 +237,7 @@ MUTANTS = (
         WORKER_FUNCTION,
         "queue.enqueue(order_id, delay_seconds=-(-ms // 1000))",
         "pass",
-        SCHEDULES,
+        WORKER + "a_retry_comes_as_a_delayed_message",
     ),
     # --- cancelling, dead letters, sweeping
     Mutant(
@@ -230,14 +259,21 @@ MUTANTS = (
         DEAD_LETTERS,
         "if due_ms is None or now_ms() - due_ms < settings.sweep_idle_seconds * 1000:",
         "if False:",
-        WORKER,
+        WORKER + "a_dead_letter_leaves_alone_an_order_that_waits_for_its_next_attempt",
     ),
     Mutant(
         "a redelivered message is taken at once with the others",
         WORKER_FUNCTION,
         "first = [record for record in records if _receives(record) == 1]",
         "return [list(records)]\n    first = []",
-        WORKER,
+        WORKER + "an_order_that_kills_its_worker_each_time_takes_no_other_along",
+    ),
+    Mutant(
+        "a sweep queues one batch only",
+        SWEEPER_FUNCTION,
+        "for start in range(0, len(due), BATCH_SIZE):",
+        "for start in range(0, min(len(due), BATCH_SIZE), BATCH_SIZE):",
+        SWEEPER + "sixty_idle_orders_get_sixty_messages_in_five_sweeps",
     ),
     Mutant(
         "a sweep looks at the first shards only",
@@ -256,7 +292,7 @@ MUTANTS = (
         SWEEPER_FUNCTION,
         "if orders.restart_idle_time(order, now_ms())]",
         "if order]",
-        SWEEPER,
+        SWEEPER + "sixty_idle_orders_get_sixty_messages_in_five_sweeps",
     ),
     # --- access
     Mutant(
@@ -264,20 +300,20 @@ MUTANTS = (
         ACCESS_STORE,
         'ConditionExpression="expiresAt > :now"',
         'ConditionExpression="attribute_exists(id) OR expiresAt > :now"',
-        ACCESS,
+        ACCESS + "a_ticket_is_void_after_a_minute",
     ),
     Mutant(
         "a disabled key is accepted",
         ACCESS_STORE,
         'if item and "disabledAt" not in item else None',
         "if item else None",
-        ACCESS,
+        ACCESS + "a_disabled_key_stands_for_nobody",
     ),
     Mutant(
         "two owners' equal keys are one order",
         "functions/orders/ids.py",
         'f"{owner}\\0{key}"',
         'f"{key}"',
-        ACCESS,
+        ACCESS + "the_key_of_another_is_free",
     ),
 )

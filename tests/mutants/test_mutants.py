@@ -1,10 +1,10 @@
-"""Each mutant still breaks a line that the product has."""
+"""Each mutant still breaks a line that the product has, and the README lists all of them."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.mutants.__main__ import ROOT
+from tests.mutants.__main__ import README, ROOT, listing
 from tests.mutants.table import MUTANTS, Mutant
 
 
@@ -17,3 +17,8 @@ def test_a_mutant_changes_exactly_one_place(mutant: Mutant) -> None:
 
 def test_there_are_at_least_thirty() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 30
+
+
+def test_the_list_in_the_readme_is_up_to_date() -> None:
+    """`uv run python -m tests.mutants --table` writes it."""
+    assert README.read_text().endswith("\n" + listing())

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from tests.simulation.simulation import FAILED, Simulation, Violation, event, websocket_event
+from functions.contract import unix_ms
+from tests.simulation.simulation import (
+    FAILED,
+    Connection,
+    Simulation,
+    Violation,
+    event,
+    websocket_event,
+)
 
 Json = dict[str, Any]
 
@@ -18,7 +26,9 @@ REQUEST_MS_MAX = 30_000
 AGAIN_MS = 2_000
 ANSWER_MS_MAX = 5_000  # a subscription without an answer is repeated after this time
 GOES_QUIET_MS = 400_000
-REFUSALS = (401, 403, 429, 500, 503)
+TERMINAL = ("confirmed", "failed", "cancelled")
+# The list lags by a moment, so a client lists back to so long before it last listed.
+OVERLAP_MS = 60_000
 
 
 class Unanswered(Exception):
@@ -44,6 +54,10 @@ class Client:
         self.simulation, self.name = simulation, name
         self.connection_id = ""
         self.frames: list[Json] = []
+        # The last sequence of each order that this connection must have been sent by now: its
+        # next update must come before any later one.
+        self.pushed: dict[str, int] = {}
+        self.follows_all = False
 
     def wait(self, milliseconds: int) -> None:
         self.simulation.scheduler.pause("waits", delay_ms=milliseconds)
@@ -79,6 +93,8 @@ class Client:
         """Open a connection; the former one is forgotten."""
         connection_id = f"{self.name}-{self.simulation.new_id()}"
         self.frames.clear()
+        self.pushed.clear()
+        self.follows_all = False
         try:
             answer = self._websocket("connect", connection_id)
         except Unanswered:
@@ -86,7 +102,8 @@ class Client:
         if answer["statusCode"] != 200:
             return False
         self.connection_id = connection_id
-        self.simulation.receivers[connection_id] = self._receive
+        now_ms = self.simulation.scheduler.now_ms
+        self.simulation.connections[connection_id] = Connection(self._receive, now_ms)
         self.simulation.coverage["connections"] += 1
         return True
 
@@ -97,10 +114,28 @@ class Client:
 
     @property
     def connected(self) -> bool:
-        return self.connection_id in self.simulation.receivers
+        return self.connection_id in self.simulation.connections
 
     def _receive(self, text: str) -> None:
-        self.frames.append(json.loads(text))
+        frame = json.loads(text)
+        self.frames.append(frame)
+        if frame.get("type") == "subscribed":
+            # From now on no update is missed: those that are stored by now may be.
+            for item in self.simulation.cloud.tables["orders"].items():
+                stored = len(item["updates"]["L"])
+                self.pushed[item["orderId"]["S"]] = stored
+            self.follows_all = True
+        if "sequence" in frame:
+            self._note_push(frame["orderId"], frame["sequence"])
+
+    def _note_push(self, order_id: str, sequence: int) -> None:
+        last = self.pushed.get(order_id, 0 if self.follows_all else None)
+        if last is None:
+            return
+        if sequence > last + 1:
+            self.simulation.broken.append(f"{self.name} got update {sequence} after {last}")
+        self.simulation.coverage["updates pushed again"] += sequence <= last
+        self.pushed[order_id] = max(last, sequence)
 
     def _websocket(self, kind: str, connection_id: str, body: str | None = None) -> Json:
         return self._invoke(
@@ -132,8 +167,10 @@ class Trader(Client):
 
     def run(self) -> None:
         """Do all that this client wants, each until there is a definite answer."""
+        draw = self.simulation.random
+        self.wait(draw.randrange(draw.choice([3_000, 3_000, 200_000])))
         for want in ("submit", *self.wants):
-            self.wait(self.simulation.random.randrange(3_000))
+            self.wait(draw.randrange(draw.choice([1, 3_000])))
             while not (self._cancel() if want == "cancel" else self._submit()):
                 self.wait(AGAIN_MS)
         self.done = True
@@ -170,6 +207,10 @@ class Seen:
     texts: dict[int, str] = field(default_factory=dict)
     ended: bool = False
 
+    def last_text(self) -> str:
+        """The last update."""
+        return self.texts[max(self.texts)]
+
     def last_without_a_gap(self) -> int:
         return next(n for n in count() if n + 1 not in self.texts)
 
@@ -183,6 +224,7 @@ class Follower(Client):
         super().__init__(simulation, name)
         self.orders, self.all = orders, all_
         self.seen: dict[str, Seen] = defaultdict(Seen)
+        self.listed_ms = 0  # Unix time of the last list of all orders
 
     @property
     def complete(self) -> bool:
@@ -215,6 +257,7 @@ class Follower(Client):
         while self.connected:
             since = self.seen[order_id].last_without_a_gap()
             self.simulation.coverage["subscriptions that resume"] += since > 0
+            self.pushed[order_id] = max(self.pushed.get(order_id, 0), since)
             self.send({"orderId": order_id} | ({"sinceSequence": since} if since else {}))
             if self._take(order_id, ANSWER_MS_MAX):
                 return True
@@ -223,16 +266,21 @@ class Follower(Client):
         return False
 
     def _follow_all(self) -> bool:
-        """Follow every order, then fetch what happened while this client was away."""
+        """Follow every order, then read what happened while this client was away."""
         while self.connected and not self._answered():
             self.send({"orderId": "*"})
         if not self.connected:
             return False
-        for order_id, sequence in self._list():
-            if self.seen[order_id].last_without_a_gap() < sequence and not self._subscribe(
-                order_id
-            ):
-                return False
+        began_ms = self.simulation.scheduler.now_ms
+        listed = self._list(self.listed_ms - OVERLAP_MS)
+        for order in listed:
+            self._read_updates(order["updates"])
+        older = self.seen.keys() - {order["orderId"] for order in listed}
+        for order_id in sorted(older):
+            if not self.seen[order_id].ended:
+                self.simulation.coverage["older orders read after a reconnect"] += 1
+                self._read_updates(self._get(order_id)["updates"])
+        self.listed_ms = began_ms
         return True
 
     def _answered(self) -> bool:
@@ -245,9 +293,9 @@ class Follower(Client):
                 return True
         return False
 
-    def _list(self) -> list[tuple[str, int]]:
-        """Every order of the owner with its last sequence."""
-        found: list[tuple[str, int]] = []
+    def _list(self, back_to_ms: int) -> list[Json]:
+        """The owner's orders that were created since this time, newest first."""
+        found: list[Json] = []
         cursor = None
         while True:
             query = {"limit": "2"} | ({"cursor": cursor} if cursor else {})
@@ -256,10 +304,19 @@ class Follower(Client):
             except Unanswered:
                 self.wait(AGAIN_MS)
                 continue
-            found += [(order["orderId"], order["sequence"]) for order in page["orders"]]
+            found += page["orders"]
             cursor = page.get("nextCursor")
-            if cursor is None:
+            if cursor is None or unix_ms(found[-1]["createdAt"]) < back_to_ms:
                 return found
+
+    def _get(self, order_id: str) -> Json:
+        while True:
+            try:
+                answer: Json = self.http("get_order", path=f"/api/orders/{order_id}")["body"]
+            except Unanswered:
+                self.wait(AGAIN_MS)
+                continue
+            return answer
 
     def _listen(self) -> None:
         """Take frames as they come; a gap is mended by subscribing again."""
@@ -285,12 +342,13 @@ class Follower(Client):
         return len(seen.texts) != seen.last_without_a_gap()
 
     def _read_frames(self) -> None:
-        for frame in self.frames:
-            if "sequence" not in frame:
-                continue
-            seen, sequence = self.seen[frame["orderId"]], frame["sequence"]
-            text = json.dumps(frame, sort_keys=True)
+        self._read_updates([frame for frame in self.frames if "sequence" in frame])
+        self.frames.clear()
+
+    def _read_updates(self, updates: list[Json]) -> None:
+        for update in updates:
+            seen, sequence = self.seen[update["orderId"]], update["sequence"]
+            text = json.dumps(update, sort_keys=True)
             if seen.texts.setdefault(sequence, text) != text:
                 raise Violation(f"{self.name} saw two different updates {sequence}")
-            seen.ended |= frame["status"] in ("confirmed", "failed", "cancelled")
-        self.frames.clear()
+            seen.ended |= update["status"] in TERMINAL

@@ -63,7 +63,8 @@ class Table:
         self.history.setdefault(key, []).append((now_ms, item))
         if self.streams and item != before:
             images = {"OldImage": before, "NewImage": item}
-            change = {name: deepcopy(image) for name, image in images.items() if image}
+            change: Json = {name: deepcopy(image) for name, image in images.items() if image}
+            change["ApproximateCreationDateTime"] = now_ms / 1000
             self.stream.append({"eventID": str(len(self.stream)), "dynamodb": change})
 
 

@@ -12,6 +12,8 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -42,15 +44,30 @@ SETTINGS = {
 }
 
 
-class Copy:
-    """One import of the product with its own settings."""
+@dataclass(frozen=True)
+class Release:
+    """What a deployment changes: settings, and the pools (venue, base, quote) that are closed."""
 
-    def __init__(self, name: str, settings: dict[str, str]) -> None:
-        self.name = name
+    name: str
+    settings: dict[str, str] = field(default_factory=dict)
+    closed: tuple[tuple[str, str, str], ...] = ()
+
+
+class Copy:
+    """One import of a release of the product.
+
+    Everything that the copy sends to the network, or asks it about, is told to `hear` as well.
+    """
+
+    def __init__(self, name: str, release: Release) -> None:
+        self.name, self.release = name, release
+        self.hear: Callable[[str], None] = lambda _signed: None
+        settings = release.settings
         kept = _take_out()
         previous = {key: os.environ.get(key) for key in {**SETTINGS, **settings}}
         os.environ.update({**SETTINGS, **settings})
         try:
+            _close_pools(release)
             for function in FUNCTIONS:
                 importlib.import_module(f"functions.{function}")
             self.modules = {n: m for n, m in sys.modules.items() if _is_ours(n)}
@@ -69,6 +86,7 @@ class Copy:
             for attribute, value in vars(module).items()
             if isinstance(value, dict | list | set) and not attribute.startswith("__")
         }
+        self._listen()
 
     def handler(self, function: str) -> Callable[[dict[str, Any], Any], Any]:
         """The handler that Lambda would call."""
@@ -88,19 +106,49 @@ class Copy:
             else:
                 value.update(fresh)
 
-    def use(self, clock: Any, at_once: Callable[[Sequence[Callable[[], Any]], float], Any]) -> None:
+    def use(
+        self,
+        clock: Any,
+        at_once: Callable[[Sequence[Callable[[], Any]], float], Any],
+        hear: Callable[[Copy, str], None],
+    ) -> None:
         """Have this copy tell the time by `clock`, and run parallel calls by `at_once`."""
         self["runtime"].clock = clock
+        self.hear = partial(hear, self)
         for module in self.modules.values():
             if hasattr(module, "at_once"):
                 vars(module)["at_once"] = at_once
 
+    def _listen(self) -> None:
+        """Tell `hear` of each signed transaction that is sent or asked about."""
+        network = self["simulation.network"].Network
+        send, outcome = network.send, network.outcome
+
+        def heard_send(this: Any, signed: str) -> None:
+            self.hear(signed)
+            send(this, signed)
+
+        def heard_outcome(this: Any, signed: str) -> Any:
+            self.hear(signed)
+            return outcome(this, signed)
+
+        network.send, network.outcome = heard_send, heard_outcome
+
 
 class Environment:
-    """An environment of one function: on which copy, at which clock, and whether it is busy."""
+    """An environment of one function: on which copy, at which clocks, and whether it is busy.
 
-    def __init__(self, function: str, on: Copy, number: int, *, skew_ms: int) -> None:
+    `skew_ms` is by how much its wall clock is ahead. `stands_still` says whether its monotonic
+    clock stops while it is frozen.
+    """
+
+    def __init__(
+        self, function: str, on: Copy, number: int, *, skew_ms: int, stands_still: bool
+    ) -> None:
         self.function, self.copy, self.skew_ms = function, on, skew_ms
+        self.stands_still = stands_still
+        self.stood_still_ms = 0
+        self.frozen_at_ms: int | None = None
         self.name = f"{function}#{number}@{on.name}"
         self.busy = False
         self.ended = False
@@ -111,6 +159,17 @@ def hook_clients(before_send: Callable[..., Any]) -> None:
     boto3.setup_default_session()
     assert boto3.DEFAULT_SESSION is not None
     boto3.DEFAULT_SESSION.events.register_first("before-send", before_send)
+
+
+def _close_pools(release: Release) -> None:
+    """Close the release's pools before the market reads the listings."""
+    listings: Any = importlib.import_module("functions.simulation.listings")
+    listings.LISTINGS = tuple(
+        replace(each, closed=True)
+        if (each.venue, each.base, each.quote) in release.closed
+        else each
+        for each in listings.LISTINGS
+    )
 
 
 def _is_ours(name: str) -> bool:

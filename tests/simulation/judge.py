@@ -1,24 +1,21 @@
 """What must be true of a run that has come to rest.
 
-The judge reads the table's history and what the clients saw. Of the product it uses only the
-simulated network, which decides what a transaction does when it lands, and the order's model.
+The judge compares the table's history, what the chain executed (`ledger.py`) and what the clients
+saw. Of the product it uses the tokens' decimals and the names and limits of the contract.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
-from functions.contract import RECEIVES_MAX, unix_ms
+from functions.contract import RECEIVES_MAX
 from functions.dex import tokens
-from functions.orders.settlement import Landed
-from functions.simulation import chain, market
-from tests.simulation.clients import Asked, Follower
+from tests.simulation.clients import TERMINAL, Asked, Follower
 from tests.simulation.simulation import Simulation, Violation
 
 Json = dict[str, Any]
-
-TERMINAL = ("confirmed", "failed", "cancelled")
 
 
 def judge(simulation: Simulation, orders: list[Asked], followers: list[Follower]) -> None:
@@ -28,9 +25,10 @@ def judge(simulation: Simulation, orders: list[Asked], followers: list[Follower]
     if set(stored) != {asked.order_id for asked in orders}:
         raise Violation(f"{len(orders)} orders were accepted, {len(stored)} are stored")
     for asked in orders:
-        history = [item for _, item in table.history[(asked.order_id,)] if item is not None]
-        _judge_history(history)
+        history = _life(table.history[(asked.order_id,)])
+        _judge_history([item for _, item in history])
         _judge_order(simulation, asked, history)
+    _judge_balances(simulation, orders, followers)
     for follower in followers:
         for asked in follower.orders:
             updates = [json.loads(update["S"]) for update in stored[asked.order_id]["updates"]["L"]]
@@ -51,8 +49,16 @@ def _judge_history(history: list[Json]) -> None:
         raise Violation(f"sequences with a gap: {sequences}")
 
 
-def _judge_order(simulation: Simulation, asked: Asked, history: list[Json]) -> None:
-    final = history[-1]
+def _life(states: list[tuple[int, Json | None]]) -> list[tuple[int, Json]]:
+    """When (Unix ms) the item got which state, since it was last put."""
+    found: list[tuple[int, Json]] = []
+    for at_ms, item in states:
+        found = [*found, (at_ms, item)] if item is not None else []
+    return found
+
+
+def _judge_order(simulation: Simulation, asked: Asked, history: list[tuple[int, Json]]) -> None:
+    _, final = history[-1]
     updates = [json.loads(update["S"]) for update in final["updates"]["L"]]
     last = updates[-1]
     if [u["status"] for u in updates if u["status"] in TERMINAL] != [last["status"]]:
@@ -69,32 +75,53 @@ def _judge_order(simulation: Simulation, asked: Asked, history: list[Json]) -> N
     if code == "INTERNAL" and simulation.harmed[asked.order_id] < RECEIVES_MAX:
         raise Violation(f"INTERNAL after only {simulation.harmed[asked.order_id]} faults")
     simulation.coverage[f"orders {code or last['status']}"] += 1
+    writers = simulation.writers[asked.order_id]
+    simulation.coverage["orders that two releases worked on"] += len(writers) > 1
 
 
-def _judge_execution(simulation: Simulation, history: list[Json], last: Json) -> None:
-    """Every transaction that was ever stored executes when it lands: at most one may succeed."""
-    texts = dict.fromkeys(item["transaction"]["S"] for item in history if "transaction" in item)
-    executed = []
-    for text in texts:
-        transaction = chain.Transaction.from_json(text)
-        outcome = chain.outcome(transaction)
-        if isinstance(outcome, Landed):
-            executed.append((transaction, outcome))
-    simulation.coverage["transactions that did not execute"] += len(texts) - len(executed)
+def _judge_execution(simulation: Simulation, history: list[tuple[int, Json]], last: Json) -> None:
+    """At most one of the order's transactions executed, and the order says just that."""
+    ledger = simulation.ledger
+    final = history[-1][1]
+    texts = dict.fromkeys(item["transaction"]["S"] for _, item in history if "transaction" in item)
+    if unheard := [text for text in texts if text not in ledger.heard]:
+        raise Violation(f"the order ended without asking what became of {unheard}")
+    executed = [ledger.executions[text] for text in texts if text in ledger.executions]
     if len(executed) > 1:
         raise Violation(f"the order executed {len(executed)} times")
     if bool(executed) != (last["status"] == "confirmed"):
         raise Violation(f"the order is {last['status']} and {len(executed)} transactions executed")
-    for transaction, outcome in executed:
-        request = json.loads(history[-1]["request"]["S"])
+    for execution in executed:
+        request = json.loads(final["request"]["S"])
         token_out = tokens.find(request["tokenOut"])
-        out_amount = tokens.to_text(outcome.out_amount, token_out.decimals)
-        if (last["txHash"], last["outAmount"]) != (transaction.signature, out_amount):
+        out_amount = tokens.to_text(execution.out_amount, token_out.decimals)
+        if (last["txHash"], last["outAmount"]) != (execution.transaction.signature, out_amount):
             raise Violation(f"confirmed as {last}, executed {out_amount}")
-        landed_ms = chain.landing_slot(transaction) * market.SLOT_MS
+        stored_ms = next(
+            at_ms for at_ms, item in history if len(item["updates"]["L"]) == last["sequence"]
+        )
         skew_ms = max(map(abs, simulation.plan.skews_ms))
-        if unix_ms(last["timestamp"]) + skew_ms < landed_ms:
+        if stored_ms + skew_ms < execution.landed_ms:
             raise Violation("the order was confirmed before its transaction landed")
         token_in = tokens.find(request["tokenIn"])
-        if transaction.amount_in != tokens.to_units(request["amount"], token_in):
+        if execution.transaction.amount_in != tokens.to_units(request["amount"], token_in):
             raise Violation("another amount was swapped than the order's")
+
+
+def _judge_balances(simulation: Simulation, orders: list[Asked], followers: list[Follower]) -> None:
+    """What the chain took and gave is what the clients were told, to the base unit."""
+    (everything,) = (follower for follower in followers if follower.all)
+    told: Counter[str] = Counter()
+    for asked in orders:
+        last = json.loads(everything.seen[asked.order_id].last_text())
+        if last["status"] == "confirmed":
+            token_in = tokens.find(asked.body["tokenIn"])
+            token_out = tokens.find(asked.body["tokenOut"])
+            told[token_in.symbol] -= tokens.to_units(str(asked.body["amount"]), token_in)
+            told[token_out.symbol] += tokens.to_units(last["outAmount"], token_out)
+    moved: Counter[str] = Counter()
+    for execution in simulation.ledger.take():
+        moved[execution.transaction.token_in.symbol] -= execution.transaction.amount_in
+        moved[execution.transaction.token_out.symbol] += execution.out_amount
+    if moved != told:
+        raise Violation(f"the chain moved {moved}, the clients were told {told}")

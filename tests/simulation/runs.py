@@ -19,19 +19,25 @@ import pytest
 from botocore.retries.quota import RetryQuota
 
 from tests.simulation.clients import Asked, Follower, Trader
-from tests.simulation.environments import AWS, Copy, hook_clients
+from tests.simulation.environments import AWS, Copy, Release, hook_clients
 from tests.simulation.judge import judge
 from tests.simulation.simulation import Simulation
 
 CHUNK = 10
-RELEASES: tuple[dict[str, str], ...] = (
-    {},
-    {
-        "MARKET_SEED": "another market",
-        "HOLD_MS": "0",
-        "RETRY_BASE_MS": "4000",
-        "DROP_PPM": "100000",
-    },
+# The newer release opens a pool that the older one knows but has not opened yet, and closes one.
+RELEASES = (
+    Release("older", {"ORDER_EXPIRY_DAYS": "1"}, (("whirlpool", "SOL", "USDC"),)),
+    Release(
+        "newer",
+        {
+            "ORDER_EXPIRY_DAYS": "1",
+            "MARKET_SEED": "another market",
+            "HOLD_MS": "0",
+            "RETRY_BASE_MS": "4000",
+            "DROP_PPM": "100000",
+        },
+        (("meteora", "SOL", "USDC"),),
+    ),
 )
 # What must have happened somewhere in a thousand runs: otherwise the simulation looks away.
 EXPECTED_COVERAGE = (
@@ -40,15 +46,30 @@ EXPECTED_COVERAGE = (
     "lose the answer",
     "take effect late",
     "throttle for a while",
-    "conditions refused",
+    "stale writers",
+    "own writes that come again",
     "connections cut",
     "connections closed by the engine",
     "dead letters",
     "deployments with orders under way",
+    "rollbacks with orders under way",
+    "orders that two releases worked on",
+    "transactions settled by another release",
+    "transactions settled over a pool that is closed meanwhile",
+    "monotonic clocks stood still",
+    "wall clocks set",
+    "messages lost",
+    "messages duplicated",
+    "workers killed by a poisonous order",
+    "items expired",
+    "orders made again after they had expired",
     "environments ended between invocations",
     "invocations timed out",
     "redeliveries",
     "batches of the stream sent again",
+    "failed batches of the stream divided",
+    "batches of the stream given up",
+    "updates pushed again",
     "orders re-queued by the sweeper",
     "subscriptions that resume",
     "transactions that did not execute",
@@ -95,8 +116,8 @@ class Bench:
         self.simulation: Simulation | None = None
         hook_clients(self._before_send)
         self.releases = [
-            [Copy(f"{name}{number}", settings) for number in range(2)]
-            for name, settings in zip("AB", RELEASES, strict=True)
+            [Copy(f"{release.name}{number}", release) for number in range(2)]
+            for release in RELEASES
         ]
 
     def run(self, seed: int) -> Simulation:
@@ -112,14 +133,34 @@ class Bench:
             if fault := draw.choice(FAULTS):
                 body["simulate"] = fault
             orders.append(Asked(f"{seed}-{number}", body))
-            wants = tuple(w for w in ("submit", "cancel") if draw.random() < 0.2)
+            wants = tuple(w for w in ("submit", "cancel") if draw.random() < 0.3)
             traders.append(Trader(simulation, orders[-1], wants))
         followers.append(Follower(simulation, "all", orders, all_=True))
         followers += [
             Follower(simulation, f"follower{n}", [draw.choice(orders)], all_=False)
             for n in range(draw.choice([1, 2]))
         ]
-        for name, run in [(c.name, c.run) for c in traders] + [(c.name, c.run) for c in followers]:
+        self._run_clients(simulation, traders, followers)
+        if simulation.plan.night:
+            simulation.pass_night()
+            again = Asked(orders[0].key, {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 2})
+            simulation.coverage["orders made again after they had expired"] += 1
+            self._run_clients(
+                simulation,
+                [Trader(simulation, again, ())],
+                [Follower(simulation, "tomorrow", [again], all_=True)],
+            )
+        simulation.stop()
+        return simulation
+
+    @staticmethod
+    def _run_clients(
+        simulation: Simulation, traders: list[Trader], followers: list[Follower]
+    ) -> None:
+        """Run until all that the clients want is done, and judge it."""
+        orders = [trader.asked for trader in traders]
+        runs = [(c.name, c.run) for c in traders] + [(c.name, c.run) for c in followers]
+        for name, run in runs:
             simulation.clients.append(simulation.scheduler.start(name, run))
 
         def at_rest() -> bool:
@@ -130,7 +171,6 @@ class Bench:
 
         simulation.run(at_rest)
         judge(simulation, orders, followers)
-        return simulation
 
     def _before_send(self, request: Any, **more: Any) -> Any:
         assert self.simulation is not None

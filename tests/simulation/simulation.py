@@ -23,6 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 from functions.contract import RECEIVES_MAX
 from tests.simulation.cloud import Cloud, http_answer, http_response
 from tests.simulation.environments import Copy, Environment
+from tests.simulation.ledger import Ledger
 from tests.simulation.scheduler import Killed, Scheduler, Task
 
 Json = dict[str, Any]
@@ -34,6 +35,8 @@ ENVIRONMENTS_MAX = 2  # of one function on one release
 BATCH_MAX = 10
 RECORDS_MAX = 10
 LATE_MS_MAX = 400_000
+NEVER_S = 10**12
+NIGHT_MS = 2 * 86_400_000  # after this every ended order and every connection has expired
 LAG_MS_MAX = 2_000
 SWEEP_EVERY_MS = 60_000
 STREAM_RETRY_MS = 1_000
@@ -96,13 +99,18 @@ class Plan:
     cuts: float  # the share of pushes after which the connection is cut
     poison: bool
     skews_ms: tuple[int, ...]
+    loses: float  # the share of messages that SQS loses
+    gives_up: bool  # whether the stream can give up a batch that fails
+    night: bool  # whether the run goes on after ended orders have expired
 
     @classmethod
     def draw(cls, random: Random) -> Plan:
         """A run's plan: half of the runs have few faults, so that they come far."""
         calm = random.random() < 0.1
         until = 0 if calm else random.randrange(FAULTS_MS_MAX)
-        deploys = sorted(random.randrange(30_000) for _ in range(random.choice([0, 0, 1, 2])))
+        # Half of the deployments come while the first attempts of most orders are under way.
+        until_ms = random.choice([5_000, 30_000])
+        deploys = sorted(random.randrange(until_ms) for _ in range(random.choice([0, 1, 2])))
         return cls(
             fault_share=random.choice([0.005, 0.02, 0.02, 0.08]),
             faults_until_ms=until,
@@ -110,7 +118,18 @@ class Plan:
             cuts=0 if calm else random.choice([0, 0.02, 0.1]),
             poison=random.random() < 0.05,
             skews_ms=(0,) if calm else (-800, -50, 0, 30, 900),
+            loses=0 if calm else random.choice([0, 0.02, 0.1]),
+            gives_up=random.random() < 0.6,
+            night=random.random() < 0.1,
         )
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An open connection of a client: who receives its frames, and when (Unix ms) it opened."""
+
+    receive: Callable[[str], None]
+    opened_ms: int
 
 
 @dataclass
@@ -134,12 +153,18 @@ class Simulation:
         self.dead_queue: list[Message] = []
         self.lanes: dict[str, list[Json]] = defaultdict(list)
         self.lanes_busy: dict[str, int] = {}  # an order's lane, and when it may be read again
+        self.lanes_failed: dict[str, int] = {}  # how many records of a lane failed together
         self.streamed = 0
-        self.later: list[tuple[int, Callable[[], Any]]] = []
+        self.later: list[tuple[int, Callable[[], Any]]] = [
+            (at_ms, self._deploy) for at_ms in self.plan.deploys_ms
+        ]
         self.throttled_until: dict[str, int] = {}
-        self.receivers: dict[str, Callable[[str], None]] = {}  # open connections
+        self.connections: dict[str, Connection] = {}
         self.goodbyes: list[str] = []
+        self.broken: list[str] = []  # promises found broken while a handler ran
         self.harmed: Counter[str] = Counter()
+        self.writers: dict[str, set[str]] = defaultdict(set)  # the releases that wrote to an order
+        self.ledger = Ledger(self.cloud, self.scheduler, self.later, self.coverage, self.broken)
         self.poisonous: str | None = None
         self.numbers = 0
         self.clients: list[Task] = []
@@ -147,7 +172,7 @@ class Simulation:
         for copies in self.releases:
             for each in copies:
                 each.forget()
-                each.use(self, self.scheduler.at_once)
+                each.use(self, self.scheduler.at_once, self.ledger.hear)
 
     # --- the clock of the handlers
 
@@ -158,8 +183,10 @@ class Simulation:
         return self.scheduler.now_ms + skew
 
     def monotonic(self) -> float:
-        """The monotonic clock, in seconds."""
-        return self.scheduler.elapsed_ms / 1000
+        """The monotonic clock of the environment that asks, in seconds."""
+        environment = self.scheduler.current().environment
+        stood_still = environment.stood_still_ms if isinstance(environment, Environment) else 0
+        return (self.scheduler.elapsed_ms - stood_still) / 1000
 
     def sleep(self, seconds: float) -> None:
         """Let other tasks run for at least so long."""
@@ -169,15 +196,15 @@ class Simulation:
 
     def run(self, at_rest: Callable[[], bool]) -> None:
         """Run until `at_rest`; raises Violation if that takes longer than the bound."""
-        for at_ms in self.plan.deploys_ms:
-            self.later.append((at_ms, self._deploy))
-        bound_ms = self.plan.faults_until_ms + END_MS_MAX
+        bound_ms = max(self.plan.faults_until_ms, self.scheduler.elapsed_ms) + END_MS_MAX
         while not (at_rest() and self._quiet()):
             self._reap()
             if self.scheduler.step(list(self._events())):
                 for task in self.clients:
                     if task.error is not None:
                         raise task.error
+                if self.broken:
+                    raise Violation(self.broken[0])
                 continue
             due_ms = min(self._times(), default=None)
             if due_ms is None:
@@ -185,10 +212,27 @@ class Simulation:
             if due_ms > bound_ms:
                 raise Violation(f"not at rest after {bound_ms / 60_000:.0f} minutes")
             self.scheduler.pass_time(max(due_ms, self.scheduler.elapsed_ms))
+
+    def stop(self) -> None:
+        """End what is left in the environments."""
         for environment in self.environments:
             self.scheduler.kill(environment)
         while self.scheduler.step():
             pass
+
+    def pass_night(self) -> None:
+        """Let days pass after the run: connections end, and DynamoDB deletes what has expired."""
+        self.scheduler.pass_time(self.scheduler.elapsed_ms + NIGHT_MS)
+        self.next_sweep_ms = self.scheduler.elapsed_ms
+        self.connections.clear()
+        for table in self.cloud.tables.values():
+            for item in table.items():
+                if (
+                    "expiresAt" in item
+                    and int(item["expiresAt"]["N"]) < self.scheduler.now_ms // 1000
+                ):
+                    self.coverage["items expired"] += 1
+                    table.put(table.key_of(item), None, self.scheduler.now_ms)
 
     def _quiet(self) -> bool:
         return not (self.running or self.later or any(self.lanes.values())) and (
@@ -228,7 +272,13 @@ class Simulation:
         """Move what the functions wrote to the queue and the stream on to their readers."""
         now = self.scheduler.elapsed_ms
         for sent in self.cloud.sent:
-            copies = 2 if self._faulty() and self.random.random() < 0.02 else 1
+            copies = 1
+            if self._faulty() and self.random.random() < self.plan.loses:
+                copies = 0
+                self.coverage["messages lost"] += 1
+            elif self._faulty() and self.random.random() < 0.02:
+                copies = 2
+                self.coverage["messages duplicated"] += 1
             for _ in range(copies):
                 self.numbers += 1
                 self.orders_queue.append(Message(self.numbers, sent.body, now + sent.delay_ms))
@@ -260,7 +310,7 @@ class Simulation:
         if environment is None:
             return False
         environment.busy = True
-        self.scheduler.freeze(environment, frozen=False)
+        self._thaw(environment)
         handler = environment.copy.handler(function)
         seconds = TIMEOUTS[function]
         context = SimulatedContext(self, self.scheduler.elapsed_ms + seconds * 1000)
@@ -284,7 +334,13 @@ class Simulation:
             if all(e.copy is not on or e.function != function for e in self.environments):
                 self.numbers += 1
                 skew_ms = self.random.choice(self.plan.skews_ms)
-                created = Environment(function, on, self.numbers, skew_ms=skew_ms)
+                created = Environment(
+                    function,
+                    on,
+                    self.numbers,
+                    skew_ms=skew_ms,
+                    stands_still=self.random.random() < 0.3,
+                )
                 self.environments.append(created)
                 return created
         return None
@@ -305,6 +361,7 @@ class Simulation:
                 invocation.finished(FAILED)
                 continue
             self.scheduler.freeze(environment, frozen=True)
+            environment.frozen_at_ms = self.scheduler.elapsed_ms
             if task.error is not None:
                 self.scheduler.log.append(f"  {task.name} failed: {task.error!r}")
                 self._harm(invocation)
@@ -319,6 +376,15 @@ class Simulation:
                 self.coverage["environments ended between invocations"] += 1
                 self._end(environment)
 
+    def _thaw(self, environment: Environment) -> None:
+        self.scheduler.freeze(environment, frozen=False)
+        if environment.frozen_at_ms is None:
+            return
+        if environment.stands_still:
+            environment.stood_still_ms += self.scheduler.elapsed_ms - environment.frozen_at_ms
+            self.coverage["monotonic clocks stood still"] += 1
+        environment.frozen_at_ms = None
+
     def _end(self, environment: Environment) -> None:
         environment.ended = True
         self.scheduler.kill(environment)
@@ -331,8 +397,8 @@ class Simulation:
     def _deploy(self) -> None:
         """Deploy the next release: new invocations get it, running ones end on the old one."""
         self.release = (self.release + 1) % len(self.releases)
-        self.coverage["deployments"] += 1
-        self.coverage["deployments with orders under way"] += bool(self.open_orders())
+        kind = "deployments" if self.release else "rollbacks"
+        self.coverage[f"{kind} with orders under way"] += bool(self.open_orders())
         for environment in list(self.environments):
             if not environment.busy:
                 self._end(environment)
@@ -396,18 +462,38 @@ class Simulation:
         taken: dict[str, int] = {}
         for lane in chosen:
             taken[lane] = self.random.randint(1, min(RECORDS_MAX, len(self.lanes[lane])))
+            self.coverage["failed batches of the stream divided"] += taken[
+                lane
+            ] < self.lanes_failed.pop(lane, 0)
             batch += self.lanes[lane][: taken[lane]]
             self.lanes_busy[lane] = self.scheduler.elapsed_ms + END_MS_MAX
 
         def finished(answer: Any) -> None:
             ok = answer is not FAILED
+            given_up = self.plan.gives_up and self._faulty() and self.random.random() < 0.5
             for lane, count in taken.items():
-                if ok:
+                if not ok and given_up:
+                    self._give_up(self.lanes[lane][:count])
+                if ok or given_up:
                     del self.lanes[lane][:count]
+                else:
+                    self.lanes_failed[lane] = count
                 self.lanes_busy[lane] = self.scheduler.elapsed_ms + (0 if ok else STREAM_RETRY_MS)
             self.coverage["batches of the stream sent again"] += not ok
 
         self.invoke("publisher", {"Records": batch}, finished)
+
+    def _give_up(self, records: list[Json]) -> None:
+        """The stream no longer has these records, and no client was told of them.
+
+        It keeps a record for 24 hours and a connection lasts at most two, so each connection that
+        was open when one of them was stored has ended by then.
+        """
+        self.coverage["batches of the stream given up"] += 1
+        stored_ms = records[-1]["dynamodb"]["ApproximateCreationDateTime"] * 1000
+        for connection_id, connection in list(self.connections.items()):
+            if connection.opened_ms <= stored_ms:
+                self.cut(connection_id)
 
     # --- the schedule, and the ends of connections
 
@@ -432,7 +518,7 @@ class Simulation:
 
     def cut(self, connection_id: str) -> None:
         """The connection ends; API Gateway may or may not tell the engine."""
-        if self.receivers.pop(connection_id, None) and self.random.random() < 0.5:
+        if self.connections.pop(connection_id, None) and self.random.random() < 0.5:
             self.goodbyes.append(connection_id)
 
     # --- AWS calls
@@ -441,7 +527,10 @@ class Simulation:
         """The answer to one HTTP request of a handler's boto3 client, and its fate."""
         operation = operation_of(request)
         self.scheduler.pause(f"calls {operation}")
-        effect = partial(self._effect, request)
+        environment = self.scheduler.current().environment
+        assert isinstance(environment, Environment)
+        self._set_clock(environment)
+        effect = partial(self._effect, request, environment)
         fate = self._draw_fate(operation, request)
         if fate is None:
             answer = effect()
@@ -449,8 +538,6 @@ class Simulation:
             return answer
         self.coverage[fate] += 1
         self.scheduler.log.append(f"  {fate}")
-        environment = self.scheduler.current().environment
-        assert isinstance(environment, Environment)
         match fate:
             case Fate.KILL_BEFORE | Fate.KILL_AFTER:
                 if fate is Fate.KILL_AFTER:
@@ -475,6 +562,7 @@ class Simulation:
         function = environment.function if isinstance(environment, Environment) else ""
         poisoned = self.poisonous and self.poisonous.encode() in (request.body or b"")
         if poisoned and function == "worker":
+            self.coverage["workers killed by a poisonous order"] += 1
             return Fate.KILL_BEFORE
         if self.throttled_until.get(operation, 0) > now:
             return Fate.THROTTLE
@@ -486,25 +574,46 @@ class Simulation:
             self.throttled_until[operation] = min(until_ms, self.plan.faults_until_ms)
         return fate
 
-    def _effect(self, request: Any) -> Any:
+    def _set_clock(self, environment: Environment) -> None:
+        """Sometimes the machine's wall clock is set; never one whose other clock stands still."""
+        steps = len(self.plan.skews_ms) > 1 and not environment.stands_still
+        if steps and self._faulty() and self.random.random() < 0.02:
+            self.coverage["wall clocks set"] += 1
+            environment.skew_ms = self.random.choice(self.plan.skews_ms)
+
+    def _effect(self, request: Any, environment: Environment) -> Any:
         if "/@connections/" in request.url:
             return self._connection_answer(request)
         answer = http_answer(self.cloud, request)
-        if answer.status_code == 400:
-            self.coverage["conditions refused"] += 1
+        body = json.loads(request.body)
+        update = body.get("ExpressionAttributeValues", {}).get(":update")
+        if update is not None:
+            self._note_append(body["Key"], update["L"], environment, answer.status_code == 400)
         return answer
+
+    def _note_append(
+        self, key: Json, update: list[Json], environment: Environment, refused: bool
+    ) -> None:
+        """Count what became of a write of an order's next update."""
+        if not refused:
+            self.writers[key["orderId"]["S"]].add(environment.copy.release.name)
+            return
+        orders = self.cloud.tables["orders"]
+        stored = orders.get(orders.key_of(key))
+        own = stored is not None and update[0] in stored["updates"]["L"]
+        self.coverage["own writes that come again" if own else "stale writers"] += 1
 
     def _connection_answer(self, request: Any) -> Any:
         connection_id = request.url.rpartition("/")[2].replace("%3D", "=")
-        receive = self.receivers.get(connection_id)
-        if receive is None:
+        connection = self.connections.get(connection_id)
+        if connection is None:
             return http_response(request.url, 410, {}, "GoneException")
         if request.method == "DELETE":
             self.coverage["connections closed by the engine"] += 1
-            self.receivers.pop(connection_id)
+            self.connections.pop(connection_id)
         else:
             text = request.body if isinstance(request.body, str) else request.body.decode()
-            receive(text)
+            connection.receive(text)
             if self._faulty() and self.random.random() < self.plan.cuts:
                 self.coverage["connections cut"] += 1
                 self.cut(connection_id)

@@ -16,7 +16,7 @@ from functions.dex.router import Leg, Route, find_route
 from functions.dex.tokens import TOKENS, Token
 from functions.orders.order import OrderError, Simulate
 from functions.orders.settlement import Landed
-from functions.simulation import chain
+from functions.simulation import chain, market
 from functions.simulation.chain import Transaction
 from functions.simulation.market import VENUES, VERSION, UnknownMarket, program_of, snapshot
 from tests.unit.figures import figures
@@ -107,6 +107,15 @@ def test_a_transaction_of_an_unknown_version_of_the_market_is_not_settled() -> N
     newer = replace(built("RAY", "USDC", 100), version=10**6)
     with pytest.raises(UnknownMarket, match="version 1000000"):
         chain.outcome(newer)
+
+
+def test_a_release_settles_in_a_later_version_that_it_knows_and_does_not_yet_sign_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(market, "LAST_KNOWN_VERSION", VERSION + 1)
+    newer = replace(built("RAY", "USDC", 100), version=VERSION + 1)
+    assert isinstance(chain.outcome(newer), Landed)
+    assert built("RAY", "USDC", 100).version == VERSION
 
 
 def test_sol_is_wrapped_on_its_way_in() -> None:

@@ -1,0 +1,70 @@
+"""Two releases of the product settle what the other one signed, to the same base unit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.simulation.environments import Copy
+from tests.simulation.runs import bench
+
+NOW_MS = 1_800_000_000_000
+
+
+ORDER_ID = "018f2b8e-0000-7000-8000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def copies() -> Iterator[dict[str, Copy]]:
+    with bench() as ready:
+        yield {release[0].release.name: release[0] for release in ready.releases}
+
+
+def network(copy: Copy, now_ms: int) -> Any:
+    """The network as the release's worker sees it at this time."""
+    seed = copy["runtime"].settings.market_seed
+    return copy["simulation.network"].Network(lambda: now_ms, lambda _seconds: None, seed)
+
+
+def signed(copy: Copy) -> str:
+    """The text of a transaction that a release signed over the route that it found."""
+    orders, tokens = copy["orders.order"], copy["dex.tokens"]
+    fields = {"token_in": "SOL", "token_out": "USDC", "amount": "1", "slippage_bps": 500}
+    order = orders.order_of(fields, [orders.first_update(ORDER_ID, NOW_MS)])
+    here = network(copy, NOW_MS)
+    route = copy["dex.router"].find_route(
+        tokens.find("SOL"), tokens.find("USDC"), 10**9, order.slippage_bps, here.snapshots()
+    )
+    text: str = here.sign(order, route).text
+    return text
+
+
+def outcome(copy: Copy, text: str) -> int:
+    """The base units that the transaction gave, as this release knows when it has landed."""
+    landed = network(copy, NOW_MS + 60_000).outcome(text)
+    assert isinstance(landed, copy["orders.settlement"].Landed)
+    return int(landed.out_amount)
+
+
+@pytest.mark.parametrize(("signer", "settler"), [("newer", "older"), ("older", "newer")])
+def test_a_release_settles_what_the_other_signed_over_a_pool_that_it_has_closed(
+    copies: dict[str, Copy], signer: str, settler: str
+) -> None:
+    text = signed(copies[signer])
+    (leg,) = json.loads(text)["legs"]
+    venue, _, *pair = leg[:4]
+    assert (venue, *pair) in copies[settler].release.closed
+    (own,) = json.loads(signed(copies[settler]))["legs"]
+    assert own[0] != venue
+    assert outcome(copies[settler], text) == outcome(copies[signer], text)
+
+
+def test_the_older_release_settles_a_transaction_with_a_field_that_only_the_newer_one_knows(
+    copies: dict[str, Copy],
+) -> None:
+    text = signed(copies["newer"])
+    longer = json.dumps(json.loads(text) | {"newer": {"a": 1}})
+    assert outcome(copies["older"], longer) == outcome(copies["newer"], text)
