@@ -9,8 +9,8 @@ compute that market. So:
 - To change a reference price, or how prices move, add a version, and keep the earlier ones.
 - To change a pool, close its listing and add another one. A closed pool is in no new route, and
   transactions that were routed over it still settle. Never delete a listing.
-- A rollback must find the pools and the version of the newer release. So release a new pool closed,
-  and open it in the next release; release a new version as the last known one, and sign in it in the
+- A rollback must find the pools and the version of the newer release. So release a new pool closed
+  and open it in the next release. Release a new version as the last known one and sign in it in the
   next release.
 """
 

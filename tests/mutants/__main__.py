@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -20,7 +21,6 @@ from tests.mutants.table import MUTANTS, SIMULATION, Mutant
 
 ROOT = Path(__file__).parents[2]
 README = Path(__file__).with_name("README.md")
-SEEDS = 1000
 SECONDS_MAX = 900
 BEGIN = "<!-- The list below is written by: uv run python -m tests.mutants --table -->\n"
 
@@ -30,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--only", default="", help="mutants whose name contains this text")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants at a time")
+    parser.add_argument("--seeds", type=int, default=1000, help="seeds of the simulation (1000)")
     parser.add_argument("--table", action="store_true", help="write the list in the README; no run")
     arguments = parser.parse_args()
     if arguments.table:
@@ -38,7 +39,7 @@ def main() -> None:
     chosen = [mutant for mutant in MUTANTS if arguments.only in mutant.name]
     started = time.monotonic()
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        failures = list(pool.map(failure, chosen))
+        failures = list(pool.map(partial(failure, seeds=arguments.seeds), chosen))
     table = Table("mutant", "must be caught by", "how it was caught")
     for mutant, found in zip(chosen, failures, strict=True):
         table.add_row(mutant.name, mutant.catches, found or "[red]NOT CAUGHT[/]")
@@ -49,7 +50,7 @@ def main() -> None:
     sys.exit(0 if caught == len(chosen) else 1)
 
 
-def failure(mutant: Mutant) -> str | None:
+def failure(mutant: Mutant, *, seeds: int) -> str | None:
     """How the mutant's tests fail on a copy of the project with its breakage; None if they pass."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "project")
@@ -62,7 +63,7 @@ def failure(mutant: Mutant) -> str | None:
         command += [mutant.catches]
         shown = r"^FAILED \S+::(.*)$"
         if mutant.catches == SIMULATION:
-            command = [sys.executable, "-m", "tests.simulation", "--seeds", str(SEEDS)]
+            command = [sys.executable, "-m", "tests.simulation", "--seeds", str(seeds)]
             command += ["--jobs", "1", "--stop-at-first"]
             shown = r"[1-9]\d* violations.*\n(?:never met.*\n)*(.*)"
         done = subprocess.run(

@@ -271,8 +271,8 @@ MUTANTS = (
     Mutant(
         "a sweep queues one batch only",
         SWEEPER_FUNCTION,
-        "for start in range(0, len(due), BATCH_SIZE):",
-        "for start in range(0, min(len(due), BATCH_SIZE), BATCH_SIZE):",
+        "swept += _requeue(due[start : start + BATCH_SIZE])",
+        "swept += _requeue(due[start : start + BATCH_SIZE])\n        break",
         SWEEPER + "sixty_idle_orders_get_sixty_messages_in_five_sweeps",
     ),
     Mutant(

@@ -44,7 +44,14 @@ class Asked:
     order_id: str = ""
     # None: not asked for, or never answered definitely.
     cancelled: bool | None = None
-    submitted: bool = False
+    # The updates that answers to its client showed, by sequence.
+    told: dict[int, Json] = field(default_factory=dict)
+
+    def note(self, order: Json) -> None:
+        """Keep what an answer says of the order."""
+        for update in order["updates"]:
+            if self.told.setdefault(update["sequence"], update) != update:
+                raise Violation(f"two answers show two different updates {update['sequence']}")
 
 
 class Client:
@@ -187,6 +194,7 @@ class Trader(Client):
         if self.asked.order_id not in ("", order_id):
             raise Violation(f"key {self.asked.key} made two orders")
         self.asked.order_id = order_id
+        self.asked.note(answer["body"])
         return True
 
     def _cancel(self) -> bool:
@@ -197,6 +205,8 @@ class Trader(Client):
         if answer["status"] not in (200, 409):
             raise Violation(f"cancel answered {answer}")
         self.asked.cancelled = answer["status"] == 200
+        if self.asked.cancelled:
+            self.asked.note(answer["body"])
         return True
 
 

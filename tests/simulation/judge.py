@@ -65,6 +65,8 @@ def _judge_order(simulation: Simulation, asked: Asked, history: list[tuple[int, 
         raise Violation(f"not one terminal status: {[u['status'] for u in updates]}")
     if any(name in final for name in ("openShard", "openOwner", "idleSince")):
         raise Violation("an ended order is still listed as open")
+    if any(updates[sequence - 1] != told for sequence, told in asked.told.items()):
+        raise Violation(f"the client was told {asked.told}, stored is {updates}")
     _judge_execution(simulation, history, last)
     cancelled = last["status"] == "cancelled"
     if asked.cancelled is not None and asked.cancelled != cancelled:
