@@ -60,6 +60,8 @@ def due_shard(order_id: str) -> str:
 # reference price is at least so high; wakeBelow: when it is at most so high. Keys only.
 WAKE_ABOVE_INDEX = "wakeAbove"
 WAKE_BELOW_INDEX = "wakeBelow"
+# The item of the orders table that names the pairs with resting orders; it is no order.
+WATCHED_PAIRS_ID = "watched-pairs"
 
 _WAKE_DIGITS = 40
 _WAKE_SCALE = 10**18

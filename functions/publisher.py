@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions import telemetry
-from functions.contract import CONNECTION_SECONDS_MAX, Metric, unix_ms
+from functions.contract import CONNECTION_SECONDS_MAX, WATCHED_PAIRS_ID, Metric, unix_ms
 from functions.push import close, push
 from functions.runtime import at_once, logger, monotonic, now_ms
 from functions.store import connections, orders
@@ -88,7 +88,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
 
 
 def _read(record: dict[str, Any]) -> Change | None:
-    """The change that a stream record describes; None if it has no updates or is unreadable."""
+    """The change that a stream record describes; None if it is of no order or is unreadable."""
     try:
         return _change(record["dynamodb"])
     except Exception:  # noqa: BLE001 - whatever is wrong with it
@@ -99,7 +99,8 @@ def _read(record: dict[str, Any]) -> Change | None:
 
 def _change(write: dict[str, Any]) -> Change | None:
     new = write.get("NewImage")
-    if new is None:  # the order's item has expired
+    # An order's item that has expired, or the item of the watched pairs.
+    if new is None or new["orderId"]["S"] == WATCHED_PAIRS_ID:
         return None
     old = write.get("OldImage", {})
     updates = [update["S"] for update in new["updates"]["L"]]

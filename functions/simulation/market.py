@@ -16,6 +16,7 @@ compute that market. So:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import lru_cache
 
 from functions.dex.errors import Program
@@ -129,6 +130,16 @@ def reference_price(
 ) -> int:
     """Quote base units per lot of the base token (`REFERENCES[symbol].lot`), venues aside."""
     return _price(base.symbol, quote.symbol, seconds_at(slot), seed, version)
+
+
+def exact_price(
+    token_in: Token, token_out: Token, slot: int, seed: str = "", version: int = VERSION
+) -> Fraction:
+    """The reference price without rounding: whole `token_out` for one whole `token_in`."""
+    second = seconds_at(slot)
+    above = _value_at(token_in.symbol, second, seed, version) * _LOTS[token_out.symbol]
+    below = _value_at(token_out.symbol, second, seed, version) * _LOTS[token_in.symbol]
+    return Fraction(above * 10**token_in.decimals, below * 10**token_out.decimals)
 
 
 def venue_price(

@@ -1,19 +1,130 @@
-"""The indexes of resting orders, and the item that says where they have changed."""
+"""Resting orders by the price that wakes them, and the pairs of tokens that have any.
+
+Two sparse indexes of the orders table hold the resting orders. One more item of that table names
+the pairs that the watcher looks at. The version of a pair in it is the time at which an order of
+the pair last came to rest or changed what it waits for: while a version stands still, what the
+indexes have answered about the pair still holds.
+"""
 
 from __future__ import annotations
 
-from functions.runtime import settings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import ClientError
+
+from functions.contract import WAKE_ABOVE_INDEX, WAKE_BELOW_INDEX, WATCHED_PAIRS_ID
+from functions.runtime import now_ms, settings
 from functions.store import clients
 
-WATCHED_PAIRS = "watched-pairs"  # the key of that item in the orders table
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+_KEY: dict[str, AttributeValueTypeDef] = {"orderId": {"S": WATCHED_PAIRS_ID}}
+
+
+class Nearest(NamedTuple):
+    """The keys that the price of a pair reaches first: rising, and falling; None if there are none.
+
+    They compare like prices: see `contract.wake_key`.
+    """
+
+    above: str | None
+    below: str | None
+
+    def reached(self, key: str) -> bool:
+        """Whether the price of this key wakes an order."""
+        rises = self.above is not None and key >= self.above
+        return rises or (self.below is not None and key <= self.below)
+
+
+class Wake(NamedTuple):
+    """An order that a price wakes, and the key under which the index had it."""
+
+    order_id: str
+    key: str
 
 
 def announce(pair: str) -> None:
-    """Tell the watcher that what wakes the orders resting in this pair has changed."""
+    """Tell the watcher that an order of the pair has come to rest, or waits for another price.
+
+    Call it after the order's own write: the watcher asks the indexes when it sees the new version.
+    """
     clients.dynamodb().update_item(
         TableName=settings.orders_table,
-        Key={"orderId": {"S": WATCHED_PAIRS}},
-        UpdateExpression="ADD #pair :one",
+        Key=_KEY,
+        UpdateExpression="SET #pair = :now",
         ExpressionAttributeNames={"#pair": pair},
-        ExpressionAttributeValues={":one": {"N": "1"}},
+        ExpressionAttributeValues={":now": {"N": str(now_ms())}},
     )
+
+
+def versions() -> dict[str, int]:
+    """The version (Unix time in milliseconds) of each pair that may have resting orders.
+
+    An eventually consistent read, at half the price; it lags by a moment.
+    """
+    answer = clients.dynamodb().get_item(TableName=settings.orders_table, Key=_KEY)
+    return {
+        name: int(value["N"]) for name, value in answer.get("Item", {}).items() if name not in _KEY
+    }
+
+
+def forget(pair: str, version: int) -> None:
+    """Take a pair without resting orders from the watched ones, unless its version has changed."""
+    try:
+        clients.dynamodb().update_item(
+            TableName=settings.orders_table,
+            Key=_KEY,
+            UpdateExpression="REMOVE #pair",
+            ConditionExpression="#pair = :version",
+            ExpressionAttributeNames={"#pair": pair},
+            ExpressionAttributeValues={":version": {"N": str(version)}},
+        )
+    except ClientError as error:
+        clients.refused_item(error)
+
+
+def nearest(pair: str) -> Nearest:
+    """The keys that wake the next orders of the pair. The indexes lag the table by a moment."""
+    first = [
+        next((wake.key for wake in _wakes(index, pair, limit=1)), None)
+        for index in (WAKE_ABOVE_INDEX, WAKE_BELOW_INDEX)
+    ]
+    return Nearest(*first)
+
+
+def woken(pair: str, key: str) -> Iterator[Wake]:
+    """The orders of the pair that the price of this key wakes; pages are read as they are taken.
+
+    An order that waits for two prices is in both indexes, and may come twice.
+    """
+    yield from _wakes(WAKE_ABOVE_INDEX, pair, until=key)
+    yield from _wakes(WAKE_BELOW_INDEX, pair, until=key)
+
+
+def _wakes(index: str, pair: str, *, until: str = "", limit: int | None = None) -> Iterator[Wake]:
+    """What an index has of a pair, the key first that the price reaches first.
+
+    The sort key of each index has the index's name.
+    """
+    rising = index == WAKE_ABOVE_INDEX
+    request: dict[str, Any] = {"Limit": limit} if limit else {}
+    condition, values = "wakePair = :pair", {":pair": {"S": pair}}
+    if until:
+        condition += f" AND {index} {'<=' if rising else '>='} :until"
+        values[":until"] = {"S": until}
+    while True:
+        answer = clients.dynamodb().query(
+            TableName=settings.orders_table,
+            IndexName=index,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,
+            ScanIndexForward=rising,
+            **request,
+        )
+        for item in answer["Items"]:
+            yield Wake(item["orderId"]["S"], item[index]["S"])
+        if "LastEvaluatedKey" not in answer:
+            return
+        request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]

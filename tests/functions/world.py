@@ -284,6 +284,7 @@ class World:
 
     def _create_tables(self) -> None:
         keys = ["orderId", "owner", "createdAt", "openShard", "openOwner", "idleSince"]
+        keys += ["wakePair", "wakeAbove", "wakeBelow"]
         self.dynamodb.create_table(
             TableName="orders",
             BillingMode="PAY_PER_REQUEST",
@@ -293,6 +294,8 @@ class World:
                 _index("byOwner", "owner", "createdAt"),
                 _index("openOrders", "openShard", "idleSince"),
                 _index("openByOwner", "openOwner"),
+                _index("wakeAbove", "wakePair", "wakeAbove"),
+                _index("wakeBelow", "wakePair", "wakeBelow"),
             ],
             StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
         )

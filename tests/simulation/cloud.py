@@ -77,6 +77,8 @@ def tables() -> dict[str, Table]:
                 "byOwner": ("owner", "createdAt"),
                 "openOrders": ("openShard", "idleSince"),
                 "openByOwner": ("openOwner",),
+                "wakeAbove": ("wakePair", "wakeAbove"),
+                "wakeBelow": ("wakePair", "wakeBelow"),
             },
             streams=True,
         ),

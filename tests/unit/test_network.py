@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any, get_args
 
 import pytest
@@ -121,6 +122,15 @@ def test_prices_are_told_for_each_time_by_reference_and_venue(seed: str) -> None
     assert set(first) == set(second) == {"reference", *VENUES}
     assert first != second
     assert (first["reference"] == "153.666984") is (seed == "")
+
+
+@pytest.mark.parametrize("seed", ["", "a seed"])
+def test_the_reference_of_a_pair_is_that_of_the_prices_to_their_last_digit(seed: str) -> None:
+    on = network(Time(), seed=seed)
+    for one, other in permutations(TOKENS.values(), 2):
+        (told,) = on.prices(one, other, [MADE_MS])
+        assert float(on.reference(one, other)) == pytest.approx(float(told["reference"]), rel=1e-6)
+        assert on.reference(one, other) * on.reference(other, one) == 1
 
 
 def test_the_venues_that_clients_may_name_are_those_of_the_market() -> None:

@@ -1,0 +1,92 @@
+"""The indexes of resting orders, and the item that names their pairs."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from functions import runtime
+from functions.contract import wake_key
+from functions.store import resting
+from functions.store.resting import Nearest, Wake
+from tests.functions.world import World
+
+PAIR, OTHER = "SOL/USDC", "USDC/SOL"
+
+
+def key(price: int | str) -> str:
+    return wake_key(Fraction(price))
+
+
+def rest(world: World, order_id: str, pair: str = PAIR, **keys: str) -> None:
+    """An item with what the indexes look at."""
+    item = {"orderId": order_id, "wakePair": pair, **keys}
+    world.dynamodb.put_item(
+        TableName="orders", Item={name: {"S": value} for name, value in item.items()}
+    )
+
+
+def test_a_price_wakes_the_orders_that_wait_for_it_or_for_less_of_a_move(world: World) -> None:
+    for price in (9, 10, "10.5", 100):
+        rest(world, f"above {price}", wakeAbove=key(price))
+        rest(world, f"below {price}", wakeBelow=key(price))
+    rest(world, "another pair", OTHER, wakeAbove=key(1), wakeBelow=key(1000))
+    assert list(resting.woken(PAIR, key(10))) == [
+        Wake("above 9", key(9)),
+        Wake("above 10", key(10)),
+        Wake("below 100", key(100)),
+        Wake("below 10.5", key("10.5")),
+        Wake("below 10", key(10)),
+    ]
+
+
+def test_the_nearest_keys_are_the_ones_that_the_price_reaches_first(world: World) -> None:
+    assert resting.nearest(PAIR) == Nearest(None, None)
+    for price in (8, 9, 11, 12):
+        name = "wakeBelow" if price < 10 else "wakeAbove"
+        rest(world, str(price), **{name: key(price)})
+    found = resting.nearest(PAIR)
+    assert found == Nearest(above=key(11), below=key(9))
+    assert [p for p in (8, 9, 10, 11, 12) if found.reached(key(p))] == [8, 9, 11, 12]
+    assert not Nearest(None, None).reached(key(10))
+
+
+def test_all_pages_of_an_index_are_read(world: World) -> None:
+    """A page of DynamoDB holds a megabyte."""
+    long = "x" * 1000
+    for number in range(1100):
+        rest(world, f"{number:04}{long}", wakeAbove=key(number))
+    assert len(list(resting.woken(PAIR, key(10_000)))) == 1100
+
+
+def test_an_announced_pair_is_watched_until_it_is_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert resting.versions() == {}
+    monkeypatch.setattr(runtime.clock, "now_ms", lambda: 1_000)
+    resting.announce(PAIR)
+    resting.announce(OTHER)
+    assert resting.versions() == {PAIR: 1_000, OTHER: 1_000}
+    resting.forget(PAIR, 1_000)
+    assert resting.versions() == {OTHER: 1_000}
+
+
+def test_a_pair_that_was_announced_again_is_not_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime.clock, "now_ms", lambda: 1_000)
+    resting.announce(PAIR)
+    monkeypatch.setattr(runtime.clock, "now_ms", lambda: 2_000)
+    resting.announce(PAIR)
+    resting.forget(PAIR, 1_000)
+    resting.forget(OTHER, 1_000)
+    assert resting.versions() == {PAIR: 2_000}
+
+
+def test_the_watched_pairs_are_no_order_to_the_publisher(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    resting.announce(PAIR)
+    world.publish()
+    assert caplog.records == []
