@@ -90,13 +90,6 @@ class Network:
         self._wait(max(answer.took_ms for answer in answers))
         return answers
 
-    def reference(self, token_in: Token, token_out: Token) -> Fraction:
-        """The market's price now: whole tokens out for one whole token in."""
-        snapshot = market.snapshot(VENUES[0], market.slot_at(self.now_ms()), self.seed)
-        many = 10**30  # so that rounding down to base units does not show
-        worth = snapshot.worth(many, token_in, token_out)
-        return Fraction(worth * 10**token_in.decimals, many * 10**token_out.decimals)
-
     def sign(self, order: Order, route: Route) -> Signed:
         """Build and sign the transaction of this attempt of the order.
 
