@@ -1,4 +1,4 @@
-"""Candles of a price that is a function of the second: open, high, low, close; a pure function."""
+"""Candles of a price: open, high, low and close of each second, minute or hour."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,17 @@ SECOND, MINUTE, HOUR = 1, 60, 3_600
 
 
 class Series(Hashable, Protocol):
-    """A price by the second. Equal series give equal prices: candles are remembered by it."""
+    """A price by the second. Closed candles are kept by their series: equal ones must agree."""
 
-    def prices(self, first: int, count: int) -> Sequence[int]:
+    @property
+    def block(self) -> int:
+        """The seconds of a block of `ranges`, a divisor of HOUR."""
+
+    def prices(self, first: int, count: int, /) -> Sequence[int]:
         """The prices of `count` seconds from `first`."""
+
+    def ranges(self, first: int, count: int, /) -> Sequence[tuple[int, int]]:
+        """A lower and an upper bound of the prices in each of `count` blocks from `first`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class Candle:
 def candles(series: Series, length: int, first: int, last: int) -> list[Candle]:
     """The candles of `length` seconds from the one with second `first` to the one with `last`.
 
-    The last one has the seconds up to `last` only, so it may still change. Raises ValueError unless
+    The last candle has no second after `last`, so it may still change. Raises ValueError unless
     `length` is SECOND, MINUTE or HOUR and `first` is at most `last`.
     """
     if length not in {SECOND, MINUTE, HOUR}:
@@ -42,42 +49,36 @@ def candles(series: Series, length: int, first: int, last: int) -> list[Candle]:
             Candle(start + i, price, price, price, price)
             for i, price in enumerate(series.prices(start, end - start))
         ]
-    closed = _closed_hour if length == HOUR else _closed_minute
-    found = [closed(series, at) for at in range(start, end - length + 1, length)]
-    running = start + len(found) * length
-    if running < end:
-        found.append(_running(series, running, end))
-    return found
-
-
-def _running(series: Series, start: int, end: int) -> Candle:
-    """One candle of the seconds from `start`, a whole minute, up to but not with `end`."""
-    minutes = [_closed_minute(series, at) for at in range(start, end - MINUTE + 1, MINUTE)]
-    rest = start + len(minutes) * MINUTE
-    if rest < end:
-        minutes.append(_of_prices(rest, series.prices(rest, end - rest)))
-    return _merged(minutes)
-
-
-@lru_cache(maxsize=1 << 12)
-def _closed_hour(series: Series, start: int) -> Candle:
-    return _running(series, start, start + HOUR)
+    return [
+        _closed(series, at, length) if at + length <= end else _candle(series, at, end)
+        for at in range(start, end, length)
+    ]
 
 
 @lru_cache(maxsize=1 << 14)
-def _closed_minute(series: Series, start: int) -> Candle:
-    return _of_prices(start, series.prices(start, MINUTE))
+def _closed(series: Series, start: int, length: int) -> Candle:
+    return _candle(series, start, start + length)
 
 
-def _of_prices(start: int, prices: Sequence[int]) -> Candle:
-    return Candle(start, prices[0], max(prices), min(prices), prices[-1])
-
-
-def _merged(parts: Sequence[Candle]) -> Candle:
-    return Candle(
-        parts[0].start,
-        parts[0].open,
-        max(part.high for part in parts),
-        min(part.low for part in parts),
-        parts[-1].close,
-    )
+def _candle(series: Series, start: int, end: int) -> Candle:
+    """The candle of the seconds from `start` up to but not with `end`."""
+    if end - start <= MINUTE:
+        prices = series.prices(start, end - start)
+        return Candle(start, prices[0], max(prices), min(prices), prices[-1])
+    opened, closed = series.prices(start, 1)[0], series.prices(end - 1, 1)[0]
+    high, low = max(opened, closed), min(opened, closed)
+    # Only blocks that can hold the highest or the lowest price are worked out by the second.
+    size = series.block
+    blocks = (end - start) // size
+    bounds = series.ranges(start, blocks)
+    for i in sorted(range(blocks), key=lambda i: bounds[i][1], reverse=True):
+        if bounds[i][1] <= high:
+            break
+        high = max(high, *series.prices(start + i * size, size))
+    for i in sorted(range(blocks), key=lambda i: bounds[i][0]):
+        if bounds[i][0] >= low:
+            break
+        low = min(low, *series.prices(start + i * size, size))
+    rest = start + blocks * size
+    prices = [high, low, *series.prices(rest, end - rest)]
+    return Candle(start, opened, max(prices), min(prices), closed)

@@ -158,7 +158,7 @@ def venue_price(
 
 @dataclass(frozen=True, slots=True)
 class PriceSeries:
-    """The reference price of a pair by the second, as `candles` asks for it.
+    """The reference price of a pair by the second, for `candles`.
 
     Quote base units per lot of the base token.
     """
@@ -166,29 +166,68 @@ class PriceSeries:
     base: str
     quote: str
     seed: str = ""
-    version: int = VERSION
+
+    block = prices.BLOCK
 
     def prices(self, first: int, count: int) -> list[int]:
         """The prices of `count` seconds from `first`."""
+        offsets = {
+            symbol: prices.offsets(self._text(symbol), first, count)
+            for symbol in {*_chain(self.base), *_chain(self.quote)}
+        }
+        return self._quotients(offsets, offsets, count)
+
+    def ranges(self, first: int, count: int) -> list[tuple[int, int]]:
+        """A lower and an upper bound of the prices in each of `count` blocks from `first`."""
+        lows: dict[str, list[int]] = {}
+        highs: dict[str, list[int]] = {}
+        for symbol in {*_chain(self.base), *_chain(self.quote)}:
+            lows[symbol] = highs[symbol] = [0] * count
+            # What moves both tokens alike cancels.
+            if symbol not in _chain(self.base) or symbol not in _chain(self.quote):
+                found = prices.ranges(self._text(symbol), first, count)
+                lows[symbol], highs[symbol] = [low for low, _ in found], [high for _, high in found]
+        low, high = (
+            self._quotients(lows, highs, count),
+            self._quotients(highs, lows, count),
+        )
+        # Each value is rounded down to an integer of at least eight digits.
+        return [
+            (one - (one >> 20) - 1, other + (other >> 20) + 1)
+            for one, other in zip(low, high, strict=True)
+        ]
+
+    def _quotients(
+        self, ups: Mapping[str, list[int]], downs: Mapping[str, list[int]], count: int
+    ) -> list[int]:
+        """The prices where the base token's chain moves by `ups`, and the quote's by `downs`."""
         lot = _LOTS[self.quote]
-        bases = self._values(self.base, first, count)
-        quotes = self._values(self.quote, first, count)
+        bases = _values(self.base, ups, count)
+        quotes = _values(self.quote, downs, count)
         return [base * lot // quote for base, quote in zip(bases, quotes, strict=True)]
 
-    def _values(self, symbol: str, first: int, count: int) -> list[int]:
-        reference = REFERENCES.get(symbol)
-        if reference is None:
-            return [_LOTS[symbol]] * count
-        lot, text = _LOTS[reference.quote], _world(self.seed, symbol, reference.quote)
-        if self.version == 1:
-            offsets = [first_prices.offset(text, first + i) for i in range(count)]
-        else:
-            offsets = prices.offsets(text, first, count)
-        quotes = self._values(reference.quote, first, count)
-        return [
-            prices.moved(reference.base, offset // reference.calm) * quote // lot
-            for offset, quote in zip(offsets, quotes, strict=True)
-        ]
+    def _text(self, symbol: str) -> str:
+        return _world(self.seed, symbol, REFERENCES[symbol].quote)
+
+
+def _chain(symbol: str) -> list[str]:
+    """The tokens whose movements make the token's value: itself, its quote, and so on."""
+    reference = REFERENCES.get(symbol)
+    return [] if reference is None else [symbol, *_chain(reference.quote)]
+
+
+def _values(symbol: str, offsets: Mapping[str, list[int]], count: int) -> list[int]:
+    """Micro-USDC per lot of the token at each of these offsets by symbol."""
+    reference = REFERENCES.get(symbol)
+    if reference is None:
+        return [_LOTS[symbol]] * count
+    base, calm, lot = reference.base, reference.calm, _LOTS[reference.quote]
+    return [
+        prices.moved(base, offset // calm) * quote // lot
+        for offset, quote in zip(
+            offsets[symbol], _values(reference.quote, offsets, count), strict=True
+        )
+    ]
 
 
 def candle_texts(

@@ -19,14 +19,21 @@ class Sol:
     """SOL/USDC in a world."""
 
     seed: str = ""
+    block = 16
 
     def prices(self, first: int, count: int) -> list[int]:
         offsets = prices.offsets(f"{self.seed}SOL/USDC", first, count)
         return [prices.moved(150_000_000, offset) for offset in offsets]
 
+    def ranges(self, first: int, count: int) -> list[tuple[int, int]]:
+        found = prices.ranges(f"{self.seed}SOL/USDC", first, count)
+        return [(prices.moved(150_000_000, a), prices.moved(150_000_000, b)) for a, b in found]
+
 
 class Counted:
     """A made-up price that counts the seconds that it was asked for."""
+
+    block = 60
 
     def __init__(self) -> None:
         self.asked = 0
@@ -35,22 +42,35 @@ class Counted:
         self.asked += count
         return [second * 7_919 % 10_007 for second in range(first, first + count)]
 
+    def ranges(self, first: int, count: int) -> list[tuple[int, int]]:
+        return [(0, 10_007) for _ in range(first, first + count)]
 
-@pytest.mark.parametrize("version", [1, 2])
+
 @pytest.mark.parametrize("pair", [("SOL", "USDC"), ("RAY", "SOL"), ("mSOL", "USDC")])
-def test_a_pairs_series_has_the_prices_of_the_market(version: int, pair: tuple[str, str]) -> None:
-    series = market.PriceSeries(*pair, "a seed", version)
+def test_a_pairs_series_has_the_prices_of_the_market(pair: tuple[str, str]) -> None:
+    series = market.PriceSeries(*pair, "a seed")
     base, quote = (TOKENS[symbol] for symbol in pair)
     slots = range(4_400_000_000, 4_400_000_000 + 200, 5)
     assert series.prices(1_760_000_000, 80)[::2] == [
-        market.reference_price(base, quote, slot, "a seed", version) for slot in slots
+        market.reference_price(base, quote, slot, "a seed") for slot in slots
     ]
 
 
-def test_an_hour_of_a_pair_is_the_hour_of_its_prices() -> None:
-    (hour,) = candles.candles(market.PriceSeries("RAY", "SOL"), HOUR, START, START)
-    prices_of = market.PriceSeries("RAY", "SOL").prices(hour.start, START + 1 - hour.start)
-    assert hour == Candle(hour.start, prices_of[0], max(prices_of), min(prices_of), prices_of[-1])
+@settings(max_examples=40)
+@for_all(
+    st.permutations(sorted(TOKENS)),
+    st.integers(0, 10**6),
+    st.integers(2, 2_000),
+    st.sampled_from(["", "a seed"]),
+)
+def test_a_long_candle_of_any_pair_is_the_candle_of_its_prices(
+    tokens: list[str], hour: int, count: int, seed: str
+) -> None:
+    series = market.PriceSeries(tokens[0], tokens[1], seed)
+    start = hour * HOUR
+    (found,) = candles.candles(series, HOUR, start, start + count - 1)
+    known = series.prices(start, count)
+    assert found == Candle(start, known[0], max(known), min(known), known[-1])
 
 
 def by_brute_force(length: int, first: int, last: int) -> list[Candle]:
@@ -89,19 +109,25 @@ def test_candles_follow_each_other_without_gap(length: int, first: int, more: in
 def test_a_closed_candle_is_worked_out_once() -> None:
     series = Counted()
     once = candles.candles(series, HOUR, 0, 24 * HOUR - 1)
-    assert series.asked == 24 * HOUR
+    asked = series.asked
     assert candles.candles(series, HOUR, 0, 24 * HOUR - 1) == once
-    assert candles.candles(series, MINUTE, 0, 24 * HOUR - 1)[0].start == 0
-    assert series.asked == 24 * HOUR
+    assert series.asked == asked
+    minutes = candles.candles(series, MINUTE, 0, HOUR - 1)
+    assert candles.candles(series, MINUTE, 0, HOUR + 10)[:60] == minutes
+    assert series.asked == asked + HOUR + 11
 
 
-def test_a_running_candle_asks_for_its_running_minute_only() -> None:
-    series = Counted()
-    candles.candles(series, HOUR, 0, 59 * MINUTE + 30)
-    before = series.asked
-    (candle,) = candles.candles(series, HOUR, 0, 59 * MINUTE + 31)
-    assert series.asked == before + 32
-    assert candle.close == series.prices(59 * MINUTE + 31, 1)[0]
+def test_an_hour_asks_for_few_of_its_seconds() -> None:
+    asked = 0
+
+    class Asked(Sol):
+        def prices(self, first: int, count: int) -> list[int]:
+            nonlocal asked
+            asked += count
+            return super().prices(first, count)
+
+    candles.candles(Asked("few:"), HOUR, START, START + 24 * HOUR)
+    assert asked < 24 * HOUR // 4
 
 
 def test_each_world_has_candles_of_its_own() -> None:

@@ -77,6 +77,20 @@ def test_offsets_are_what_the_rule_gives_term_for_term(text: str, second: int) -
     assert prices.offset(text, second) == written_down(text, second)
 
 
+@for_all(texts, st.integers(0, 10**9), st.integers(1, 40), st.booleans())
+def test_every_offset_is_within_the_bounds_of_its_block(
+    text: str, block: int, count: int, across_windows: bool
+) -> None:
+    first = block * prices.BLOCK
+    if across_windows:
+        first = first // prices.WINDOW * prices.WINDOW - prices.BLOCK
+    offsets = prices.offsets(text, first, count * prices.BLOCK)
+    for i, (low, high) in enumerate(prices.ranges(text, first, count)):
+        block_offsets = offsets[i * prices.BLOCK : (i + 1) * prices.BLOCK]
+        assert low <= min(block_offsets)
+        assert max(block_offsets) <= high
+
+
 @for_all(texts, seconds, st.integers(1, 300))
 def test_many_seconds_at_once_are_the_same_as_one_by_one(
     text: str, second: int, count: int
