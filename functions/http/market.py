@@ -136,7 +136,8 @@ def candles(
         first_ms = (last - CANDLES + 1) * length_ms
     if first_ms >= end_ms:
         raise bad_field("INVALID_REQUEST", "from", "must be before to, and not after now")
-    if end_ms - first_ms > most_ms + 1:
+    # One candle more: by the time a request arrives, "now" is later than its client meant.
+    if end_ms - first_ms > most_ms + length_ms:
         raise bad_field("INVALID_REQUEST", "from", f"must be at most {most} before to")
     first = first_ms // length_ms
     until = min((last + 1) * length_ms, now + 1)
