@@ -11,10 +11,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import telemetry
 from functions.contract import iso
-from functions.http import admission, market, openapi, pages, problems
+from functions.http import admission, changes, market, openapi, pages, problems
 from functions.http.answers import finished
 from functions.http.models import (
     AmountQuery,
+    ChangeRequest,
     ClientKey,
     FromQuery,
     IdempotencyKey,
@@ -22,8 +23,11 @@ from functions.http.models import (
     IntervalQuery,
     LimitQuery,
     MinutesQuery,
+    OptionalTokenInQuery,
+    OptionalTokenOutQuery,
     OrderId,
     OrderRequest,
+    ParentQuery,
     SinceQuery,
     SlippageQuery,
     TokenInQuery,
@@ -31,7 +35,7 @@ from functions.http.models import (
     ToQuery,
 )
 from functions.http.openapi import documented
-from functions.http.problems import Problem
+from functions.http.problems import Problem, bad_field
 from functions.http.submission import submit
 from functions.messages import (
     CandleList,
@@ -43,8 +47,9 @@ from functions.messages import (
     Ticket,
     TokenList,
 )
+from functions.orders import slices
 from functions.orders.ids import id_of_key
-from functions.orders.order import DEFAULT_SLIPPAGE_BPS, Model, Order, Status
+from functions.orders.order import DEFAULT_SLIPPAGE_BPS, Model, Order, OrderType, Status
 from functions.runtime import logger, now_ms, settings
 from functions.store import access, orders
 
@@ -70,7 +75,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 @app.post(
     "/api/orders/execute",
-    summary="Submit a market order",
+    summary="Submit an order",
     operation_id="executeOrder",
     tags=["Orders"],
     responses=documented({200: Order, 202: Order}, 400, 422, 429),
@@ -107,24 +112,43 @@ def get_order(order_id: OrderId) -> Response[Any]:
     responses=documented({200: OrderList}, 400),
 )
 def list_orders(
+    *,
     status: Annotated[Status | None, Query()] = None,
+    order_type: Annotated[OrderType | None, Query(alias="type")] = None,
+    token_in: OptionalTokenInQuery = None,
+    token_out: OptionalTokenOutQuery = None,
+    parent_id: ParentQuery = None,
     client_order_id: Annotated[ClientKey | None, Query(alias="clientOrderId")] = None,
     limit: LimitQuery = 20,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response[Any]:
-    """Newest first. With a status a page may be short and still have a nextCursor."""
+    """Newest first. With a filter a page may be short and still have a nextCursor."""
+    wanted = {
+        "status": status,
+        "type": order_type,
+        "token_in": token_in and market.token("tokenIn", token_in).symbol,
+        "token_out": token_out and market.token("tokenOut", token_out).symbol,
+    }
+    wanted = {field: value for field, value in wanted.items() if value is not None}
+    page: dict[str, Any] = {"limit": limit, "cursor": cursor, "wanted": wanted}
     if client_order_id is not None:
-        return _json(OrderList(orders=_orders_of_key(client_order_id, status)))
-    found, following = orders.list_orders(_owner(), limit=limit, cursor=cursor, status=status)
+        ids = [id_of_key(_owner(), client_order_id)]
+        found, following = orders.list_by_ids(ids, _owner(), **page)
+    elif parent_id is not None:
+        found, following = orders.list_by_ids(_slice_ids(str(parent_id)), _owner(), **page)
+    else:
+        found, following = orders.list_orders(_owner(), **page)
     return _json(OrderList(orders=tuple(found), next_cursor=following))
 
 
-def _orders_of_key(key: str, status: Status | None) -> tuple[Order, ...]:
+def _slice_ids(parent_id: str) -> list[str]:
     try:
-        order = orders.get_order(id_of_key(_owner(), key), _owner())
+        parent = orders.get_order(parent_id, _owner())
     except orders.OrderNotFound:
-        return ()
-    return (order,) if status in (None, order.status) else ()
+        parent = None
+    if parent is None or parent.type is not OrderType.TWAP:
+        raise bad_field("INVALID_REQUEST", "parentId", "must be the id of a twap order of yours")
+    return slices.ids(parent)
 
 
 @app.delete(
@@ -135,23 +159,25 @@ def _orders_of_key(key: str, status: Status | None) -> tuple[Order, ...]:
     responses=documented({200: Order}, 400, 404, 409),
 )
 def cancel_order(order_id: OrderId) -> Response[Any]:
-    """Possible while the order is pending; cancelling again answers the same order."""
+    """Possible while the order is pending, rests, or is between its slices.
+
+    Cancelling again answers the same order.
+    """
     logger.append_keys(order_id=str(order_id))
-    order = orders.get_order(str(order_id), _owner())
-    if order.status is Status.PENDING:
-        update = order.next_update(Status.CANCELLED, now_ms())
-        try:
-            order = orders.append_update(order, update)
-            logger.info("order cancelled", attempt=order.attempt)
-        except orders.StaleOrder:  # the worker, or another cancellation, was first
-            order = orders.get_order(str(order_id), _owner())
-    if order.status is not Status.CANCELLED:
-        raise Problem(
-            HTTPStatus.CONFLICT,
-            "ORDER_NOT_CANCELLABLE",
-            f"The order is {order.status}; only a pending order can be cancelled.",
-        )
-    return _json(order)
+    return _json(changes.cancel(str(order_id), _owner()))
+
+
+@app.patch(
+    "/api/orders/<orderId>",
+    summary="Change a resting order",
+    operation_id="changeOrder",
+    tags=["Orders"],
+    responses=documented({200: Order}, 400, 404, 409),
+)
+def change_order(order_id: OrderId, request: ChangeRequest) -> Response[Any]:
+    """New prices or another expiry, while the order rests; a race with its price has one winner."""
+    logger.append_keys(order_id=str(order_id))
+    return _json(changes.change(request, str(order_id), _owner()))
 
 
 @app.post(

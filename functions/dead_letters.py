@@ -7,14 +7,14 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import telemetry
-from functions.contract import MalformedMessage, order_id_of
+from functions.contract import MalformedMessage, order_id_of, wake_pair
 from functions.orders import settlement, waiting
 from functions.orders.failures import FailureCode
 from functions.orders.order import Order, OrderError, Status, Update
 from functions.orders.settlement import Pending
 from functions.runtime import logger, now_ms, settings, sleep
 from functions.simulation.network import Network
-from functions.store import orders, queue
+from functions.store import orders, queue, resting
 
 network = Network(now_ms, sleep, settings.market_seed)
 
@@ -62,6 +62,8 @@ def _end(order_id: str) -> None:
         return
     due_ms = waiting.due_ms(order)
     if order.status is Status.RESTING and (due_ms is None or due_ms > now_ms()):
+        # Its last worker may have died before it told the watcher.
+        resting.announce(wake_pair(order.token_in, order.token_out))
         logger.warning("order rests on after its dead letter")
         return
     if due_ms is None or now_ms() - due_ms < settings.sweep_idle_seconds * 1000:

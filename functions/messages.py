@@ -19,6 +19,7 @@ class ProblemCode(StrEnum):
     INVALID_REQUEST = "INVALID_REQUEST"
     BODY_TOO_LARGE = "BODY_TOO_LARGE"
     INVALID_AMOUNT = "INVALID_AMOUNT"
+    INVALID_PRICE = "INVALID_PRICE"
     TOKEN_NOT_TRADABLE = "TOKEN_NOT_TRADABLE"  # noqa: S105
     CIRCULAR_ARBITRAGE_IS_DISABLED = "CIRCULAR_ARBITRAGE_IS_DISABLED"
     NO_ROUTES_FOUND = "NO_ROUTES_FOUND"
@@ -28,6 +29,7 @@ class ProblemCode(StrEnum):
     ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     ORDER_NOT_CANCELLABLE = "ORDER_NOT_CANCELLABLE"
+    ORDER_NOT_CHANGEABLE = "ORDER_NOT_CHANGEABLE"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     TOO_MANY_OPEN_ORDERS = "TOO_MANY_OPEN_ORDERS"
     INTERNAL = "INTERNAL"
@@ -67,6 +69,9 @@ class QuoteAnswer(Route):
     token_in: str
     token_out: str
     reference_price: str = Field(description="tokenOut for one tokenIn, as GET /api/prices has it")
+    limit_price: DecimalText = Field(
+        description="a limit order for this amount at this price, or less, would execute now"
+    )
 
 
 class Me(Model):

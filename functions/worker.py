@@ -110,7 +110,8 @@ def _take(record: Record, end: float) -> bool:
     try:
         order_id = order_id_of(record["body"])
         logger.thread_safe_append_keys(order_id=order_id)
-        _execute(order_id, end, woken=is_woken(record["body"]))
+        again = _receives(record) > 1
+        _execute(order_id, end, woken=is_woken(record["body"]), again=again)
     except Exception:  # noqa: BLE001 - it is logged, and SQS delivers the message again
         logger.exception("message failed", body=record["body"][:200])
         return False
@@ -162,8 +163,11 @@ class Wait:
 Next = Append | Hold | Requeue | Rest | Begin | Wait
 
 
-def _execute(order_id: str, end: float, *, woken: bool) -> None:
-    """Take the order's steps until it has ended, waits, or is re-queued."""
+def _execute(order_id: str, end: float, *, woken: bool, again: bool) -> None:
+    """Take the order's steps until it has ended, waits, or is re-queued.
+
+    `again`: an earlier worker may have died with this message.
+    """
     order, owner, signed, wake = _taken(order_id, woken=woken)
     logger.thread_safe_append_keys(owner=owner, attempt=order.attempt)
     logger.info("order taken on", status=order.status, sequence=order.sequence)
@@ -176,7 +180,7 @@ def _execute(order_id: str, end: float, *, woken: bool) -> None:
                     order, wake = orders.append_update(order, update, transaction=signed), Wake()
                     _report(order)
                 case Rest() as rest:
-                    return _rest(order, rest, wake)
+                    return _rest(order, rest, wake, again=again)
                 case Begin(child):
                     return _begin(child, owner)
                 case Wait():
@@ -204,7 +208,7 @@ def _taken(order_id: str, *, woken: bool) -> StoredOrder:
     return orders.begin_order(routing_update(order_id, now_ms()))
 
 
-def _rest(order: Order, rest: Rest, stored: Wake) -> None:
+def _rest(order: Order, rest: Rest, stored: Wake, *, again: bool) -> None:
     """Let the order rest, and see to it that it is woken by its price and by its expiry."""
     if rest.update:
         # First, so that a worker that dies here leaves no order without its message.
@@ -215,9 +219,10 @@ def _rest(order: Order, rest: Rest, stored: Wake) -> None:
         due = waiting.due_ms(order)
         if due is not None and due - now_ms() < EXPIRY_NEAR_MS:
             _await(order)
-        if not waiting.improves(rest.wake, stored, _reference(order)):
+        if waiting.improves(rest.wake, stored, _reference(order)):
+            orders.rest_on(order, rest.wake)
+        elif not again:
             return
-        orders.rest_on(order, rest.wake)
     resting.announce(wake_pair(order.token_in, order.token_out))
 
 

@@ -56,12 +56,7 @@ def swap(token_in: str, token_out: str, amount: str, slippage_bps: int) -> Swap:
     none routes.
     """
     source, target = pair(token_in, token_out)
-    try:
-        units = tokens.to_units(amount, source)
-    except AmountTooLarge:
-        units = tokens.UNITS_MAX + 1
-    except InvalidAmount as error:
-        raise bad_field(error.code, "amount", error.rule) from None
+    units = amount_units(amount, source)
     pools = network.snapshots()
     try:
         route = router.find_route(source, target, units, slippage_bps, pools)
@@ -76,15 +71,26 @@ def swap(token_in: str, token_out: str, amount: str, slippage_bps: int) -> Swap:
     return Swap(source, target, units, route)
 
 
+def amount_units(amount: str, token: Token) -> int:
+    """The amount in base units; one beyond a u64 is 2**64. Raises a Problem."""
+    try:
+        return tokens.to_units(amount, token)
+    except AmountTooLarge:
+        return tokens.UNITS_MAX + 1
+    except InvalidAmount as error:
+        raise bad_field(error.code, "amount", error.rule) from None
+
+
 def pair(token_in: str, token_out: str) -> tuple[Token, Token]:
     """Both tokens, by symbol or mint; raises a Problem that names the field at fault."""
-    source, target = _token("tokenIn", token_in), _token("tokenOut", token_out)
+    source, target = token("tokenIn", token_in), token("tokenOut", token_out)
     if source == target:
         raise bad_field(CircularArbitrage.code, "tokenOut", "must differ from tokenIn")
     return source, target
 
 
-def _token(field: str, name: str) -> Token:
+def token(field: str, name: str) -> Token:
+    """The token, by symbol or mint; raises a Problem that names the field."""
     try:
         return tokens.find(name)
     except TokenNotTradable as error:
@@ -101,8 +107,16 @@ def quote(token_in: str, token_out: str, amount: str, slippage_bps: int) -> Quot
         token_in=source.symbol,
         token_out=target.symbol,
         reference_price=priced["reference"],
+        limit_price=_limit_price(route),
         **dict(routes.shown(route)),
     )
+
+
+def _limit_price(route: router.Route) -> str:
+    """The highest price that the route meets, rounded down to what a limit price can say."""
+    price = tokens.price_text(route.in_amount, route.token_in, route.out_amount, route.token_out)
+    whole, _, places = price.partition(".")
+    return f"{whole}.{places[: tokens.PRICE_PLACES_MAX]}".rstrip("0").rstrip(".")
 
 
 def prices(token_in: str, token_out: str, minutes: int, since: str | None) -> PriceList:

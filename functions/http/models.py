@@ -8,18 +8,28 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
-from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
 
 from functions.contract import unix_ms
-from functions.orders.order import DEFAULT_SLIPPAGE_BPS, Model, Simulate
+from functions.orders.order import (
+    DEFAULT_SLIPPAGE_BPS,
+    Model,
+    OrderType,
+    Simulate,
+    TimeInForce,
+)
 
 KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
 UUID_PATTERN = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+# As our times, but the milliseconds may be left out.
+EXPIRY_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z$"
 TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
+TIME_RULE = "must be a time such as 2026-01-31T12:00:00.000Z"
 # What a broken pattern is told as: it reads on from the field's name.
 PATTERN_RULES = {
     KEY_PATTERN: "must be 1 to 128 visible ASCII characters without spaces",
-    TIME_PATTERN: "must be a time such as 2026-01-31T12:00:00.000Z",
+    TIME_PATTERN: TIME_RULE,
+    EXPIRY_PATTERN: TIME_RULE,
 }
 
 # --- parts of requests ------------------------------------------------------------------------
@@ -68,6 +78,15 @@ Amount = Annotated[
     BeforeValidator(_number_or_text),
     WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, AMOUNT_TEXT]}),
 ]
+Price = Annotated[
+    str,
+    BeforeValidator(_number_or_text),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, AMOUNT_TEXT]}),
+    Field(description="tokenOut per tokenIn, at most 18 decimal places"),
+]
+Expiry = Annotated[
+    str, Field(pattern=EXPIRY_PATTERN, description="at most 30 days from now, in UTC")
+]
 TokenName = Annotated[str, Field(description="symbol or mint", examples=["SOL"], max_length=64)]
 SlippageBps = Annotated[int, Field(ge=0, le=10_000, description="0.01 % each")]
 ClientKey = Annotated[str, Field(pattern=KEY_PATTERN, examples=["my-order-1"])]
@@ -81,8 +100,15 @@ Time = Annotated[
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 LimitQuery = Annotated[WholeNumber, Query(ge=1, le=100)]
 MinutesQuery = Annotated[WholeNumber, Query(ge=1, le=60)]
+ParentQuery = Annotated[
+    UUID | None,
+    BeforeValidator(_uuid),
+    Query(alias="parentId", description="only the slices of this twap order"),
+]
 TokenInQuery = Annotated[TokenName, Query(alias="tokenIn")]
 TokenOutQuery = Annotated[TokenName, Query(alias="tokenOut")]
+OptionalTokenInQuery = Annotated[TokenName | None, Query(alias="tokenIn")]
+OptionalTokenOutQuery = Annotated[TokenName | None, Query(alias="tokenOut")]
 AmountQuery = Annotated[
     str,
     WithJsonSchema(AMOUNT_TEXT | {"maxLength": 100}),
@@ -120,16 +146,62 @@ class SimulateRequest(Simulate):
     model_config = _EXACT
 
 
+_SWAP: dict[str, JsonValue] = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1.5"}
+
+
 class OrderRequest(Model):
-    """A market order: swap `amount` of tokenIn for as much tokenOut as the best route gives."""
+    """Swap `amount` of tokenIn for as much tokenOut as the best route gives: now, or in time.
 
-    model_config = _EXACT
+    - market: now
+    - limit: when the whole amount gives at least `limitPrice`, all fees and the impact included
+    - stop: as a market order, once the whole amount gives only `stopPrice` or less
+    - oco: whichever of both comes first; the other one is void
+    - twap: in `slices` of equal size, one each `intervalSeconds`
+    """
 
+    model_config = _EXACT | ConfigDict(
+        json_schema_extra={
+            "examples": [
+                _SWAP,
+                _SWAP | {"type": "limit", "limitPrice": "160"},
+                _SWAP | {"type": "stop", "stopPrice": "120"},
+                _SWAP | {"type": "oco", "limitPrice": "160", "stopPrice": "120"},
+                _SWAP | {"type": "twap", "slices": 3, "intervalSeconds": 60},
+            ]
+        }
+    )
+
+    type: OrderType = OrderType.MARKET
     token_in: TokenName
     token_out: TokenName
     amount: Amount = Field(description="of tokenIn, in whole tokens")
-    slippage_bps: Annotated[SlippageBps, Field(strict=True)] = DEFAULT_SLIPPAGE_BPS
+    slippage_bps: Annotated[SlippageBps, Field(strict=True)] = Field(
+        default=DEFAULT_SLIPPAGE_BPS, description="0.01 % each; not where limitPrice says it all"
+    )
+    # A factory's value is in no schema: none of these has a default, or is null.
+    limit_price: Price = Field(default_factory=str, description="for limit, oco and twap")
+    stop_price: Price = Field(default_factory=str, description="for stop and oco")
+    expires_at: Expiry = Field(default_factory=str, description="for limit, stop and oco")
+    time_in_force: TimeInForce = Field(
+        default=TimeInForce.GTC, description="for limit, stop and oco; IOC is now or not at all"
+    )
+    slices: Annotated[int, Field(ge=2, le=100, strict=True)] = Field(
+        default_factory=int, description="for twap"
+    )
+    interval_seconds: Annotated[int, Field(ge=1, le=86_400, strict=True)] = Field(
+        default_factory=int, description="for twap"
+    )
     client_order_id: ClientKey | None = Field(
         default=None, description="the idempotency key, under the order's own name for it"
     )
     simulate: SimulateRequest | None = None
+
+
+class ChangeRequest(Model):
+    """What a resting order shall wait for from now on; what is absent stays as it is."""
+
+    model_config = _EXACT
+
+    limit_price: Price = Field(default_factory=str)
+    stop_price: Price = Field(default_factory=str)
+    expires_at: Expiry | None = Field(default=None, description="null: until it is cancelled")

@@ -54,7 +54,7 @@ def document(app: APIGatewayHttpResolver, version: str) -> str:
         app.get_openapi_json_schema(
             title="Order execution engine",
             version=version,
-            description="Market orders over Raydium, Meteora and Orca, executed exactly once.",
+            description="Orders over Raydium, Meteora and Orca, executed exactly once.",
         )
     )
     described["servers"] = [{"url": "./", "description": "where this document came from"}]

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic.alias_generators import to_camel
 
 from functions import telemetry
 from functions.contract import Metric
 from functions.dex import tokens
-from functions.http.market import swap
+from functions.http import conditions
+from functions.http.market import amount_units, pair, swap
 from functions.http.models import OrderRequest
 from functions.http.problems import Problem, bad_field
 from functions.orders.ids import id_of_key, new_id
-from functions.orders.order import Order, Simulate, first_update, order_of
+from functions.orders.order import (
+    Order,
+    OrderType,
+    Simulate,
+    first_update,
+    order_of,
+)
 from functions.runtime import logger, now_ms, settings
 from functions.store import orders, queue
 
@@ -47,8 +55,11 @@ def submit(request: OrderRequest, owner: str, key_header: str | None) -> Submitt
     Raises a Problem: a field at fault, a key that was used for another order, too many open orders.
     """
     order = _new_order(request, owner, _key(request, key_header))
+    # A repeat of an accepted order is answered whatever the time and the limit say.
+    if problem := conditions.expiry_problem(order.expires_at, now_ms()):
+        return _stored_or(problem, order, owner)
     if not has_room(owner):
-        return _stored_or_refused(order, owner)
+        return _stored_or(_too_many_open_orders(), order, owner)
     logger.append_keys(order_id=order.order_id, attempt=order.attempt)
     try:
         orders.create_order(order, owner)
@@ -72,20 +83,57 @@ def _key(request: OrderRequest, header: str | None) -> str | None:
 
 def _new_order(request: OrderRequest, owner: str, key: str | None) -> Order:
     simulate = _simulate(request)
-    token_in, token_out, units, _ = swap(
-        request.token_in, request.token_out, request.amount, request.slippage_bps
-    )
+    given = {to_camel(name) for name in request.model_fields_set}
+    conditions.check_fields(request.type, given & set(conditions.FIELDS))
+    token_in, token_out, units = _swap(request)
     now = now_ms()
-    fields = {
+    fields: dict[str, Any] = {
         "clientOrderId": key,
+        "type": request.type,
         "tokenIn": token_in.symbol,
         "tokenOut": token_out.symbol,
         "amount": tokens.to_text(units, token_in.decimals),
-        "slippageBps": request.slippage_bps,
+        "slippageBps": None if _has_limit_only(request) else request.slippage_bps,
+        "slices": request.slices or None,
+        "intervalSeconds": request.interval_seconds or None,
         "simulate": simulate,
     }
+    for field in ("limit_price", "stop_price"):
+        if to_camel(field) in given:
+            text = getattr(request, field)
+            asked = conditions.price(to_camel(field), text, units, token_in, token_out)
+            fields[to_camel(field)] = asked
+    conditions.check_prices(fields.get("limitPrice"), fields.get("stopPrice"))
+    if request.expires_at:
+        fields["expiresAt"] = conditions.expiry(request.expires_at)
+    if request.type.rests:
+        fields["timeInForce"] = request.time_in_force
     order_id = id_of_key(owner, key) if key else new_id(now)
     return order_of(fields, [first_update(order_id, now)])
+
+
+def _has_limit_only(request: OrderRequest) -> bool:
+    """Whether the limit price sets the threshold of all that the order executes."""
+    return request.limit_price != "" and request.type is not OrderType.OCO
+
+
+def _swap(request: OrderRequest) -> tuple[tokens.Token, tokens.Token, int]:
+    """The tokens, and the amount in base units, which routes now; of a twap order each slice."""
+    tokens_and_amount = request.token_in, request.token_out, request.amount
+    if request.type is not OrderType.TWAP:
+        return swap(*tokens_and_amount, request.slippage_bps)[:3]
+    source, target = pair(request.token_in, request.token_out)
+    units = amount_units(request.amount, source)
+    if units < request.slices:
+        rule = f"must be at most {units}, for each slice swaps at least one base unit"
+        raise bad_field("INVALID_REQUEST", "slices", rule)
+    largest = tokens.to_text(-(-units // request.slices), source.decimals)
+    try:
+        swap(source.symbol, target.symbol, largest, 0)
+    except Problem as problem:
+        (error,) = problem.details.errors
+        raise bad_field(problem.details.code, "amount", f"of each slice {error.rule}") from None
+    return source, target, units
 
 
 def _simulate(request: OrderRequest) -> Simulate | None:
@@ -120,17 +168,21 @@ def has_room(owner: str) -> bool:
     return True
 
 
-def _stored_or_refused(order: Order, owner: str) -> Submitted:
-    """A repeat of an accepted order is answered whatever the limit says."""
+def _stored_or(problem: Problem, order: Order, owner: str) -> Submitted:
+    """The order that is stored under the same key; raises the problem if there is none."""
     try:
         return _replayed(orders.get_order(order.order_id, owner), order)
     except orders.OrderNotFound:
-        raise Problem(
-            HTTPStatus.TOO_MANY_REQUESTS,
-            "TOO_MANY_OPEN_ORDERS",
-            f"At most {settings.max_open_orders} of your orders may be open at once.",
-            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-        ) from None
+        raise problem from None
+
+
+def _too_many_open_orders() -> Problem:
+    return Problem(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "TOO_MANY_OPEN_ORDERS",
+        f"At most {settings.max_open_orders} of your orders may be open at once.",
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+    )
 
 
 def _replayed(stored: Order, asked: Order) -> Submitted:

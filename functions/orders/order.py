@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import reduce
 from typing import Annotated, Any, Literal
@@ -331,16 +331,16 @@ class Order(Model):
     def resting_update(
         self,
         now_ms: int,
+        changes: Mapping[str, str | None] | None = None,
         *,
         attempt: int | None = None,
         error: OrderError | None = None,
-        **changes: str | None,
     ) -> Update:
         """The update that lets the order rest, with all that it then waits for.
 
         `changes`: new values of `limit_price`, `stop_price`, `expires_at`.
         """
-        conditions = _conditions(self) | changes
+        conditions = {**_conditions(self), **(changes or {})}
         return self.next_update(Status.RESTING, now_ms, attempt=attempt, error=error, **conditions)
 
     def next_update(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4  # noqa: TID251 - a writer recognises its own put
 
@@ -20,7 +20,7 @@ from functions.contract import (
     open_shard,
     unix_ms,
 )
-from functions.orders.order import Order, Status, Update
+from functions.orders.order import Order, Update
 from functions.orders.stored import StoredOrder, idle_since, index_keys, new_item, stored_order
 from functions.orders.waiting import AT_ONCE, Wake
 from functions.runtime import settings
@@ -355,19 +355,22 @@ def leave_due_shard(order: IdleOrder) -> None:
         clients.refused_item(error)  # it has moved on
 
 
+Wanted = Mapping[str, object]  # values that an order must have, by the names of its fields
+
+
 def list_orders(
-    owner: str, *, limit: int, cursor: str | None = None, status: Status | None = None
+    owner: str, *, limit: int, cursor: str | None = None, wanted: Wanted | None = None
 ) -> tuple[list[Order], str | None]:
     """Up to `limit` of the owner's orders, newest first, and the cursor of the next page.
 
-    One request reads a bounded number of keys, so with a status a page may hold fewer orders and
-    still have a next one. Raises InvalidCursor.
+    One request reads a bounded number of keys, so with `wanted` values a page may hold fewer orders
+    and still have a next one. Raises InvalidCursor.
     """
     start = _start_key(owner, cursor) if cursor else None
     found: list[Order] = []
     for _ in range(LIST_READS_MAX):
-        keys, start = _order_keys(owner, limit if status is None else BATCH_GET_MAX, start)
-        matching = [o for o in _batch_get(keys) if status is None or o.status == status]
+        keys, start = _order_keys(owner, BATCH_GET_MAX if wanted else limit, start)
+        matching = [order for order in _batch_get(keys) if _matches(order, wanted)]
         room = limit - len(found)
         found += matching[:room]
         if len(matching) > room:
@@ -375,6 +378,30 @@ def list_orders(
         if start is None or len(found) == limit:
             break
     return found, _cursor(start["createdAt"]["S"], start["orderId"]["S"]) if start else None
+
+
+def list_by_ids(
+    order_ids: Sequence[str],
+    owner: str,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    wanted: Wanted | None = None,
+) -> tuple[list[Order], str | None]:
+    """As `list_orders`, of the orders with these ids, at most 100, in their order."""
+    ids = list(order_ids)
+    if cursor:
+        last = _start_key(owner, cursor)["orderId"]["S"]
+        if last not in ids:
+            raise InvalidCursor(cursor)
+        ids = ids[ids.index(last) + 1 :]
+    found = [order for order in _batch_get(ids) if _matches(order, wanted)]
+    page = found[:limit]
+    return page, _cursor(page[-1].created_at, page[-1].order_id) if len(found) > limit else None
+
+
+def _matches(order: Order, wanted: Wanted | None) -> bool:
+    return all(getattr(order, field) == value for field, value in (wanted or {}).items())
 
 
 def _order_keys(

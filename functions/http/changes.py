@@ -1,0 +1,147 @@
+"""How an order that waits is cancelled or changed: each by one conditional write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic.alias_generators import to_camel
+
+from functions.dex import tokens
+from functions.http import conditions
+from functions.http.models import ChangeRequest
+from functions.http.problems import Problem, bad_field
+from functions.orders import slices, waiting
+from functions.orders.order import CHANGES_MAX, Order, Status, Update
+from functions.runtime import logger, now_ms
+from functions.store import orders, queue
+
+# How often to try again when another writer was first and the order can still be cancelled.
+TRIES = 5
+
+
+def cancel(order_id: str, owner: str) -> Order:
+    """Cancel an order while it is pending, rests, or is between its slices.
+
+    Of a twap order, the slice that is pending or rests is cancelled with it. Cancelling again
+    answers the same order. Raises a Problem (409) if the order can no longer be cancelled.
+    """
+    for _ in range(TRIES):
+        order = orders.get_order(order_id, owner)
+        if order.status is Status.CANCELLED:
+            return order
+        try:
+            return _append(order, _cancellation(order, owner))
+        except orders.StaleOrder:
+            logger.info("order moved on before it was cancelled")
+    raise _not_cancellable(f"The order is {order.status} and moves on; try again.")
+
+
+def _cancellation(order: Order, owner: str) -> Update:
+    """The update that cancels the order; raises a Problem, and StaleOrder if its slice moves on."""
+    if order.status in (Status.PENDING, Status.RESTING):
+        return order.next_update(Status.CANCELLED, now_ms())
+    if order.status is not Status.WORKING:
+        raise _not_cancellable(
+            f"The order is {order.status}; only one that is pending, resting or working can be"
+            " cancelled."
+        )
+    if not slices.is_under_way(order):
+        return slices.cancelled(order, None, now_ms())
+    try:
+        child = orders.get_order(slices.current_id(order), owner)
+    except orders.OrderNotFound:
+        raise _not_cancellable("A slice of the order is just beginning; try again.") from None
+    if child.status in (Status.PENDING, Status.RESTING):
+        child = _append(child, child.next_update(Status.CANCELLED, now_ms()))
+    if not child.status.terminal:
+        raise _not_cancellable(
+            f"Its slice {child.order_id} is {child.status}; try again when that has ended."
+        )
+    return slices.cancelled(order, child, now_ms())
+
+
+def _queued(send: Callable[[], None]) -> None:
+    """Send a message; if that fails, the watcher or the sweeper sends one a little later."""
+    try:
+        send()
+    except (BotoCoreError, ClientError):
+        logger.exception("order not queued")
+
+
+def _append(order: Order, update: Update) -> Order:
+    cancelled = orders.append_update(order, update)
+    logger.info("order cancelled", attempt=order.attempt)
+    _queued(lambda: queue.tell_parent(cancelled))
+    return cancelled
+
+
+def _not_cancellable(detail: str) -> Problem:
+    return Problem(HTTPStatus.CONFLICT, "ORDER_NOT_CANCELLABLE", detail)
+
+
+def change(request: ChangeRequest, order_id: str, owner: str) -> Order:
+    """Change what a resting order waits for; one that already waits for this is answered as it is.
+
+    Raises a Problem: 400 for a field at fault, 409 if the order does not rest, or has moved on.
+    """
+    order = orders.get_order(order_id, owner)
+    changes = _changes(request, order)
+    now = now_ms()
+    if order.status is not Status.RESTING:
+        raise _not_changeable(f"The order is {order.status}; only a resting order can be changed.")
+    if order.has_expired(now):
+        raise _not_changeable("The order has expired.")
+    if order.parent_id is not None:
+        raise _not_changeable("The order is a slice of a twap order, which decides about it.")
+    if all(getattr(order, name) == value for name, value in changes.items()):
+        return order
+    if order.sequence >= CHANGES_MAX or order.full:
+        raise _not_changeable("The order has been changed too often; cancel it and submit another.")
+    try:
+        changed = orders.append_update(order, order.resting_update(now, changes))
+    except orders.StaleOrder:
+        order = orders.get_order(order_id, owner)
+        raise _not_changeable(
+            f"The order moved on before it was changed: it is {order.status} now."
+        ) from None
+    logger.info("order changed", sequence=changed.sequence)
+    _queued(lambda: _wake(changed))
+    return changed
+
+
+def _changes(request: ChangeRequest, order: Order) -> dict[str, str | None]:
+    """The new values by the names of an order's fields; raises a Problem."""
+    given = request.model_fields_set
+    if not given:
+        raise bad_field("INVALID_REQUEST", "body", "must have limitPrice, stopPrice or expiresAt")
+    conditions.check_fields(order.type, {to_camel(name) for name in given}, needed=frozenset())
+    source, target = tokens.find(order.token_in), tokens.find(order.token_out)
+    units = tokens.to_units(order.amount, source)
+    changes: dict[str, str | None] = {}
+    for name in ("limit_price", "stop_price"):
+        if name in given:
+            asked = getattr(request, name)
+            changes[name] = conditions.price(to_camel(name), asked, units, source, target)
+    if "expires_at" in given:
+        expires_at = request.expires_at and conditions.expiry(request.expires_at)
+        if problem := conditions.expiry_problem(expires_at, now_ms()):
+            raise problem
+        changes["expires_at"] = expires_at
+    conditions.check_prices(
+        changes.get("limit_price", order.limit_price), changes.get("stop_price", order.stop_price)
+    )
+    return changes
+
+
+def _wake(order: Order) -> None:
+    """Let the worker judge a changed order now, and end it at its expiry if that is soon."""
+    queue.enqueue(order.order_id, woken=True)
+    delay = waiting.message_delay(order, now_ms())
+    if delay is not None:
+        queue.enqueue(order.order_id, delay_seconds=delay, woken=True)
+
+
+def _not_changeable(detail: str) -> Problem:
+    return Problem(HTTPStatus.CONFLICT, "ORDER_NOT_CHANGEABLE", detail)

@@ -1,0 +1,121 @@
+"""Which conditions an order of each type takes, and whether those that were asked for can be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from fractions import Fraction
+from http import HTTPStatus
+
+from functions.contract import iso, unix_ms
+from functions.dex import tokens
+from functions.dex.errors import InvalidAmount
+from functions.dex.tokens import Token
+from functions.http.models import TIME_RULE
+from functions.http.problems import Problem, bad_field
+from functions.messages import FieldError
+from functions.orders.order import OrderType
+
+EXPIRY_DAYS_MAX = 30
+_DAY_MS = 86_400_000
+
+NEEDED: Mapping[OrderType, Set[str]] = {
+    OrderType.MARKET: frozenset(),
+    OrderType.LIMIT: {"limitPrice"},
+    OrderType.STOP: {"stopPrice"},
+    OrderType.OCO: {"limitPrice", "stopPrice"},
+    OrderType.TWAP: {"slices", "intervalSeconds"},
+}
+_WAITING = {"expiresAt", "timeInForce"}
+OPTIONAL: Mapping[OrderType, Set[str]] = {
+    OrderType.MARKET: {"slippageBps"},
+    OrderType.LIMIT: _WAITING,
+    OrderType.STOP: {"slippageBps"} | _WAITING,
+    OrderType.OCO: {"slippageBps"} | _WAITING,
+    OrderType.TWAP: {"limitPrice", "slippageBps"},
+}
+FIELDS = (
+    "limitPrice",
+    "stopPrice",
+    "slices",
+    "intervalSeconds",
+    "slippageBps",
+    "expiresAt",
+    "timeInForce",
+)
+
+
+def check_fields(kind: OrderType, given: Set[str], needed: Set[str] | None = None) -> None:
+    """Raise a Problem that names every condition too many, and each that is missing.
+
+    `needed` is what the type needs unless it is given.
+    """
+    needed = NEEDED[kind] if needed is None else needed
+    errors = []
+    for field in FIELDS:
+        if field in needed - given:
+            errors.append(FieldError(field=field, rule=f"is required for type {kind}"))
+        elif field in given - NEEDED[kind] - OPTIONAL[kind]:
+            takers = [each for each in OrderType if field in NEEDED[each] | OPTIONAL[each]]
+            rule = f"does not apply to type {kind}, only to {_listed(takers)}"
+            errors.append(FieldError(field=field, rule=rule))
+    if errors:
+        raise Problem(HTTPStatus.BAD_REQUEST, "INVALID_REQUEST", "", *errors)
+    if kind is OrderType.TWAP and {"limitPrice", "slippageBps"} <= given:
+        rule = "does not apply to a twap order with a limitPrice, which sets the least it accepts"
+        raise bad_field("INVALID_REQUEST", "slippageBps", rule)
+
+
+def price(field: str, text: str, units: int, source: Token, target: Token) -> str:
+    """A price as it is stored: plain decimal text; raises a Problem that names the field.
+
+    `units` of `source` at this price must be an amount of `target`.
+    """
+    try:
+        asked = tokens.to_price(text)
+    except InvalidAmount as error:
+        raise bad_field("INVALID_PRICE", field, error.rule) from None
+    out = asked * Fraction(units * 10**target.decimals, 10**source.decimals)
+    if out > tokens.UNITS_MAX:
+        most = tokens.to_text(tokens.UNITS_MAX, target.decimals)
+        rule = f"must not make the amount worth more than {most} {target.symbol}"
+        raise bad_field("INVALID_PRICE", field, rule)
+    if out < 1:
+        least = tokens.to_text(1, target.decimals)
+        rule = f"must not make the amount worth less than {least} {target.symbol}"
+        raise bad_field("INVALID_PRICE", field, rule)
+    return tokens.to_text(int(asked * 10**tokens.PRICE_PLACES_MAX), tokens.PRICE_PLACES_MAX)
+
+
+def check_prices(limit_price: str | None, stop_price: str | None) -> None:
+    """Raise a Problem unless the stop is below the limit, if an order has both."""
+    if (
+        limit_price is not None
+        and stop_price is not None
+        and tokens.to_price(stop_price) >= tokens.to_price(limit_price)
+    ):
+        raise bad_field("INVALID_PRICE", "stopPrice", "must be less than limitPrice")
+
+
+def expiry(text: str) -> str:
+    """A time of expiry as it is stored; raises a Problem if there is no such time."""
+    try:
+        return iso(unix_ms(text))
+    except (ValueError, OverflowError):
+        raise bad_field("INVALID_REQUEST", "expiresAt", TIME_RULE) from None
+
+
+def expiry_problem(expires_at: str | None, now_ms: int) -> Problem | None:
+    """Why an order that is asked for now cannot have this expiry."""
+    if expires_at is None:
+        return None
+    if unix_ms(expires_at) <= now_ms:
+        return bad_field("INVALID_REQUEST", "expiresAt", "must be in the future")
+    if unix_ms(expires_at) > now_ms + EXPIRY_DAYS_MAX * _DAY_MS:
+        rule = f"must be at most {EXPIRY_DAYS_MAX} days from now"
+        return bad_field("INVALID_REQUEST", "expiresAt", rule)
+    return None
+
+
+def _listed(kinds: list[OrderType]) -> str:
+    *others, last = kinds
+    return f"{', '.join(others)} and {last}" if others else last
