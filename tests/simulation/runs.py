@@ -46,6 +46,7 @@ EXPECTED_COVERAGE = (
     "lose the answer",
     "take effect late",
     "throttle for a while",
+    "slow answers",
     "stale writers",
     "own writes that come again",
     "connections cut",

@@ -37,6 +37,7 @@ RECORDS_MAX = 10
 LATE_MS_MAX = 400_000
 NEVER_S = 10**12
 NIGHT_MS = 2 * 86_400_000  # after this every ended order and every connection has expired
+SLOW_MS_MAX = 4_000
 LAG_MS_MAX = 2_000
 SWEEP_EVERY_MS = 60_000
 STREAM_RETRY_MS = 1_000
@@ -94,6 +95,7 @@ class Plan:
     """What a seed decides about a whole run."""
 
     fault_share: float
+    slow_share: float
     faults_until_ms: int
     deploys_ms: tuple[int, ...]
     cuts: float  # the share of pushes after which the connection is cut
@@ -113,6 +115,7 @@ class Plan:
         deploys = sorted(random.randrange(until_ms) for _ in range(random.choice([0, 1, 2])))
         return cls(
             fault_share=random.choice([0.005, 0.02, 0.02, 0.08]),
+            slow_share=random.choice([0, 0.05, 0.2]),
             faults_until_ms=until,
             deploys_ms=tuple(deploys),
             cuts=0 if calm else random.choice([0, 0.02, 0.1]),
@@ -534,7 +537,7 @@ class Simulation:
         fate = self._draw_fate(operation, request)
         if fate is None:
             answer = effect()
-            self.scheduler.pause(f"has called {operation}")
+            self.scheduler.pause(f"has called {operation}", delay_ms=self._slowness_ms())
             return answer
         self.coverage[fate] += 1
         self.scheduler.log.append(f"  {fate}")
@@ -573,6 +576,13 @@ class Simulation:
             until_ms = now + self.random.choice([100, 5_000, 200_000])
             self.throttled_until[operation] = min(until_ms, self.plan.faults_until_ms)
         return fate
+
+    def _slowness_ms(self) -> int:
+        """How long the answer to a call takes; less than the timeout of the clients."""
+        if not self._faulty() or self.random.random() >= self.plan.slow_share:
+            return 0
+        self.coverage["slow answers"] += 1
+        return self.random.randrange(SLOW_MS_MAX)
 
     def _set_clock(self, environment: Environment) -> None:
         """Sometimes the machine's wall clock is set; never one whose other clock stands still."""
