@@ -242,11 +242,9 @@ MUTANTS = (
     # --- cancelling, dead letters, sweeping
     Mutant(
         "a cancel that lost the race does not read again",
-        "functions/api.py",
-        "        except orders.StaleOrder:  # the worker, or another cancellation, was first\n"
-        "            order = orders.get_order(str(order_id), _owner())\n",
-        "        except orders.StaleOrder:  # the worker, or another cancellation, was first\n"
-        "            order = order.apply(update)\n",
+        "functions/http/changes.py",
+        '            logger.info("order moved on before it was cancelled")\n',
+        "            return order.apply(order.next_update(Status.CANCELLED, now_ms()))\n",
     ),
     Mutant(
         "a dead letter fails an order whose transaction may land",
