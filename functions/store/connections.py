@@ -23,13 +23,18 @@ class ConnectionGone(Exception):
 
 def connect(owner: str, connection_id: str, now_ms: int) -> None:
     """Store a connection of the owner until it disconnects or its time to live ends."""
-    clients.dynamodb().put_item(
-        TableName=settings.connections_table,
-        Item={
-            **_key(owner, connection_id),
-            "expiresAt": {"N": str(now_ms // 1000 + TTL_SECONDS)},
-        },
-    )
+    try:
+        clients.dynamodb().put_item(
+            TableName=settings.connections_table,
+            Item={
+                **_key(owner, connection_id),
+                "expiresAt": {"N": str(now_ms // 1000 + TTL_SECONDS)},
+            },
+            # A late repeat of this put must not undo what the connection has followed since.
+            ConditionExpression="attribute_not_exists(connectionId)",
+        )
+    except ClientError as error:
+        clients.refused_item(error)
 
 
 def disconnect(owner: str, connection_id: str) -> None:

@@ -177,6 +177,19 @@ def test_unsubscribing_ends_the_pushes(world: World) -> None:
     assert [m["status"] for m in world.connections.received[client] if "status" in m] == ["pending"]
 
 
+def test_a_late_repeat_of_the_write_that_stored_a_connection_leaves_it_a_follower(
+    world: World,
+) -> None:
+    """botocore repeats a write whose answer does not come, and the first one may come later."""
+    world.connect("c1")
+    (stored,) = world.dynamodb.scan(TableName="connections")["Items"]
+    world.send("c1", {"orderId": "*"})
+    connections.connect(stored["owner"]["S"], "c1", runtime.now_ms())
+    world.submit()
+    world.settle()
+    assert statuses(world, "c1") == LIFE
+
+
 def test_unsubscribing_from_an_order_that_has_expired_leaves_nothing_behind(world: World) -> None:
     client = world.connect("c1")
     order_id = world.submit()["orderId"]

@@ -189,6 +189,13 @@ MUTANTS = (
         'ConditionExpression="attribute_not_exists(noSuchAttribute)"',
         LIVE + "a_message_after_the_end_of_its_connection_leaves_nothing_behind",
     ),
+    Mutant(
+        "a late repeat of a connection's put undoes what it follows",
+        CONNECTIONS,
+        '            ConditionExpression="attribute_not_exists(connectionId)",\n',
+        "",
+        LIVE + "a_late_repeat_of_the_write_that_stored_a_connection_leaves_it_a_follower",
+    ),
     # --- the worker
     Mutant(
         "the signed transaction is not stored with the update",
