@@ -85,4 +85,4 @@ def _last_update(order: Order, signed: str | None) -> Update:
     outcome = network.outcome(signed)
     if isinstance(outcome, Pending):
         raise StillUnderWay
-    return settlement.ending(order, outcome, now_ms())
+    return settlement.ending(order, outcome, now_ms(), network.reference)

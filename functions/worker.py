@@ -375,7 +375,7 @@ def _settle(order: Order, signed: str | None) -> Next:
             # A long wait in the invocation would be billed.
             return Hold(wait_ms) if wait_ms <= settings.hold_ms else Requeue(wait_ms)
         case Landed() as landed:
-            return Append(settlement.ending(order, landed, now_ms()))
+            return Append(settlement.ending(order, landed, now_ms(), network.reference))
         case error:
             return _retry(order, error)
 

@@ -201,12 +201,35 @@ class Route(Model):
     slot: int
 
 
+class Filled(Model):
+    """What one leg of the route really swapped: the leg at the same place in routePlan."""
+
+    in_amount: DecimalText | None = Field(default=None, description="absent where it is the plan's")
+    out_amount: DecimalText
+
+
+class Execution(Model):
+    """How an executed order compares with its quote and with the market's price; bps > 0 is worse.
+
+    `shortfall_bps` is the implementation shortfall: the price is that of the moment from which the
+    order could execute.
+    """
+
+    network_fee_lamports: int = Field(description="base and priority fee of the transaction")
+    quote_slippage_bps: str = Field(description="how much less came out than the route quoted")
+    shortfall_bps: str = Field(description="how much less came out than at the reference price")
+    fills: tuple[Filled, ...]
+
+
 class OrderError(Model):
     """Why an order, or one attempt of it, failed."""
 
     # Text, because what another release stored must be readable; `next_update` checks it.
     code: Annotated[str, WithJsonSchema({"type": "string", "enum": [*FailureCode]})]
     message: str
+    network_fee_lamports: int | None = Field(
+        default=None, description="what the transaction cost that the network refused"
+    )
 
 
 class Update(Model):
@@ -222,6 +245,7 @@ class Update(Model):
     tx_hash: str | None = None
     out_amount: DecimalText | None = None
     executed_price: str | None = None
+    execution: Execution | None = None
     error: OrderError | None = None
     trigger: Trigger | None = None
     limit_price: DecimalText | None = None
@@ -276,6 +300,10 @@ class Order(Model):
     tx_hash: str | None = None
     out_amount: DecimalText | None = None
     executed_price: str | None = Field(default=None, description="tokenOut per tokenIn")
+    execution: Execution | None = None
+    network_fee_lamports: int | None = Field(
+        default=None, description="of all transactions of the order, refused ones included"
+    )
     trigger: Trigger | None = Field(default=None, description="the price that ended the wait")
     slice: int | None = Field(default=None, description="the slice that began last, from 1")
     slice_amount: DecimalText | None = Field(default=None, description="what that slice swaps")
@@ -394,6 +422,7 @@ _LASTING = (
     "tx_hash",
     "out_amount",
     "executed_price",
+    "execution",
     "trigger",
     "slice",
     "slice_amount",
@@ -434,6 +463,11 @@ def _changes(order: Order, update: Update) -> dict[str, Any]:
         changes |= {**_conditions(update), "trigger": None}
         if update.error:  # a refused transaction costs the order no attempt
             changes["max_attempts"] = order.max_attempts + 1
+    cost = update.execution or update.error
+    if cost is not None and cost.network_fee_lamports is not None:
+        changes["network_fee_lamports"] = cost.network_fee_lamports + (
+            order.network_fee_lamports or 0
+        )
     if update.status in _STAMPS:
         changes[_STAMPS[update.status]] = update.timestamp
     return changes

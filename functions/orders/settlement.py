@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
+from functions.contract import unix_ms
 from functions.dex import tokens
-from functions.orders.order import Order, OrderError, Status, Update
+from functions.dex.tokens import Token
+from functions.orders.order import Execution, Filled, Leg, Order, OrderError, Status, Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +21,25 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """The transaction executed and gave `out_amount` base units of the order's token out."""
+    """The transaction executed and gave `out_amount` base units of the order's token out.
+
+    `fills` are the base units in and out of each leg, in the route's order.
+    """
 
     out_amount: int
+    network_fee_lamports: int
+    fills: tuple[tuple[int, int], ...]
 
 
 # An error says why the transaction did not execute; it never will.
 Outcome = Landed | OrderError
 
 
-def ending(order: Order, outcome: Outcome, now_ms: int) -> Update:
+# The reference price of a pair at a Unix time in milliseconds: whole tokens out per token in.
+Reference = Callable[[Token, Token, int], Fraction]
+
+
+def ending(order: Order, outcome: Outcome, now_ms: int, reference: Reference) -> Update:
     """The update that ends a submitted order: confirmed if its transaction landed, else failed."""
     if isinstance(outcome, OrderError):
         return order.next_update(Status.FAILED, now_ms, error=outcome)
@@ -38,4 +51,46 @@ def ending(order: Order, outcome: Outcome, now_ms: int) -> Update:
         tx_hash=order.tx_hash,
         out_amount=tokens.to_text(outcome.out_amount, token_out.decimals),
         executed_price=tokens.price_text(amount_in, token_in, outcome.out_amount, token_out),
+        execution=_execution(order, outcome, reference(token_in, token_out, _ready_ms(order))),
     )
+
+
+def _ready_ms(order: Order) -> int:
+    """From when on the order could execute: its submission, or the end of its last rest."""
+    rests = [i for i, update in enumerate(order.updates) if update.status is Status.RESTING]
+    return unix_ms(order.updates[rests[-1] + 1 if rests else 0].timestamp)
+
+
+def _execution(order: Order, landed: Landed, price: Fraction) -> Execution | None:
+    if order.route is None:
+        return None
+    amount, quoted, given = (
+        Fraction(text)
+        for text in (
+            order.amount,
+            order.route.out_amount,
+            tokens.to_text(landed.out_amount, tokens.find(order.token_out).decimals),
+        )
+    )
+    return Execution(
+        network_fee_lamports=landed.network_fee_lamports,
+        quote_slippage_bps=_bps(quoted - given, quoted),
+        shortfall_bps=_bps(amount * price - given, amount * price),
+        fills=tuple(
+            _filled(leg, *fill)
+            for leg, fill in zip(order.route.route_plan, landed.fills, strict=True)
+        ),
+    )
+
+
+def _filled(leg: Leg, amount_in: int, amount_out: int) -> Filled:
+    in_text, out_text = (
+        tokens.to_text(units, tokens.find(symbol).decimals)
+        for units, symbol in ((amount_in, leg.token_in), (amount_out, leg.token_out))
+    )
+    return Filled(in_amount=None if in_text == leg.in_amount else in_text, out_amount=out_text)
+
+
+def _bps(part: Fraction, whole: Fraction) -> str:
+    """`part` of `whole` in bps: text of two decimals, rounded down."""
+    return tokens.to_text(part * 1_000_000 // whole, 2)

@@ -36,6 +36,7 @@ LANDING_SLOTS_MIN = 5
 LANDING_SLOTS_MAX = 7
 
 UNITS_BASE = 60_000
+LAMPORTS_PER_SIGNATURE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,7 @@ def outcome(transaction: Transaction, seed: str = "") -> Outcome:
             fill = _execute(transaction, leg, legs, seed)
         except PoolError as error:
             message = f"{error.program} refused the swap: {error}."
-            return OrderError(code=error.code, message=message)
+            return _refused(transaction, error.code, message)
         executed = replace(leg, in_amount=fill.amount_in, out_amount=fill.amount_out)
         legs.append(executed)
     out_amount = sum(leg.out_amount for leg in legs if leg.token_out == transaction.token_out)
@@ -201,7 +202,18 @@ def outcome(transaction: Transaction, seed: str = "") -> Outcome:
         out_amount = min(out_amount, max(transaction.other_amount_threshold - 1, 0))
     if out_amount < transaction.other_amount_threshold or transaction.fate == "slip":
         return _slipped(transaction, out_amount)
-    return Landed(out_amount)
+    fills = tuple((leg.in_amount, leg.out_amount) for leg in legs)
+    return Landed(out_amount, network_fee(transaction), fills)
+
+
+def network_fee(transaction: Transaction) -> int:
+    """What the transaction costs in lamports if it is executed or refused; a dropped one is free.
+
+    5,000 for its one signature, and the compute units that it asks for at the price that it bids.
+    """
+    asked = {step.name: step.value or 0 for step in transaction.instructions}
+    micro_lamports = asked["SetComputeUnitLimit"] * asked["SetComputeUnitPrice"]
+    return LAMPORTS_PER_SIGNATURE - -micro_lamports // 10**6
 
 
 def _execute(transaction: Transaction, leg: Leg, done: list[Leg], seed: str) -> Fill:
@@ -232,7 +244,13 @@ def _slipped(transaction: Transaction, out_amount: int) -> OrderError:
     if threshold == 0:  # then only a simulated fault gives less
         reason = "the order asked for simulated slippage"
     message = f"{program} refused with {custom} ({custom:#x}): {reason}."
-    return OrderError(code=ExceededSlippage.code, message=message)
+    return _refused(transaction, ExceededSlippage.code, message)
+
+
+def _refused(transaction: Transaction, code: str, message: str) -> OrderError:
+    """A refused transaction pays its fee all the same."""
+    fee = network_fee(transaction)
+    return OrderError(code=code, message=message, network_fee_lamports=fee)
 
 
 def _instructions(route: Route) -> tuple[Instruction, ...]:

@@ -70,9 +70,13 @@ class Network:
         slot = market.slot_at(self.now_ms())
         return {venue: market.snapshot(venue, slot, self.seed) for venue in VENUES}
 
-    def reference(self, token_in: Token, token_out: Token) -> Fraction:
-        """The reference price now: whole `token_out` for one whole `token_in`, exactly."""
-        return market.exact_price(token_in, token_out, market.slot_at(self.now_ms()), self.seed)
+    def reference(self, token_in: Token, token_out: Token, at_ms: int | None = None) -> Fraction:
+        """The reference price: whole `token_out` for one whole `token_in`, exactly.
+
+        That of now, or of a Unix time in milliseconds.
+        """
+        slot = market.slot_at(self.now_ms() if at_ms is None else at_ms)
+        return market.exact_price(token_in, token_out, slot, self.seed)
 
     def ask(self, order: Order) -> list[Answer]:
         """Ask all venues at once for their pools, for this attempt of the order."""

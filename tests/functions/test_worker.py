@@ -43,6 +43,12 @@ def test_the_confirmed_amount_is_that_of_the_pools_at_the_landing_slot(world: Wo
     quoted, executed = order["route"]["outAmount"], order["outAmount"]
     assert float(executed) == pytest.approx(float(quoted), rel=0.05)
     assert executed != quoted
+    execution = order["updates"][-1]["execution"]
+    assert order["execution"] == execution
+    assert order["networkFeeLamports"] == execution["networkFeeLamports"]
+    slipped_bps = (1 - float(executed) / float(quoted)) * 10_000
+    assert float(execution["quoteSlippageBps"]) == pytest.approx(slipped_bps, abs=0.02)
+    assert len(execution["fills"]) == len(order["route"]["routePlan"])
 
 
 def test_a_message_delivered_twice_executes_once(world: World) -> None:

@@ -88,7 +88,9 @@ def test_a_transaction_of_an_early_release_settles_as_it_did_then() -> None:
         "BvzDs1TmZa6fM1AersK37Ce4nJjoLLT4cGum5rBCS5pUMQHuxFF9CuJ14hawWoBzSsG1qJZKFff8pUQ4j7zbjMV"
     )
     assert chain.landing_slot(transaction) == SLOT + 7
-    assert chain.outcome(transaction, "a seed") == Landed(9_152_543_566)
+    landed = chain.outcome(transaction, "a seed")
+    assert isinstance(landed, Landed)
+    assert (landed.out_amount, landed.network_fee_lamports) == (9_152_543_566, 17_000)
 
 
 def test_a_transaction_ignores_the_seed_that_is_set_once_it_is_signed() -> None:
@@ -227,6 +229,40 @@ def test_slippage_that_was_asked_for_fails_even_where_nothing_is_too_little() ->
     transaction = built("RAY", "USDC", 1, slippage_bps=10_000, simulate=Simulate(fault="slippage"))
     assert transaction.other_amount_threshold == 0
     assert isinstance(chain.outcome(transaction), OrderError)
+
+
+def test_the_network_fee_is_that_of_a_signature_and_of_the_compute_units_asked_for() -> None:
+    one = built("RAY", "USDC", 1, venues=["raydium"], slippage_bps=10_000)
+    landed = chain.outcome(one)
+    assert isinstance(landed, Landed)
+    # ⌈150,000 units · 50,000 micro-lamports / 10^6⌉ and 5,000 lamports.
+    assert (len(one.legs), landed.network_fee_lamports) == (1, 12_500)
+    asked = [("SetComputeUnitLimit", 150_001), ("SetComputeUnitPrice", 3)]
+    steps = tuple(chain.Instruction("ComputeBudget", *each) for each in asked)
+    assert chain.network_fee(replace(one, instructions=steps)) == 5_001
+
+
+def test_a_refused_transaction_pays_its_fee_and_a_dropped_one_does_not() -> None:
+    slipped = chain.outcome(built("RAY", "USDC", 1, simulate=Simulate(fault="slippage")))
+    assert isinstance(slipped, OrderError)
+    assert slipped.network_fee_lamports
+    dropped = chain.outcome(built("RAY", "USDC", 1, simulate=Simulate(fault="dropped_transaction")))
+    assert isinstance(dropped, OrderError)
+    assert dropped.network_fee_lamports is None
+
+
+def test_fills_are_what_each_leg_took_and_gave() -> None:
+    transaction = built("SOL", "RAY", 100, slippage_bps=500)
+    landed = chain.outcome(transaction)
+    assert isinstance(landed, Landed)
+    assert len(landed.fills) == len(transaction.legs) > 2
+    sol, ray, usdc = (TOKENS[symbol] for symbol in ("SOL", "RAY", "USDC"))
+    filled = list(zip(transaction.legs, landed.fills, strict=True))
+    assert all(taken == leg.in_amount for leg, (taken, _) in filled if leg.token_in == sol)
+    assert sum(given for leg, (_, given) in filled if leg.token_out == ray) == landed.out_amount
+    assert sum(given for leg, (_, given) in filled if leg.token_out == usdc) == sum(
+        taken for leg, (taken, _) in filled if leg.token_in == usdc
+    )
 
 
 def test_a_drained_ladder_reverts_at_its_own_leg() -> None:
