@@ -30,7 +30,7 @@ from functions.orders.order import (
 )
 from functions.orders.settlement import Landed, Pending
 from functions.orders.stored import StoredOrder
-from functions.orders.waiting import Wake
+from functions.orders.waiting import AT_ONCE, Wake
 from functions.runtime import at_once, logger, monotonic, now_ms, settings, sleep
 from functions.simulation.network import Network, TooLate
 from functions.store import orders, queue, resting
@@ -168,7 +168,7 @@ def _execute(order_id: str, end: float, *, woken: bool, again: bool) -> None:
 
     `again`: an earlier worker may have died with this message.
     """
-    order, owner, signed, wake = _taken(order_id, woken=woken)
+    order, owner, signed, stored_wake = _taken(order_id, woken=woken)
     logger.thread_safe_append_keys(owner=owner, attempt=order.attempt)
     logger.info("order taken on", status=order.status, sequence=order.sequence)
     try:
@@ -177,10 +177,10 @@ def _execute(order_id: str, end: float, *, woken: bool, again: bool) -> None:
                 raise OutOfTime(order_id)
             match _next(order, signed):
                 case Append(update, signed):
-                    order, wake = orders.append_update(order, update, transaction=signed), Wake()
+                    order = orders.append_update(order, update, transaction=signed)
                     _report(order)
                 case Rest() as rest:
-                    return _rest(order, rest, wake, again=again)
+                    return _rest(order, rest, stored_wake, again=again)
                 case Begin(child):
                     return _begin(child, owner)
                 case Wait():
@@ -388,7 +388,6 @@ def _retry(order: Order, error: OrderError) -> Next:
     if order.trigger is Trigger.LIMIT and refused:
         if order.reverts >= REVERTS_MAX or order.full:
             return Append(order.next_update(Status.FAILED, now_ms(), error=error))
-        # Stored without the price that wakes it, so that the watcher wakes it at once, should this
-        # worker not go on to judge it.
-        return Append(order.resting_update(now_ms(), attempt=order.attempt + 1, error=error))
+        # The watcher's next tick wakes it. At this moment the price was not to be had.
+        return Rest(AT_ONCE, order.resting_update(now_ms(), attempt=order.attempt + 1, error=error))
     return Append(retries.after_failure(order, error, now_ms(), settings.retry_base_ms))

@@ -1,0 +1,852 @@
+"""Orders that wait for a price: each executes at its price or not at all, and at most once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from functions import runtime, worker
+from functions.contract import OPEN_SHARDS, iso, wake_key
+from functions.dex.tokens import find
+from functions.http import changes
+from functions.orders import waiting
+from functions.orders.order import CHANGES_MAX, REVERTS_MAX, UPDATES_MAX
+from functions.store import orders, queue
+from tests.events import Json
+from tests.functions.world import FailingNetwork, World
+
+START_MS = 1_800_000_000_000
+DAY_MS = 86_400_000
+
+
+class Stopped(runtime.Clock):
+    """A clock that goes on only while somebody sleeps, so that the market is always the same."""
+
+    def __init__(self) -> None:
+        self._at_ms = START_MS
+
+    def now_ms(self) -> int:
+        return self._at_ms
+
+    def monotonic(self) -> float:
+        return self._at_ms / 1000
+
+    def sleep(self, seconds: float) -> None:
+        self._at_ms += round(seconds * 1000)
+
+
+@pytest.fixture(autouse=True)
+def clock(world: World, monkeypatch: pytest.MonkeyPatch) -> Stopped:
+    clock = Stopped()
+    monkeypatch.setattr(runtime, "clock", clock)
+    return clock
+
+
+@pytest.fixture
+def real_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transactions land when they would; elsewhere in these tests the outcome is known at once."""
+    monkeypatch.setattr(worker, "network", replace(worker.network, latency_scale=1))
+
+
+def quote(world: World, amount: str = "1") -> Json:
+    asked = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": amount}
+    answer = world.http("get_quote", query=asked)
+    assert answer.status == 200, answer.text
+    return dict(answer.json)
+
+
+def priced(world: World, factor: str) -> str:
+    """The price at which an order would execute now, times a factor."""
+    return f"{Decimal(quote(world)['limitPrice']) * Decimal(factor):.12f}"
+
+
+def rest(world: World, **fields: Any) -> Json:
+    """An order that rests: by default for a limit price a tenth above the present one."""
+    fields = fields or {"type": "limit", "limitPrice": priced(world, "1.1")}
+    order_id = world.submit(**fields)["orderId"]
+    world.work()
+    order = world.read(order_id)
+    assert order["status"] == "resting", order
+    return order
+
+
+def wake(world: World, order: Json) -> Json:
+    """What the watcher does, and the order after it."""
+    queue.enqueue(order["orderId"], woken=True)
+    world.work()
+    return world.read(order["orderId"])
+
+
+def until(condition: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        runtime.sleep(1)
+    raise AssertionError("the price never came")
+
+
+def change(world: World, order: Json, body: Json, **more: Any) -> Any:
+    return world.http("change_order", path=f"/api/orders/{order['orderId']}", body=body, **more)
+
+
+def cancel(world: World, order: Json) -> Any:
+    return world.http("cancel_order", path=f"/api/orders/{order['orderId']}")
+
+
+def statuses(order: Json) -> list[str]:
+    return [update["status"] for update in order["updates"]]
+
+
+def item(world: World, order: Json) -> Json:
+    key = {"orderId": {"S": order["orderId"]}}
+    return dict(world.dynamodb.get_item(TableName="orders", Key=key)["Item"])
+
+
+# --- prices -----------------------------------------------------------------------------------
+
+
+def test_a_limit_at_the_quoted_hint_executes_at_once(world: World) -> None:
+    order_id = world.submit(type="limit", limitPrice=quote(world)["limitPrice"])["orderId"]
+    world.settle()
+    building = world.read(order_id)["updates"][2]
+    assert (building["status"], building["trigger"]) == ("building", "limit")
+
+
+def test_a_limit_above_the_market_rests_and_says_what_it_waits_for(world: World) -> None:
+    price = priced(world, "1.1")
+    order = rest(world, type="limit", limitPrice=price)
+    assert statuses(order) == ["pending", "routing", "resting"]
+    assert order["updates"][-1]["limitPrice"] == order["limitPrice"]
+    assert Decimal(order["limitPrice"]) == Decimal(price)
+    assert "slippageBps" not in order
+    assert order["timeInForce"] == "GTC"
+    assert world.queued() == 0
+
+
+def test_an_order_that_rests_until_it_is_cancelled_is_in_no_index_that_is_swept(
+    world: World,
+) -> None:
+    stored = item(world, rest(world))
+    assert not {"openShard", "idleSince", "wakeBelow"} & stored.keys()
+    assert stored["wakePair"] == {"S": "SOL/USDC"}
+    assert {"wakeAbove", "openOwner"} <= stored.keys()
+
+
+def test_an_order_that_has_left_its_rest_is_in_no_index_of_resting_orders(world: World) -> None:
+    order = rest(world)
+    cancel(world, order)
+    assert not {"wakePair", "wakeAbove", "wakeBelow", "openOwner"} & item(world, order).keys()
+
+
+@pytest.mark.usefixtures("real_latency")
+def test_a_limit_order_executes_once_its_price_comes_and_never_below_it(world: World) -> None:
+    price = priced(world, "1.0004")
+    order = rest(world, type="limit", limitPrice=price, amount="1")
+    until(lambda: Decimal(quote(world)["outAmount"]) >= Decimal(price))
+    while order["status"] == "resting":
+        order = wake(world, order)
+        runtime.sleep(1)
+    assert order["status"] == "confirmed"
+    assert Decimal(order["outAmount"]) >= Decimal(price)
+    least = Decimal(order["route"]["otherAmountThreshold"])
+    assert Decimal(price) <= least < Decimal(price) + Decimal("0.000001")
+    assert "slippageBps" not in order["route"]
+
+
+def test_an_order_that_is_woken_in_vain_gets_no_update(world: World) -> None:
+    order = rest(world)
+    assert wake(world, order) == order
+    queue.enqueue(order["orderId"])  # a message of the sweeper or of an operator
+    world.work()
+    assert world.read(order["orderId"]) == order
+
+
+def test_an_order_is_woken_at_its_price_at_the_latest(world: World) -> None:
+    """The wake keys enclose every price at which the order could execute."""
+    limit, stop = priced(world, "1.0004"), priced(world, "0.9996")
+    order = rest(world, type="oco", limitPrice=limit, stopPrice=stop)
+    stored = orders.load_order(order["orderId"])
+    for _ in range(300):
+        runtime.sleep(1)
+        now = quote(world)
+        reached = waiting.reached(stored.order, units(now["outAmount"]))
+        reference = wake_key(worker.network.reference(find("SOL"), find("USDC")))
+        woken = reference >= (stored.wake.above or "") or reference <= (stored.wake.below or "")
+        assert woken or not reached
+
+
+def units(out_amount: str) -> int:
+    return int(Decimal(out_amount) * 10**6)
+
+
+def test_a_stop_order_becomes_a_market_order_at_its_price(world: World) -> None:
+    price = priced(world, "0.9999")
+    order = rest(world, type="stop", stopPrice=price, slippageBps=300)
+    assert (order["slippageBps"], order["stopPrice"]) == (300, order["updates"][-1]["stopPrice"])
+    assert wake(world, order)["status"] == "resting"
+    until(lambda: Decimal(quote(world)["outAmount"]) <= Decimal(price))
+    order = wake(world, order)
+    assert statuses(order)[-3:] == ["building", "submitted", "confirmed"]
+    assert (order["trigger"], order["route"]["slippageBps"]) == ("stop", 300)
+    assert Decimal(order["route"]["outAmount"]) <= Decimal(price)
+
+
+def test_a_stop_that_is_triggered_retries_as_a_market_order_and_never_rests_again(
+    world: World,
+) -> None:
+    price = priced(world, "1.1")  # met at once
+    order_id = world.submit(type="stop", stopPrice=price, simulate={"fault": "slippage"})["orderId"]
+    world.settle()
+    order = world.read(order_id)
+    assert (order["status"], order["attempt"]) == ("failed", 3)
+    assert "resting" not in statuses(order)
+
+
+@pytest.mark.parametrize(
+    ("limit", "stop", "trigger"), [("0.99", "0.9", "limit"), ("1.2", "1.1", "stop")]
+)
+def test_of_both_prices_of_an_order_the_first_that_is_reached_executes_and_voids_the_other(
+    world: World, limit: str, stop: str, trigger: str
+) -> None:
+    fields = {"limitPrice": priced(world, limit), "stopPrice": priced(world, stop)}
+    order_id = world.submit(type="oco", **fields)["orderId"]
+    world.settle()
+    order = world.read(order_id)
+    assert (order["status"], order["trigger"]) == ("confirmed", trigger)
+    assert statuses(order).count("submitted") == 1
+    assert wake(world, order) == order
+
+
+def test_a_refused_transaction_sends_a_limit_order_back_to_rest_and_costs_no_attempt(
+    world: World,
+) -> None:
+    order_id = world.submit(
+        type="limit", limitPrice=priced(world, "0.9"), simulate={"fault": "slippage"}
+    )["orderId"]
+    world.settle()
+    for _ in range(3):
+        order = world.read(order_id)
+        assert order["status"] == "resting"
+        order = wake(world, order)
+    assert order["status"] == "confirmed"
+    assert (order["attempt"], order["maxAttempts"]) == (4, 6)
+    rests = [update for update in order["updates"] if update["status"] == "resting"]
+    assert [update["attempt"] for update in rests] == [2, 3, 4]
+    assert {update["error"]["code"] for update in rests} == {"SLIPPAGE_TOLERANCE_EXCEEDED"}
+    assert len({u["txHash"] for u in order["updates"] if u["status"] == "submitted"}) == 4
+
+
+def test_a_limit_order_that_is_refused_too_often_fails_with_the_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "REVERTS_MAX", 2)
+    order_id = world.submit(
+        type="limit", limitPrice=priced(world, "0.9"), simulate={"fault": "slippage"}
+    )["orderId"]
+    world.settle()
+    order = wake(world, wake(world, world.read(order_id)))
+    assert statuses(order).count("resting") == 2
+    assert (order["status"], order["error"]["code"]) == ("failed", "SLIPPAGE_TOLERANCE_EXCEEDED")
+
+
+def test_no_order_gets_more_updates_than_a_client_may_name(world: World) -> None:
+    assert CHANGES_MAX + 3 * REVERTS_MAX + 11 + 3 <= UPDATES_MAX
+    assert UPDATES_MAX >= 2 + 2 * 100 + 1
+
+
+def test_dropped_transactions_cost_a_limit_order_its_attempts(world: World) -> None:
+    order_id = world.submit(
+        type="limit", limitPrice=priced(world, "0.9"), simulate={"fault": "dropped_transaction"}
+    )["orderId"]
+    world.settle()
+    order = world.read(order_id)
+    assert (order["status"], order["error"]["code"]) == ("failed", "FAILED_TO_LAND")
+    assert order["attempt"] == order["maxAttempts"] == 3
+
+
+def test_a_limit_order_whose_price_is_gone_in_a_new_attempt_rests_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = world.submit(
+        type="limit",
+        limitPrice=priced(world, "1.1"),
+        simulate={"fault": "venue_down", "attempts": 1},
+    )["orderId"]
+    world.settle()
+    order = world.read(order_id)
+    assert statuses(order) == ["pending", "routing", "routing", "resting"]
+    assert order["attempt"] == 2
+    assert "error" not in order
+
+
+@pytest.mark.parametrize("call", ["snapshots", "sign", "send"])
+def test_a_worker_killed_after_any_step_of_a_woken_order_is_resumed_by_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    order = rest(world)
+    change(world, order, {"limitPrice": priced(world, "0.9")})
+    with monkeypatch.context() as patch:
+        broken = FailingNetwork(worker.network, call, SystemError("killed"))
+        patch.setattr(worker, "network", broken)
+        assert world.work()
+    world.settle()
+    order = world.read(order["orderId"])
+    assert order["status"] == "confirmed"
+    assert statuses(order).count("submitted") == 1
+
+
+def test_a_worker_that_died_before_it_told_the_watcher_is_made_good_by_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def die(pair: str) -> None:
+        raise SystemError(pair)
+
+    order_id = world.submit(type="limit", limitPrice=priced(world, "1.1"))["orderId"]
+    monkeypatch.setattr("functions.worker.resting.announce", die)
+    assert len(world.work()) == 1
+    assert world.read(order_id)["status"] == "resting"
+    monkeypatch.setattr("functions.worker.resting.announce", told.append)
+    assert world.work() == []
+    assert told == ["SOL/USDC"]
+
+
+# --- expiry -----------------------------------------------------------------------------------
+
+
+def test_an_order_expires_by_the_message_that_was_sent_when_it_came_to_rest(world: World) -> None:
+    order = rest(
+        world, type="limit", limitPrice=priced(world, "1.1"), expiresAt=iso(START_MS + 60_500)
+    )
+    assert world.work() == []  # it is delayed
+    assert world.queued() == 1
+    runtime.sleep(61)
+    expired = wake(world, order)
+    assert (expired["status"], "error" in expired) == ("expired", False)
+    assert wake(world, expired) == expired
+
+
+def test_an_order_that_expires_later_than_a_message_can_wait_is_queued_by_the_sweeper(
+    world: World,
+) -> None:
+    order = rest(
+        world, type="limit", limitPrice=priced(world, "1.1"), expiresAt=iso(START_MS + DAY_MS)
+    )
+    assert world.queued() == 0
+    assert world.sweep() == 0
+    assert world.queued() == 0
+    runtime.sleep(DAY_MS / 1000 - 870)
+    assert world.sweep() == 0  # an order that is due has not been idle
+    assert world.queued() == 1
+    assert world.sweep() == 0
+    assert world.queued() == 1  # queued once
+    assert item(world, order)["openShard"]["S"] in OPEN_SHARDS  # should that message be lost
+    runtime.sleep(870 + runtime.settings.sweep_idle_seconds)
+    assert world.sweep() == 0
+    runtime.sleep(1)
+    assert world.sweep() == 1
+    world.work()
+    assert world.read(order["orderId"])["status"] == "expired"
+
+
+def test_nothing_is_signed_that_could_land_after_the_expiry(world: World) -> None:
+    low = priced(world, "0.9")
+    soon = world.submit(type="limit", limitPrice=low, expiresAt=iso(START_MS + 1900))["orderId"]
+    later = world.submit(type="limit", limitPrice=low, expiresAt=iso(START_MS + 30_100))["orderId"]
+    world.work()
+    order = world.read(soon)
+    assert statuses(order) == ["pending", "routing", "building", "expired"]
+    transaction = json.loads(item(world, world.read(later))["transaction"]["S"])
+    assert (transaction["lastValidSlot"] + 1) * 400 <= START_MS + 30_100
+    assert (transaction["lastValidSlot"] + 2) * 400 > START_MS + 30_100
+
+
+@pytest.mark.usefixtures("real_latency")
+def test_a_transaction_that_would_land_after_the_expiry_never_executes(world: World) -> None:
+    low = priced(world, "0.9")
+    ended = set()
+    for number in range(12):  # it lands after five to seven slots; quotes take up to 400 ms
+        expires_at = iso(runtime.now_ms() + 400 + 300 + 7 * 400)
+        order = world.submit(f"k{number}", type="limit", limitPrice=low, expiresAt=expires_at)
+        world.work()
+        read = world.read(order["orderId"])
+        assert "submitted" in statuses(read)
+        if read["status"] == "routing":  # the next attempt waits
+            runtime.sleep(3)
+            queue.enqueue(order["orderId"])
+            world.work()
+            read = world.read(order["orderId"])
+        ended.add(read["status"])
+    assert ended == {"confirmed", "expired"}
+
+
+@pytest.mark.parametrize("wait_ms", [500, 3_600_000])
+def test_an_order_whose_expiry_passed_while_it_was_queued_expires(
+    world: World, wait_ms: int
+) -> None:
+    order_id = world.submit(
+        type="limit", limitPrice=priced(world, "0.9"), expiresAt=iso(START_MS + wait_ms)
+    )["orderId"]
+    runtime.sleep(wait_ms / 1000)
+    world.work()
+    assert statuses(world.read(order_id)) == ["pending", "routing", "expired"]
+
+
+def test_an_order_that_is_now_or_never_does_not_rest(world: World) -> None:
+    missed = world.submit(type="limit", limitPrice=priced(world, "1.1"), timeInForce="IOC")
+    met = world.submit(type="limit", limitPrice=priced(world, "0.9"), timeInForce="IOC")
+    refused = world.submit(
+        type="limit",
+        limitPrice=priced(world, "0.9"),
+        timeInForce="IOC",
+        simulate={"fault": "slippage"},
+    )
+    world.settle()
+    assert statuses(world.read(missed["orderId"])) == ["pending", "routing", "expired"]
+    assert world.read(met["orderId"])["status"] == "confirmed"
+    ended = world.read(refused["orderId"])
+    assert (ended["status"], ended["attempt"]) == ("expired", 1)
+    assert ended["error"]["code"] == "SLIPPAGE_TOLERANCE_EXCEEDED"
+
+
+# --- changing and cancelling ------------------------------------------------------------------
+
+
+def test_a_resting_order_is_changed_by_one_update_that_says_what_holds_now(world: World) -> None:
+    order = rest(world)
+    answer = change(world, order, {"limitPrice": 400, "expiresAt": iso(START_MS + DAY_MS)})
+    assert answer.status == 200
+    update = answer.json["updates"][-1]
+    assert (update["status"], update["sequence"], update["limitPrice"]) == ("resting", 4, "400")
+    assert update["expiresAt"] == answer.json["expiresAt"] == iso(START_MS + DAY_MS)
+    world.settle()
+    assert world.read(order["orderId"]) == answer.json
+    repeated = change(world, order, {"limitPrice": "400.0"})
+    assert (repeated.status, repeated.json) == (200, answer.json)
+
+
+def test_an_order_that_is_changed_to_a_price_that_is_to_be_had_executes(world: World) -> None:
+    order = rest(world)
+    change(world, order, {"limitPrice": priced(world, "0.9")})
+    world.settle()
+    assert world.read(order["orderId"])["status"] == "confirmed"
+
+
+def test_a_changed_expiry_holds_and_null_removes_it(world: World) -> None:
+    order = rest(world)
+    change(world, order, {"expiresAt": iso(START_MS + 5000)})
+    assert "expiresAt" not in change(world, order, {"expiresAt": None}).json
+    runtime.sleep(6)
+    assert wake(world, order)["status"] == "resting"
+    stored = item(world, order)
+    assert not {"openShard", "idleSince"} & stored.keys()
+    change(world, order, {"expiresAt": iso(runtime.now_ms() + 5000)})
+    runtime.sleep(5)
+    assert wake(world, order)["status"] == "expired"
+
+
+def test_an_order_can_no_longer_be_changed_once_its_expiry_has_passed(world: World) -> None:
+    order = rest(
+        world, type="limit", limitPrice=priced(world, "1.1"), expiresAt=iso(START_MS + 5000)
+    )
+    runtime.sleep(5)
+    answer = change(world, order, {"expiresAt": None})
+    assert (answer.status, answer.json["code"]) == (409, "ORDER_NOT_CHANGEABLE")
+    assert wake(world, order)["status"] == "expired"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "field", "rule"),
+    [
+        ("limit", {}, "body", "must have limitPrice, stopPrice or expiresAt"),
+        ("limit", {"amount": 2}, "amount", "is not a field of this request"),
+        (
+            "limit",
+            {"stopPrice": 1},
+            "stopPrice",
+            "does not apply to type limit, only to stop and oco",
+        ),
+        (
+            "stop",
+            {"limitPrice": 1},
+            "limitPrice",
+            "does not apply to type stop, only to limit, oco and twap",
+        ),
+        ("limit", {"limitPrice": 0}, "limitPrice", "must be greater than 0"),
+        (
+            "limit",
+            {"limitPrice": None},
+            "limitPrice",
+            "must be a decimal number, as a number or as text",
+        ),
+        ("limit", {"limitPrice": ""}, "limitPrice", "must be a decimal number"),
+        ("oco", {"stopPrice": "400"}, "stopPrice", "must be less than limitPrice"),
+        ("oco", {"limitPrice": "1"}, "stopPrice", "must be less than limitPrice"),
+        ("limit", {"expiresAt": iso(START_MS)}, "expiresAt", "must be in the future"),
+        (
+            "limit",
+            {"expiresAt": iso(START_MS + 31 * DAY_MS)},
+            "expiresAt",
+            "must be at most 30 days from now",
+        ),
+    ],
+)
+def test_a_change_that_the_order_cannot_take_is_refused(
+    world: World, kind: str, body: Json, field: str, rule: str
+) -> None:
+    prices = {"limitPrice": priced(world, "1.1"), "stopPrice": priced(world, "0.9")}
+    taken = {"limit": ["limitPrice"], "stop": ["stopPrice"], "oco": ["limitPrice", "stopPrice"]}
+    order = rest(world, type=kind, **{name: prices[name] for name in taken[kind]})
+    answer = change(world, order, body)
+    assert answer.status == 400
+    assert answer.json["errors"] == [{"field": field, "rule": rule}]
+    assert world.read(order["orderId"]) == order
+
+
+def test_only_a_resting_order_can_be_changed(world: World) -> None:
+    order = world.submit(type="limit", limitPrice=priced(world, "0.9"))
+    answer = change(world, order, {"limitPrice": 1})
+    assert (answer.status, answer.json["code"]) == (409, "ORDER_NOT_CHANGEABLE")
+    assert "pending" in answer.json["detail"]
+    world.settle()
+    assert "confirmed" in change(world, order, {"limitPrice": 1}).json["detail"]
+    assert change(world, order, {"limitPrice": 1}, owner="other").status == 404
+
+
+def test_an_order_that_was_changed_too_often_is_changed_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = rest(world)
+    monkeypatch.setattr(changes, "CHANGES_MAX", 5)
+    assert [change(world, order, {"limitPrice": 400 + n}).status for n in range(3)] == [
+        200,
+        200,
+        409,
+    ]
+    assert cancel(world, order).status == 200
+
+
+def between_read_and_write(monkeypatch: pytest.MonkeyPatch, first: Callable[[], object]) -> None:
+    """Let another writer be first: it runs after the API has read the order."""
+    get_order = orders.get_order
+
+    def read_then_be_overtaken(order_id: str, owner: str) -> Any:
+        found = get_order(order_id, owner)
+        monkeypatch.setattr(orders, "get_order", get_order)
+        first()
+        return found
+
+    monkeypatch.setattr(orders, "get_order", read_then_be_overtaken)
+
+
+@pytest.mark.parametrize("request_of", ["change", "cancel"])
+def test_if_the_trigger_is_first_the_change_or_the_cancellation_is_refused_and_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch, request_of: str
+) -> None:
+    order = rest(world)
+    change(world, order, {"limitPrice": priced(world, "0.9")})
+    between_read_and_write(monkeypatch, world.settle)
+    answer = (
+        change(world, order, {"limitPrice": 1}) if request_of == "change" else cancel(world, order)
+    )
+    assert (answer.status, "confirmed" in answer.json["detail"]) == (409, True)
+    executed = world.read(order["orderId"])
+    assert statuses(executed).count("confirmed") == 1
+
+
+@pytest.mark.parametrize("request_of", ["change", "cancel"])
+def test_if_the_change_or_the_cancellation_is_first_the_trigger_does_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, request_of: str
+) -> None:
+    order = rest(world)
+    change(world, order, {"limitPrice": priced(world, "0.9")})
+    snapshots = worker.network.snapshots
+    answers: list[Any] = []
+
+    class Overtaken:
+        """A network that is slow enough for a client to act after the worker's read."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(network, name)
+
+        def snapshots(self) -> Any:
+            monkeypatch.setattr(worker, "network", network)
+            answers.append(
+                change(world, order, {"limitPrice": 500})
+                if request_of == "change"
+                else cancel(world, order)
+            )
+            return snapshots()
+
+    network = worker.network
+    monkeypatch.setattr(worker, "network", Overtaken())
+    world.settle()
+    assert [answer.status for answer in answers] == [200]
+    final = world.read(order["orderId"])
+    assert final["status"] == ("resting" if request_of == "change" else "cancelled")
+    assert "submitted" not in statuses(final)
+
+
+def test_a_cancelled_order_never_executes(world: World) -> None:
+    order = rest(world)
+    change(world, order, {"limitPrice": priced(world, "0.9")})
+    cancelled = cancel(world, order)
+    assert cancelled.status == cancel(world, order).status == 200
+    world.settle()
+    queue.enqueue(order["orderId"], woken=True)
+    world.settle()
+    assert world.read(order["orderId"]) == cancelled.json
+
+
+def test_a_cancellation_that_meets_a_change_cancels_the_changed_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = rest(world)
+    between_read_and_write(monkeypatch, lambda: change(world, order, {"limitPrice": 400}))
+    assert cancel(world, order).json["status"] == "cancelled"
+
+
+def test_a_repeat_of_a_request_is_answered_with_its_order_though_that_was_changed_since(
+    world: World,
+) -> None:
+    body = {
+        "tokenIn": "SOL",
+        "tokenOut": "USDC",
+        "amount": 1,
+        "type": "limit",
+        "limitPrice": priced(world, "1.1"),
+        "expiresAt": iso(START_MS + 60_000),
+    }
+    headers = {"idempotency-key": "k"}
+    first = world.http("execute_order", body=body, headers=headers).json
+    world.work()
+    change(world, first, {"limitPrice": 500, "expiresAt": None})
+    runtime.sleep(61)  # beyond the expiry that was asked for
+    again = world.http("execute_order", body=body, headers=headers)
+    assert (again.status, again.json["orderId"]) == (200, first["orderId"])
+    assert again.json["limitPrice"] == "500"
+    other = world.http("execute_order", body=body | {"limitPrice": 500}, headers=headers)
+    assert other.status == 422
+
+
+# --- bad input --------------------------------------------------------------------------------
+
+LIMIT: Json = {"type": "limit", "limitPrice": "160"}
+TWAP: Json = {"type": "twap", "slices": 3, "intervalSeconds": 60}
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "rule"),
+    [
+        ({"type": "iceberg"}, "type", "must be 'market', 'limit', 'stop', 'oco' or 'twap'"),
+        (
+            {"limitPrice": 1},
+            "limitPrice",
+            "does not apply to type market, only to limit, oco and twap",
+        ),
+        ({"type": "limit"}, "limitPrice", "is required for type limit"),
+        (
+            LIMIT | {"stopPrice": 1},
+            "stopPrice",
+            "does not apply to type limit, only to stop and oco",
+        ),
+        ({"type": "stop"}, "stopPrice", "is required for type stop"),
+        ({"type": "oco", "limitPrice": 1}, "stopPrice", "is required for type oco"),
+        ({"type": "oco", "stopPrice": 1}, "limitPrice", "is required for type oco"),
+        (
+            {"type": "oco", "limitPrice": 2, "stopPrice": 2},
+            "stopPrice",
+            "must be less than limitPrice",
+        ),
+        (LIMIT | {"limitPrice": 0}, "limitPrice", "must be greater than 0"),
+        (LIMIT | {"limitPrice": -1}, "limitPrice", "must be greater than 0"),
+        (LIMIT | {"limitPrice": "1,5"}, "limitPrice", "must be a decimal number"),
+        (LIMIT | {"limitPrice": "NaN"}, "limitPrice", "must be finite"),
+        (
+            LIMIT | {"limitPrice": True},
+            "limitPrice",
+            "must be a decimal number, as a number or as text",
+        ),
+        (
+            LIMIT | {"limitPrice": None},
+            "limitPrice",
+            "must be a decimal number, as a number or as text",
+        ),
+        (
+            LIMIT | {"limitPrice": "0.0000000000000000001"},
+            "limitPrice",
+            "must have at most 18 decimal places",
+        ),
+        (
+            LIMIT | {"limitPrice": "1e999999999"},
+            "limitPrice",
+            "is beyond what any amount of tokenOut can pay",
+        ),
+        (
+            LIMIT | {"limitPrice": "18446744073710"},
+            "limitPrice",
+            "must not make the amount worth more than 18446744073709.551615 USDC",
+        ),
+        (
+            LIMIT | {"limitPrice": "0.00000001"},
+            "limitPrice",
+            "must not make the amount worth less than 0.000001 USDC",
+        ),
+        (
+            {"type": "stop", "stopPrice": "0.0000009"},
+            "stopPrice",
+            "must not make the amount worth less than 0.000001 USDC",
+        ),
+        (
+            LIMIT | {"slippageBps": 5},
+            "slippageBps",
+            "does not apply to type limit, only to market, stop, oco and twap",
+        ),
+        (LIMIT | {"expiresAt": iso(START_MS)}, "expiresAt", "must be in the future"),
+        (
+            LIMIT | {"expiresAt": iso(START_MS + 30 * DAY_MS + 1)},
+            "expiresAt",
+            "must be at most 30 days from now",
+        ),
+        (
+            LIMIT | {"expiresAt": "tomorrow"},
+            "expiresAt",
+            "must be a time such as 2026-01-31T12:00:00.000Z",
+        ),
+        (
+            LIMIT | {"expiresAt": "2027-02-30T12:00:00.000Z"},
+            "expiresAt",
+            "must be a time such as 2026-01-31T12:00:00.000Z",
+        ),
+        (
+            {"expiresAt": iso(START_MS + 1000)},
+            "expiresAt",
+            "does not apply to type market, only to limit, stop and oco",
+        ),
+        (
+            {"timeInForce": "IOC"},
+            "timeInForce",
+            "does not apply to type market, only to limit, stop and oco",
+        ),
+        (LIMIT | {"timeInForce": "FOK"}, "timeInForce", "must be 'GTC' or 'IOC'"),
+        ({"type": "twap", "intervalSeconds": 1}, "slices", "is required for type twap"),
+        ({"type": "twap", "slices": 2}, "intervalSeconds", "is required for type twap"),
+        ({"slices": 2}, "slices", "does not apply to type market, only to twap"),
+        (TWAP | {"slices": 1}, "slices", "must be at least 2"),
+        (TWAP | {"slices": 101}, "slices", "must be at most 100"),
+        (TWAP | {"slices": "3"}, "slices", "must be a whole number"),
+        (TWAP | {"intervalSeconds": 0}, "intervalSeconds", "must be at least 1"),
+        (TWAP | {"intervalSeconds": 86_401}, "intervalSeconds", "must be at most 86400"),
+        (
+            TWAP | {"amount": "0.000000002"},
+            "slices",
+            "must be at most 2, for each slice swaps at least one base unit",
+        ),
+        (
+            TWAP | {"expiresAt": iso(START_MS + 1000)},
+            "expiresAt",
+            "does not apply to type twap, only to limit, stop and oco",
+        ),
+        (
+            TWAP | {"limitPrice": 1, "slippageBps": 1},
+            "slippageBps",
+            "does not apply to a twap order with a limitPrice, which sets the least it accepts",
+        ),
+        (
+            TWAP | {"parentId": "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"},
+            "parentId",
+            "is not a field of this request",
+        ),
+    ],
+)
+def test_a_condition_that_an_order_cannot_have_is_refused(
+    world: World, fields: Json, field: str, rule: str
+) -> None:
+    body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1, **fields}
+    answer = world.http("execute_order", body=body, headers={})
+    assert answer.status == 400
+    assert answer.json["errors"] == [{"field": field, "rule": rule}]
+
+
+def test_every_field_at_fault_is_named(world: World) -> None:
+    body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1, "type": "twap", "stopPrice": 1}
+    errors = world.http("execute_order", body=body, headers={}).json["errors"]
+    assert [error["field"] for error in errors] == ["stopPrice", "slices", "intervalSeconds"]
+
+
+def test_an_expiry_may_leave_out_the_milliseconds(world: World) -> None:
+    order = world.submit(**LIMIT, expiresAt="2027-01-16T00:00:00Z")
+    assert order["expiresAt"] == "2027-01-16T00:00:00.000Z"
+
+
+def test_a_slice_that_does_not_route_now_is_refused_and_a_whole_that_does_not_is_not(
+    world: World,
+) -> None:
+    body = {"tokenIn": "SOL", "tokenOut": "USDC", "type": "twap", "intervalSeconds": 60}
+    refused = world.http("execute_order", body=body | {"amount": 200_000, "slices": 2}, headers={})
+    assert refused.status == 400
+    ((error),) = refused.json["errors"]
+    assert error["field"] == "amount"
+    assert error["rule"].startswith("of each slice must be at most")
+    taken = world.http("execute_order", body=body | {"amount": 200_000, "slices": 100}, headers={})
+    assert taken.status == 202
+
+
+# --- what operators do ------------------------------------------------------------------------
+
+
+def test_a_dead_letter_leaves_a_resting_order_and_tells_the_watcher(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = rest(world)
+    told: list[str] = []
+    monkeypatch.setattr("functions.dead_letters.resting.announce", told.append)
+    runtime.sleep(DAY_MS / 1000)
+    assert world.bury(json.dumps({"orderId": order["orderId"]})) == {"batchItemFailures": []}
+    assert world.read(order["orderId"]) == order
+    assert told == ["SOL/USDC"]
+
+
+def test_a_dead_letter_ends_an_order_whose_expiry_nobody_noticed(world: World) -> None:
+    order = rest(
+        world, type="limit", limitPrice=priced(world, "1.1"), expiresAt=iso(START_MS + 5000)
+    )
+    runtime.sleep(5 + runtime.settings.sweep_idle_seconds)
+    world.bury(json.dumps({"orderId": order["orderId"]}))
+    assert world.read(order["orderId"])["status"] == "expired"
+
+
+def test_a_market_order_is_stored_as_the_first_release_stored_it(world: World) -> None:
+    order = world.submit()
+    request = json.loads(item(world, order)["request"]["S"])
+    assert request.keys() == {"tokenIn", "tokenOut", "amount", "slippageBps"}
+    world.settle()
+    assert item(world, order).keys() == {
+        "orderId",
+        "owner",
+        "createdAt",
+        "request",
+        "sequence",
+        "updates",
+        "followers",
+        "writer",
+        "transaction",
+    }
+
+
+def test_the_confirmation_of_an_order_that_waited_is_no_latency(world: World) -> None:
+    """The alarm on it would speak of a price that did not come."""
+    order = rest(world)
+    change(world, order, {"limitPrice": priced(world, "0.9")})
+    with pytest.MonkeyPatch.context() as patch:
+        timed: list[str] = []
+        patch.setattr("functions.telemetry.time", lambda metric, _ms: timed.append(metric))
+        world.settle()
+    assert world.read(order["orderId"])["status"] == "confirmed"
+    assert "TimeToConfirm" not in timed
