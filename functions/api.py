@@ -14,6 +14,7 @@ from functions.contract import iso
 from functions.http import admission, changes, market, openapi, pages, problems
 from functions.http.answers import finished
 from functions.http.models import (
+    OPEN,
     AmountQuery,
     ChangeRequest,
     ClientKey,
@@ -30,6 +31,7 @@ from functions.http.models import (
     ParentQuery,
     SinceQuery,
     SlippageQuery,
+    StatusQuery,
     TokenInQuery,
     TokenOutQuery,
     ToQuery,
@@ -49,7 +51,7 @@ from functions.messages import (
 )
 from functions.orders import slices
 from functions.orders.ids import id_of_key
-from functions.orders.order import DEFAULT_SLIPPAGE_BPS, Model, Order, OrderType, Status
+from functions.orders.order import DEFAULT_SLIPPAGE_BPS, Model, Order, OrderType
 from functions.runtime import logger, now_ms, settings
 from functions.store import access, orders
 
@@ -113,7 +115,7 @@ def get_order(order_id: OrderId) -> Response[Any]:
 )
 def list_orders(
     *,
-    status: Annotated[Status | None, Query()] = None,
+    status: StatusQuery | None = None,
     order_type: Annotated[OrderType | None, Query(alias="type")] = None,
     token_in: OptionalTokenInQuery = None,
     token_out: OptionalTokenOutQuery = None,
@@ -124,7 +126,8 @@ def list_orders(
 ) -> Response[Any]:
     """Newest first. With a filter a page may be short and still have a nextCursor."""
     wanted = {
-        "status": status,
+        "open": True if status == OPEN else None,
+        "status": None if status == OPEN else status,
         "type": order_type,
         "token_in": token_in and market.token("tokenIn", token_in).symbol,
         "token_out": token_out and market.token("tokenOut", token_out).symbol,
@@ -136,6 +139,8 @@ def list_orders(
         found, following = orders.list_by_ids(ids, _owner(), **page)
     elif parent_id is not None:
         found, following = orders.list_by_ids(_slice_ids(str(parent_id)), _owner(), **page)
+    elif status == OPEN:
+        found, following = orders.list_open_orders(_owner(), **page)
     else:
         found, following = orders.list_orders(_owner(), **page)
     return _json(OrderList(orders=tuple(found), next_cursor=following))

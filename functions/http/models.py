@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
-from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
 
 from functions.contract import unix_ms
 from functions.orders.order import (
@@ -16,6 +16,7 @@ from functions.orders.order import (
     Model,
     OrderType,
     Simulate,
+    Status,
     TimeInForce,
 )
 
@@ -67,6 +68,21 @@ def _time(value: object) -> int:
         raise ValueError("must not be before 1970")
     return time_ms
 
+
+def _listed(value: str) -> str:
+    if value not in LISTED:
+        raise ValueError(f"must be {', '.join(map(repr, LISTED[:-1]))} or {LISTED[-1]!r}")
+    return value
+
+
+OPEN = "open"
+LISTED = (*(status.value for status in Status), OPEN)
+StatusQuery = Annotated[
+    str,
+    AfterValidator(_listed),
+    WithJsonSchema({"type": "string", "enum": LISTED}),
+    Query(description="open: every order that has not ended, in no order"),
+]
 
 AMOUNT_TEXT = {
     "type": "string",

@@ -316,6 +316,11 @@ class Order(Model):
     updates: tuple[Update, ...]
 
     @property
+    def open(self) -> bool:
+        """Whether the order has not ended."""
+        return not self.status.terminal
+
+    @property
     def identity(self) -> str:
         """What no other order ever has: an id may be used again once its order has expired."""
         return f"{self.order_id}@{self.created_at}"

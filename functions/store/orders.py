@@ -404,6 +404,32 @@ def _matches(order: Order, wanted: Wanted | None) -> bool:
     return all(getattr(order, field) == value for field, value in (wanted or {}).items())
 
 
+def list_open_orders(
+    owner: str, *, limit: int, cursor: str | None = None, wanted: Wanted | None = None
+) -> tuple[list[Order], str | None]:
+    """Up to `limit` of the owner's open orders in no order, and the cursor of the next page.
+
+    The index lags the table by a moment, so an order of that moment can be absent; one that has
+    ended is left out. Raises InvalidCursor.
+    """
+    page: dict[str, Any] = {}
+    if cursor:
+        order_id = _start_key(owner, cursor)["orderId"]
+        page["ExclusiveStartKey"] = {"openOwner": {"S": owner}, "orderId": order_id}
+    answer = clients.dynamodb().query(
+        TableName=settings.orders_table,
+        IndexName=OPEN_BY_OWNER_INDEX,
+        KeyConditionExpression="openOwner = :owner",
+        ExpressionAttributeValues={":owner": {"S": owner}},
+        Limit=limit,
+        **page,
+    )
+    found = _batch_get([item["orderId"]["S"] for item in answer["Items"]])
+    last = answer.get("LastEvaluatedKey")
+    following = _cursor(iso(0), last["orderId"]["S"]) if last else None
+    return [order for order in found if order.open and _matches(order, wanted)], following
+
+
 def _order_keys(
     owner: str, limit: int, start: dict[str, Any] | None
 ) -> tuple[list[str], dict[str, Any] | None]:

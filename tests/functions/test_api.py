@@ -278,6 +278,27 @@ def test_orders_are_listed_by_status_across_pages(world: World) -> None:
     assert [order["orderId"] for order in by_pending] == pending[::-1]
 
 
+def test_open_orders_are_listed_across_pages_without_those_that_have_ended(world: World) -> None:
+    for _ in range(2):
+        world.submit()
+    world.settle()
+    pending = {world.submit(key=f"k{number}")["orderId"] for number in range(5)}
+    body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
+    assert world.http("execute_order", body=body, owner="other").status == 202
+    listed, cursor = [], None
+    for _ in range(3):
+        query = {"status": "open", "limit": "2"} | ({"cursor": cursor} if cursor else {})
+        page = world.http("list_orders", query=query).json
+        listed += [order["orderId"] for order in page["orders"]]
+        cursor = page.get("nextCursor")
+    assert (len(listed), set(listed), cursor) == (5, pending, None)
+    by_key = {"clientOrderId": "k1", "status": "open"}
+    assert len(world.http("list_orders", query=by_key).json["orders"]) == 1
+    world.settle()
+    for query in ({"status": "open"}, by_key):
+        assert world.http("list_orders", query=query).json["orders"] == []
+
+
 def test_an_order_is_found_by_its_client_order_id(world: World) -> None:
     order = world.submit(key="k")
     found = world.http("list_orders", query={"clientOrderId": "k"}).json["orders"]

@@ -18,7 +18,7 @@ from functions.contract import API_KEY
 from infra.cli import watch
 from infra.cli.deployed import Deployed
 from infra.cli.subscription import Patience
-from tests.infra.engine import KEY, Engine, Json
+from tests.client.engine import KEY, Engine, Json
 
 LIFE = ["pending", "routing", "building", "submitted", "confirmed"]
 QUICK = Patience(answer=0.1, ping=0.2, backoff=0.01, backoff_max=0.05, first=1, lost=1)

@@ -1,0 +1,35 @@
+"""A client for programs: AsyncClient(url, key), or Client(url, key) without asyncio.
+
+Install it with `pip install "order-execution-engine[client] @ git+…"`.
+"""
+
+from functions.client.blocking import Client
+from functions.client.client import AsyncClient, Patience
+from functions.client.errors import (
+    EngineError,
+    KeyRefused,
+    NoAnswer,
+    NotUnderstood,
+    OrderUnknown,
+    Refused,
+)
+from functions.messages import ErrorCode, ProblemCode, QuoteAnswer
+from functions.orders.order import Order, Status, Update
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "EngineError",
+    "ErrorCode",
+    "KeyRefused",
+    "NoAnswer",
+    "NotUnderstood",
+    "Order",
+    "OrderUnknown",
+    "Patience",
+    "ProblemCode",
+    "QuoteAnswer",
+    "Refused",
+    "Status",
+    "Update",
+]

@@ -1,0 +1,403 @@
+"""The client: requests that are safe to repeat, and updates that outlive their connection."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from itertools import count
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from pydantic import ValidationError
+
+from functions.client.errors import (
+    EngineError,
+    KeyRefused,
+    NoAnswer,
+    NotUnderstood,
+    OrderUnknown,
+    Refused,
+)
+from functions.client.following import AllOrders, OneOrder
+from functions.client.internet import Internet
+from functions.client.transport import Answer, Lost, NotAdmitted, Socket, Transport
+from functions.contract import iso
+from functions.messages import (
+    ErrorCode,
+    Health,
+    Me,
+    OrderList,
+    PriceList,
+    ProblemDetails,
+    QuoteAnswer,
+    Ticket,
+    TokenList,
+    TokenView,
+)
+from functions.orders.order import Model, Order, Update
+
+PAGE = 100
+SUBSCRIPTIONS_MAX = 3  # without an answer, on one connection
+# The same message would be refused again.
+FINAL_ERRORS = {*ErrorCode} - {ErrorCode.INTERNAL}
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long to wait, in seconds.
+
+    API Gateway closes a connection after ten idle minutes, and any connection after two hours:
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+    """
+
+    request: float = 30  # for the answer to one HTTP request, and for a connection to open
+    call: float = 60  # for a definite answer to a call, and for the first one to a subscription
+    lost: float = 600  # for a further answer to a subscription, after a connection was lost
+    answer: float = 10  # for the answer to a subscription, before it is sent again
+    # Between subscriptions on a connection that lasts: they keep it open, and find an update that
+    # did not arrive.
+    renew: float = 240
+    backoff: float = 0.5  # before the second try; doubled for each further one
+    backoff_max: float = 20
+
+
+class AsyncClient:
+    """A client of the engine at `url`, for one API key.
+
+    Every call is repeated until it has a definite answer: after an answer that was lost, a 5xx and
+    a 429. It raises Refused for a definite refusal, and NoAnswer when its patience has ended.
+
+    Args:
+        key: the API key, or a function that gives it; it is asked again when a key is refused.
+        web_socket_url: that of the WebSocket API; without it, the HTTP API is asked for it.
+        tls: the certificates to trust, if not the system's.
+        trust_env: whether proxies are taken from the environment.
+        tell: is told in a sentence when a connection is lost, and when there is one again.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str | Callable[[], str],
+        *,
+        web_socket_url: str = "",
+        patience: Patience | None = None,
+        tls: ssl.SSLContext | None = None,
+        trust_env: bool = True,
+        tell: Callable[[str], None] = lambda _sentence: None,
+        transport: Transport | None = None,
+    ) -> None:
+        self._key = key if callable(key) else lambda: key
+        self._web_socket_url, self._tell = web_socket_url, tell
+        self._patience = patience or Patience()
+        self._transport: Transport = transport or Internet(
+            url, tls=tls, trust_env=trust_env, seconds=self._patience.request
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the HTTP connections."""
+        await self._transport.close()
+
+    # --- orders
+
+    async def submit(
+        self,
+        token_in: str,
+        token_out: str,
+        amount: Decimal | int | str,
+        *,
+        slippage_bps: int | None = None,
+        simulate: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> Order:
+        """Submit an order, once however often it has to be sent.
+
+        Args:
+            amount: of token_in, in whole tokens.
+            simulate: a fault, where the stack allows it: {"fault": "venue_down"}.
+            key: the idempotency key, 1 to 128 visible characters; one is made if none is given.
+        """
+        body = _given(
+            tokenIn=token_in,
+            tokenOut=token_out,
+            amount=str(amount),
+            slippageBps=slippage_bps,
+            simulate=simulate,
+        )
+        headers = {"Idempotency-Key": key or self._transport.new_key()}
+        return await self._call(Order, "POST", "/api/orders/execute", body=body, headers=headers)
+
+    async def order(self, order_id: str) -> Order:
+        """An order with its updates; raises OrderUnknown."""
+        return await self._call(Order, "GET", f"/api/orders/{order_id}")
+
+    async def cancel(self, order_id: str) -> Order:
+        """Cancel an order; raises Refused (ORDER_NOT_CANCELLABLE), OrderUnknown."""
+        return await self._call(Order, "DELETE", f"/api/orders/{order_id}")
+
+    async def orders(
+        self, *, status: str | None = None, since: str | None = None
+    ) -> AsyncIterator[Order]:
+        """The orders, newest first, back to a createdAt (ISO 8601).
+
+        With the status "open", those that have not ended, in any order.
+        """
+        query: dict[str, Any] = {"status": status, "limit": PAGE}
+        while True:
+            page = await self._call(OrderList, "GET", "/api/orders", query=query)
+            for order in page.orders:
+                if since and order.created_at < since and status != "open":
+                    return
+                yield order
+            if page.next_cursor is None:
+                return
+            query["cursor"] = page.next_cursor
+
+    # --- the market and the service
+
+    async def quote(
+        self,
+        token_in: str,
+        token_out: str,
+        amount: Decimal | int | str,
+        *,
+        slippage_bps: int | None = None,
+    ) -> QuoteAnswer:
+        """The route that an order would take now, and each venue's quote."""
+        query = {"tokenIn": token_in, "tokenOut": token_out, "amount": str(amount)}
+        return await self._call(
+            QuoteAnswer, "GET", "/api/quote", query={**query, "slippageBps": slippage_bps}
+        )
+
+    async def prices(
+        self, token_in: str, token_out: str, *, minutes: int = 15, since: str | None = None
+    ) -> PriceList:
+        """The prices of the last minutes, or after the timestamp of a point, oldest first."""
+        query = {"tokenIn": token_in, "tokenOut": token_out, "minutes": minutes, "since": since}
+        return await self._call(PriceList, "GET", "/api/prices", query=query)
+
+    async def tokens(self) -> tuple[TokenView, ...]:
+        """The tokens that can be traded."""
+        return (await self._call(TokenList, "GET", "/api/tokens")).tokens
+
+    async def me(self) -> str:
+        """The owner of the key; raises KeyRefused."""
+        return (await self._call(Me, "GET", "/api/me")).owner
+
+    async def health(self) -> Health:
+        """The version of the engine, and whether it allows simulated faults."""
+        return await self._call(Health, "GET", "/api/health")
+
+    # --- updates
+
+    def follow(self, order: Order | str, *, since: int = 0) -> AsyncIterator[Update]:
+        """The updates of an order after the sequence `since`, to its end: each once, in order.
+
+        The iterator raises OrderUnknown, KeyRefused, Refused, and NoAnswer if there was no
+        connection for too long; follow again with the last sequence to continue.
+        """
+        order_id = order if isinstance(order, str) else order.order_id
+        return self._follow(OneOrder(order_id, since))
+
+    def follow_all(self, *, since: datetime | None = None) -> AsyncIterator[Update]:
+        """The updates of all orders: of each order, each once and in order. It never ends.
+
+        Of the orders that were created from `since` on, every update; of older ones, and without
+        `since`, every update that is stored from now on. A program that starts again passes the
+        moment from which it knows orders, and ignores the updates that it has kept.
+        Raises as `follow` does.
+        """
+        created_from = iso(int(since.timestamp() * 1000)) if since else None
+        return self._follow(AllOrders(self, created_from, self._transport.now_ms()))
+
+    async def _follow(self, subject: OneOrder | AllOrders) -> AsyncIterator[Update]:
+        transport = self._transport
+        begun, failures, lost_at, wait = False, 0, transport.monotonic(), self._patience.call
+
+        def answered() -> None:
+            nonlocal failures, wait
+            if failures:
+                self._tell("Connected again.")
+            failures, wait = 0, self._patience.lost
+
+        while not subject.ended:
+            socket: Socket | None = None
+            try:
+                if not begun:
+                    await subject.begin()
+                    begun = True
+                socket = await self._connect()
+                async for update in self._received(subject, socket, answered):
+                    yield update
+            except (Lost, NoAnswer) as error:
+                now = transport.monotonic()
+                if not failures:
+                    lost_at = now
+                    self._tell(f"There is no connection ({error}); trying again for {wait:.0f} s.")
+                if now - lost_at > wait:
+                    raise NoAnswer(f"There was no connection for {wait:.0f} s: {error}") from error
+                await transport.sleep(self._backoff(failures))
+                failures += 1
+            finally:
+                if socket:
+                    await socket.close()
+
+    async def _received(
+        self, subject: OneOrder | AllOrders, socket: Socket, answered: Callable[[], None]
+    ) -> AsyncIterator[Update]:
+        """Subscribe on a connection, and hand over what comes; raises Lost."""
+        patience, clock = self._patience, self._transport.monotonic
+        unanswered, subscribe_at = 0, clock()
+        while not subject.ended:
+            left = subscribe_at - clock()
+            if left <= 0:
+                if unanswered == SUBSCRIPTIONS_MAX:
+                    raise Lost("subscriptions are not answered")
+                unanswered += 1
+                await socket.send(json.dumps(subject.subscription()))
+                subscribe_at = clock() + patience.answer
+                continue
+            message = _message(await socket.receive(left))
+            _check(message, subject)
+            step = await subject.take(message)
+            if step.answers:
+                answered()
+                unanswered, subscribe_at = 0, clock() + patience.renew
+            elif step.gap and not unanswered:
+                subscribe_at = clock()
+            for update in step.updates:
+                yield update
+
+    async def _connect(self) -> Socket:
+        if not self._web_socket_url:
+            ticket = await self._call(Ticket, "POST", "/api/tickets")
+            self._web_socket_url = ticket.web_socket_url
+        try:
+            return await self._transport.connect(self._web_socket_url, _bearer(self._key()))
+        except NotAdmitted as error:
+            # A gateway whose authorizer is slow or dead refuses as it does for a wrong key.
+            if error.status in (401, 403):
+                await self.me()
+            raise Lost(str(error)) from error
+
+    # --- requests
+
+    async def _call(
+        self,
+        model: type[M],
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> M:
+        """The answer to a request that may be sent any number of times."""
+        given = {name: str(value) for name, value in _given(**(query or {})).items()}
+        text = None if body is None else json.dumps(body)
+        transport = self._transport
+        end = transport.monotonic() + self._patience.call
+        for number in count():
+            key, wait = self._key(), self._backoff(number)
+            sent = {**_bearer(key), **(headers or {})}
+            failure: EngineError
+            try:
+                answer = await transport.request(method, path, query=given, headers=sent, body=text)
+            except Lost as error:
+                failure = NoAnswer(str(error))
+            else:
+                if answer.status < 400:
+                    return _parsed(model, answer)
+                failure = _refusal(answer)
+                if isinstance(failure, KeyRefused) and self._key() != key:
+                    continue
+                if answer.status != 429 and answer.status < 500:
+                    raise failure
+                with suppress(KeyError, ValueError):
+                    wait = max(wait, float(answer.headers["retry-after"]))
+            if transport.monotonic() + wait > end:
+                raise failure
+            await transport.sleep(wait)
+        raise AssertionError  # not reached: count() does not end
+
+    def _backoff(self, failures: int) -> float:
+        patience = self._patience
+        ceiling = min(patience.backoff_max, patience.backoff * 2.0 ** min(failures, 30))
+        return ceiling * (0.5 + self._transport.chance() / 2)  # not all clients at once
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def _parsed(model: type[M], answer: Answer) -> M:
+    try:
+        return model.model_validate_json(answer.text, extra="allow")
+    except ValidationError as error:
+        raise NotUnderstood(f"An answer cannot be read: {error}") from error
+
+
+def _refusal(answer: Answer) -> EngineError:
+    """What an answer of status 400 and above means; NoAnswer if it tells nothing of the request."""
+    status = answer.status
+    try:
+        problem: dict[str, Any] = json.loads(answer.text)
+        details = ProblemDetails.model_validate(problem | {"code": "INTERNAL"})
+    except (ValueError, TypeError):  # the gateway's own answer
+        if status == 401:
+            return KeyRefused("UNAUTHORIZED", "The API key is not valid.", status=status)
+        if status == 429 or status >= 500:
+            return NoAnswer(f"the HTTP API answers {status}")
+        return Refused("", f"The gateway answers {status}.", status=status)
+    code = str(problem["code"])  # a newer release may have more codes
+    if status >= 500:
+        return NoAnswer(details.detail)
+    kind = {"UNAUTHORIZED": KeyRefused, "ORDER_NOT_FOUND": OrderUnknown}.get(code, Refused)
+    return kind(code, details.detail, status=status, errors=details.errors)
+
+
+def _message(text: str | None) -> dict[str, Any]:
+    """A message as JSON; empty for none, and for one that the gateway itself sent."""
+    try:
+        message = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def _check(message: Mapping[str, Any], subject: OneOrder | AllOrders) -> None:
+    """Raise for an error that answers the subscription for good.
+
+    Anything else that is no answer, such as the gateway's own frame, leaves the subscription
+    unanswered, so that it is sent again.
+    """
+    if "error" not in message or "status" in message:
+        return
+    error = message["error"]
+    code, detail = str(error.get("code")), str(error.get("message"))
+    if code == ErrorCode.ORDER_NOT_FOUND:
+        raise OrderUnknown(code, f"There is no order {subject.subscription()['orderId']}.")
+    if code in FINAL_ERRORS:
+        raise Refused(code, detail)
