@@ -41,7 +41,8 @@ class Client:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.client = AsyncClient(*args, **kwargs)
         self._loop = asyncio.new_event_loop()
-        Thread(target=self._loop.run_forever, daemon=True).start()
+        self._thread = Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
 
     def __enter__(self) -> Self:
         return self
@@ -58,6 +59,8 @@ class Client:
         """End the connections and the thread."""
         self.wait(self.client.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     submit = _waits(AsyncClient.submit)
     order = _waits(AsyncClient.order)
@@ -97,4 +100,8 @@ async def _next(updates: AsyncIterator[T]) -> T:
 
 
 async def _close(updates: AsyncIterator[Any]) -> None:
-    await updates.aclose()  # type: ignore[attr-defined]  # all of ours are generators
+    while True:
+        try:
+            return await updates.aclose()  # type: ignore[attr-defined,no-any-return]
+        except RuntimeError:  # a call that was cancelled is still ending
+            await asyncio.sleep(0.01)

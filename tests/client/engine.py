@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
+from uuid import NAMESPACE_OID, uuid5
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
@@ -18,6 +21,9 @@ from infra.cli.deployed import Deployed
 
 Json = dict[str, Any]
 KEY = API_KEY.new()
+TERMINAL = ("confirmed", "failed", "cancelled")
+# Of an HTTP request: answered with this status; not carried out; carried out and not answered.
+HttpFault = int | Literal["lost before", "lost after"]
 
 
 class Engine:
@@ -26,6 +32,7 @@ class Engine:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.orders: dict[str, list[Json]] = {}
+        self.requested: dict[str, Json] = {}  # the body of each order that was posted
         self.connections: dict[ServerConnection, set[str]] = {}
         self.messages: list[Json] = []
         self.requests: list[str] = []
@@ -33,6 +40,8 @@ class Engine:
         # What happens to the next messages, and to the next connections, instead of an answer.
         self.answers_instead: list[Json | None] = []
         self.refuse_connections: list[int] = []
+        self.http_faults: list[HttpFault] = []
+        self.loses_push: Callable[[], bool] = lambda: False
         self.http_status = 200
         self.key = KEY
         self.page_size = 2
@@ -41,6 +50,7 @@ class Engine:
         )
         handler = type("Handler", (_Http,), {"engine": self})
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.http.daemon_threads = True
         self.threads = [
             threading.Thread(target=server.serve_forever, daemon=True)
             for server in (self.web_socket, self.http)
@@ -49,15 +59,20 @@ class Engine:
             thread.start()
 
     @property
+    def http_url(self) -> str:
+        return f"http://127.0.0.1:{self.http.server_port}"
+
+    @property
+    def web_socket_url(self) -> str:
+        return f"ws://127.0.0.1:{self.web_socket.socket.getsockname()[1]}"
+
+    @property
     def stack(self) -> Deployed:
-        port = self.web_socket.socket.getsockname()[1]
-        urls = {
-            "WebSocketUrl": f"ws://127.0.0.1:{port}",
-            "HttpUrl": f"http://127.0.0.1:{self.http.server_port}",
-        }
+        urls = {"WebSocketUrl": self.web_socket_url, "HttpUrl": self.http_url}
         return Deployed(name="engine", outputs=urls, endpoint_url="local", api_key=KEY)
 
     def stop(self) -> None:
+        self.cut()
         self.web_socket.shutdown()
         self.http.shutdown()
         self.http.server_close()
@@ -77,7 +92,7 @@ class Engine:
             }
             updates.append(update)
             for connection, followed in list(self.connections.items()):
-                if followed & {"*", order_id}:
+                if followed & {"*", order_id} and not self.loses_push():
                     self.push(connection, update)
             return update
 
@@ -85,12 +100,16 @@ class Engine:
         with suppress(ConnectionClosed):
             connection.send(json.dumps(message))
 
-    def cut(self) -> None:
-        """End every connection."""
+    def cut(self, *, abruptly: bool = False) -> None:
+        """End every connection: with a goodbye, or as a network does that is gone."""
         with self.lock:
             cut, self.connections = list(self.connections), {}
         for connection in cut:
-            connection.close()
+            if abruptly:
+                with suppress(OSError):
+                    connection.socket.shutdown(socket.SHUT_RDWR)
+            else:
+                connection.close()
 
     def followed(self, subject: str) -> bool:
         with self.lock:
@@ -99,6 +118,24 @@ class Engine:
     def sent(self, **fields: Any) -> list[Json]:
         with self.lock:
             return [m for m in self.messages if fields.items() <= m.items()]
+
+    def order(self, order_id: str) -> Json:
+        """The order as the HTTP API answers it."""
+        updates = self.orders[order_id]
+        return {
+            "orderId": order_id,
+            "tokenIn": "SOL",
+            "tokenOut": "USDC",
+            "amount": "1",
+            "slippageBps": 50,
+            **self.requested.get(order_id, {}),
+            "status": updates[-1]["status"],
+            "sequence": len(updates),
+            "attempt": 1,
+            "createdAt": updates[0]["timestamp"],
+            "updatedAt": updates[-1]["timestamp"],
+            "updates": list(updates),
+        }
 
     def _admit(self, connection: ServerConnection, request: Any) -> Any:
         with self.lock:
@@ -139,43 +176,112 @@ class Engine:
             if order_id == "*":
                 self.push(connection, {"type": "subscribed", "orderId": "*"})
             for update in self.orders.get(order_id, [])[message.get("sinceSequence", 0) :]:
-                self.push(connection, update)
+                if not self.loses_push():
+                    self.push(connection, update)
 
 
 class _Http(BaseHTTPRequestHandler):
     engine: Engine
 
     def do_GET(self) -> None:
+        self._handle()
+
+    def do_POST(self) -> None:
+        self._handle()
+
+    def do_DELETE(self) -> None:
+        self._handle()
+
+    def _handle(self) -> None:
         url, engine = urlsplit(self.path), self.engine
+        length = int(self.headers.get("Content-Length") or 0)
+        sent = json.loads(self.rfile.read(length)) if length else None
         with engine.lock:
             engine.requests.append(self.path)
-            status, body = engine.http_status, self._body(url.path, parse_qs(url.query))
-        if self.headers.get("Authorization") != f"Bearer {self.engine.key}":
-            status = 401
-        if body is None:
-            status = 404
+            fault = engine.http_faults.pop(0) if engine.http_faults else engine.http_status
+            if fault == "lost before":
+                return
+            if self.headers.get("Authorization") != f"Bearer {engine.key}":
+                status, body = 401, _problem(401, "UNAUTHORIZED")
+            elif isinstance(fault, int) and fault != 200:
+                status, body = fault, {"message": "the gateway's own"}
+            elif self.command == "POST":
+                status, body = self._posted(url.path, sent)
+            elif self.command == "DELETE":
+                status, body = self._cancelled(url.path)
+            else:
+                status, body = self._got(url.path, parse_qs(url.query))
+        if fault == "lost after":
+            return
         text = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
+        if status == 429:
+            self.send_header("Retry-After", "0")
         self.end_headers()
-        self.wfile.write(text)
+        with suppress(OSError):
+            self.wfile.write(text)
 
-    def _body(self, path: str, query: dict[str, list[str]]) -> Json | None:
-        orders = {
-            order_id: {
-                "orderId": order_id,
-                "createdAt": updates[0]["timestamp"],
-                "updates": list(updates),
-            }
-            for order_id, updates in self.engine.orders.items()
-        }
+    def _posted(self, path: str, body: Json | None) -> tuple[int, Json]:
+        engine = self.engine
+        if path == "/api/tickets":
+            ticket = {"ticket": "oet_", "expiresAt": "", "webSocketUrl": engine.web_socket_url}
+            return 201, ticket
+        assert body
+        order_id = str(uuid5(NAMESPACE_OID, self.headers["Idempotency-Key"]))
+        if order_id in engine.orders:
+            same = engine.requested[order_id] == body
+            if not same:
+                return 422, _problem(422, "IDEMPOTENCY_KEY_REUSED")
+            return 200, engine.order(order_id)
+        if body["tokenIn"] == body["tokenOut"]:
+            return 400, _problem(400, "CIRCULAR_ARBITRAGE_IS_DISABLED")
+        engine.requested[order_id] = body
+        engine.update(order_id, "pending")
+        return 202, engine.order(order_id)
+
+    def _cancelled(self, path: str) -> tuple[int, Json]:
+        engine, order_id = self.engine, path.rsplit("/", 1)[-1]
+        if order_id not in engine.orders:
+            return 404, _problem(404, "ORDER_NOT_FOUND")
+        status = engine.orders[order_id][-1]["status"]
+        if status == "pending":
+            engine.update(order_id, "cancelled")
+        elif status != "cancelled":
+            return 409, _problem(409, "ORDER_NOT_CANCELLABLE")
+        return 200, engine.order(order_id)
+
+    def _got(self, path: str, query: dict[str, list[str]]) -> tuple[int, Json]:
+        engine = self.engine
+        if path == "/api/me":
+            return 200, {"owner": "desk"}
         if path != "/api/orders":
-            return orders.get(path.rsplit("/", 1)[-1])
+            order_id = path.rsplit("/", 1)[-1]
+            if order_id not in engine.orders:
+                return 404, _problem(404, "ORDER_NOT_FOUND")
+            return 200, engine.order(order_id)
+        orders = [engine.order(order_id) for order_id in engine.orders]
+        (wanted,) = query.get("status", [""])
+        if wanted == "open":
+            orders = [order for order in orders if order["status"] not in TERMINAL]
+        elif wanted:
+            orders = [order for order in orders if order["status"] == wanted]
         start = int(query.get("cursor", ["0"])[0])
-        end = start + self.engine.page_size
-        newest = sorted(orders.values(), key=lambda order: str(order["createdAt"]), reverse=True)
+        end = start + engine.page_size
+        newest = sorted(orders, key=lambda order: str(order["createdAt"]), reverse=True)
         more = {"nextCursor": str(end)} if end < len(newest) else {}
-        return {"orders": newest[start:end], **more}
+        return 200, {"orders": newest[start:end], **more}
 
     def log_message(self, *_: Any) -> None:
         pass
+
+
+def _problem(status: int, code: str) -> Json:
+    return {
+        "type": "about:blank",
+        "title": "refused",
+        "status": status,
+        "detail": f"{code} it is.",
+        "code": code,
+        "errors": [{"field": "a", "rule": "b"}] if status == 400 else [],
+    }

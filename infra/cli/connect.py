@@ -1,0 +1,60 @@
+"""The client of a deployed stack, for the commands that people use."""
+
+import argparse
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from functions.client import Client, EngineError, KeyRefused, NoAnswer, OrderUnknown, Patience
+from functions.contract import API_KEY
+from infra.cli.command import Problem
+from infra.cli.deployed import Deployed, find
+
+
+@contextmanager
+def connected(
+    arguments: argparse.Namespace,
+    *,
+    patience: Patience | None = None,
+    tell: Callable[[str], None] = lambda _notice: None,
+) -> Iterator[Client]:
+    """A client of the stack and with the key that the command line names.
+
+    Raises Problem for what can only be told: no key, a key that is not valid, a refusal.
+    OrderUnknown and NoAnswer are the command's to explain.
+    """
+    stack = find(arguments.stack)
+    key = arguments.key or stack.api_key
+    if not key:
+        raise Problem("An API key is needed: give --key, or set OEE_API_KEY.")
+    if not API_KEY.matches(key):
+        raise Problem("The API key is not valid: one begins with oee_ and has 47 characters.")
+    with client_of(stack, key, patience=patience, tell=tell) as client:
+        try:
+            yield client
+        except KeyRefused:
+            raise Problem("The API key is not valid for this stack.") from None
+        except (OrderUnknown, NoAnswer):
+            raise
+        except EngineError as error:
+            raise Problem(str(error)) from error
+
+
+def client_of(
+    stack: Deployed,
+    key: str,
+    *,
+    patience: Patience | None = None,
+    tell: Callable[[str], None] = lambda _notice: None,
+) -> Client:
+    """A client of a stack."""
+    local = stack.endpoint_url is not None
+    return Client(
+        stack.output("HttpUrl"),
+        key,
+        web_socket_url=stack.output("WebSocketUrl"),
+        patience=patience,
+        tls=ssl.create_default_context(cafile=stack.ca_bundle),
+        trust_env=not local,  # no proxy leads to this machine
+        tell=tell,
+    )

@@ -1,0 +1,334 @@
+"""The client against a server that cuts, drops, repeats, refuses and stays silent."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from functions.client import (
+    AsyncClient,
+    Client,
+    KeyRefused,
+    NoAnswer,
+    NotUnderstood,
+    OrderUnknown,
+    Patience,
+    ProblemCode,
+    Refused,
+    Status,
+    Update,
+)
+from functions.contract import API_KEY
+from tests.client.engine import KEY, Engine
+
+LIFE = ["pending", "routing", "building", "submitted", "confirmed"]
+QUICK = Patience(call=5, lost=5, answer=0.1, renew=0.3, backoff=0.01, backoff_max=0.05)
+HURRIED = Patience(call=0.3, lost=0.3, answer=0.05, renew=0.3, backoff=0.01, backoff_max=0.05)
+WAIT_SECONDS_MAX = 30
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = Engine()
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+async def client(engine: Engine) -> AsyncIterator[AsyncClient]:
+    async with make(engine) as client:
+        yield client
+
+
+def make(engine: Engine, patience: Patience = QUICK, **more: Any) -> AsyncClient:
+    given = {"key": KEY, **more}
+    return AsyncClient(engine.http_url, patience=patience, trust_env=False, **given)
+
+
+async def eventually(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
+        while not await asyncio.to_thread(is_so):
+            await asyncio.sleep(0.01)
+
+
+def live(engine: Engine, *statuses: str, age_s: float = 0) -> str:
+    order_id = str(uuid4())
+    for status in statuses:
+        engine.update(order_id, status, age_s=age_s)
+    return order_id
+
+
+def statuses(updates: list[Update]) -> list[str]:
+    assert [update.sequence for update in updates] == list(range(1, len(updates) + 1))
+    return [update.status.value for update in updates]
+
+
+# --- calls
+
+
+async def test_an_order_is_submitted_with_a_key_of_its_own(
+    engine: Engine, client: AsyncClient
+) -> None:
+    first = await client.submit("SOL", "USDC", "1.5", slippage_bps=30)
+    second = await client.submit("SOL", "USDC", "1.5", slippage_bps=30)
+    assert first.order_id != second.order_id
+    assert (first.status, first.amount, first.slippage_bps) == (Status.PENDING, "1.5", 30)
+    assert len(engine.orders) == 2
+
+
+@pytest.mark.parametrize("fault", ["lost before", "lost after", 500, 503, 429])
+async def test_a_call_is_repeated_until_it_is_answered_and_submits_one_order(
+    engine: Engine, client: AsyncClient, fault: Any
+) -> None:
+    engine.http_faults = [fault, fault]
+    order = await client.submit("SOL", "USDC", 1)
+    assert list(engine.orders) == [order.order_id]
+    assert engine.requests == ["/api/orders/execute"] * 3
+    engine.http_faults = [fault]
+    assert (await client.order(order.order_id)).order_id == order.order_id
+    engine.http_faults = [fault]
+    assert (await client.cancel(order.order_id)).status is Status.CANCELLED
+
+
+async def test_a_refusal_has_its_code_its_fields_and_is_not_repeated(
+    engine: Engine, client: AsyncClient
+) -> None:
+    with pytest.raises(Refused) as refused:
+        await client.submit("SOL", "SOL", 1)
+    assert refused.value.code == ProblemCode.CIRCULAR_ARBITRAGE_IS_DISABLED
+    assert refused.value.status == 400
+    assert [(error.field, error.rule) for error in refused.value.errors] == [("a", "b")]
+    await client.submit("SOL", "USDC", 1, key="k")
+    with pytest.raises(Refused) as refused:
+        await client.submit("SOL", "USDC", 2, key="k")
+    assert refused.value.code == ProblemCode.IDEMPOTENCY_KEY_REUSED
+    with pytest.raises(OrderUnknown):
+        await client.order(str(uuid4()))
+    with pytest.raises(Refused, match="ORDER_NOT_CANCELLABLE"):
+        await client.cancel(live(engine, *LIFE))
+    assert len(engine.requests) == 5
+
+
+async def test_a_call_without_an_answer_ends_with_the_patience(engine: Engine) -> None:
+    async with make(engine, HURRIED) as client:
+        for fault in ("lost before", 503, 429):
+            engine.http_faults = [fault] * 1000
+            with pytest.raises(NoAnswer):
+                await client.submit("SOL", "USDC", 1)
+
+
+async def test_a_wrong_key_is_refused_at_once_and_a_replaced_one_is_read_again(
+    engine: Engine,
+) -> None:
+    wrong = API_KEY.new()
+    async with make(engine, key=wrong) as client:
+        with pytest.raises(KeyRefused):
+            await client.me()
+        with pytest.raises(KeyRefused):
+            await anext(client.follow(live(engine, *LIFE)))
+    keys = iter([wrong, wrong, KEY, KEY])
+    async with make(engine, key=lambda: next(keys)) as client:
+        with pytest.raises(KeyRefused):
+            await client.me()
+    keys = iter([wrong, KEY, KEY, KEY])
+    async with make(engine, key=lambda: next(keys)) as client:
+        assert await client.me() == "desk"
+
+
+async def test_orders_are_listed_over_pages_back_to_a_moment(
+    engine: Engine, client: AsyncClient
+) -> None:
+    old = live(engine, "pending", age_s=100)
+    ended = [live(engine, *LIFE) for _ in range(4)]
+    since = engine.orders[ended[0]][0]["timestamp"]
+    assert len([order async for order in client.orders()]) == 5
+    assert {order.order_id async for order in client.orders(since=since)} == {*ended}
+    assert [order.order_id async for order in client.orders(status="open")] == [old]
+
+
+async def test_an_answer_that_cannot_be_read_says_so(engine: Engine, client: AsyncClient) -> None:
+    order_id = live(engine, "pending", "of a newer release")
+    with pytest.raises(NotUnderstood):
+        await client.order(order_id)
+    with pytest.raises(NotUnderstood):
+        [update async for update in client.follow(order_id)]
+
+
+async def test_fields_of_a_newer_release_are_kept(engine: Engine, client: AsyncClient) -> None:
+    order_id = live(engine, *LIFE)
+    engine.orders[order_id][1]["release"] = "next"
+    (_, routing, *_) = [update async for update in client.follow(order_id)]
+    assert routing.model_extra == {"release": "next"}
+    assert (await client.order(order_id)).updates[1].model_extra == {"release": "next"}
+
+
+# --- one order
+
+
+async def test_an_order_is_followed_to_its_end_over_cuts(
+    engine: Engine, client: AsyncClient
+) -> None:
+    order = await client.submit("SOL", "USDC", 1)
+    seen: list[Update] = []
+    async for update in client.follow(order):
+        seen.append(update)
+        if update.sequence < len(LIFE):
+            await eventually(lambda: engine.followed(order.order_id))
+            await asyncio.to_thread(engine.cut, abruptly=update.sequence % 2 == 0)
+            engine.update(order.order_id, LIFE[update.sequence])  # there is no connection
+    assert statuses(seen) == LIFE
+    resumed = [m["sinceSequence"] for m in engine.sent(orderId=order.order_id)]
+    assert resumed == sorted(resumed)
+    assert resumed[-1] > 0  # it does not begin anew
+
+
+async def test_a_follower_resumes_after_the_sequence_that_it_has(
+    engine: Engine, client: AsyncClient
+) -> None:
+    order_id = live(engine, *LIFE)
+    assert [u.sequence async for u in client.follow(order_id, since=3)] == [4, 5]
+    assert [u.sequence async for u in client.follow(order_id, since=5)] == []
+
+
+async def test_an_update_that_is_repeated_or_lost_is_handed_over_once(
+    engine: Engine, client: AsyncClient
+) -> None:
+    """The last one is lost as well: no later update tells of it."""
+    order_id = live(engine, "pending")
+    following = asyncio.create_task(collected(client.follow(order_id)))
+    await eventually(lambda: engine.followed(order_id))
+    with engine.lock:
+        (connection,) = engine.connections
+        engine.push(connection, engine.orders[order_id][0])
+    losses = iter([True, False, True, True])
+    engine.loses_push = lambda: next(losses, False)
+    for status in LIFE[1:]:
+        engine.update(order_id, status)
+    assert statuses(await following) == LIFE
+    assert engine.connects == 1
+
+
+async def test_a_quiet_connection_is_kept_open_by_subscribing_again(
+    engine: Engine, client: AsyncClient
+) -> None:
+    order_id = live(engine, "pending")
+    following = asyncio.create_task(collected(client.follow(order_id)))
+    await eventually(lambda: len(engine.sent(orderId=order_id)) >= 4)
+    engine.update(order_id, "cancelled")
+    assert statuses(await following) == ["pending", "cancelled"]
+    assert engine.connects == 1
+
+
+async def test_where_no_subscription_is_ever_answered_following_ends(engine: Engine) -> None:
+    engine.answers_instead = [None] * 10_000
+    async with make(engine, HURRIED) as client:
+        with pytest.raises(NoAnswer, match="subscriptions are not answered"):
+            await collected(client.follow(live(engine, "pending")))
+
+
+async def test_an_unknown_order_and_one_with_too_many_followers_are_told(
+    engine: Engine, client: AsyncClient
+) -> None:
+    with pytest.raises(OrderUnknown):
+        await collected(client.follow(str(uuid4())))
+    engine.answers_instead = [{"error": {"code": "TOO_MANY_FOLLOWERS", "message": "No more."}}]
+    with pytest.raises(Refused, match=r"No more\."):
+        await collected(client.follow(live(engine, "pending")))
+
+
+# --- all orders
+
+
+async def collected(updates: AsyncIterator[Update]) -> list[Update]:
+    return [update async for update in updates]
+
+
+async def test_all_orders_are_followed_from_now_on_or_from_a_moment(
+    engine: Engine, client: AsyncClient
+) -> None:
+    live(engine, *LIFE)
+    old = live(engine, "pending", "routing", age_s=7200)
+    recent = live(engine, "pending", age_s=60)
+    since = datetime.now(UTC) - timedelta(seconds=90)
+    for moment, wanted in (
+        (None, [(old, 3), (recent, 2)]),
+        (since, [(old, 4), (recent, 1), (recent, 2), (recent, 3)]),
+    ):
+        seen: list[tuple[str, int]] = []
+
+        async def follow(
+            moment: datetime | None = moment, seen: list[tuple[str, int]] = seen
+        ) -> None:
+            async for update in client.follow_all(since=moment):
+                if update.order_id in (old, recent):
+                    seen.append((update.order_id, update.sequence))
+
+        following = asyncio.create_task(follow())
+        await eventually(lambda: engine.followed("*"))
+        await asyncio.to_thread(engine.cut)
+        engine.update(old, "building")  # while there is no connection, of an order not yet seen
+        engine.update(recent, "routing")
+        await eventually(lambda seen=seen, wanted=wanted: len(seen) >= len(wanted))  # type: ignore[misc]
+        assert sorted(seen) == sorted(wanted)
+        following.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await following
+        await asyncio.to_thread(engine.cut)
+
+
+async def test_leaving_ends_the_connection(engine: Engine, client: AsyncClient) -> None:
+    async with aclosing(client.follow(live(engine, *LIFE))) as updates:  # type: ignore[type-var]
+        async for _update in updates:
+            break
+    await eventually(lambda: not engine.connections)
+
+
+# --- without asyncio
+
+
+def test_the_client_without_asyncio_does_the_same(engine: Engine) -> None:
+    with Client(engine.http_url, KEY, patience=QUICK, trust_env=False) as client:
+        order = client.submit("SOL", "USDC", "2", key="k")
+        assert client.order(order.order_id).amount == "2"
+        for status in LIFE[1:]:
+            engine.update(order.order_id, status)
+        assert statuses(list(client.follow(order))) == LIFE
+        for _update in client.follow_all(since=datetime.now(UTC) - timedelta(hours=1)):
+            break
+        assert [each.order_id for each in client.orders()] == [order.order_id]
+        with pytest.raises(OrderUnknown):
+            client.order(str(uuid4()))
+
+
+def test_a_follower_without_asyncio_can_be_interrupted(engine: Engine) -> None:
+    main = threading.main_thread().ident
+    assert main
+    interrupt = threading.Timer(0.3, lambda: signal.pthread_kill(main, signal.SIGINT))
+    with Client(engine.http_url, KEY, patience=QUICK, trust_env=False) as client:
+        interrupt.start()
+        with pytest.raises(KeyboardInterrupt):
+            list(client.follow(live(engine, "pending")))
+        deadline = time.monotonic() + WAIT_SECONDS_MAX
+        while engine.connections:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_the_client_needs_neither_boto3_nor_powertools() -> None:
+    code = (
+        "import sys, functions.client; "
+        "print({m for m in ('boto3', 'botocore', 'aws_lambda_powertools') if m in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
