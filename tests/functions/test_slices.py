@@ -1,0 +1,402 @@
+"""Orders in slices: one slice at a time, none twice, none lost, and sums to the last unit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions import runtime, worker
+from functions.contract import iso, unix_ms
+from functions.orders import slices
+from functions.orders.order import Order, OrderError, Status, Update, first_update, order_of
+from functions.store import orders, queue
+from tests.events import Json
+from tests.functions.test_waiting import START_MS, Stopped, cancel, item, priced, statuses
+from tests.functions.world import World
+
+ORDER_ID = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
+
+
+@pytest.fixture(autouse=True)
+def clock(world: World, monkeypatch: pytest.MonkeyPatch) -> Stopped:
+    clock = Stopped()
+    monkeypatch.setattr(runtime, "clock", clock)
+    return clock
+
+
+def submit(world: World, **fields: Any) -> Json:
+    """A twap order of three slices a minute apart, unless the fields say otherwise."""
+    twap: Json = {"type": "twap", "slices": 3, "intervalSeconds": 60}
+    return world.submit(**(twap | fields))
+
+
+def go_on(world: World, order: Json, seconds: float = 0) -> Json:
+    """Let time pass, do all that is queued, and the order's own message, which is delayed."""
+    runtime.sleep(seconds)
+    queue.enqueue(order["orderId"], woken=True)
+    for _ in range(30):
+        if not world.work() and not visible(world):
+            return world.read(order["orderId"])
+    raise AssertionError("the queue does not run dry")
+
+
+def visible(world: World) -> int:
+    attributes = world.sqs.get_queue_attributes(
+        QueueUrl=world.queue_url, AttributeNames=["ApproximateNumberOfMessages"]
+    )["Attributes"]
+    return int(attributes["ApproximateNumberOfMessages"])
+
+
+def children(world: World, order: Json, **query: Any) -> list[Json]:
+    """The order's slices, the first one first."""
+    answer = world.http("list_orders", query={"parentId": order["orderId"], "limit": 100, **query})
+    assert answer.status == 200, answer.text
+    return list(reversed(answer.json["orders"]))
+
+
+def total(found: list[Json], field: str) -> Decimal:
+    return sum((Decimal(each[field]) for each in found if field in each), Decimal(0))
+
+
+def test_a_twap_order_executes_its_slices_in_turn_and_tells_what_they_did(world: World) -> None:
+    order = submit(world, amount="1.000000001")
+    first = go_on(world, order)
+    assert statuses(first) == ["pending", "routing", "working", "working"]
+    assert (first["slice"], first["slicesDone"], first["filledAmount"]) == (1, 1, "0.333333333")
+    assert first["nextSliceAt"] == iso(START_MS + 60_000)
+    assert go_on(world, order) == first
+    second = go_on(world, order, 60)
+    assert (second["slice"], second["slicesDone"]) == (2, 2)
+    done = go_on(world, order, 60)
+    found = children(world, done)
+    assert [child["amount"] for child in found] == ["0.333333333", "0.333333334", "0.333333334"]
+    assert {child["status"] for child in found} == {"confirmed"}
+    assert {child["parentId"] for child in found} == {order["orderId"]}
+    assert {child["type"] for child in found} == {"market"}
+    assert (done["status"], done["slicesDone"]) == ("confirmed", 3)
+    assert done["filledAmount"] == done["amount"] == "1.000000001"
+    assert Decimal(done["outAmount"]) == total(found, "outAmount")
+    average = Decimal(done["outAmount"]) / Decimal(done["filledAmount"])
+    assert abs(Decimal(done["executedPrice"]) - average) < Decimal("0.000001")
+    assert "nextSliceAt" not in done
+
+
+def test_each_slice_begins_on_the_grid_of_the_first_one(world: World) -> None:
+    order = submit(world)
+    go_on(world, order)
+    go_on(world, order, 75)  # late
+    go_on(world, order, 45)  # on time
+    begun = [u["timestamp"] for u in world.read(order["orderId"])["updates"] if "sliceAmount" in u]
+    assert begun == [iso(START_MS + after) for after in (0, 75_000, 120_000)]
+
+
+def test_two_messages_of_a_twap_order_begin_no_slice_twice(world: World) -> None:
+    order = submit(world)
+    for _ in range(3):
+        queue.enqueue(order["orderId"])
+    go_on(world, order)
+    go_on(world, order)
+    assert len(children(world, order)) == 1
+
+
+def test_a_worker_that_died_before_it_stored_the_slice_is_made_good_by_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = submit(world)
+
+    def die(*_: Any) -> None:
+        raise SystemError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(orders, "create_order", die)
+        assert world.work()
+    assert world.read(order["orderId"])["slice"] == 1
+    assert children(world, order) == []
+    assert go_on(world, order)["slicesDone"] == 1
+    (child,) = children(world, order)
+    assert child["createdAt"] == iso(START_MS)
+
+
+def test_the_end_of_a_slice_that_told_nobody_is_found_by_the_sweeper(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = submit(world)
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "tell_parent", lambda _order: None)
+        world.work()
+        world.work()
+    (child,) = children(world, order)
+    assert (child["status"], world.read(order["orderId"])["slicesDone"]) == ("confirmed", 0)
+    runtime.sleep(runtime.settings.sweep_idle_seconds + 11)
+    assert world.sweep() == 1
+    world.settle()
+    assert world.read(order["orderId"])["slicesDone"] == 3  # late, and so all of them
+
+
+def test_a_slice_that_is_due_later_than_a_message_can_wait_is_queued_by_the_sweeper(
+    world: World,
+) -> None:
+    order = submit(world, intervalSeconds=86_400)
+    go_on(world, order)
+    assert item(world, order)["openShard"]["S"].startswith("due")
+    assert world.queued() == 0
+    assert world.sweep() == 0
+    assert world.queued() == 0
+    runtime.sleep(86_400 - 600)
+    assert world.sweep() == 0
+    assert world.queued() == 1
+
+
+def test_a_slice_with_a_limit_waits_for_its_turn_and_what_it_leaves_goes_to_the_next(
+    world: World,
+) -> None:
+    order = submit(world, amount="0.9", limitPrice=priced(world, "1.1"))
+    waiting = go_on(world, order)
+    (first,) = children(world, order)
+    assert (first["status"], first["type"], first["amount"]) == ("resting", "limit", "0.3")
+    assert first["limitPrice"] == order["limitPrice"]
+    assert first["expiresAt"] == waiting["nextSliceAt"] == iso(START_MS + 60_000)
+    queue.enqueue(first["orderId"], woken=True)
+    go_on(world, order, 60)
+    first, second = children(world, order)
+    assert (first["status"], second["amount"]) == ("expired", "0.6")
+    queue.enqueue(second["orderId"], woken=True)
+    go_on(world, order, 60)
+    third = children(world, order)[2]
+    assert third["amount"] == "0.9"
+    queue.enqueue(third["orderId"], woken=True)
+    ended = go_on(world, order, 60)
+    assert (ended["status"], ended["slicesDone"]) == ("expired", 3)
+    assert not {"filledAmount", "outAmount", "executedPrice"} & ended.keys()
+
+
+def test_a_slice_with_a_limit_whose_price_is_there_executes_at_it_or_better(world: World) -> None:
+    price = priced(world, "0.99")
+    order = submit(world, limitPrice=price)
+    go_on(world, order)
+    (first,) = children(world, order)
+    assert first["status"] == "confirmed"
+    assert Decimal(first["executedPrice"]) >= Decimal(price)
+
+
+def test_a_slice_with_a_limit_has_time_to_land_though_the_next_is_due_at_once(world: World) -> None:
+    order = submit(world, intervalSeconds=1, limitPrice=priced(world, "1.1"))
+    go_on(world, order)
+    (first,) = children(world, order)
+    assert first["expiresAt"] == iso(START_MS + 10_000)
+
+
+def test_what_a_failed_slice_did_not_swap_goes_to_the_next_and_the_last_ones_is_left_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = submit(world, amount="0.9", simulate={"fault": "venue_down"})
+    go_on(world, order)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "network", replace(worker.network, simulate_allowed=False))
+        go_on(world, order, 60)
+    done = go_on(world, order, 60)
+    assert [(c["status"], c["amount"]) for c in children(world, order)] == [
+        ("failed", "0.3"),
+        ("confirmed", "0.6"),
+        ("failed", "0.3"),
+    ]
+    assert (done["status"], done["filledAmount"], done["slicesDone"]) == ("confirmed", "0.6", 3)
+    assert "error" not in done
+
+
+def test_a_twap_order_none_of_whose_slices_executed_fails_as_the_last_one_did(world: World) -> None:
+    order = submit(world, slices=2, simulate={"fault": "slippage"})
+    go_on(world, order)
+    ended = go_on(world, order, 60)
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "SLIPPAGE_TOLERANCE_EXCEEDED")
+
+
+# --- cancelling -------------------------------------------------------------------------------
+
+
+def test_between_two_slices_what_is_left_of_a_twap_order_is_cancelled(world: World) -> None:
+    order = submit(world, amount="0.9")
+    go_on(world, order)
+    answer = cancel(world, order)
+    assert (answer.status, answer.json["status"]) == (200, "cancelled")
+    assert (answer.json["slicesDone"], answer.json["filledAmount"]) == (1, "0.3")
+    assert go_on(world, order, 60) == answer.json == cancel(world, order).json
+    assert len(children(world, order)) == 1
+
+
+def test_a_slice_that_rests_is_cancelled_with_its_order(world: World) -> None:
+    order = submit(world, limitPrice=priced(world, "1.1"))
+    go_on(world, order)
+    answer = cancel(world, order)
+    assert (answer.json["status"], answer.json["slicesDone"]) == ("cancelled", 1)
+    assert go_on(world, order, 60) == answer.json
+    assert [child["status"] for child in children(world, order)] == ["cancelled"]
+
+
+def test_while_a_slice_executes_its_order_is_not_cancelled_and_the_answer_says_why(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "settings", replace(runtime.settings, retry_base_ms=10**6))
+    order = submit(world, simulate={"fault": "venue_down", "attempts": 1})
+    go_on(world, order)
+    (child,) = children(world, order)
+    answer = cancel(world, order)
+    assert (answer.status, answer.json["code"]) == (409, "ORDER_NOT_CANCELLABLE")
+    assert f"{child['orderId']} is routing" in answer.json["detail"]
+
+
+def test_an_order_whose_slice_is_not_yet_stored_is_not_cancelled(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = submit(world)
+    with monkeypatch.context() as patch:
+        patch.setattr(orders, "create_order", lambda *_: 1 / 0)
+        world.work()
+    assert cancel(world, order).status == 409
+    assert go_on(world, order)["slicesDone"] == 1
+
+
+def test_a_cancelled_slice_lets_its_order_go_on(world: World) -> None:
+    order = submit(world, amount="0.9", limitPrice=priced(world, "1.1"))
+    go_on(world, order)
+    (child,) = children(world, order)
+    assert cancel(world, child).status == 200
+    assert go_on(world, order)["slicesDone"] == 1
+    go_on(world, order, 60)
+    assert children(world, order)[1]["amount"] == "0.6"
+
+
+def test_a_slice_is_not_changed(world: World) -> None:
+    order = submit(world, limitPrice=priced(world, "1.1"))
+    go_on(world, order)
+    (child,) = children(world, order)
+    path = f"/api/orders/{child['orderId']}"
+    assert world.http("change_order", path=path, body={"limitPrice": 1}).status == 409
+    path = f"/api/orders/{order['orderId']}"
+    assert "working" in world.http("change_order", path=path, body={"limitPrice": 1}).json["detail"]
+
+
+def test_a_dead_letter_of_a_slice_lets_its_order_go_on(world: World) -> None:
+    order = submit(world)
+    world.work()
+    (child,) = children(world, order)
+    world.sqs.purge_queue(QueueUrl=world.queue_url)
+    runtime.sleep(runtime.settings.sweep_idle_seconds)
+    world.bury(json.dumps({"orderId": child["orderId"]}))
+    world.settle()
+    assert world.read(child["orderId"])["status"] == "failed"
+    assert world.read(order["orderId"])["slicesDone"] >= 1
+
+
+# --- lists ------------------------------------------------------------------------------------
+
+
+def test_the_slices_of_an_order_are_listed_page_by_page_the_latest_first(world: World) -> None:
+    order = submit(world, slices=5, intervalSeconds=1)
+    for _ in range(5):
+        go_on(world, order, 1)
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        query = {"parentId": order["orderId"], "limit": 2, **cursor}
+        page = world.http("list_orders", query=query).json
+        found += [each["orderId"] for each in page["orders"]]
+        if "nextCursor" not in page:
+            break
+        cursor = {"cursor": page["nextCursor"]}
+    assert found == slices.ids(orders.get_order(order["orderId"], "desk-7"))
+    assert len(set(found)) == 5
+
+
+def test_only_a_twap_order_of_ones_own_has_slices(world: World) -> None:
+    twap, market = submit(world), world.submit()
+    rule = {"field": "parentId", "rule": "must be the id of a twap order of yours"}
+    for changes in (
+        {"query": {"parentId": market["orderId"]}},
+        {"query": {"parentId": ORDER_ID}},
+        {"query": {"parentId": twap["orderId"]}, "owner": "other"},
+    ):
+        answer = world.http("list_orders", **changes)
+        assert (answer.status, answer.json["errors"]) == (400, [rule])
+    bad = world.http("list_orders", query={"parentId": "x"})
+    assert bad.json["errors"] == [{"field": "parentId", "rule": "must be a UUID"}]
+
+
+def test_a_list_has_only_orders_of_the_type_and_the_tokens_that_were_asked_for(
+    world: World,
+) -> None:
+    twap, market = submit(world), world.submit(tokenIn="USDC", tokenOut="SOL", amount=100)
+    limit = world.submit(type="limit", limitPrice=1)
+
+    def listed(**query: str) -> list[str]:
+        answer = world.http("list_orders", query=query)
+        assert answer.status == 200, answer.text
+        return [order["orderId"] for order in answer.json["orders"]]
+
+    assert listed(type="twap") == [twap["orderId"]]
+    assert listed(type="market") == listed(tokenIn="USDC") == [market["orderId"]]
+    assert set(listed(tokenOut="USDC")) == {twap["orderId"], limit["orderId"]}
+    assert listed(tokenOut="USDC", type="limit", status="pending") == [limit["orderId"]]
+    assert listed(tokenOut="USDC", type="limit", status="failed") == []
+    mint = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
+    assert listed(tokenIn=mint) == [market["orderId"]]
+    unknown = world.http("list_orders", query={"tokenIn": "DOGE"})
+    assert (unknown.status, unknown.json["errors"][0]["field"]) == (400, "tokenIn")
+
+
+# --- arithmetic -------------------------------------------------------------------------------
+
+
+@given(
+    units=st.integers(2, 10**12),
+    count=st.integers(2, 100),
+    fills=st.lists(st.booleans(), min_size=100, max_size=100),
+)
+def test_the_amounts_of_all_slices_add_up_to_the_last_base_unit(
+    units: int, count: int, fills: list[bool]
+) -> None:
+    count = min(count, units)
+    amount = f"{Decimal(units) / 10**9:.9f}"
+    request: Json = {"type": "twap", "token_in": "SOL", "token_out": "USDC", "amount": amount}
+    request |= {"slices": count, "interval_seconds": 1, "slippage_bps": 50}
+    order = order_of(request, [first_update(ORDER_ID, 0)])
+    order = order.apply(order.next_update(Status.ROUTING, 0))
+    order = order.apply(slices.begin(order, 0))
+    filled = Decimal(0)
+    for number in range(1, count + 1):
+        child = slices.child(order)
+        assert Decimal(child.amount) > 0
+        if fills[number - 1]:
+            filled += Decimal(child.amount)
+        order = order.apply(slices.after(order, ended(child, executed=fills[number - 1]), 10**9))
+    assert order.status.terminal
+    assert Decimal(order.filled_amount or 0) == filled
+    if fills[count - 1]:  # nothing was left out
+        assert filled == Decimal(amount)
+    assert len({each.slice for each in order.updates if each.slice}) == count
+
+
+def ended(child: Order, *, executed: bool) -> Order:
+    for status in (Status.ROUTING, Status.BUILDING, Status.SUBMITTED):
+        child = child.apply(child.next_update(status, 0))
+    if executed:
+        return child.apply(child.next_update(Status.CONFIRMED, 0, out_amount="1.5"))
+    error = OrderError(code="FAILED_TO_LAND", message="It was dropped.")
+    return child.apply(child.next_update(Status.FAILED, 0, error=error))
+
+
+def test_a_slice_is_the_same_order_whoever_makes_it_and_when() -> None:
+    request: Json = {"type": "twap", "token_in": "SOL", "token_out": "USDC", "amount": "1"}
+    request |= {"slices": 2, "interval_seconds": 60, "limit_price": "160"}
+    order = order_of(request, [first_update(ORDER_ID, START_MS)])
+    order = order.apply(order.next_update(Status.ROUTING, START_MS))
+    order = order.apply(slices.begin(order, START_MS))
+    stored = order_of(request, [Update.model_validate_json(u.to_json()) for u in order.updates])
+    assert slices.child(stored) == slices.child(order)
+    assert unix_ms(slices.child(order).expires_at or "") == START_MS + 60_000
