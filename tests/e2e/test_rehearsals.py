@@ -37,14 +37,14 @@ SETTLED_SECONDS_MAX = 480  # a busy machine is no failure
 
 # The next release writes its name into each update: a field that this one does not know.
 MODEL = "functions/orders/order.py"
-FIELD = "    error: OrderError | None = None\n\n\nclass Order(Model):\n"
+FIELD = "    next_slice_at: Timestamp | None = None\n\n\nclass Order(Model):\n"
 NEXT = (
     (MODEL, FIELD, f"    release: str | None = None\n{FIELD}"),
     (MODEL, "timestamp=iso(now_ms)", 'timestamp=iso(now_ms), release="next"'),
 )
 # This one fails with every order once it is routed, and with every dead letter.
 POISON = 'raise RuntimeError("poisoned")'
-LOAD = "order, owner, transaction = orders.load_order(order_id)"
+LOAD = "order, owner, transaction, _ = orders.load_order(order_id)"
 BAD = (
     ("functions/worker.py", "signed = network.sign(order, routes.taken(order.route))", POISON),
     ("functions/dead_letters.py", LOAD, POISON),
