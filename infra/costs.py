@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from functions.contract import OPEN_SHARDS
+from functions.contract import DUE_SHARDS, OPEN_SHARDS
 
 READ_ON = "2026-11-22"
 REGION = "us-east-1"
@@ -101,7 +101,7 @@ def idle_month(
         "sqs_request": POLLED_QUEUES * POLLERS * MONTH_SECONDS / 20,
         "invocation": SWEEPS,
         "gb_second": SWEEPS * gb_seconds(sweep_ms, memory_mb),
-        "read_unit": SWEEPS * len(OPEN_SHARDS) * 0.5,
+        "read_unit": SWEEPS * len(OPEN_SHARDS + DUE_SHARDS) * 0.5,
         "stream_read": 0,
         "log_gb": SWEEPS * SWEEP_LOG_BYTES / GB,
         "alarm_month": alarms,
