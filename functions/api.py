@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -11,7 +12,17 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import telemetry
 from functions.contract import iso
-from functions.http import admission, changes, market, openapi, pages, problems
+from functions.http import (
+    admission,
+    asyncapi,
+    changes,
+    collection,
+    guide,
+    market,
+    openapi,
+    pages,
+    problems,
+)
 from functions.http.answers import finished
 from functions.http.models import (
     OPEN,
@@ -300,8 +311,26 @@ def get_health() -> Response[Any]:
 
 @app.get("/openapi.json", include_in_schema=False)
 def get_openapi() -> Response[Any]:
-    text = openapi.document(app, settings.version)
-    return Response(HTTPStatus.OK, "application/json", text, headers={"Cache-Control": "no-cache"})
+    return _document(openapi.document(app, settings.version))
+
+
+@app.get("/asyncapi.json", include_in_schema=False)
+def get_asyncapi() -> Response[Any]:
+    return _document(asyncapi.document(settings.version, settings.web_socket_url))
+
+
+@app.get("/collection.json", include_in_schema=False)
+def get_collection() -> Response[Any]:
+    """With `baseUrl`, because this API does not know the URL under which a client reaches it."""
+    event = app.current_event
+    base_url = (event.query_string_parameters or {}).get("baseUrl")
+    base_url = base_url or f"https://{event.request_context.domain_name}"
+    return _document(collection.document(_openapi(), base_url))
+
+
+@app.get("/llms.txt", include_in_schema=False)
+def get_guide() -> Response[Any]:
+    return _document(guide.page(_openapi()), "text/plain; charset=utf-8")
 
 
 @app.get("/", include_in_schema=False)
@@ -321,6 +350,15 @@ def get_asset(name: str, if_none_match: IfNoneMatch = None) -> Response[Any]:
 
 def _owner() -> str:
     return admission.require_owner(app.current_event.raw_event)
+
+
+def _openapi() -> dict[str, Any]:
+    described: dict[str, Any] = json.loads(openapi.document(app, settings.version))
+    return described
+
+
+def _document(text: str, content_type: str = "application/json") -> Response[Any]:
+    return Response(HTTPStatus.OK, content_type, text, headers={"Cache-Control": "no-cache"})
 
 
 def _json(
