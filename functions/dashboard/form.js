@@ -3,7 +3,7 @@
 import { inAddress, toAddress } from "./address.js";
 import { call, isPassing, newIdempotencyKey } from "./api.js";
 import { grouped, hasPoint, readDecimal } from "./decimal.js";
-import { onPrice, readPrices, worth } from "./dollars.js";
+import { marketPrice, onPrice, readPrices, worth } from "./dollars.js";
 import { announce, byId, fit, h, say } from "./dom.js";
 import { accepted, risksOf } from "./guard.js";
 import { onTurn, pairOf, shownPrice } from "./pairs.js";
@@ -160,7 +160,7 @@ export class Form {
     for (const unit of document.querySelectorAll("[data-price-unit]")) say(unit, `${quote} for 1 ${base}`);
     this.#showFields(wish.fields);
     this.#showWish(wish);
-    this.#quote.want(wish.complete ? quoted(wish) : null);
+    this.#quote.want(wish.priced ? quoted(wish) : null);
   }
 
   /** What the form says now, and what is wrong with it by field. */
@@ -176,8 +176,11 @@ export class Form {
     }
     const terms = this.#terms(type, fields);
     const [tokenIn, tokenOut] = this.pair;
-    const wish = { type, tokenIn, tokenOut, amount: amount.text, ...terms, simulate: simulated(), fields };
-    return { ...wish, complete: Boolean(amount.text) && !Object.keys(fields).length };
+    // What is still empty is no mistake yet: it is told when the order is submitted.
+    const { missing = {}, ...given } = terms;
+    if (!written) missing.amount = "is needed";
+    const wish = { type, tokenIn, tokenOut, amount: amount.text, ...given, simulate: simulated(), fields, missing };
+    return { ...wish, priced: Boolean(amount.text) && !Object.keys(fields).length };
   }
 
   /** The terms of a type; what is wrong with them comes into `fields`. */
@@ -191,7 +194,7 @@ export class Form {
       if (term === "limitPrice" || term === "stopPrice") {
         const written = byId(term === "limitPrice" ? "limit-price" : "stop-price").value.trim();
         if (written) take(term, readPrice(written, ...this.pair));
-        else if (!OPTIONAL[type]?.includes(term)) fields[term] = "is needed";
+        else if (!OPTIONAL[type]?.includes(term)) terms.missing = { ...terms.missing, [term]: "is needed" };
       }
       if (term === "slippage") take("slippageBps", readSlippage());
       if (term === "slices") take("slices", readWhole(byId("slices").value, 2, SLICES_MAX));
@@ -203,13 +206,15 @@ export class Form {
       if (term === "expiry" && byId("expiry").value === "now") terms.timeInForce = "IOC";
       else if (term === "expiry") take("expiresAt", readExpiry(byId("expiry").value, byId("expiry-time").value, this.#now()));
     }
+    // Where a limit says the least that is received, no slippage does.
+    if (type === "twap" && terms.limitPrice) delete terms.slippageBps;
     return terms;
   }
 
   async #submit(count) {
     const wish = this.#wish();
-    if (!wish.complete) {
-      const fields = wish.amount || wish.fields.amount ? wish.fields : { amount: "is needed", ...wish.fields };
+    const fields = { ...wish.missing, ...wish.fields };
+    if (Object.keys(fields).length) {
       this.#showFields(fields);
       this.#focusFirst(fields);
       return;
@@ -269,7 +274,7 @@ export class Form {
   /** Say what an order would be, so that a number that was meant otherwise is noticed. */
   #showWish(wish) {
     this.#showWorth();
-    say(byId("understood"), wish.complete ? sentence(wish) : "");
+    say(byId("understood"), wish.priced && !Object.keys(wish.missing).length ? sentence(wish) : "");
     byId("fault-venue").disabled = !isOfOneVenue(byId("fault").value);
     const choices = ["fault", "fault-venue", "fault-attempts"].filter((id) => !byId(id).disabled);
     const fault = wish.simulate && choices.map(chosenText).join(", ");
@@ -279,6 +284,10 @@ export class Form {
   }
 
   #showWorth() {
+    const [tokenIn, tokenOut] = this.pair;
+    const market = marketPrice({ tokenIn, tokenOut });
+    const hint = market ? `now ${price(shownPrice({ tokenIn, tokenOut }, market))}` : "";
+    for (const id of ["limit-price", "stop-price"]) byId(id).placeholder = hint;
     const read = readDecimal(byId("amount").value, Infinity);
     say(byId("amount-worth"), read.text ? dollars(worth(this.#tokenIn.symbol, read.text)) : "");
     fit(byId("amount"));
@@ -308,7 +317,7 @@ const DEFAULT_SLIPPAGE_BPS = 50;
 const quoted = ({ tokenIn, tokenOut, amount, slippageBps = DEFAULT_SLIPPAGE_BPS }) => ({ tokenIn, tokenOut, amount, slippageBps });
 
 /** The body of an order. */
-function bodyOf({ type, fields, complete, simulate, ...body }) {
+function bodyOf({ type, fields, missing, priced, simulate, ...body }) {
   return { ...body, ...(type !== "market" && { type }), ...(simulate && { simulate }) };
 }
 

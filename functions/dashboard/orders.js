@@ -2,8 +2,9 @@
 
 export const STEPS = ["pending", "routing", "building", "submitted", "confirmed"];
 const TERMINAL = new Set(["confirmed", "failed", "cancelled", "expired"]);
-// What an update says of its own moment only.
-const PASSING = ["error", "nextRetryAt"];
+// What an update says of its own moment only, and what a resting order waits for until the next such update.
+const PASSING = ["error", "nextRetryAt", "nextSliceAt"];
+const CONDITIONS = ["limitPrice", "stopPrice", "expiresAt"];
 
 export const isOpen = (order) => !TERMINAL.has(order.status);
 
@@ -73,7 +74,10 @@ export class Orders {
 function after(order, update) {
   const { timestamp, ...changes } = update;
   const changed = { ...order, ...changes, updatedAt: timestamp };
-  for (const field of PASSING) if (!(field in update)) delete changed[field];
+  const replaced = update.status === "resting" ? [...PASSING, ...CONDITIONS, "trigger"] : PASSING;
+  for (const field of replaced) if (!(field in update)) delete changed[field];
+  // A refused transaction costs a resting order no attempt.
+  if (update.status === "resting" && update.error) changed.maxAttempts = order.maxAttempts + 1;
   if (update.status === "confirmed") changed.confirmedAt = timestamp;
   if (update.status === "failed") changed.failedAt = timestamp;
   changed.updates = [...order.updates, update];

@@ -312,7 +312,7 @@ export function waitText(order, now) {
 /** How far an order in slices has come. */
 export function slicesText(order, now) {
   const parts = [`${order.slicesDone ?? 0} of ${order.slices} slices`];
-  if (order.filledAmount) parts.push(`${number(order.filledAmount)} ${order.tokenIn} sold`);
+  if (order.filledAmount) parts.push(`${number(order.filledAmount)} ${order.tokenIn}`);
   if (order.executedPrice) parts.push(`at ${price(shownPrice(order, order.executedPrice))}`);
   const next = order.nextSliceAt ? Date.parse(order.nextSliceAt) - now : 0;
   if (next > 0) parts.push(`next in ${countdown(next)}`);

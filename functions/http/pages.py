@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
-from typing import Any, get_args
+from typing import Any
 from urllib.parse import urlsplit
 
 from aws_lambda_powertools.event_handler import Response
@@ -23,7 +23,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from functions.dex.tokens import TOKENS
 from functions.http.bundle import bundle
 from functions.orders.failures import FAILURE_WORDS, QUOTE_ERROR_WORDS
-from functions.orders.order import Order
+from functions.orders.order import OrderType
 from functions.runtime import settings
 from functions.simulation.chain import VALID_SLOTS
 from functions.simulation.market import SLOT_MS
@@ -104,11 +104,6 @@ def _app() -> str:
     return bundle({name: _own(name) for name in names} | {"stack.js": _stack()}, "app.js")
 
 
-def _order_types() -> list[str]:
-    """The types of orders, as the order's model has them."""
-    return [*get_args(Order.model_fields["type"].annotation)]
-
-
 def _stack() -> str:
     """The module with what this stack offers, and with the words for its codes."""
     tokens = [
@@ -118,7 +113,7 @@ def _stack() -> str:
     return (
         f"export const TOKENS = {json.dumps(tokens)};\n"
         f"export const SIMULATE_ALLOWED = {json.dumps(settings.simulate_allowed)};\n"
-        f"export const ORDER_TYPES = {json.dumps(_order_types())};\n"
+        f"export const ORDER_TYPES = {json.dumps([*OrderType])};\n"
         # The page loads it once the orders are there, so that it delays nothing.
         f"export const CHART_LIBRARY = {json.dumps('assets/' + _with_hash(_CHART_LIBRARY))};\n"
         # A transaction that has not landed by then never will.

@@ -223,7 +223,7 @@ ALONE = Alone()
 
 
 def serve_files(page: Page) -> None:
-    """Give the page its files, and the policy that the API sends with them, without a stack."""
+    """Give a context's pages their files, with the policy of the API, without a stack."""
     offered = replace(pages.settings, web_socket_url=ALONE.web_socket_url, simulate_allowed=True)
 
     def answer(route: Route) -> None:
@@ -233,7 +233,7 @@ def serve_files(page: Page) -> None:
         kind = {"Content-Type": str(file.content_type)}
         route.fulfill(body=file.body, headers=kind | {k: str(v) for k, v in file.headers.items()})
 
-    page.route(f"{ALONE.http_url}/**", answer)
+    page.context.route(f"{ALONE.http_url}/**", answer)
 
 
 class MadeUpEngine:

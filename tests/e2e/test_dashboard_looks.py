@@ -87,7 +87,8 @@ CUT_OFF = """() => {
     while (texts.nextNode()) {
         const node = texts.currentNode, parent = node.parentElement;
         if (!node.data.trim() || !parent.checkVisibility({ visibilityProperty: true })) continue;
-        if (parent.closest("[aria-hidden], .unseen, .skip, .news, .c-folded, script, noscript, select")) continue;
+        if (parent.closest("[aria-hidden], .unseen, .skip, .news, .c-folded, script, select"))
+            continue;
         if (getComputedStyle(parent).clipPath !== "none") continue;
         range.selectNodeContents(node);
         const text = range.getBoundingClientRect();
