@@ -20,6 +20,9 @@ export function worthThen(order, amountIn) {
 
 const valueOf = (order) => (isStable(order.tokenOut) && order.outAmount ? Number(order.outAmount) : worthThen(order, order.amount));
 
+/** The type of an order; one that a TWAP order made is a slice of it. */
+const typeText = (order) => (order.parentId ? "Slice" : typeName(order.type));
+
 /** A fee in dollars. */
 function feeText(order) {
   if (!order.route) return "–";
@@ -45,7 +48,7 @@ export function venuesText(order) {
 export const COLUMNS = {
   time: { head: "Time", text: (o) => timeInColumn(o.createdAt), key: (o) => o.createdAt, csv: (o) => o.createdAt },
   pair: { head: "Pair", text: (o) => pairOf(o.tokenIn, o.tokenOut).name, key: (o) => pairOf(o.tokenIn, o.tokenOut).name, csv: (o) => `${o.tokenIn}-${o.tokenOut}` },
-  type: { head: "Type", text: (o) => typeName(o.type), key: (o) => typeName(o.type), csv: (o) => o.type ?? "market" },
+  type: { head: "Type", text: typeText, key: typeText, csv: (o) => o.type ?? "market" },
   sold: { head: "Sold", text: (o) => `${amount(o.amount, o.tokenIn)} ${o.tokenIn}`, key: (o) => Number(o.amount), csv: (o) => o.amount },
   value: { head: "Value", text: (o) => dollars(valueOf(o)) || "–", key: (o) => valueOf(o) ?? -1, csv: (o) => valueOf(o) ?? "" },
   received: { head: "Received", text: (o) => (o.outAmount ? `${amount(o.outAmount, o.tokenOut)} ${o.tokenOut}` : "–"), key: (o) => Number(o.outAmount ?? -1), csv: (o) => o.outAmount ?? "" },
@@ -64,6 +67,7 @@ export function quality(order) {
 
 const CSV_HEADS = {
   orderId: (o) => o.orderId,
+  parentId: (o) => o.parentId ?? "",
   clientOrderId: (o) => o.clientOrderId ?? "",
   createdAt: COLUMNS.time.csv,
   updatedAt: (o) => o.updatedAt,

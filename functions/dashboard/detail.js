@@ -62,9 +62,12 @@ export class Detail {
     this.#draw();
     if (!this.#dialog.open) this.#dialog.showModal();
     byId("detail-title").focus();
-    if (this.#orders.byId.has(orderId)) return;
-    const found = await this.#sync.find(orderId).catch(() => undefined);
-    if (found || this.#shownId !== orderId) return;
+    const found = this.#orders.byId.get(orderId) ?? await this.#sync.find(orderId).catch(() => undefined);
+    if (this.#shownId !== orderId) return;
+    if (found) {
+      if (found.slices) await this.#sync.slicesOf(orderId).catch(() => {}); // those that are known are shown
+      return;
+    }
     say(byId("detail-title"), "No such order");
     say(byId("detail-error"), found === null ? "There is no such order of this key." : "The order could not be loaded. Open it again.");
   }

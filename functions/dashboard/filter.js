@@ -22,15 +22,7 @@ export class Filter {
 
   constructor(onChange) {
     this.#onChange = onChange;
-    const status = document.querySelector(`input[name=filter][value="${CSS.escape(inAddress("show"))}"]`);
-    if (status) status.checked = true;
-    for (const [field, id] of Object.entries(FIELDS)) {
-      const value = inAddress(NAMES[field]);
-      if (byId(id).tagName === "SELECT" && value) this.#offer(byId(id), value, value);
-      byId(id).value = value;
-    }
-    byId("more-filters").hidden = !this.#narrow;
-    this.#showMore();
+    this.follow();
     byId("filters").addEventListener("change", () => this.#changed());
     for (const id of Object.values(FIELDS)) byId(id).addEventListener("input", () => this.#changed());
     byId("filter-more").addEventListener("click", () => {
@@ -99,11 +91,20 @@ export class Filter {
     this.#changed();
   }
 
-  /** Forget the pairs and types of an owner. */
-  clear() {
+  /** Forget the pairs and types of an owner, and filter as the URL says. */
+  follow() {
     this.#pairs.clear();
     this.#types.clear();
     for (const id of ["filter-pair", "filter-type"]) byId(id).replaceChildren(byId(id).firstElementChild);
+    const status = document.querySelector(`input[name=filter][value="${CSS.escape(inAddress("show"))}"]`);
+    (status ?? document.querySelector("input[name=filter][value='']")).checked = true;
+    for (const [field, id] of Object.entries(FIELDS)) {
+      const value = inAddress(NAMES[field]);
+      if (byId(id).tagName === "SELECT" && value) this.#offer(byId(id), value, value);
+      byId(id).value = value;
+    }
+    byId("more-filters").hidden = !this.#narrow;
+    this.#showMore();
   }
 
   #offer(select, value, text) {

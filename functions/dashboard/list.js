@@ -50,7 +50,7 @@ export class List {
   }
 
   end() {
-    this.#filter.clear();
+    this.#filter.follow();
   }
 
   /** Orders have come, also those that could not be loaded before. */

@@ -66,6 +66,7 @@ export class News {
   }
 
   #end(order) {
+    if (order.parentId) return; // its parent tells
     if (!this.#ended.length) setTimeout(() => this.#tellEnded(), GATHER_MS);
     this.#ended.push(order);
   }

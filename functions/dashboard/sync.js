@@ -108,6 +108,13 @@ export class Sync {
     }
   }
 
+  /** Read the slices of an order that have begun. */
+  async slicesOf(parentId) {
+    const { signal } = this.#session;
+    const { orders } = await call("GET", "api/orders", { query: { parentId, limit: 100 }, signal });
+    for (const order of orders) this.#orders.merge(order);
+  }
+
   /** Whether the list of a status ("" for all) has more pages. */
   hasOlder(status) {
     return this.#lists.get(status)?.cursor !== null;

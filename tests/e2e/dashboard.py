@@ -27,12 +27,13 @@ from playwright.sync_api import (
 )
 
 from functions.http import pages
+from functions.runtime import settings
 from tests.e2e.browser import axe_source
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Target
 
-expect.set_options(timeout=int(__import__("os").environ.get("EXPECT_MS", "30000")))
+expect.set_options(timeout=30_000)
 Json = dict[str, Any]
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1440, "height": 900}
@@ -180,6 +181,11 @@ def made_up_order(number: int, status: str = "routing", **fields: Any) -> Json:
     }
 
 
+def stamp(from_now: timedelta) -> str:
+    """A time as the API tells it."""
+    return f"{datetime.now(UTC) + from_now:%Y-%m-%dT%H:%M:%S.000Z}"
+
+
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 TX_HASH = "5".rjust(88, "3")
 ROUTE: Json = {
@@ -224,11 +230,11 @@ ALONE = Alone()
 
 def serve_files(page: Page) -> None:
     """Give a context's pages their files, with the policy of the API, without a stack."""
-    offered = replace(pages.settings, web_socket_url=ALONE.web_socket_url, simulate_allowed=True)
+    offered = replace(settings, web_socket_url=ALONE.web_socket_url, simulate_allowed=True)
 
     def answer(route: Route) -> None:
         name = urlsplit(route.request.url).path.removeprefix("/").removeprefix("assets/")
-        with patch.object(pages, "settings", offered):
+        with patch("functions.http.pages.settings", offered):
             file = pages.page(name or "index.html")
         kind = {"Content-Type": str(file.content_type)}
         route.fulfill(body=file.body, headers=kind | {k: str(v) for k, v in file.headers.items()})
@@ -302,6 +308,9 @@ class MadeUpEngine:
             route.fulfill(json=next(o for o in self.orders if o["orderId"] == name))
 
     def _page(self, query: dict[str, str]) -> Json:
+        for field in ("clientOrderId", "parentId"):
+            if field in query:
+                return {"orders": [o for o in self.orders if o.get(field) == query[field]]}
         start, limit = int(query.get("cursor", "0")), int(query["limit"])
         more = {"nextCursor": str(start + limit)} if start + limit < len(self.orders) else {}
         return {"orders": self.orders[start : start + limit], **more}

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.e2e.dashboard import (
     ALONE,
+    NOON,
     QUOTE,
     ROUTE,
     Dashboard,
@@ -131,6 +132,136 @@ def test_the_keypad_of_a_phone_has_the_point_that_is_needed(
             expect(dashboard.page.locator(field)).to_have_attribute("inputmode", keypad)
 
 
+# --- orders that wait -------------------------------------------------------------------------
+
+
+def place(page: Page, placed: list[Json], kind: str, understood: str) -> Json:
+    """Submit the form; the terms of the order's body, beside what all have."""
+    expect(page.locator("#understood")).to_have_text(understood)
+    accepted = len(placed)
+    page.click("#submit")
+    expect(page.locator("#form-status")).to_have_text(re.compile("accepted"))
+    (body,) = placed[accepted:]
+    common = {"type": kind, "tokenIn": "SOL", "tokenOut": "USDC", "amount": "3"}
+    assert body.items() >= common.items()
+    return {field: value for field, value in body.items() if field not in common}
+
+
+def test_each_type_of_order_has_its_own_fields_and_is_placed_as_the_api_takes_it(
+    dashboard: Dashboard, placed: list[Json]
+) -> None:
+    page = dashboard.page
+    page.clock.install(time=NOON)
+    dashboard.open()
+    page.fill("#amount", "3")
+
+    page.get_by_role("radio", name="Limit").check()
+    expect(page.locator("#limit-price")).to_have_attribute("placeholder", re.compile("^now 150"))
+    expect(page.locator("#terms-error")).to_be_empty()  # nothing is wrong yet
+    expect(page.locator("#stop-price")).to_be_hidden()
+    expect(page.locator("#slippage-title")).to_be_hidden()
+    page.click("#submit")
+    expect(page.locator("#terms-error")).to_have_text("The limit price is needed.")
+    expect(page.locator("#limit-price")).to_be_focused()
+    page.fill("#limit-price", "160.5")
+    limit = "Sells 3 SOL for USDC at 160.500 USDC for 1 SOL or more."
+    assert place(page, placed, "limit", limit) == {"limitPrice": "160.5"}
+    page.select_option("#expiry", "now")
+    assert place(page, placed, "limit", limit) == {"limitPrice": "160.5", "timeInForce": "IOC"}
+    page.select_option("#expiry", "custom")
+    page.fill("#expiry-time", "2020-01-01T00:00")
+    page.click("#submit")
+    expect(page.locator("#terms-error")).to_have_text("The expiry must be in the future.")
+    page.select_option("#expiry", "1 hour")
+    body = place(page, placed, "limit", limit)
+    assert body.pop("expiresAt").startswith("2026-01-31T13:0")
+    assert body == {"limitPrice": "160.5"}
+
+
+def test_orders_with_a_stop_and_orders_in_slices_are_placed_as_the_api_takes_them(
+    dashboard: Dashboard, placed: list[Json]
+) -> None:
+    page = dashboard.page
+    dashboard.open()
+    page.fill("#amount", "3")
+    page.get_by_role("radio", name="Limit").check()
+    page.fill("#limit-price", "160.5")
+    limit = "Sells 3 SOL for USDC at 160.500 USDC for 1 SOL or more."
+    page.get_by_role("radio", name="Stop").check()
+    page.fill("#stop-price", "140")
+    stop = "Sells 3 SOL for USDC when the price falls to 140.000 USDC for 1 SOL"
+    slippage = "at most 0.5 % less than quoted."
+    assert place(page, placed, "stop", f"{stop}, {slippage}") == {
+        "stopPrice": "140",
+        "slippageBps": 50,
+    }
+    page.get_by_role("radio", name="OCO").check()
+    both = {"limitPrice": "160.5", "stopPrice": "140", "slippageBps": 50}
+    falls = " or more, or when the price falls to 140.000 USDC for 1 SOL"
+    oco = limit.replace(" or more.", falls)
+    assert place(page, placed, "oco", f"{oco}, {slippage}") == both
+    page.get_by_role("radio", name="TWAP").check()
+    page.fill("#limit-price", "")
+    page.fill("#slices", "1")
+    page.click("#submit")
+    expect(page.locator("#terms-error")).to_contain_text("must be a whole number from 2 to 100")
+    page.fill("#slices", "12")
+    page.fill("#interval", "5")
+    page.select_option("#interval-unit", label="minutes")
+    slices = {"slices": 12, "intervalSeconds": 300}
+    twap = "Sells 3 SOL for USDC in 12 slices, one each 300 s"
+    assert place(page, placed, "twap", f"{twap}.") == {**slices, "slippageBps": 50}
+    page.fill("#limit-price", "145")
+    limited = f"{twap}, none beyond 145.000 USDC for 1 SOL."
+    assert place(page, placed, "twap", limited) == {**slices, "limitPrice": "145"}
+
+
+def test_a_limit_far_below_the_market_or_a_stop_above_it_is_sent_only_after_a_question(
+    dashboard: Dashboard, placed: list[Json]
+) -> None:
+    page = dashboard.page
+    dashboard.open()
+    question = page.get_by_role("dialog", name="This order may lose much of its value")
+    page.get_by_role("radio", name="Limit").check()
+    page.fill("#limit-price", "100")
+    page.click("#submit")
+    expect(question).to_contain_text("The limit is −33.55 % from the market's price")
+    page.keyboard.press("Escape")
+    page.get_by_role("radio", name="Stop").check()
+    page.fill("#stop-price", "200")
+    page.click("#submit")
+    expect(question).to_contain_text("The stop is not below the market's price")
+    page.keyboard.press("Escape")
+    assert placed == []
+
+
+def test_a_waiting_order_of_the_stack_rests_is_changed_cancelled_and_sliced(
+    dashboard: Dashboard,
+) -> None:
+    page, amount = dashboard.page, new_amount()
+    dashboard.open()
+    page.get_by_role("radio", name="Limit").check()
+    page.fill("#limit-price", "900")
+    row = dashboard.submit(amount)
+    has_status(row, "resting")
+    expect(row.locator(".live")).to_have_text(re.compile(r"limit 900\.000 \(\+\d"))
+    row.get_by_role("button", name="Change order").click()
+    page.fill("#change-limit", "910")
+    page.click("#change-submit")
+    expect(row.locator(".live")).to_have_text(re.compile(r"limit 910\.000"))
+    row.get_by_role("button", name="Cancel order").click()
+    has_status(row, "cancelled")
+    page.get_by_role("radio", name="TWAP").check()
+    page.fill("#limit-price", "")
+    page.fill("#slices", "2")
+    page.fill("#interval", "1")
+    sliced = new_amount()
+    row = dashboard.submit(sliced)
+    has_status(row, "confirmed")
+    row.get_by_role("link").click()
+    expect(page.locator("#detail .legs li")).to_have_count(2)
+
+
 # --- tokens, by keyboard ----------------------------------------------------------------------
 
 
@@ -145,7 +276,6 @@ def test_what_is_typed_after_a_choice_replaces_it(dashboard: Dashboard) -> None:
     keyboard.press("Tab")
     expect(page.locator("#token-in")).to_have_value("SOL")
     has_status(dashboard.submit(amount), "confirmed")
-    expect(dashboard.row(amount)).to_contain_text(f"{amount} SOL → USDC")
 
 
 def test_tab_takes_the_marked_token(dashboard: Dashboard, engine: MadeUpEngine) -> None:
