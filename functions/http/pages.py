@@ -25,8 +25,7 @@ from functions.http.bundle import bundle
 from functions.orders.failures import FAILURE_WORDS, QUOTE_ERROR_WORDS
 from functions.orders.order import OrderType
 from functions.runtime import settings
-from functions.simulation.chain import VALID_SLOTS
-from functions.simulation.market import SLOT_MS
+from functions.simulation.network import VALID_MS
 
 _OWN = files("functions.dashboard")
 # Powertools brings Swagger UI along, so there is no copy to keep and no other host to ask. Its own
@@ -45,7 +44,6 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _CHART_LIBRARY = "lightweight-charts.js"
-_VALID_MS = VALID_SLOTS * SLOT_MS
 _ASSET = re.compile(r'"assets/([^"]+)"')
 _HASHED = re.compile(r"(.+)\.([0-9a-f]{16})(\.\w+)")
 
@@ -117,7 +115,7 @@ def _stack() -> str:
         # The page loads it once the orders are there, so that it delays nothing.
         f"export const CHART_LIBRARY = {json.dumps('assets/' + _with_hash(_CHART_LIBRARY))};\n"
         # A transaction that has not landed by then never will.
-        f"export const DROP_KNOWN_AFTER_MS = {round(_VALID_MS * settings.latency_scale)};\n"
+        f"export const DROP_KNOWN_AFTER_MS = {round(VALID_MS * settings.latency_scale)};\n"
         f"export const FAILURES = {json.dumps(FAILURE_WORDS)};\n"
         f"export const QUOTE_ERRORS = {json.dumps(QUOTE_ERROR_WORDS)};\n"
     )
