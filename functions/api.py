@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
@@ -29,6 +30,8 @@ from functions.http.models import (
     AmountQuery,
     ChangeRequest,
     ClientKey,
+    CreatedFromQuery,
+    CreatedToQuery,
     FromQuery,
     IdempotencyKey,
     IfNoneMatch,
@@ -40,6 +43,7 @@ from functions.http.models import (
     OrderId,
     OrderRequest,
     ParentQuery,
+    RowsQuery,
     SinceQuery,
     SlippageQuery,
     StatusQuery,
@@ -47,7 +51,7 @@ from functions.http.models import (
     TokenOutQuery,
     ToQuery,
 )
-from functions.http.openapi import documented
+from functions.http.openapi import documented, documented_text
 from functions.http.problems import Problem, bad_field
 from functions.http.submission import submit
 from functions.messages import (
@@ -60,7 +64,7 @@ from functions.messages import (
     Ticket,
     TokenList,
 )
-from functions.orders import slices
+from functions.orders import sheet, slices
 from functions.orders.ids import id_of_key
 from functions.orders.order import DEFAULT_SLIPPAGE_BPS, Model, Order, OrderType
 from functions.runtime import logger, now_ms, settings
@@ -155,6 +159,35 @@ def list_orders(
     else:
         found, following = orders.list_orders(_owner(), **page)
     return _json(OrderList(orders=tuple(found), next_cursor=following))
+
+
+@app.get(
+    "/api/orders.csv",
+    summary="Export orders as CSV",
+    operation_id="exportOrders",
+    tags=["Orders"],
+    responses=documented_text("text/csv", 400),
+)
+def export_orders(
+    first: CreatedFromQuery = None,
+    end: CreatedToQuery = None,
+    limit: RowsQuery = 1000,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+) -> Response[Any]:
+    """Newest first. The header Link (RFC 8288) names the next page, which has no line of names."""
+    end = now_ms() + 1 if end is None else end
+    first = first or 0
+    if end <= first:
+        raise bad_field("INVALID_REQUEST", "to", "must be later than from")
+    found, following = orders.list_orders(
+        _owner(), limit=limit, cursor=cursor, created=(iso(first), iso(end - 1))
+    )
+    headers = {"Content-Disposition": 'attachment; filename="orders.csv"'}
+    if following:
+        query = urlencode({"from": iso(first), "to": iso(end), "limit": limit, "cursor": following})
+        headers["Link"] = f'<orders.csv?{query}>; rel="next"'
+    text = sheet.text(found, header=cursor is None)
+    return Response(HTTPStatus.OK, "text/csv; charset=utf-8", text, headers={**headers})
 
 
 def _slice_ids(parent_id: str) -> list[str]:

@@ -48,6 +48,14 @@ def documented(success: dict[int, type[Model]], *refusals: int) -> dict[int, Ope
     return answers
 
 
+def documented_text(content_type: str, *refusals: int) -> dict[int, OpenAPIResponse]:
+    """The answers of a route whose success is text of this type."""
+    answers: dict[int, Any] = documented({}, *refusals)
+    schema = {"schema": {"type": "string"}}
+    answers[200] = {"description": HTTPStatus.OK.phrase, "content": {content_type: schema}}
+    return answers
+
+
 @cache
 def document(app: APIGatewayHttpResolver, version: str) -> str:
     """The OpenAPI 3.1 document of the routes of `app`, as JSON."""

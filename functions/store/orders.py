@@ -361,9 +361,16 @@ Wanted = Mapping[str, object]  # values that an order must have, by the names of
 
 
 def list_orders(
-    owner: str, *, limit: int, cursor: str | None = None, wanted: Wanted | None = None
+    owner: str,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    wanted: Wanted | None = None,
+    created: tuple[str, str] | None = None,
 ) -> tuple[list[Order], str | None]:
     """Up to `limit` of the owner's orders, newest first, and the cursor of the next page.
+
+    With `created`, only those created from the first to the second time (ISO 8601), both included.
 
     One request reads a bounded number of keys and answers a bounded number of bytes, so a page may
     hold fewer orders and still have a next one. Raises InvalidCursor.
@@ -371,7 +378,8 @@ def list_orders(
     start = _start_key(owner, cursor) if cursor else None
     page = _Page(limit)
     for _ in range(LIST_READS_MAX):
-        keys, start = _order_keys(owner, BATCH_GET_MAX if wanted else limit, start)
+        read = min(BATCH_GET_MAX, limit - len(page.orders))
+        keys, start = _order_keys(owner, BATCH_GET_MAX if wanted else read, start, created)
         if not page.take(_batch_get(keys), wanted):
             return page.orders, page.cursor()
         if start is None or len(page.orders) == limit:
@@ -451,15 +459,20 @@ def list_open_orders(
 
 
 def _order_keys(
-    owner: str, limit: int, start: dict[str, Any] | None
+    owner: str, limit: int, start: dict[str, Any] | None, created: tuple[str, str] | None
 ) -> tuple[list[str], dict[str, Any] | None]:
     page: dict[str, Any] = {"ExclusiveStartKey": start} if start else {}
+    values: dict[str, AttributeValueTypeDef] = {":owner": {"S": owner}}
+    condition = "#owner = :owner"
+    if created:
+        condition += " AND createdAt BETWEEN :first AND :last"
+        values |= {":first": {"S": created[0]}, ":last": {"S": created[1]}}
     answer = clients.dynamodb().query(
         TableName=settings.orders_table,
         IndexName=OWNER_INDEX,
-        KeyConditionExpression="#owner = :owner",
+        KeyConditionExpression=condition,
         ExpressionAttributeNames={"#owner": "owner"},
-        ExpressionAttributeValues={":owner": {"S": owner}},
+        ExpressionAttributeValues=values,
         ScanIndexForward=False,
         Limit=limit,
         **page,

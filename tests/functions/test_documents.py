@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import subprocess
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import jsonschema_rs
 import pytest
@@ -214,3 +217,46 @@ def test_the_examples_of_the_openapi_document_succeed(world: World) -> None:
     query = {each["name"]: each["example"] for each in parameters if "example" in each}
     assert query.keys() == {"tokenIn", "tokenOut", "amount"}
     assert world.http("get_quote", query=query).status == 200
+
+
+# --- orders.csv
+
+
+def test_orders_are_exported_page_by_page_with_one_line_of_names(world: World) -> None:
+    made = [world.submit(key=key)["orderId"] for key in ("a", "=cmd()", "c", "d", "e")]
+    world.settle()
+    text, path, query = "", "/api/orders.csv", {"limit": "2"}
+    for pages in range(1, 10):  # noqa: B007 - it is counted
+        answer = world.http("list_orders", path=path, query=query)
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "text/csv; charset=utf-8")
+        text += answer.text
+        if "Link" not in answer.headers:
+            break
+        link = answer.headers["Link"].removeprefix("<").partition(">")[0]
+        query = dict(parse_qsl(urlsplit(link).query))
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert (pages, [row["orderId"] for row in rows]) == (3, made[::-1])
+    order = world.read(made[0])
+    for name in ("status", "amount", "outAmount", "executedPrice", "txHash", "createdAt"):
+        assert rows[-1][name] == order[name]
+    assert rows[-1]["endedAt"] == order["confirmedAt"]
+    assert rows[-1]["shortfallBps"] == order["execution"]["shortfallBps"]
+    assert rows[-2]["clientOrderId"] == "'=cmd()"
+
+
+def test_an_export_holds_the_orders_of_its_time_and_its_owner(world: World) -> None:
+    order = world.submit()
+
+    def rows(**query: str) -> int:
+        answer = world.http("list_orders", path="/api/orders.csv", query=query)
+        assert answer.status == 200
+        return len(answer.text.splitlines()) - 1
+
+    created = order["createdAt"]
+    assert (rows(), rows(**{"from": created}), rows(to=created)) == (1, 1, 0)
+    other = world.http("list_orders", path="/api/orders.csv", query={}, owner="other")
+    assert len(other.text.splitlines()) == 1
+    refused = world.http(
+        "list_orders", path="/api/orders.csv", query={"from": created, "to": created}
+    )
+    assert (refused.status, refused.json["errors"][0]["field"]) == (400, "to")
