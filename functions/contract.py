@@ -23,15 +23,7 @@ if TYPE_CHECKING:
 
 # --- the HTTP API -----------------------------------------------------------------------------
 
-PUBLIC_PATHS = (
-    "/",
-    "/docs",
-    "/openapi.json",
-    "/asyncapi.json",
-    "/collection.json",
-    "/llms.txt",
-    "/api/health",
-)
+PUBLIC_PATHS = ("/", "/docs", "/openapi.json", "/api/health")
 PUBLIC_FOLDER = "/assets/"
 
 
@@ -177,6 +169,8 @@ class Metric(StrEnum):
     QUOTE_LATENCY = "QuoteLatency"
     PUSH_LAG = "PushLag"
     CONNECTIONS_GONE = "ConnectionsGone"
+    ORDERS_WOKEN = "OrdersWoken"
+    WATCHER_LAG = "WatcherLag"
 
 
 # --- settings ---------------------------------------------------------------------------------

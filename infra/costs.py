@@ -68,10 +68,13 @@ MONTH_SECONDS = 30 * 24 * 3600
 CORE_MB = 1769  # Lambda gives a function of this memory one core
 POLLERS = 5  # Lambda's on a queue that is idle, each asking every 20 s
 POLLED_QUEUES = 2
-SWEEPS = 30 * 24 * 60
+MINUTES = 30 * 24 * 60  # each has a sweeper and a watcher
 SWEEP_CPU_MS, SWEEP_WAIT_MS = 10.0, 100.0  # assumed
-SWEEP_LOG_BYTES = 250  # assumed; its metrics
-IDLE_METRICS = 1  # how many orders the sweeper found; the others have no data without orders
+LINE_OF_METRICS_BYTES = 250  # assumed
+WATCHER_MB = 128  # the least that Lambda offers: it is paid for while orders rest
+WATCH_CPU_MS, WATCH_WAIT_MS = 5.0, 10.0  # assumed, of a watcher that finds nothing resting
+# How many orders the sweeper found, how late the watcher was; the others have no data then.
+IDLE_METRICS = 2
 
 
 def billed_ms(*, cpu_ms: float, memory_mb: int, waited_ms: float) -> float:
@@ -97,13 +100,15 @@ def idle_month(
         snapshots_mb: memory of all functions that start from a snapshot.
     """
     sweep_ms = billed_ms(cpu_ms=SWEEP_CPU_MS, memory_mb=memory_mb, waited_ms=SWEEP_WAIT_MS)
+    watch_ms = billed_ms(cpu_ms=WATCH_CPU_MS, memory_mb=WATCHER_MB, waited_ms=WATCH_WAIT_MS)
+    per_minute = gb_seconds(sweep_ms, memory_mb) + gb_seconds(watch_ms, WATCHER_MB)
     return {
         "sqs_request": POLLED_QUEUES * POLLERS * MONTH_SECONDS / 20,
-        "invocation": SWEEPS,
-        "gb_second": SWEEPS * gb_seconds(sweep_ms, memory_mb),
-        "read_unit": SWEEPS * len(OPEN_SHARDS + DUE_SHARDS) * 0.5,
+        "invocation": 2 * MINUTES,
+        "gb_second": MINUTES * per_minute,
+        "read_unit": MINUTES * (len(OPEN_SHARDS) + len(DUE_SHARDS) + 1) * 0.5,
         "stream_read": 0,
-        "log_gb": SWEEPS * SWEEP_LOG_BYTES / GB,
+        "log_gb": MINUTES * 2 * LINE_OF_METRICS_BYTES / GB,
         "alarm_month": alarms,
         "dashboard_month": 1,
         "metric_month": metrics,

@@ -67,6 +67,10 @@ class Settings(EngineSettings):
     api_gateway_log_role: bool = True
     throttle_rate: Annotated[int, Ge(1)] = 500
     throttle_burst: Annotated[int, Ge(1)] = 1000
+    # How many of the two indexes of resting orders the orders table has. DynamoDB adds or removes
+    # one index at a time, so over a release that has none, the first of two deployments adds one.
+    # Without the second one, no resting order is woken.
+    wake_indexes: Annotated[int, Interval(ge=1, le=2)] = 2
     local_endpoint: Annotated[str, _must("be like http://127.0.0.1:4566", _ORIGIN)] = ""
     uv: str = "uv"
 

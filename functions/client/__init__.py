@@ -14,7 +14,7 @@ from functions.client.errors import (
     Refused,
 )
 from functions.messages import ErrorCode, ProblemCode, QuoteAnswer
-from functions.orders.order import Order, OrderType, Status, TimeInForce, Update
+from functions.orders.order import Order, Status, Update
 
 __all__ = [
     "AsyncClient",
@@ -25,13 +25,11 @@ __all__ = [
     "NoAnswer",
     "NotUnderstood",
     "Order",
-    "OrderType",
     "OrderUnknown",
     "Patience",
     "ProblemCode",
     "QuoteAnswer",
     "Refused",
     "Status",
-    "TimeInForce",
     "Update",
 ]

@@ -3,7 +3,7 @@
 Two sparse indexes of the orders table hold the resting orders. One more item of that table names
 the pairs that the watcher looks at. The version of a pair in it is the time at which an order of
 the pair last came to rest or changed what it waits for: while a version stands still, what the
-indexes have answered about the pair still holds.
+indexes have answered about the pair still holds. The item also says which watcher ticks.
 """
 
 from __future__ import annotations
@@ -21,6 +21,18 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 _KEY: dict[str, AttributeValueTypeDef] = {"orderId": {"S": WATCHED_PAIRS_ID}}
+_WATCHER = "watcher"  # its other attributes are named by the pairs
+
+
+class Watched(NamedTuple):
+    """The pairs that may have resting orders, and the watcher that ticks.
+
+    `versions`: of each pair, Unix time in milliseconds. `watcher`: when it began, likewise; 0 if
+    none ever has.
+    """
+
+    versions: dict[str, int]
+    watcher: int
 
 
 class Nearest(NamedTuple):
@@ -59,15 +71,33 @@ def announce(pair: str) -> None:
     )
 
 
-def versions() -> dict[str, int]:
-    """The version (Unix time in milliseconds) of each pair that may have resting orders.
-
-    An eventually consistent read, at half the price; it lags by a moment.
-    """
+def watched() -> Watched:
+    """What the item says. An eventually consistent read, at half the price; it lags by a moment."""
     answer = clients.dynamodb().get_item(TableName=settings.orders_table, Key=_KEY)
-    return {
+    numbers = {
         name: int(value["N"]) for name, value in answer.get("Item", {}).items() if name not in _KEY
     }
+    return Watched(watcher=numbers.pop(_WATCHER, 0), versions=numbers)
+
+
+def take_over(since_ms: int) -> bool:
+    """Make the watcher that began at this time (Unix milliseconds) the one that ticks.
+
+    False if one that began at the same time or later has done so.
+    """
+    try:
+        clients.dynamodb().update_item(
+            TableName=settings.orders_table,
+            Key=_KEY,
+            UpdateExpression="SET #watcher = :since",
+            ConditionExpression="attribute_not_exists(#watcher) OR #watcher < :since",
+            ExpressionAttributeNames={"#watcher": _WATCHER},
+            ExpressionAttributeValues={":since": {"N": str(since_ms)}},
+        )
+    except ClientError as error:
+        clients.refused_item(error)
+        return False
+    return True
 
 
 def forget(pair: str, version: int) -> None:

@@ -11,7 +11,7 @@ from infra.stack.metrics import FIVE_MINUTES, ONE_MINUTE, Metrics, total
 
 # Most metrics have no data without traffic, and then nothing went wrong.
 QUIET = cloudwatch.TreatMissingData.NOT_BREACHING
-# The sweeper emits each minute how many orders it found, 0 as well.
+# The sweeper emits each minute how many orders it found, 0 as well; the watcher how late it was.
 STOPPED = cloudwatch.TreatMissingData.BREACHING
 
 
@@ -89,6 +89,18 @@ def rules(metrics: Metrics) -> Iterator[Rule]:
         means="Orders repeatedly stand still until the sweeper queues them: messages are lost, or "
         "the worker makes no progress. Or the sweeper itself does not run.",
         first="stuck",
+    )
+    yield Rule(
+        name="WatcherLate",
+        # A watcher of which one tick is slow is no fault, nor is one that starts cold.
+        metric=metrics.own(Metric.WATCHER_LAG, ONE_MINUTE, "Maximum"),
+        above=5_000,
+        often=3,
+        of=5,
+        silence=STOPPED,
+        means="Resting orders are woken more than five seconds late, or not at all: the watcher "
+        "has too much to do, fails, or does not run.",
+        first="stats",
     )
     yield Rule(
         name="PushesLate",

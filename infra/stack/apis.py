@@ -107,6 +107,7 @@ class Apis(Construct):
             allow_methods=[
                 apigateway.CorsHttpMethod.GET,
                 apigateway.CorsHttpMethod.POST,
+                apigateway.CorsHttpMethod.PATCH,
                 apigateway.CorsHttpMethod.DELETE,
             ],
             allow_headers=["authorization", "content-type", "idempotency-key"],

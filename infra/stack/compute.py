@@ -8,6 +8,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from functions.contract import METRICS_NAMESPACE
+from infra.costs import WATCHER_MB
 from infra.settings import Settings
 from infra.stack.dependencies import dependency_layer
 from infra.stack.logs import log_group
@@ -20,6 +21,8 @@ AUTHORIZER_TIMEOUT = Duration.seconds(10)
 DEAD_LETTERS_TIMEOUT = Duration.seconds(30)
 PUBLISHER_TIMEOUT = Duration.seconds(60)
 SWEEPER_TIMEOUT = Duration.seconds(30)
+# A watcher ticks until the next one does, which starts a minute later, or two if one is lost.
+WATCHER_TIMEOUT = Duration.seconds(150)
 WEBSOCKET_TIMEOUT = Duration.seconds(10)
 WORKER_TIMEOUT = Duration.seconds(60)
 
@@ -83,7 +86,19 @@ class Compute(Construct):
             snap_start=settings.snap_start,
         )
         self.sweeper = self._function("sweeper", SWEEPER_TIMEOUT, orders | queue)
-        self.dead_letters = self._function("dead_letters", DEAD_LETTERS_TIMEOUT, orders)
+        self.watcher = self._function(
+            "watcher", WATCHER_TIMEOUT, orders | queue, memory_mb=WATCHER_MB
+        )
+        # A late watcher is of no use: the next one is there within a minute.
+        lambda_.EventInvokeConfig(
+            self,
+            "WatcherInvocations",
+            function=self.watcher,
+            qualifier="$LATEST",
+            retry_attempts=0,
+            max_event_age=Duration.minutes(1),
+        )
+        self.dead_letters = self._function("dead_letters", DEAD_LETTERS_TIMEOUT, orders | queue)
 
     def published(self, function: lambda_.Function) -> lambda_.IFunction:
         """What an API calls: the function, or with snapshots the alias of its newest version."""

@@ -61,6 +61,21 @@ def rows(metrics: Metrics, alarms: Sequence[cloudwatch.Alarm]) -> list[list[clou
         ],
         [
             _graph(
+                "Resting orders woken",
+                metrics.own(Metric.ORDERS_WOKEN, label="woken"),
+            ),
+            _graph(
+                "Watcher: how late a tick ends (ms)",
+                metrics.own(Metric.WATCHER_LAG, statistic="p50", label="p50"),
+                metrics.own(Metric.WATCHER_LAG, statistic="Maximum", label="most"),
+            ),
+            _graph(
+                "Watcher: how long it runs (ms)",
+                compute.watcher.metric_duration(statistic="Sum", label="in all"),
+            ),
+        ],
+        [
+            _graph(
                 "Errors, by function",
                 *(f.metric_errors(label=f.node.id) for f in compute.all),
                 stacked=True,

@@ -7,13 +7,19 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from functions.contract import API_KEY, BATCH_SIZE, PUBLISHERS_PER_SHARD, TICKET
+from functions.contract import (
+    API_KEY,
+    BATCH_SIZE,
+    PUBLISHERS_PER_SHARD,
+    TICKET,
+    WATCHED_PAIRS_ID,
+)
 from infra.settings import Settings
 from infra.stack.apis import Apis
 from infra.stack.compute import DEAD_LETTERS_TIMEOUT, WORKER_TIMEOUT, Compute
 from infra.stack.monitoring import Monitoring
 from infra.stack.queues import Queues
-from infra.stack.storage import Storage
+from infra.stack.storage import WAKE_INDEXES, Storage
 
 PUBLISH_BATCH_SIZE = 100
 
@@ -33,6 +39,7 @@ class Engine(Stack):
             "Storage",
             durable=settings.durable,
             orders_expire=settings.order_expiry_days > 0,
+            wake_indexes=settings.wake_indexes,
         )
         queues = Queues(
             self,
@@ -67,7 +74,7 @@ class Engine(Stack):
             apis=apis,
         )
 
-        self._start(storage, queues, compute, max_concurrency=settings.max_concurrency)
+        self._start(storage, queues, compute, settings=settings)
         self._permit(
             storage,
             queues,
@@ -82,7 +89,7 @@ class Engine(Stack):
         self._publish_names(storage, queues, apis, monitoring)
 
     def _start(
-        self, storage: Storage, queues: Queues, compute: Compute, *, max_concurrency: int
+        self, storage: Storage, queues: Queues, compute: Compute, *, settings: Settings
     ) -> None:
         lambda_.EventSourceMapping(
             self,
@@ -90,7 +97,7 @@ class Engine(Stack):
             target=compute.worker,
             event_source_arn=queues.orders.queue_arn,
             batch_size=BATCH_SIZE,
-            max_concurrency=max_concurrency,
+            max_concurrency=settings.max_concurrency,
             report_batch_item_failures=True,
         )
         lambda_.EventSourceMapping(
@@ -113,11 +120,14 @@ class Engine(Stack):
             parallelization_factor=PUBLISHERS_PER_SHARD,
             bisect_batch_on_error=True,
         )
+        scheduled = [compute.sweeper]
+        if settings.wake_indexes == len(WAKE_INDEXES):  # the watcher asks all of them
+            scheduled.append(compute.watcher)
         events.Rule(
             self,
             "EveryMinute",
             schedule=events.Schedule.rate(Duration.minutes(1)),
-            targets=[targets.LambdaFunction(compute.sweeper)],
+            targets=[targets.LambdaFunction(function) for function in scheduled],
         )
 
     def _permit(
@@ -144,7 +154,7 @@ class Engine(Stack):
         _allow(compute.authorizer, access, "dynamodb", "GetItem", keys=f"{API_KEY.item_prefix}*")
         _allow(compute.authorizer, access, "dynamodb", "DeleteItem", keys=f"{TICKET.item_prefix}*")
 
-        _allow(compute.worker, orders, "dynamodb", "UpdateItem")
+        _allow(compute.worker, orders, "dynamodb", "GetItem PutItem UpdateItem")
         _allow(compute.worker, queue, "sqs", f"SendMessage {RECEIVE}")
 
         _allow(compute.publisher, stream, "dynamodb", READ_STREAM)
@@ -160,12 +170,20 @@ class Engine(Stack):
         _allow(compute.sweeper, open_orders, "dynamodb", "Query")
         _allow(compute.sweeper, orders, "dynamodb", "UpdateItem")
         _allow(compute.sweeper, queue, "sqs", "SendMessage GetQueueAttributes")
+
+        _allow(compute.watcher, orders, "dynamodb", "GetItem UpdateItem", keys=WATCHED_PAIRS_ID)
+        for index in storage.wake_index_arns:
+            _allow(compute.watcher, index, "dynamodb", "Query")
+        _allow(compute.watcher, queue, "sqs", "SendMessage GetQueueAttributes")
+
         if local:
             # AWS has no such action, SendMessage covers batches; the emulator asks for it.
             # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-batch-api.html
-            _allow(compute.sweeper, queue, "sqs", "SendMessageBatch")
+            for function in (compute.sweeper, compute.watcher):
+                _allow(function, queue, "sqs", "SendMessageBatch")
 
         _allow(compute.dead_letters, orders, "dynamodb", "GetItem UpdateItem")
+        _allow(compute.dead_letters, queue, "sqs", "SendMessage")
         _allow(compute.dead_letters, dead_letters, "sqs", RECEIVE)
 
     def _publish_names(

@@ -4,7 +4,16 @@ from aws_cdk import RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
-from functions.contract import OPEN_BY_OWNER_INDEX, OPEN_ORDERS_INDEX, OWNER_INDEX
+from functions.contract import (
+    OPEN_BY_OWNER_INDEX,
+    OPEN_ORDERS_INDEX,
+    OWNER_INDEX,
+    WAKE_ABOVE_INDEX,
+    WAKE_BELOW_INDEX,
+)
+
+# A release that is deployed over an older one adds them one by one: see `Settings.wake_indexes`.
+WAKE_INDEXES = (WAKE_ABOVE_INDEX, WAKE_BELOW_INDEX)
 
 
 class Storage(Construct):
@@ -15,7 +24,13 @@ class Storage(Construct):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, durable: bool, orders_expire: bool
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        durable: bool,
+        orders_expire: bool,
+        wake_indexes: int,
     ) -> None:
         super().__init__(scope, construct_id)
         lasting = RemovalPolicy.RETAIN if durable else RemovalPolicy.DESTROY
@@ -52,6 +67,14 @@ class Storage(Construct):
             partition_key=_text("openOwner"),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
+        # Sparse: only resting orders, by the prices that wake them.
+        for index in WAKE_INDEXES[:wake_indexes]:
+            self.orders.add_global_secondary_index(
+                index_name=index,
+                partition_key=_text("wakePair"),
+                sort_key=_text(index),
+                projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+            )
 
         self.connections = dynamodb.Table(
             self,
@@ -81,6 +104,7 @@ class Storage(Construct):
         self.owner_index_arn = f"{orders_arn}/index/{OWNER_INDEX}"
         self.open_by_owner_index_arn = f"{orders_arn}/index/{OPEN_BY_OWNER_INDEX}"
         self.open_orders_index_arn = f"{orders_arn}/index/{OPEN_ORDERS_INDEX}"
+        self.wake_index_arns = [f"{orders_arn}/index/{index}" for index in WAKE_INDEXES]
 
 
 def _text(name: str) -> dynamodb.Attribute:

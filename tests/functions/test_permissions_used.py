@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ReadTimeoutError
 
-from functions import api, authorizer, dead_letters, publisher, sweeper, websocket, worker
+from functions import (
+    api,
+    authorizer,
+    dead_letters,
+    publisher,
+    sweeper,
+    watcher,
+    websocket,
+    worker,
+)
+from functions.contract import WATCHED_PAIRS_ID, wake_key
 from functions.runtime import settings, sleep
-from tests.functions.world import World
+from functions.store import resting
+from tests.functions.world import Context, World
 from tests.infra.granted import (
     BY_OWNER,
     CONNECTIONS,
@@ -27,6 +39,9 @@ from tests.infra.granted import (
     READ_STREAM,
     RECEIVE,
     TICKETS,
+    WAKE_ABOVE,
+    WAKE_BELOW,
+    WATCHED_PAIRS,
 )
 
 Calls = dict[str, dict[str, set[str]]]
@@ -37,8 +52,14 @@ BY_LAMBDA: dict[str, dict[str, set[str]]] = {
     "dead_letters": {DEAD_LETTERS: RECEIVE},
     "publisher": {"StorageOrders.StreamArn": READ_STREAM},
 }
-MODULES = (api, authorizer, dead_letters, publisher, sweeper, websocket, worker)
-INDEXES = {"byOwner": BY_OWNER, "openOrders": OPEN_ORDERS, "openByOwner": OPEN_BY_OWNER}
+MODULES = (api, authorizer, dead_letters, publisher, sweeper, watcher, websocket, worker)
+INDEXES = {
+    "byOwner": BY_OWNER,
+    "openOrders": OPEN_ORDERS,
+    "openByOwner": OPEN_BY_OWNER,
+    "wakeAbove": WAKE_ABOVE,
+    "wakeBelow": WAKE_BELOW,
+}
 
 
 class Recorder:
@@ -63,8 +84,8 @@ class Recorder:
         return handle
 
 
-def resources(operation: str, given: dict[str, Any]) -> Iterator[str]:
-    """What a call is about, in the words of GRANTED."""
+def resources(running: str, given: dict[str, Any]) -> Iterator[str]:
+    """What a call of a function is about, in the words of GRANTED."""
     if "QueueUrl" in given:
         yield QUEUE
     elif "IndexName" in given:
@@ -73,7 +94,9 @@ def resources(operation: str, given: dict[str, Any]) -> Iterator[str]:
         for table in given.get("RequestItems") or [given["TableName"]]:
             key = (given.get("Key") or given.get("Item") or {}).get("id", {}).get("S", "")
             kinds = {"key#": KEYS, "tick": TICKETS, "": "StorageAccess.Arn"}
-            tables = {"orders": ORDERS, "connections": CONNECTIONS, "access": kinds[key[:4]]}
+            watched = (given.get("Key") or {}).get("orderId", {}).get("S") == WATCHED_PAIRS_ID
+            orders = WATCHED_PAIRS if watched and running == "watcher" else ORDERS
+            tables = {"orders": orders, "connections": CONNECTIONS, "access": kinds[key[:4]]}
             yield tables[table]
 
 
@@ -88,7 +111,7 @@ def recorder(world: World, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     def recorded(client: Any, operation: str, given: dict[str, Any]) -> Any:
         service = client.meta.service_model.service_name
         if recorder.running:
-            for resource in resources(operation, given):
+            for resource in resources(recorder.running, given):
                 # Permission to send a message is permission to send a batch:
                 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-batch-api.html
                 action = operation.removesuffix("Batch")
@@ -155,6 +178,21 @@ def live(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as later:
         later.setattr(sweeper, "now_ms", lambda: 4_000_000_000_000)
         assert world.sweep() == 1
+    resting_order = {
+        "orderId": "resting",
+        "wakePair": "SOL/USDC",
+        "wakeAbove": wake_key(Fraction()),
+    }
+    world.dynamodb.put_item(
+        TableName="orders", Item={name: {"S": value} for name, value in resting_order.items()}
+    )
+    resting.announce("SOL/USDC")
+    watcher.handler({}, Context(12))
+    sliced = world.submit(type="twap", slices=2, intervalSeconds=1)["orderId"]
+    world.work()
+    (slice_,) = world.http("list_orders", query={"parentId": sliced}).json["orders"]
+    sleep(settings.sweep_idle_seconds + 10)
+    world.bury(f'{{"orderId":"{slice_["orderId"]}"}}')
 
 
 def test_each_function_calls_all_that_it_is_granted_and_nothing_else(

@@ -63,13 +63,13 @@ def test_all_pages_of_an_index_are_read(world: World) -> None:
 def test_an_announced_pair_is_watched_until_it_is_forgotten(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert resting.versions() == {}
+    assert resting.watched().versions == {}
     monkeypatch.setattr(runtime.clock, "now_ms", lambda: 1_000)
     resting.announce(PAIR)
     resting.announce(OTHER)
-    assert resting.versions() == {PAIR: 1_000, OTHER: 1_000}
+    assert resting.watched().versions == {PAIR: 1_000, OTHER: 1_000}
     resting.forget(PAIR, 1_000)
-    assert resting.versions() == {OTHER: 1_000}
+    assert resting.watched().versions == {OTHER: 1_000}
 
 
 def test_a_pair_that_was_announced_again_is_not_forgotten(
@@ -81,7 +81,18 @@ def test_a_pair_that_was_announced_again_is_not_forgotten(
     resting.announce(PAIR)
     resting.forget(PAIR, 1_000)
     resting.forget(OTHER, 1_000)
-    assert resting.versions() == {PAIR: 2_000}
+    assert resting.watched().versions == {PAIR: 2_000}
+
+
+def test_of_several_watchers_the_one_that_began_last_ticks(world: World) -> None:
+    assert resting.watched().watcher == 0
+    assert [resting.take_over(since) for since in (2_000, 1_000, 2_000, 3_000)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    assert resting.watched() == ({}, 3_000)
 
 
 def test_the_watched_pairs_are_no_order_to_the_publisher(

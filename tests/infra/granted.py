@@ -14,6 +14,8 @@ ORDERS, CONNECTIONS = "StorageOrders.Arn", "StorageConnections.Arn"
 KEYS, TICKETS = "StorageAccess.Arn key#*", "StorageAccess.Arn ticket#*"
 OPEN_BY_OWNER = f"{ORDERS}/index/openByOwner"
 BY_OWNER, OPEN_ORDERS = f"{ORDERS}/index/byOwner", f"{ORDERS}/index/openOrders"
+WAKE_ABOVE, WAKE_BELOW = f"{ORDERS}/index/wakeAbove", f"{ORDERS}/index/wakeBelow"
+WATCHED_PAIRS = f"{ORDERS} watched-pairs"
 QUEUE, DEAD_LETTERS = "QueuesOrders.Arn", "QueuesDeadLetters.Arn"
 
 GRANTED = {
@@ -31,7 +33,7 @@ GRANTED = {
     },
     "authorizer": {KEYS: {"dynamodb:GetItem"}, TICKETS: {"dynamodb:DeleteItem"}},
     "worker": {
-        ORDERS: {"dynamodb:UpdateItem"},
+        ORDERS: {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
         QUEUE: {"sqs:SendMessage"} | RECEIVE,
     },
     "publisher": {
@@ -56,5 +58,15 @@ GRANTED = {
         ORDERS: {"dynamodb:UpdateItem"},
         QUEUE: {"sqs:SendMessage", "sqs:GetQueueAttributes"},
     },
-    "dead_letters": {ORDERS: {"dynamodb:GetItem", "dynamodb:UpdateItem"}, DEAD_LETTERS: RECEIVE},
+    "watcher": {
+        WATCHED_PAIRS: {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        WAKE_ABOVE: {"dynamodb:Query"},
+        WAKE_BELOW: {"dynamodb:Query"},
+        QUEUE: {"sqs:SendMessage", "sqs:GetQueueAttributes"},
+    },
+    "dead_letters": {
+        ORDERS: {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        QUEUE: {"sqs:SendMessage"},
+        DEAD_LETTERS: RECEIVE,
+    },
 }

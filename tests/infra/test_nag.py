@@ -28,7 +28,9 @@ ACCEPTED = {
     ("AwsSolutions-IAM5[[]Resource::*/@connections/[*]]", "Compute/*Role/DefaultPolicy"): "The ids "
     "of connections are not known beforehand; API, stage and method are.",
     ("AwsSolutions-L1", "Compute/*"): "Python 3.13 is what uv.lock's wheels are installed for.",
-    ("Serverless-EventBusDLQ", "EveryMinute"): "The next minute sweeps again.",
+    ("Serverless-EventBusDLQ", "EveryMinute"): "The next minute sweeps and watches again.",
+    ("Serverless-LambdaAsyncFailureDestination", "Compute/WatcherInvocations"): "A watcher that "
+    "failed is of no use later; the next one looks at the same indexes.",
     ("Serverless-LambdaDLQ", "Compute/*"): "APIs call and wait, queues and the stream keep what "
     "failed, and the sweeper runs every minute.",
     ("Serverless-LambdaEventSourceMappingDestination", "PublishUpdates"): "Lambda "

@@ -31,6 +31,19 @@ MINE = f"arn:aws:iam::123456789012:role/{STACK}-ApisLogRole123-ABC"
 OTHERS = "arn:aws:iam::123456789012:role/api-gateway-logs"
 
 
+INDEXES = ("byOwner", "openOrders", "openByOwner", "wakeAbove", "wakeBelow")
+
+ORDERS_TABLE: Json = {
+    "StackResourceDetail": {
+        "LogicalResourceId": "StorageOrders79EED263",
+        "PhysicalResourceId": "orders",
+        "ResourceType": "AWS::DynamoDB::Table",
+        "LastUpdatedTimestamp": 0,
+        "ResourceStatus": "UPDATE_COMPLETE",
+    }
+}
+
+
 class Aws:
     """An account that is ready; a test changes what it answers. Unknown calls are errors."""
 
@@ -50,6 +63,14 @@ class Aws:
         }
         self.calls: list[str] = []
         self.stubbers: dict[str, Stubber] = {}
+
+    def deploy(self, status: str, *indexes: str) -> None:
+        """Let there be a stack in this state, whose table of orders has these indexes."""
+        self.answers[("cloudformation", "describe_stacks")] = [stack(status)]
+        self.answers[("cloudformation", "describe_stack_resource")] = [ORDERS_TABLE]
+        del self.answers[("dynamodb", "list_tables")]
+        table = {"GlobalSecondaryIndexes": [{"IndexName": name} for name in indexes]}
+        self.answers[("dynamodb", "describe_table")] = [{"Table": table}]
 
     def account(self, *, region: str = REGION, local: bool = False) -> Account:
         return Account(region=region, local=local, client=self.client)
@@ -112,7 +133,8 @@ def plans() -> dict[str, Plan]:
     return {
         "prod": prod,
         "kept": with_settings(prod, api_gateway_log_role=False),
-        "few": with_settings(prod, max_concurrency=5),
+        "few": with_settings(prod, max_concurrency=4),
+        "first": make_plan(["stage=prod", "wakeIndexes=1"]),
         "snap": make_plan(["stage=prod", "snapStart=true"]),
         "local": make_plan([], "http://127.0.0.1:4566"),
     }
@@ -236,8 +258,8 @@ def test_a_new_account_has_room_for_fewer_workers(aws: Aws, prod: Plan) -> None:
     aws.answers[("lambda", "get_account_settings")] = [concurrency(10)]
     found = the(Level.WARNING, of_account(aws.account(), prod))
     assert "runs 10 functions at once" in found.what
-    assert "5 fit" in found.why
-    assert "-c maxConcurrency=5" in found.mend
+    assert "4 fit" in found.why
+    assert "-c maxConcurrency=4" in found.mend
     assert f"--quota-code L-B99A9384 --desired-value 1000 --region {REGION}" in found.mend
 
 
@@ -250,7 +272,7 @@ def test_what_others_have_reserved_is_not_there(aws: Aws, prod: Plan) -> None:
     aws.answers[("lambda", "get_account_settings")] = [concurrency(1000, reserved=990)]
     found = the(Level.WARNING, of_account(aws.account(), prod))
     assert "990 of them reserved" in found.what
-    assert "--desired-value 1005" in found.mend
+    assert "--desired-value 1006" in found.mend
 
 
 def test_no_fewer_workers_are_advised_than_a_mapping_accepts(aws: Aws, prod: Plan) -> None:
@@ -333,7 +355,41 @@ def stack(status: str) -> Json:
     "status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"]
 )
 def test_a_stack_that_can_be_updated_is_fine(aws: Aws, prod: Plan, status: str) -> None:
-    aws.answers[("cloudformation", "describe_stacks")] = [stack(status)]
+    aws.deploy(status, *INDEXES)
+    assert levels(of_account(aws.account(), prod)) == {Level.FINE}
+
+
+@pytest.mark.parametrize(
+    ("there", "planned", "changed"),
+    [
+        (INDEXES[:3], "prod", ["wakeAbove", "wakeBelow"]),
+        (INDEXES[:3], "first", []),
+        (INDEXES[:4], "prod", []),
+        (INDEXES, "first", []),
+        (("byOwner", "other"), "first", ["openByOwner", "openOrders", "other", "wakeAbove"]),
+        ((), "first", ["byOwner", "openByOwner", "openOrders", "wakeAbove"]),
+    ],
+)
+def test_a_deployed_table_can_gain_or_lose_one_index_a_deployment(
+    aws: Aws, plans: dict[str, Plan], there: tuple[str, ...], planned: str, changed: list[str]
+) -> None:
+    """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.OnlineOps.html
+
+    "Cannot perform more than one GSI creation or deletion in a single update".
+    """
+    aws.deploy("UPDATE_COMPLETE", *there)
+    found = of_account(aws.account(), plans[planned])
+    if not changed:
+        assert levels(found) == {Level.FINE}
+        return
+    blocker = the(Level.BLOCKER, found)
+    assert blocker.what.endswith(f"{len(changed)} indexes of table orders: {', '.join(changed)}")
+    assert "uv run cdk deploy -c stage=prod -c wakeIndexes=1, and then again" in blocker.mend
+
+
+def test_a_stack_without_the_table_yet_gains_all_its_indexes_at_once(aws: Aws, prod: Plan) -> None:
+    aws.deploy("IMPORT_COMPLETE")
+    aws.answers[("cloudformation", "describe_stack_resource")] = ["ValidationError"]
     assert levels(of_account(aws.account(), prod)) == {Level.FINE}
 
 
@@ -406,7 +462,7 @@ def test_tables_and_logs_of_an_earlier_stack_are_named_with_the_way_to_adopt_the
 def test_the_plan_counts_what_is_created_and_what_it_costs_idle(prod: Plan) -> None:
     resources, cost = plan.plan_findings(prod)
     assert f"Stack {STACK} has {len(prod.resources)} resources" in resources.what
-    assert "7 functions, 3 tables, 2 queues, 2 APIs" in resources.why
+    assert "8 functions, 3 tables, 2 queues, 2 APIs" in resources.why
     dollars = float(cost.what.split()[2])
     assert 5 < dollars < 12
     assert "list prices of us-east-1" in cost.why

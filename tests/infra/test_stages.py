@@ -21,6 +21,7 @@ LOG_GROUPS = {
     "ComputeDeadLettersLogs3D98E900",
     "ComputePublisherLogsFEAC2D87",
     "ComputeSweeperLogsCCF71683",
+    "ComputeWatcherLogs8E169B4B",
     "ComputeWebsocketLogs46CD7E1F",
     "ComputeWorkerLogsA70D9C34",
 }

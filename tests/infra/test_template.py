@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from functions.contract import PUBLIC_PATHS
+from functions.watcher import STOP_MS_BEFORE_TIMEOUT
 from tests.infra import access_log_variables
 from tests.infra.conftest import Template, short, synthesize, text
 
@@ -93,6 +94,40 @@ def test_lambda_does_not_stop_orders_that_come_back_to_the_worker(template: Temp
     allowed = {m: f.get("RecursiveLoop") for m, f in template.functions().items()}
     assert allowed.pop("worker") == "Allow"
     assert set(allowed.values()) == {None}
+
+
+def test_a_watcher_starts_each_minute_and_may_run_until_the_next_but_one(
+    template: Template, tmp_path: Path
+) -> None:
+    """EventBridge may be late, and start one twice: a watcher leaves when the next one ticks.
+
+    Lambda would retry a failed one twice, when its second is long past:
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+    """
+    (rule,) = template.of_type("Events::Rule").values()
+    assert rule["Properties"]["ScheduleExpression"] == "rate(1 minute)"
+    started = [text(target["Arn"]) for target in rule["Properties"]["Targets"]]
+    assert started == ["ComputeSweeper.Arn", "ComputeWatcher.Arn"]
+    (invocations,) = template.of_type("Lambda::EventInvokeConfig").values()
+    assert text(invocations["Properties"]["FunctionName"]) == "ComputeWatcher"
+    assert invocations["Properties"]["MaximumRetryAttempts"] == 0
+    assert invocations["Properties"]["MaximumEventAgeInSeconds"] == 60
+    watcher = template.functions()["watcher"]
+    assert watcher["Timeout"] - STOP_MS_BEFORE_TIMEOUT / 1000 > 120
+    assert "ReservedConcurrentExecutions" not in watcher  # refused where an account has only 10
+
+
+def test_the_first_of_two_deployments_adds_one_index_and_starts_no_watcher(tmp_path: Path) -> None:
+    template = synthesize(tmp_path, wakeIndexes="1")
+    table = properties(template, "DynamoDB::Table", "StorageOrders")
+    assert [index["IndexName"] for index in table["GlobalSecondaryIndexes"]] == [
+        "byOwner",
+        "openOrders",
+        "openByOwner",
+        "wakeAbove",
+    ]
+    (rule,) = template.of_type("Events::Rule").values()
+    assert [text(each["Arn"]) for each in rule["Properties"]["Targets"]] == ["ComputeSweeper.Arn"]
 
 
 def test_the_publisher_reads_the_whole_stream_and_retries_as_long_as_the_stream_keeps_it(

@@ -35,6 +35,8 @@ ORDERS_INDEXES = (
     Index("byOwner", ("owner", "createdAt", "orderId")),
     Index("openOrders", ("openShard", "idleSince", "orderId")),
     Index("openByOwner", ("openOwner", "orderId")),
+    Index("wakeAbove", ("wakePair", "wakeAbove", "orderId")),
+    Index("wakeBelow", ("wakePair", "wakeBelow", "orderId")),
 )
 
 

@@ -100,8 +100,8 @@ MUTANTS = (
     Mutant(
         "the list of orders has one page only",
         ORDERS,
-        '_cursor(start["createdAt"]["S"], start["orderId"]["S"]) if start else None',
-        "None",
+        'return found, _cursor(start["createdAt"]["S"], start["orderId"]["S"]) if start else None',
+        "return found, None",
     ),
     Mutant(
         "an order of another owner can be read",

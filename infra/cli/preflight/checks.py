@@ -13,8 +13,8 @@ from infra.cli.preflight.finding import Finding, Level
 from infra.cli.preflight.plan import Plan
 from infra.cli.printing import Report
 
-# The functions that run beside the worker: API, authorizer, WebSocket, publisher, sweeper.
-OTHERS_AT_ONCE = 5
+# The functions that run beside the worker: API, authorizer, WebSocket, publisher, sweeper, watcher.
+OTHERS_AT_ONCE = 6
 WORKERS_MIN = 2  # the least that an event source mapping of SQS accepts
 CONCURRENCY_DEFAULT = 1000
 # https://docs.aws.amazon.com/general/latest/gr/lambda-service.html
@@ -210,8 +210,9 @@ def region_offers(account: Account, plan: Plan) -> Iterator[Finding]:
 def earlier_stack(account: Account, plan: Plan) -> Iterator[Finding]:
     """Whether there is a stack of that name that can be updated, or what an earlier one left."""
     name = plan.settings.stack_name
+    cloudformation = account.client("cloudformation")
     try:
-        stacks = account.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        stacks = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if "does not exist" not in error.response["Error"]["Message"]:
             raise
@@ -246,6 +247,43 @@ def earlier_stack(account: Account, plan: Plan) -> Iterator[Finding]:
             yield Finding(Level.BLOCKER, what, "another operation is under way", mend)
         case _:
             yield Finding(Level.FINE, what, "the deployment updates it")
+            yield from _index_changes(account, cloudformation, plan)
+
+
+def _index_changes(account: Account, cloudformation: Any, plan: Plan) -> Iterator[Finding]:
+    """Whether the deployment would add or remove more indexes of a table than one.
+
+    DynamoDB refuses that, and CloudFormation does not do it one by one:
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.OnlineOps.html
+    """
+    for logical_id, resource in plan.resources.items():
+        planned = _index_names(resource.get("Properties", {}))
+        if resource["Type"] != "AWS::DynamoDB::Table" or not planned:
+            continue
+        try:
+            there = cloudformation.describe_stack_resource(
+                StackName=plan.settings.stack_name, LogicalResourceId=logical_id
+            )
+        except ClientError as error:
+            if "does not exist" not in error.response["Error"]["Message"]:
+                raise
+            continue
+        name = there["StackResourceDetail"]["PhysicalResourceId"]
+        table = account.client("dynamodb").describe_table(TableName=name)["Table"]
+        changed = sorted(planned ^ _index_names(table))
+        if len(changed) > 1:
+            yield Finding(
+                Level.BLOCKER,
+                f"The deployment adds or removes {len(changed)} indexes of table {name}:"
+                f" {', '.join(changed)}",
+                "DynamoDB does one a deployment",
+                f"uv run cdk deploy -c stage={plan.settings.stage} -c wakeIndexes=1, and then again"
+                " without wakeIndexes",
+            )
+
+
+def _index_names(table: dict[str, Any]) -> set[str]:
+    return {index["IndexName"] for index in table.get("GlobalSecondaryIndexes", ())}
 
 
 def _left_behind(account: Account, plan: Plan) -> Iterator[Finding]:
@@ -309,7 +347,8 @@ CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("The region's offer", "pricing:GetProducts", region_offers),
     (
         "An earlier stack",
-        "cloudformation:DescribeStacks, dynamodb:ListTables and logs:DescribeLogGroups",
+        "cloudformation:DescribeStacks, cloudformation:DescribeStackResource,"
+        " dynamodb:DescribeTable, dynamodb:ListTables and logs:DescribeLogGroups",
         earlier_stack,
     ),
 )

@@ -1,0 +1,146 @@
+"""Schedule: wakes resting orders when the market reaches their prices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from functions import telemetry
+from functions.contract import BATCH_SIZE, Metric, wake_key
+from functions.dex import tokens
+from functions.runtime import logger, monotonic, now_ms, settings, sleep
+from functions.simulation.network import SECOND_BEGINS_MS, Network
+from functions.store import queue, resting
+from functions.store.resting import Nearest
+
+TICK_MS = 1000
+# A tick that begins so long before the function's timeout ends in time, botocore's retries too.
+STOP_MS_BEFORE_TIMEOUT = 10_000
+# How long after a write an index may still answer without it. AWS says "a fraction of a second":
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html
+INDEX_LAG_MS = 5_000
+# A pair is forgotten when it has had no resting order for so long, so that nothing rests for sure.
+FORGET_MS = 600_000
+# An order that has been woken and still rests is woken again, but not into a queue of so many
+# messages: its first message may be one of them.
+LONG_QUEUE = 100
+
+NOTHING = Nearest(None, None)
+
+network = Network(now_ms, sleep, settings.market_seed)
+
+
+@dataclass
+class Pair:
+    """What a watcher knows of a pair of tokens."""
+
+    version: int | None = None
+    nearest: Nearest = NOTHING
+    # Until when (Unix time in milliseconds) `nearest` may be older than the table.
+    uncertain_until: int = 0
+    # The orders that the tick before found within reach of the price, and queued.
+    queued: set[str] = field(default_factory=set)
+
+
+@telemetry.observed
+def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]:
+    """Tick once a second until the next watcher does, or until nothing rests; how many were woken.
+
+    The schedule starts a watcher each minute, which takes over after its first tick. So a schedule
+    that is late, or starts two, leaves no second without a tick. Two watchers that tick at once do
+    no harm, for waking is a hint: the worker decides.
+    """
+    end = monotonic() + (context.get_remaining_time_in_millis() - STOP_MS_BEFORE_TIMEOUT) / 1000
+    began = due = now_ms()
+    pairs: dict[str, Pair] = {}
+    woken, ticking = 0, False
+    while True:
+        watched = resting.watched()
+        if watched.watcher > began:
+            break
+        woken += _tick(watched.versions, pairs, end)
+        telemetry.time(Metric.WATCHER_LAG, now_ms() - due)
+        if not watched.versions or not (ticking or resting.take_over(began)):
+            break
+        ticking = True
+        due = max(due + TICK_MS, now_ms()) // TICK_MS * TICK_MS + SECOND_BEGINS_MS
+        if monotonic() + (due - now_ms()) / 1000 >= end:
+            break
+        sleep(max(0, due - now_ms()) / 1000)
+    if woken:
+        telemetry.count(Metric.ORDERS_WOKEN, woken)
+    return {"woken": woken}
+
+
+def _tick(versions: Mapping[str, int], pairs: dict[str, Pair], end: float) -> int:
+    """Wake the orders of all pairs whose prices are reached; how many.
+
+    A pair that fails does not delay the others, and is tried again by the next tick.
+    """
+    for ended in pairs.keys() - versions.keys():
+        del pairs[ended]
+    woken = 0
+    for name, version in versions.items():
+        try:
+            pair = pairs.setdefault(name, Pair())
+            key = _reached(name, pair, version)
+            if key is not None:
+                woken += _wake(name, pair, key, end)
+        except Exception:  # noqa: BLE001 - whatever is wrong with it
+            logger.exception("pair not watched", pair=name)
+    return woken
+
+
+def _reached(name: str, pair: Pair, version: int) -> str | None:
+    """The key of the pair's price now if it wakes an order; asks the indexes only if it must."""
+    now = now_ms()
+    if version != pair.version or now < pair.uncertain_until:
+        pair.nearest = resting.nearest(name)
+        if version != pair.version:
+            pair.version, pair.uncertain_until = version, version + INDEX_LAG_MS
+    if pair.nearest == NOTHING:
+        if now - version > FORGET_MS:
+            resting.forget(name, version)
+        return None
+    token_in, token_out = map(tokens.find, name.split("/"))
+    key = wake_key(network.reference(token_in, token_out))
+    if pair.nearest.reached(key):
+        pair.uncertain_until = now + INDEX_LAG_MS
+        return key
+    pair.queued.clear()
+    return None
+
+
+def _wake(name: str, pair: Pair, key: str, end: float) -> int:
+    """Queue the orders of the pair that this price wakes; how many.
+
+    Those that the tick before has queued come last, and only while the queue is short.
+    """
+    before, pair.queued = pair.queued, set()
+    again: list[str] = []
+
+    def others() -> Iterator[str]:
+        for wake in resting.woken(name, key):
+            if wake.order_id in before:
+                again.append(wake.order_id)
+            else:
+                yield wake.order_id
+
+    queued = _queue(others(), pair, end)
+    if again and queue.waiting_messages() < LONG_QUEUE:
+        return queued + _queue(iter(again), pair, end)
+    pair.queued.update(again)
+    return queued
+
+
+def _queue(order_ids: Iterator[str], pair: Pair, end: float) -> int:
+    """Queue orders as long as there is time; how many. The next tick queues what SQS refused."""
+    queued = 0
+    while monotonic() < end and (batch := list(islice(order_ids, BATCH_SIZE))):
+        taken = set(batch) - queue.enqueue_all(batch, woken=True)
+        pair.queued |= taken
+        queued += len(taken)
+    return queued

@@ -1,0 +1,315 @@
+"""The watcher, second by second on a virtual clock, over DynamoDB and SQS in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from functions import runtime, watcher
+from functions.contract import wake_key
+from functions.dex.tokens import TOKENS
+from functions.simulation.network import Network
+from functions.store import clients, resting
+from tests.functions.world import Context
+from tests.simulation.cloud import Cloud, Refused, serve
+
+BEGIN_MS = 1_760_000_000_200  # where a second of the market begins
+PAIR = "SOL/USDC"
+SOL, USDC = TOKENS["SOL"], TOKENS["USDC"]
+LOW, HIGH = "0" * 40, "9" * 40
+
+
+class Clock(runtime.Clock):
+    """A clock that stands still but for what is slept, and for what a test adds."""
+
+    def __init__(self) -> None:
+        self.ms = BEGIN_MS
+        self.each_second: Callable[[], None] = lambda: None
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def monotonic(self) -> float:
+        return self.ms / 1000
+
+    def sleep(self, seconds: float) -> None:
+        self.ms += round(seconds * 1000)
+        self.each_second()
+
+
+class Lambda(Context):
+    """An invocation of the watcher on the clock: `seconds` long at most."""
+
+    def __init__(self, clock: Clock, seconds: float = 20) -> None:
+        super().__init__(seconds)
+        self._clock, self._end_ms = clock, clock.ms + seconds * 1000
+
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]
+        return round(self._end_ms - self._clock.ms)
+
+
+class Watched:
+    """The cloud, and what the watcher has asked of it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.lag_ms = 0
+        self.cloud = Cloud(clock.now_ms, lag_ms=lambda: self.lag_ms)
+        self.calls: list[tuple[int, str]] = []
+        self.fail: Callable[[str, Any], None] = lambda _operation, _body: None
+        answer = self.cloud.answer
+
+        def noted(operation: str, body: Any) -> Any:
+            self.calls.append((clock.ms, operation))
+            self.fail(operation, body)
+            return answer(operation, body)
+
+        self.cloud.answer = noted  # type: ignore[method-assign]
+
+    def rest(self, order_id: str, pair: str = PAIR, **keys: str) -> None:
+        """Store an order that rests, as the worker does."""
+        item = {"orderId": order_id, "wakePair": pair, **keys}
+        table = self.cloud.tables["orders"]
+        table.put((order_id,), {name: {"S": v} for name, v in item.items()}, self.clock.ms)
+        resting.announce(pair)
+
+    def run(self, seconds: float = 20) -> int:
+        """One invocation; how many it woke."""
+        self.calls.clear()
+        return int(watcher.handler({}, Lambda(self.clock, seconds))["woken"])
+
+    def queued(self) -> list[str]:
+        """The orders queued since the last call; all messages say that they were woken."""
+        bodies = [json.loads(sent.body) for sent in self.cloud.sent]
+        self.cloud.sent.clear()
+        assert all(body["woken"] for body in bodies)
+        return [body["orderId"] for body in bodies]
+
+    def count(self, operation: str) -> int:
+        return [name for _, name in self.calls].count(operation)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(runtime, "clock", clock)
+    return clock
+
+
+@pytest.fixture
+def watched(clock: Clock) -> Iterator[Watched]:
+    watched = Watched(clock)
+    for client in (clients.dynamodb, clients.sqs):
+        client.cache_clear()
+        serve(client(), watched.cloud)
+    yield watched
+    for client in (clients.dynamodb, clients.sqs):
+        client.cache_clear()
+
+
+def price_key(at_ms: int) -> str:
+    """The key of the pair's price at a time."""
+    return wake_key(Network(lambda: at_ms, lambda _: None).reference(SOL, USDC))
+
+
+def highest(seconds: int) -> tuple[int, str]:
+    """The second of the next ones, from the second, at which the price is highest; its key."""
+    return max(((n, price_key(BEGIN_MS + n * 1000)) for n in range(seconds)), key=lambda it: it[1])
+
+
+def test_where_nothing_rests_it_leaves_after_one_read(watched: Watched) -> None:
+    assert watched.run() == 0
+    assert watched.calls == [(BEGIN_MS, "GetItem")]
+
+
+def test_an_order_is_woken_in_the_second_in_which_its_price_comes(watched: Watched) -> None:
+    second, key = highest(10)
+    assert second > 1, "choose another time"
+    watched.rest("it", wakeAbove=key)
+    woken_at: list[int] = []
+
+    def note() -> None:
+        if watched.queued():
+            woken_at.append((watched.clock.ms - BEGIN_MS) // 1000 - 1)
+
+    watched.clock.each_second = note
+    watched.run()
+    assert woken_at[0] == second
+
+
+def test_a_falling_price_wakes_as_a_rising_one_does(watched: Watched) -> None:
+    watched.rest("falls", wakeBelow=HIGH)
+    watched.rest("not yet", wakeBelow=LOW, wakeAbove=HIGH)
+    watched.run(12)
+    assert set(watched.queued()) == {"falls"}
+
+
+def test_while_no_price_is_reached_a_tick_is_one_read(watched: Watched) -> None:
+    for number in range(50):
+        watched.rest(str(number), wakeAbove=HIGH, wakeBelow=LOW)
+    watched.clock.ms += 60_000
+    assert watched.run(60) == 0
+    assert watched.count("GetItem") == 50
+    assert watched.count("Query") == 2
+    assert watched.queued() == []
+
+
+def test_an_order_that_comes_to_rest_nearer_than_all_others_is_seen(watched: Watched) -> None:
+    watched.rest("far", wakeAbove=HIGH)
+    watched.clock.ms += 60_000
+
+    def later() -> None:
+        if watched.clock.ms == BEGIN_MS + 65_000:
+            watched.rest("near", wakeAbove=LOW)
+
+    watched.clock.each_second = later
+    watched.run(20)
+    assert "near" in watched.queued()
+    assert "far" not in watched.queued()
+
+
+def test_an_order_is_seen_though_the_index_lags(watched: Watched) -> None:
+    watched.rest("far", wakeAbove=HIGH)
+    watched.clock.ms += 60_000
+    watched.lag_ms = 3_000
+    watched.rest("near", wakeAbove=LOW)
+    watched.run(20)
+    assert "near" in watched.queued()
+
+
+def test_an_order_whose_new_key_the_index_does_not_have_yet_is_not_lost(watched: Watched) -> None:
+    """The worker replaces the keys of an order that was woken in vain, and announces nothing."""
+    watched.rest("it", wakeAbove=LOW)
+    second, key = highest(12)
+    assert second > 6, "choose another time"
+    table = watched.cloud.tables["orders"]
+
+    def later() -> None:
+        if watched.clock.ms == BEGIN_MS + 1_000:  # gone from the index, and not back yet
+            table.put(("it",), {"orderId": {"S": "it"}}, watched.clock.ms)
+        if watched.clock.ms == BEGIN_MS + 3_000:
+            item = {"orderId": "it", "wakePair": PAIR, "wakeAbove": key}
+            table.put(("it",), {name: {"S": v} for name, v in item.items()}, watched.clock.ms)
+            watched.queued()
+
+    watched.clock.each_second = later
+    watched.run(30)
+    assert "it" in watched.queued()
+
+
+def test_many_orders_are_queued_in_batches_of_ten(watched: Watched) -> None:
+    ids = [f"{number:03}" for number in range(45)]
+    for order_id in ids:
+        watched.rest(order_id, wakeAbove=LOW)
+    assert watched.run(11) == 45
+    assert sorted(watched.queued()) == ids
+    assert watched.count("SendMessageBatch") == 5
+
+
+def test_what_sqs_refuses_is_queued_by_the_next_tick(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for order_id in ("one", "two"):
+        watched.rest(order_id, wakeAbove=LOW)
+    send = watched.cloud._send_batch
+    refusing = [True]
+
+    def partly(body: Any) -> Any:
+        if refusing.pop() if refusing else False:
+            (first, *rest) = body["Entries"]
+            answer = send({**body, "Entries": rest})
+            return {**answer, "Failed": [{"Id": first["Id"], "SenderFault": False, "Code": "X"}]}
+        return send(body)
+
+    monkeypatch.setattr(watched.cloud, "_send_batch", partly)
+    watched.cloud.waiting = lambda: 10**6  # so that the other one is not queued again
+    assert watched.run(12) == 2
+    assert sorted(watched.queued()) == ["one", "two"]
+
+
+def test_an_order_that_still_rests_is_woken_again_unless_the_queue_is_long(
+    watched: Watched,
+) -> None:
+    watched.rest("it", wakeAbove=LOW)
+    assert watched.run(15) == 5
+    watched.clock.ms += 60_000
+    watched.cloud.waiting = lambda: watcher.LONG_QUEUE
+    watched.queued()
+    assert watched.run(15) == 1
+    watched.clock.ms += 60_000
+    watched.rest("new", wakeAbove=LOW)
+    watched.queued()
+    watched.run(15)
+    assert sorted(watched.queued()) == ["it", "new"]
+
+
+def test_it_ends_before_lambda_ends_it(watched: Watched) -> None:
+    watched.rest("it", wakeAbove=HIGH)
+    watched.run(150)
+    assert BEGIN_MS + 138_000 < watched.clock.ms < BEGIN_MS + 142_000
+
+
+def test_it_leaves_when_the_next_one_ticks_and_a_copy_of_it_leaves_at_once(
+    watched: Watched,
+) -> None:
+    watched.rest("it", wakeAbove=HIGH)
+
+    def next_one() -> None:
+        if watched.clock.ms == BEGIN_MS + 7_000:
+            assert resting.take_over(watched.clock.ms + 1_000)
+
+    watched.clock.each_second = next_one
+    watched.run(150)
+    assert watched.clock.ms == BEGIN_MS + 7_000
+    watched.run(150)  # begins before the one that ticks did
+    assert watched.calls == [(BEGIN_MS + 7_000, "GetItem")]
+
+
+def test_a_pair_that_fails_does_not_keep_the_others_from_being_watched(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched.rest("unknown", "WIF/SOL", wakeAbove=LOW)
+    watched.rest("failing", "USDC/SOL", wakeAbove=LOW)
+    watched.rest("it", wakeAbove=LOW)
+
+    def fail(operation: str, body: Any) -> None:
+        if operation == "Query" and body["ExpressionAttributeValues"][":pair"]["S"] == "USDC/SOL":
+            raise Refused("ValidationException")
+
+    watched.fail = fail
+    watched.run(11)
+    assert watched.queued() == ["it"]
+
+
+def test_a_pair_is_forgotten_when_nothing_has_rested_in_it_for_long(watched: Watched) -> None:
+    watched.rest("it", wakeAbove=HIGH)
+    table = watched.cloud.tables["orders"]
+    table.put(("it",), None, watched.clock.ms)
+    watched.run(12)
+    assert watched.count("GetItem") > 1
+    watched.clock.ms += watcher.FORGET_MS + 1
+    watched.run(12)
+    assert resting.watched().versions == {}
+    assert watched.run() == 0
+    assert watched.count("GetItem") == 1
+
+
+def test_the_lag_counts_from_the_second_that_a_tick_is_late_for(
+    watched: Watched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watched.rest("it", wakeAbove=HIGH)
+    slow = [0, 4_700, 0]
+
+    def delay(operation: str, _body: Any) -> None:
+        if operation == "GetItem" and slow:
+            watched.clock.ms += slow.pop(0)
+
+    watched.fail = delay
+    watched.run(20)
+    (line,) = [
+        json.loads(text) for text in capsys.readouterr().out.splitlines() if "WatcherLag" in text
+    ]
+    assert line["WatcherLag"][:4] == [0, 4_700, 700, 0]
