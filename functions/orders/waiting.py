@@ -11,9 +11,11 @@ from functions.dex import tokens
 from functions.orders import slices
 from functions.orders.order import Order, Status, Trigger
 
-# How much of its output for the reference price a route may gain or lose by the time at which the
-# order is woken: venues stand at other distances from the reference, and depth changes.
+# A route gives less than the reference price. By how much less changes until the order is woken:
+# venues move within their fees, by up to 0.8 % of the output, and of what a large amount loses by
+# its price impact, up to a quarter comes and goes with the depth of the pools.
 MARGIN = Fraction(1, 100)
+MARGIN_OF_LOSS = Fraction(1, 4)
 
 
 class Wake(NamedTuple):
@@ -55,16 +57,20 @@ def wake(order: Order, out_amount: int | None, reference: Fraction) -> Wake:
     route gives at most the reference price, so the limit is not reached below the limit price, and
     the stop is reached at the stop price at the latest.
     """
+    margin = Fraction(0)
+    if out_amount:
+        loss = 1 - out_amount / _worth(order, reference)
+        margin = MARGIN + MARGIN_OF_LOSS * loss
     above = below = None
     if order.limit_price is not None:
         lowest = tokens.to_price(order.limit_price)
         if out_amount:
-            lowest = max(lowest, reference * limit_out(order) / out_amount * (1 - MARGIN))
+            lowest = max(lowest, reference * limit_out(order) / out_amount * (1 - margin))
         above = wake_key(lowest)
     if order.stop_price is not None:
         highest = tokens.to_price(order.stop_price)
         if out_amount:
-            highest = max(highest, reference * stop_out(order) / out_amount * (1 + MARGIN))
+            highest = max(highest, reference * stop_out(order) / out_amount * (1 + margin))
         below = wake_key(highest)
     return Wake(above, below)
 
@@ -117,6 +123,11 @@ def _wakes(keys: Wake, now: str) -> bool:
 def _out_at(order: Order, price: str | None) -> Fraction:
     if price is None:
         raise ValueError(f"{order.order_id} has no such price")
+    return _worth(order, tokens.to_price(price))
+
+
+def _worth(order: Order, price: Fraction) -> Fraction:
+    """The order's amount in base units of tokenOut at this price, not rounded."""
     source, target = tokens.find(order.token_in), tokens.find(order.token_out)
     units = tokens.to_units(order.amount, source)
-    return tokens.to_price(price) * Fraction(units * 10**target.decimals, 10**source.decimals)
+    return price * Fraction(units * 10**target.decimals, 10**source.decimals)
