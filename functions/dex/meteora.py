@@ -19,7 +19,7 @@ from functions.dex.errors import (
     ZeroAmount,
     ZeroOutput,
 )
-from functions.dex.sides import IMPACT_SCALE, USABLE_PERCENT, Fill, Piece, Side
+from functions.dex.sides import IMPACT_SCALE, NOWHERE, USABLE_PERCENT, Fill, Piece, Side
 
 DLMM = Program("meteora-dlmm", "Swap2", slippage=6003)
 ONE = 1 << 64
@@ -128,8 +128,8 @@ class _Way:
 
     def step_of_input(self, amount: int) -> int:
         """The step in which an input of `amount` ends, or how many there are if none takes it."""
-        while (not self.passing or self.passing[-1] <= amount) and self.extend():
-            pass
+        if not self.passing or self.passing[-1] <= amount:
+            self.extend(amount)
         return bisect_right(self.passing, amount)
 
     def step_of_output(self, amount: int) -> int:
@@ -138,34 +138,41 @@ class _Way:
             pass
         return bisect_left(self.out, amount, lo=1) - 1
 
-    def extend(self) -> bool:
-        """Work out the next bin that holds output; False if there is none."""
-        bins, held = self.pool.bins, 1 if self.x_to_y else 0
+    def extend(self, amount: int = 0) -> bool:
+        """Work out the bins ahead that an input of `amount` passes, and one more; False if none.
+
+        Bins that hold no output are passed over.
+        """
+        bins, x_to_y, parameters = self.pool.bins, self.x_to_y, self.pool.parameters
+        held, bin_step, rates = 1 if x_to_y else 0, parameters.bin_step, parameters.rates
+        reference, index = self.volatility_reference, self.index_reference
+        highest = parameters.max_volatility_accumulator
+        before, fees, given = self.gross_in[-1], self.fees[-1], self.out[-1]
+        found = False
         for bin_id in self._ahead:
-            if bin_id in bins and bins[bin_id][held]:
+            holding = bins.get(bin_id)
+            if holding is None or not holding[held]:
+                continue
+            out = holding[held]
+            accumulator = min(reference + abs(index - bin_id) * SHARE_SCALE, highest)
+            rate = rates.get(accumulator)
+            if rate is None:
+                rate = rates[accumulator] = fee_rate(parameters, accumulator)
+            price, kept = price_of_bin(bin_id, bin_step), FEE_SCALE - rate
+            need = -(-(out << 64) // price) if x_to_y else -(-out * price >> 64)
+            fee = -(-need * rate // kept)
+            self.steps.append(_Step(bin_id, price, accumulator, rate, out, need, fee))
+            # One unit of net input more than the bin takes is what carries a swap to the next bin.
+            passing = before + need + 1 - (-(need + 1) * rate // kept)
+            before, fees, given = before + need + fee, fees + fee, given + out
+            self.passing.append(passing)
+            self.gross_in.append(before)
+            self.fees.append(fees)
+            self.out.append(given)
+            found = True
+            if passing > amount:
                 break
-        else:
-            return False
-        parameters = self.pool.parameters
-        price = price_of_bin(bin_id, parameters.bin_step)
-        accumulator = min(
-            self.volatility_reference + abs(self.index_reference - bin_id) * SHARE_SCALE,
-            parameters.max_volatility_accumulator,
-        )
-        rate = parameters.rates.get(accumulator)
-        if rate is None:
-            rate = parameters.rates[accumulator] = fee_rate(parameters, accumulator)
-        out = bins[bin_id][held]
-        need = _in_for(out, price, self.x_to_y)
-        fee = fee_on_top(need, rate)
-        self.steps.append(_Step(bin_id, price, accumulator, rate, out, need, fee))
-        before = self.gross_in[-1]
-        # One unit of net input more than the bin takes is what carries a swap to the next bin.
-        self.passing.append(before + need + 1 + fee_on_top(need + 1, rate))
-        self.gross_in.append(before + need + fee)
-        self.fees.append(self.fees[-1] + fee)
-        self.out.append(self.out[-1] + out)
-        return True
+        return found
 
 
 @lru_cache(maxsize=1 << 14)
@@ -351,14 +358,15 @@ class Ladder:
             return False
         return 0 < self.amount_out(amount) <= self._usable_out
 
-    def pieces(self, limit: int) -> Sequence[Piece]:
-        """The bins as pieces of one price each, at least as far as an input of `limit` reaches.
+    def pieces(self, limit: int, depth_max: int = NOWHERE) -> Sequence[Piece]:
+        """The bins as pieces of one price each.
 
+        At least as far as an input of `limit` reaches, or to the depth `depth_max` if that is less.
         They end earlier only where USABLE_PERCENT of what the bins hold is taken.
         """
         way, pieces = self._way, self._pieces
         step_size = self._pool.parameters.bin_step
-        while self._reached < limit or not pieces:
+        while not pieces or (self._reached < limit and pieces[-1].end < depth_max):
             index = len(pieces)
             given = way.out[index] if index < len(way.out) else self._usable_out
             if given >= self._usable_out or (index == len(way.steps) and not way.extend()):

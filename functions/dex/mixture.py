@@ -16,15 +16,17 @@ from math import isqrt
 from typing import NamedTuple
 
 from functions.dex.pools import EDGE_SCALE, PoolSide
-from functions.dex.sides import Piece
+from functions.dex.sides import NOWHERE, Piece
 
 ONE = 1 << 64
-# Beyond every depth.
-NOWHERE = 1 << 192
+# The most swaps of one transaction. Solana takes 1,232 bytes and 1,400,000 compute units: see
+# .github/DECISIONS.md.
+LEGS_MAX = 14
 # Fraction bits of a slope (input per q): small pools have small slopes.
 _SLOPE_BITS = 32
 # Parts of a mixture, per million, of which many are left out at once where they may not pay.
 _SMALL_PART = 50_000
+_CUTS_TRIED = 3
 
 
 class Curve(NamedTuple):
@@ -239,13 +241,21 @@ class Mixer:
     worth at the reference price, in base units out; with it, paths that are too dear are passed by.
     """
 
-    def __init__(self, amount: int, leg_cost: int = 0, reference: int | None = None) -> None:
-        self._amount, self._leg_cost = amount, leg_cost
+    def __init__(
+        self,
+        amount: int,
+        leg_cost: int = 0,
+        reference: int | None = None,
+        legs_max: int = LEGS_MAX,
+    ) -> None:
+        self._amount, self._leg_cost, self._legs_max = amount, leg_cost, legs_max
         self._reference = reference
         # The square of the depth at the reference price, Q128; 0 where it is not known.
         self._start_squared = 0 if not reference else (amount << 128) // (reference + 1)
-        # The curves of a hop, by its sides, and the input that they reach.
-        self._curves: dict[tuple[PoolSide, ...], tuple[int, Curve]] = {}
+        # The curves of a hop, by its sides, and the input and the depth that they reach.
+        self._curves: dict[tuple[PoolSide, ...], tuple[int, int, Curve]] = {}
+        # The curves of paths of two hops, by the sides of each hop, and the depth that they reach.
+        self._chains: dict[tuple[tuple[PoolSide, ...], ...], tuple[int, Curve]] = {}
 
     def best(self, paths: Sequence[Path]) -> Mixture:
         """How to share the amount over paths of one or two hops so that most comes out.
@@ -257,6 +267,8 @@ class Mixer:
         best = self._mixture(paths)
         while best.legs > 1 and (better := self._with_better_net(best)) is not None:
             best = better
+        while best.legs > self._legs_max:
+            best = self._with_least_loss(best)
         return best
 
     def most(self, path: Path) -> int:
@@ -290,23 +302,33 @@ class Mixer:
                 return other
         return None
 
+    def _with_least_loss(self, mixture: Mixture) -> Mixture:
+        """The mixture without a part, of those that seem to bring least per leg that must go."""
+        excess = mixture.legs - self._legs_max
+        parts = _parts(mixture)
+        parts.sort(key=lambda part: part.surplus // min(part.legs, excess))
+        found: list[Mixture] = []
+        for part in parts:
+            try:
+                found.append(self._mixture(_without(mixture, [part])))
+            except (TooShallow, TooSmall):
+                continue
+            # What a part brings is an estimate: near the cap, try some.
+            if len(found) == (_CUTS_TRIED if excess <= 2 else 1):
+                break
+        if not found:
+            raise TooShallow
+        return max(found, key=lambda each: each.net)
+
     def _mixture(self, paths: Sequence[Path]) -> Mixture:
         """The best mixture over all these paths, whatever each leg brings."""
         amount = self._amount
-        used: list[Path] = []
-        curves: list[Curve] = []
-        depth_max = NOWHERE
-        for path in paths:
-            if self._start(path) < depth_max:
-                curve = self._path_curve(path, depth_max)
-                if curve.most >= amount:
-                    depth_max = min(depth_max, curve.depth_of(amount))
-                used.append(path)
-                curves.append(curve)
-        if sum(curve.most for curve in curves) < amount:
-            raise TooShallow
+        depth_max = self._best_depth(paths)
+        used = [path for path in paths if self._start(path) < depth_max]
+        parts = [amount]
+        if len(used) != 1 or depth_max == NOWHERE:
+            used, parts = self._shared(used, depth_max)
         ways = []
-        parts = share(curves, amount)[0] if len(used) > 1 else [amount]
         for path, part in zip(used, parts, strict=True):
             if part:
                 way = self._way(path, part)
@@ -320,6 +342,30 @@ class Mixer:
         legs = sum(len(hop.shares) for way in ways for hop in way)
         return Mixture(tuple(ways), amount_out, legs, amount_out - legs * self._leg_cost)
 
+    def _best_depth(self, paths: Sequence[Path]) -> int:
+        """The depth at which the best direct pool alone takes the amount; NOWHERE if none does."""
+        sides = [side for path in paths if len(path) == 1 for side in path[0]]
+        if not sides:
+            return NOWHERE
+        curve = self._curve([max(sides, key=lambda side: side.edge)], self._amount)
+        return curve.depth_of(self._amount) if curve.most >= self._amount else NOWHERE
+
+    def _shared(self, paths: Sequence[Path], depth_max: int) -> tuple[list[Path], list[int]]:
+        """The paths that begin before the others take the amount, and how they share it."""
+        amount = self._amount
+        used: list[Path] = []
+        curves: list[Curve] = []
+        for path in paths:
+            if self._start(path) < depth_max:
+                curve = self._path_curve(path, depth_max)
+                if curve.most >= amount:
+                    depth_max = min(depth_max, curve.depth_of(amount))
+                used.append(path)
+                curves.append(curve)
+        if sum(curve.most for curve in curves) < amount:
+            raise TooShallow
+        return used, share(curves, amount)[0]
+
     def _start(self, path: Path) -> int:
         """A depth before which the path does not begin."""
         square = self._start_squared
@@ -328,34 +374,58 @@ class Mixer:
         return isqrt(square)
 
     def _path_curve(self, path: Path, depth_max: int) -> Curve:
+        """The curve of the path, as far as the amount reaches or depths below `depth_max`."""
+        amount = self._amount
         if len(path) == 1:
-            return self._curve(self._direct(path[0], self._amount), self._amount)
-        first = self._curve(path[0], self._amount)
-        return chained(first, self._curve(path[1], first.outs[-1]), self._amount, depth_max)
+            return self._curve(*self._direct(path[0], amount))
+        key = tuple(tuple(hop) for hop in path)
+        known = self._chains.get(key)
+        if known is not None and known[0] >= depth_max:
+            return known[1]
+        # What a hop's depth can grow to while the other hop is at its start.
+        growth = (depth_max << 64) // max(self._start(path), 1)
+        ends = [min(_first_depth(side) for side in hop) * growth >> 64 for hop in path]
+        first = self._curve(path[0], amount, ends[0])
+        second = self._curve(path[1], first.outs[-1], ends[1])
+        curve = chained(first, second, amount, depth_max)
+        self._chains[key] = depth_max, curve
+        return curve
 
-    def _direct(self, sides: Sequence[PoolSide], amount: int) -> Sequence[PoolSide]:
-        """The pools of the pair without those that begin deeper than the best one ends."""
+    def _direct(
+        self, sides: Sequence[PoolSide], amount: int
+    ) -> tuple[Sequence[PoolSide], int, int]:
+        """The pools of the pair, the amount, and the depth that it does not pass.
+
+        Without the pools that begin deeper than the best one ends.
+        """
         best = max(sides, key=lambda side: side.edge)
         curve = self._curve([best], amount)
         if curve.most < amount:
-            return sides
+            return sides, amount, NOWHERE
         depth = curve.depth_of(amount)
-        return [side for side in sides if side is best or self._start([[side]]) < depth]
+        near = [side for side in sides if side is best or self._start([[side]]) < depth]
+        return near, amount, depth
 
-    def _curve(self, sides: Sequence[PoolSide], limit: int) -> Curve:
-        """The curve of all these pools together, as far as an input of `limit` reaches."""
+    def _curve(self, sides: Sequence[PoolSide], limit: int, depth_max: int = NOWHERE) -> Curve:
+        """The curve of all these pools together, as far as an input of `limit` reaches.
+
+        Or as far as `depth_max`, whichever is less.
+        """
         key = tuple(sides)
         known = self._curves.get(key)
-        if known is None or known[0] < limit:
-            pieces = [piece for side in sides for piece in side.pieces(limit)]
-            known = self._curves[key] = limit, curve_of(pieces, limit)
-        return known[1]
+        if known is None or known[0] < limit or known[1] < depth_max:
+            if known is not None:
+                # The mixtures that are tried grow by little: do not work out a curve for each.
+                limit, depth_max = max(limit, 2 * known[0]), max(depth_max, known[1])
+            pieces = [piece for side in sides for piece in side.pieces(limit, depth_max)]
+            known = self._curves[key] = limit, depth_max, curve_of(pieces, limit)
+        return known[2]
 
     def _way(self, path: Path, amount: int) -> Way | None:
         """The path with this input, hop by hop in exact units; None where a hop gives nothing."""
         hops: list[Hop] = []
         if len(path) == 1:
-            path = [self._direct(path[0], amount)]
+            path = [self._direct(path[0], amount)[0]]
         for sides in path:
             hop = self._hop(sides, amount)
             if hop is None:
@@ -380,38 +450,65 @@ class Mixer:
         return None
 
 
+def _first_depth(side: PoolSide) -> int:
+    """The depth at which the pool begins; NOWHERE if it holds nothing."""
+    return next((piece.start for piece in side.pieces(1)), NOWHERE)
+
+
 def _depth(way: Way) -> int:
     """The depth at which a way ends."""
     return way[0].depth if len(way) == 1 else way[0].depth * way[1].depth >> 64
 
 
-def _with_fewer_legs(mixture: Mixture, leg_cost: int) -> Iterator[list[Path]]:
-    """The mixture's paths without a path or a pool that may not bring what its legs cost.
+class _Part(NamedTuple):
+    """A whole way of a mixture, or one leg of it by hop and place; what it brings is `surplus`.
 
-    What it brings is about its surplus: its output less what the others give for its input, at the
-    marginal price at which all end. Smallest parts first; before them, all small parts at once.
+    `size` is its input in the whole input, per million.
     """
-    # A part in the whole input, per million; the way; and a leg by hop and share, or the whole way.
-    doubtful: list[tuple[int, int, tuple[int, int] | None]] = []
+
+    surplus: int
+    legs: int
+    size: int
+    way: int
+    leg: tuple[int, int] | None
+
+
+def _parts(mixture: Mixture) -> list[_Part]:
+    """The parts without which the others would still make a mixture.
+
+    A part's surplus is about what it brings: its output less what the others give for its input, at
+    the marginal price at which all end.
+    """
+    parts: list[_Part] = []
     total = sum(way[0].amount_in for way in mixture.ways)
     for w, way in enumerate(mixture.ways):
-        part = way[0].amount_in * 10**6 // total
-        surplus = way[-1].amount_out - _given(way[0].amount_in, _depth(way))
-        if len(mixture.ways) > 1 and surplus <= leg_cost * sum(len(hop.shares) for hop in way):
-            doubtful.append((part, w, None))
+        size = way[0].amount_in * 10**6 // total
+        if len(mixture.ways) > 1:
+            surplus = way[-1].amount_out - _given(way[0].amount_in, _depth(way))
+            parts.append(_Part(surplus, sum(len(hop.shares) for hop in way), size, w, None))
         for h, hop in enumerate(way):
-            for i, leg in enumerate(hop.shares):
-                surplus = leg.amount_out - _given(leg.amount_in, hop.depth)
-                if h + 1 < len(way):
-                    surplus = _given(surplus, way[-1].depth)
-                if len(hop.shares) > 1 and surplus <= leg_cost:
-                    doubtful.append((part * leg.amount_in // hop.amount_in, w, (h, i)))
-    doubtful.sort(key=lambda entry: entry[0])
-    small = [entry for entry in doubtful if entry[0] < _SMALL_PART]
+            if len(hop.shares) > 1:
+                for i, leg in enumerate(hop.shares):
+                    surplus = leg.amount_out - _given(leg.amount_in, hop.depth)
+                    if h + 1 < len(way):
+                        surplus = _given(surplus, way[-1].depth)
+                    share_size = size * leg.amount_in // hop.amount_in
+                    parts.append(_Part(surplus, 1, share_size, w, (h, i)))
+    return parts
+
+
+def _with_fewer_legs(mixture: Mixture, leg_cost: int) -> Iterator[list[Path]]:
+    """The mixture's paths without a part that may not bring what its legs cost.
+
+    Smallest parts first; before them, all small parts at once.
+    """
+    doubtful = [part for part in _parts(mixture) if part.surplus <= leg_cost * part.legs]
+    doubtful.sort(key=lambda part: part.size)
+    small = [part for part in doubtful if part.size < _SMALL_PART]
     if len(small) > 1:
-        yield _left(mixture, small)
-    for entry in doubtful:
-        yield _left(mixture, [entry])
+        yield _without(mixture, small)
+    for part in doubtful:
+        yield _without(mixture, [part])
 
 
 def _given(amount: int, depth: int) -> int:
@@ -419,17 +516,16 @@ def _given(amount: int, depth: int) -> int:
     return (amount << 128) // (depth * depth)
 
 
-def _left(
-    mixture: Mixture, taken_out: Sequence[tuple[int, int, tuple[int, int] | None]]
-) -> list[Path]:
-    whole = {w for _, w, leg in taken_out if leg is None}
-    legs = {(w, *leg) for _, w, leg in taken_out if leg is not None}
+def _without(mixture: Mixture, parts: Sequence[_Part]) -> list[Path]:
+    """The mixture's paths without these parts."""
+    ways = {part.way for part in parts if part.leg is None}
+    legs = {(part.way, *part.leg) for part in parts if part.leg is not None}
     paths = [
         [
             [share.side for i, share in enumerate(hop.shares) if (w, h, i) not in legs]
             for h, hop in enumerate(way)
         ]
         for w, way in enumerate(mixture.ways)
-        if w not in whole
+        if w not in ways
     ]
     return [path for path in paths if all(path)]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from functions.dex.errors import Program
-from functions.dex.sides import Fill, Piece, Side
+from functions.dex.sides import NOWHERE, Fill, Piece, Side
 from functions.dex.tokens import Token
 
 # Edges are told in billionths of the reference price.
@@ -111,9 +111,12 @@ class PoolSide:
         """Whether `amount` gives something and should go in as a whole."""
         return self._known().takes(amount)
 
-    def pieces(self, limit: int) -> Sequence[Piece]:
-        """The curve at least as far as an input of `limit` reaches, shallowest piece first."""
-        return self._known().pieces(limit)
+    def pieces(self, limit: int, depth_max: int = NOWHERE) -> Sequence[Piece]:
+        """The curve, shallowest piece first.
+
+        At least as far as an input of `limit` reaches, or to the depth `depth_max` if that is less.
+        """
+        return self._known().pieces(limit, depth_max)
 
     def fill(self, amount: int) -> Fill:
         """The whole account of a swap; raises PoolError as the program would."""

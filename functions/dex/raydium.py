@@ -15,7 +15,7 @@ from functions.dex.errors import (
     ZeroAmount,
     ZeroOutput,
 )
-from functions.dex.sides import IMPACT_SCALE, Fill, Piece, Side
+from functions.dex.sides import IMPACT_SCALE, NOWHERE, Fill, Piece, Side
 
 CPMM = Program("raydium-cpmm", "SwapBaseInput", slippage=6005)
 AMM_V4 = Program("raydium-amm-v4", "SwapBaseInV2", slippage=30)
@@ -135,6 +135,7 @@ class Curve:
         self._reserve_in, self._reserve_out = _reserves(pool, x_to_y)
         self._rate = _input_rate(pool)
         self._creator_rate = 0 if pool.creator_on_input else pool.creator_fee_rate
+        self._pieces: list[Piece] = []
 
     def amount_out(self, amount: int) -> int:
         """`swap_exact_in(...).amount_out` alone."""
@@ -146,17 +147,23 @@ class Curve:
         """Whether `amount` gives something and is at most the pool's own reserve."""
         return amount <= self._reserve_in and self.amount_out(amount) > 0
 
-    def pieces(self, limit: int) -> Sequence[Piece]:  # noqa: ARG002 - it is one piece
+    def pieces(
+        self,
+        limit: int,  # noqa: ARG002 - it is one piece
+        depth_max: int = NOWHERE,  # noqa: ARG002
+    ) -> Sequence[Piece]:
         """One piece, fees included.
 
         The curve has no end; it is called empty past its own reserve, where half the price is gone.
         """
-        most, scaled = self._reserve_in, self._reserve_in * RATE_SCALE
-        kept = RATE_SCALE - self._rate
-        given = self._reserve_out * (RATE_SCALE - self._creator_rate)
-        start = isqrt((scaled * RATE_SCALE << 128) // (given * kept))
-        end = start + start * most * kept // scaled
-        return [Piece(start, end, most, self.amount_out(most))]
+        if not self._pieces:
+            most, scaled = self._reserve_in, self._reserve_in * RATE_SCALE
+            kept = RATE_SCALE - self._rate
+            given = self._reserve_out * (RATE_SCALE - self._creator_rate)
+            start = isqrt((scaled * RATE_SCALE << 128) // (given * kept))
+            end = start + start * most * kept // scaled
+            self._pieces = [Piece(start, end, most, self.amount_out(most))]
+        return self._pieces
 
     def fill(self, amount: int) -> Fill:
         """The whole account of a swap; raises as `swap_exact_in` does, or ZeroOutput."""

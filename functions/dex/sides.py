@@ -12,6 +12,8 @@ IMPACT_SCALE = 10**IMPACT_DECIMALS
 # A ladder of bins or a range of ticks is used up to this share of what it holds: prices that move
 # until a transaction lands move its end too, and a first hop may give more than planned.
 USABLE_PERCENT = 94
+# A depth is 1/√(marginal output per input), Q64: it grows as more goes in. This one is beyond all.
+NOWHERE = 1 << 192
 
 
 class Piece(NamedTuple):
@@ -58,9 +60,10 @@ class Side(Protocol):
     def takes(self, amount: int, /) -> bool:
         """Whether `amount` gives something and should go in as a whole: see `pieces`."""
 
-    def pieces(self, limit: int, /) -> Sequence[Piece]:
-        """The curve at least as far as an input of `limit` reaches, shallowest piece first.
+    def pieces(self, limit: int, depth_max: int = NOWHERE, /) -> Sequence[Piece]:
+        """The curve, shallowest piece first.
 
+        At least as far as an input of `limit` reaches, or to the depth `depth_max` if that is less.
         It ends where no more should be put in. Empty only if the pool holds nothing.
         """
 

@@ -21,7 +21,7 @@ from functions.dex.errors import (
     ZeroAmount,
     ZeroOutput,
 )
-from functions.dex.sides import IMPACT_SCALE, USABLE_PERCENT, Fill, Piece, Side
+from functions.dex.sides import IMPACT_SCALE, NOWHERE, USABLE_PERCENT, Fill, Piece, Side
 
 TICK_MIN, TICK_MAX = -443_636, 443_636
 SQRT_PRICE_MIN, SQRT_PRICE_MAX = 4_295_048_016, 79_226_673_515_401_279_992_447_579_055
@@ -307,6 +307,7 @@ class Ranges:
             self._net_in.append(self._net_in[-1] + piece.net_in)
             self._before.append(self._before[-1] + piece.out)
         self._usable_out = self._before[-1] * USABLE_PERCENT // 100
+        self._pieces: list[Piece] | None = None
 
     def amount_out(self, amount: int) -> int:
         """`swap_exact_in(...).amount_out` alone, 0 where it would raise and beyond the most."""
@@ -329,15 +330,21 @@ class Ranges:
         """Whether `amount` gives something, of which the usable share is enough."""
         return 0 < self.amount_out(amount) <= self._usable_out
 
-    def pieces(self, limit: int) -> Sequence[Piece]:  # noqa: ARG002 - few enough to give all
+    def pieces(
+        self,
+        limit: int,  # noqa: ARG002 - there are few pieces
+        depth_max: int = NOWHERE,  # noqa: ARG002
+    ) -> Sequence[Piece]:
         """The ranges as pieces of a curve, fee included.
 
         They end where USABLE_PERCENT of what the ranges hold is taken.
         """
+        if self._pieces is not None:
+            return self._pieces
         # 1 / √(1 − fee), Q64.
         fee = isqrt((FEE_SCALE << 128) // self._kept)
         left = self._usable_out
-        found = []
+        self._pieces = found = []
         for piece in self._ranges:
             if left <= 0:
                 break

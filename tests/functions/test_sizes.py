@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from functions.dex.mixture import LEGS_MAX
 from functions.store import orders
 from tests.events import Json
 from tests.functions.world import World
@@ -40,7 +41,7 @@ def largest(world: World) -> tuple[Json, Json]:
     world.send(world.connect("UrZ6idTPliACEvA="), {"orderId": order_id})
     world.settle()
     answer = world.read(order_id)
-    assert len(answer["route"]["routePlan"]) >= 16
+    assert len(answer["route"]["routePlan"]) == LEGS_MAX
     assert (answer["status"], answer["attempt"]) == ("failed", 3)
     key = {"orderId": {"S": order_id}}
     item: Json = dict(world.dynamodb.get_item(TableName="orders", Key=key)["Item"])

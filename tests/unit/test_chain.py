@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from functions.dex import base58
+from functions.dex.mixture import LEGS_MAX
 from functions.dex.router import Leg, Route, find_route
 from functions.dex.tokens import TOKENS, Token
 from functions.orders.order import OrderError, Simulate
@@ -249,6 +250,17 @@ def test_a_refused_transaction_pays_its_fee_and_a_dropped_one_does_not() -> None
     dropped = chain.outcome(built("RAY", "USDC", 1, simulate=Simulate(fault="dropped_transaction")))
     assert isinstance(dropped, OrderError)
     assert dropped.network_fee_lamports is None
+
+
+def test_the_largest_transaction_asks_for_units_that_solana_gives_and_a_leg_more_for_too_many() -> (
+    None
+):
+    """https://docs.jup.ag/docs/additional-topics/composing-with-versioned-transaction: 1.4M."""
+    largest = built("SOL", "USDC", 10_000)
+    assert len(largest.legs) == LEGS_MAX
+    (limit,) = (step.value for step in largest.instructions if step.name == "SetComputeUnitLimit")
+    assert limit is not None
+    assert limit <= 1_400_000 < limit + market.UNITS_PER_LEG
 
 
 def test_fills_are_what_each_leg_took_and_gave() -> None:

@@ -1,7 +1,7 @@
 """The best mixture: against figures, brute force, and what must hold for any pools."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import pytest
@@ -205,6 +205,35 @@ def test_a_hub_is_used_where_the_direct_pool_gets_dear_and_pays_for_both_its_leg
 
 def direct_path(hop: Sequence[PoolSide]) -> Path:
     return [hop]
+
+
+@pytest.mark.parametrize("legs_max", [1, 2, 3, 4, 5, 6])
+def test_of_all_mixtures_with_few_legs_one_of_the_best_is_found(legs_max: int) -> None:
+    """Six pools of one pair: the best choice of so many of them is found by trying all."""
+    hop = [curve(10**12 * (i + 3), 10**12 * (i + 3) - 10**9 * i * i) for i in range(6)]
+    amount = 3 * 10**11
+    found = Mixer(amount, legs_max=legs_max).best([[hop]])
+    assert found.legs == legs_max
+    outputs = [
+        Mixer(amount, legs_max=6).best([[list(chosen)]]).amount_out
+        for chosen in combinations(hop, legs_max)
+    ]
+    assert found.amount_out == max(outputs)
+
+
+def test_a_cap_on_legs_leaves_out_a_path_with_both_its_legs() -> None:
+    direct, first, second = (curve(10**12, 10**12) for _ in range(3))
+    paths: list[Path] = [[[direct]], [[first], [second]]]
+    assert Mixer(10**11, legs_max=3).best(paths).legs == 3
+    assert Mixer(10**11, legs_max=2).best(paths).legs == 1
+
+
+def test_an_amount_that_only_more_legs_could_take_is_too_much() -> None:
+    hop = [ladder(0, 10**6) for _ in range(3)]
+    amount = usable(hop[0]) * 5 // 2
+    assert Mixer(amount, legs_max=3).best([[hop]]).legs == 3
+    with pytest.raises(TooShallow):
+        Mixer(amount, legs_max=2).best([[hop]])
 
 
 def test_what_one_path_cannot_take_another_does() -> None:
