@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
@@ -11,13 +13,25 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import telemetry
 from functions.contract import iso
-from functions.http import admission, changes, market, openapi, pages, problems
+from functions.http import (
+    admission,
+    asyncapi,
+    changes,
+    collection,
+    guide,
+    market,
+    openapi,
+    pages,
+    problems,
+)
 from functions.http.answers import finished
 from functions.http.models import (
     OPEN,
     AmountQuery,
     ChangeRequest,
     ClientKey,
+    CreatedFromQuery,
+    CreatedToQuery,
     FromQuery,
     IdempotencyKey,
     IfNoneMatch,
@@ -29,6 +43,7 @@ from functions.http.models import (
     OrderId,
     OrderRequest,
     ParentQuery,
+    RowsQuery,
     SinceQuery,
     SlippageQuery,
     StatusQuery,
@@ -36,7 +51,7 @@ from functions.http.models import (
     TokenOutQuery,
     ToQuery,
 )
-from functions.http.openapi import documented
+from functions.http.openapi import documented, documented_text
 from functions.http.problems import Problem, bad_field
 from functions.http.submission import submit
 from functions.messages import (
@@ -49,7 +64,7 @@ from functions.messages import (
     Ticket,
     TokenList,
 )
-from functions.orders import slices
+from functions.orders import sheet, slices
 from functions.orders.ids import id_of_key
 from functions.orders.order import DEFAULT_SLIPPAGE_BPS, Model, Order, OrderType
 from functions.runtime import logger, now_ms, settings
@@ -144,6 +159,35 @@ def list_orders(
     else:
         found, following = orders.list_orders(_owner(), **page)
     return _json(OrderList(orders=tuple(found), next_cursor=following))
+
+
+@app.get(
+    "/api/orders.csv",
+    summary="Export orders as CSV",
+    operation_id="exportOrders",
+    tags=["Orders"],
+    responses=documented_text("text/csv", 400),
+)
+def export_orders(
+    first: CreatedFromQuery = None,
+    end: CreatedToQuery = None,
+    limit: RowsQuery = 1000,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+) -> Response[Any]:
+    """Newest first. The header Link (RFC 8288) names the next page, which has no line of names."""
+    end = now_ms() + 1 if end is None else end
+    first = first or 0
+    if end <= first:
+        raise bad_field("INVALID_REQUEST", "to", "must be later than from")
+    found, following = orders.list_orders(
+        _owner(), limit=limit, cursor=cursor, created=(iso(first), iso(end - 1))
+    )
+    headers = {"Content-Disposition": 'attachment; filename="orders.csv"'}
+    if following:
+        query = urlencode({"from": iso(first), "to": iso(end), "limit": limit, "cursor": following})
+        headers["Link"] = f'<orders.csv?{query}>; rel="next"'
+    text = sheet.text(found, header=cursor is None)
+    return Response(HTTPStatus.OK, "text/csv; charset=utf-8", text, headers={**headers})
 
 
 def _slice_ids(parent_id: str) -> list[str]:
@@ -300,8 +344,26 @@ def get_health() -> Response[Any]:
 
 @app.get("/openapi.json", include_in_schema=False)
 def get_openapi() -> Response[Any]:
-    text = openapi.document(app, settings.version)
-    return Response(HTTPStatus.OK, "application/json", text, headers={"Cache-Control": "no-cache"})
+    return _document(openapi.document(app, settings.version))
+
+
+@app.get("/asyncapi.json", include_in_schema=False)
+def get_asyncapi() -> Response[Any]:
+    return _document(asyncapi.document(settings.version, settings.web_socket_url))
+
+
+@app.get("/collection.json", include_in_schema=False)
+def get_collection() -> Response[Any]:
+    """With `baseUrl`, because this API does not know the URL under which a client reaches it."""
+    event = app.current_event
+    base_url = (event.query_string_parameters or {}).get("baseUrl")
+    base_url = base_url or f"https://{event.request_context.domain_name}"
+    return _document(collection.document(_openapi(), base_url))
+
+
+@app.get("/llms.txt", include_in_schema=False)
+def get_guide() -> Response[Any]:
+    return _document(guide.page(_openapi()), "text/plain; charset=utf-8")
 
 
 @app.get("/", include_in_schema=False)
@@ -321,6 +383,15 @@ def get_asset(name: str, if_none_match: IfNoneMatch = None) -> Response[Any]:
 
 def _owner() -> str:
     return admission.require_owner(app.current_event.raw_event)
+
+
+def _openapi() -> dict[str, Any]:
+    described: dict[str, Any] = json.loads(openapi.document(app, settings.version))
+    return described
+
+
+def _document(text: str, content_type: str = "application/json") -> Response[Any]:
+    return Response(HTTPStatus.OK, content_type, text, headers={"Cache-Control": "no-cache"})
 
 
 def _json(

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
 # --- the HTTP API -----------------------------------------------------------------------------
 
-PUBLIC_PATHS = ("/", "/docs", "/openapi.json", "/api/health")
+PUBLIC_PATHS = (
+    "/",
+    "/docs",
+    "/openapi.json",
+    "/asyncapi.json",
+    "/collection.json",
+    "/llms.txt",
+    "/api/health",
+)
 PUBLIC_FOLDER = "/assets/"
 
 

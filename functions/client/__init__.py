@@ -14,7 +14,7 @@ from functions.client.errors import (
     Refused,
 )
 from functions.messages import ErrorCode, ProblemCode, QuoteAnswer
-from functions.orders.order import Order, Status, Update
+from functions.orders.order import Order, OrderType, Status, TimeInForce, Update
 
 __all__ = [
     "AsyncClient",
@@ -25,11 +25,13 @@ __all__ = [
     "NoAnswer",
     "NotUnderstood",
     "Order",
+    "OrderType",
     "OrderUnknown",
     "Patience",
     "ProblemCode",
     "QuoteAnswer",
     "Refused",
     "Status",
+    "TimeInForce",
     "Update",
 ]

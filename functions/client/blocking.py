@@ -64,6 +64,7 @@ class Client:
 
     submit = _waits(AsyncClient.submit)
     order = _waits(AsyncClient.order)
+    change = _waits(AsyncClient.change)
     cancel = _waits(AsyncClient.cancel)
     orders = _iterates(AsyncClient.orders)
     quote = _waits(AsyncClient.quote)

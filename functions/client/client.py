@@ -39,7 +39,7 @@ from functions.messages import (
     TokenList,
     TokenView,
 )
-from functions.orders.order import Model, Order, Update
+from functions.orders.order import Model, Order, OrderType, TimeInForce, Update
 
 PAGE = 100
 SUBSCRIPTIONS_MAX = 3  # without an answer, on one connection
@@ -124,7 +124,14 @@ class AsyncClient:
         token_out: str,
         amount: Decimal | int | str,
         *,
+        type: OrderType | str | None = None,
         slippage_bps: int | None = None,
+        limit_price: Decimal | int | str | None = None,
+        stop_price: Decimal | int | str | None = None,
+        expires_at: datetime | None = None,
+        time_in_force: TimeInForce | str | None = None,
+        slices: int | None = None,
+        interval_seconds: int | None = None,
         simulate: Mapping[str, Any] | None = None,
         key: str | None = None,
     ) -> Order:
@@ -132,6 +139,8 @@ class AsyncClient:
 
         Args:
             amount: of token_in, in whole tokens.
+            type: market if it is not given.
+            limit_price: token_out for one token_in, like stop_price.
             simulate: a fault, where the stack allows it: {"fault": "venue_down"}.
             key: the idempotency key, 1 to 128 visible characters; one is made if none is given.
         """
@@ -139,7 +148,14 @@ class AsyncClient:
             tokenIn=token_in,
             tokenOut=token_out,
             amount=str(amount),
+            type=type,
             slippageBps=slippage_bps,
+            limitPrice=_text(limit_price),
+            stopPrice=_text(stop_price),
+            expiresAt=_time(expires_at),
+            timeInForce=time_in_force,
+            slices=slices,
+            intervalSeconds=interval_seconds,
             simulate=simulate,
         )
         headers = {"Idempotency-Key": key or self._transport.new_key()}
@@ -152,6 +168,22 @@ class AsyncClient:
     async def cancel(self, order_id: str) -> Order:
         """Cancel an order; raises Refused (ORDER_NOT_CANCELLABLE), OrderUnknown."""
         return await self._call(Order, "DELETE", f"/api/orders/{order_id}")
+
+    async def change(
+        self,
+        order_id: str,
+        *,
+        limit_price: Decimal | int | str | None = None,
+        stop_price: Decimal | int | str | None = None,
+        expires_at: datetime | None = None,
+    ) -> Order:
+        """Change what a resting order waits for; raises Refused (ORDER_NOT_CHANGEABLE)."""
+        body = _given(
+            limitPrice=_text(limit_price),
+            stopPrice=_text(stop_price),
+            expiresAt=_time(expires_at),
+        )
+        return await self._call(Order, "PATCH", f"/api/orders/{order_id}", body=body)
 
     async def orders(
         self, *, status: str | None = None, since: str | None = None
@@ -225,8 +257,7 @@ class AsyncClient:
         moment from which it knows orders, and ignores the updates that it has kept.
         Raises as `follow` does.
         """
-        created_from = iso(int(since.timestamp() * 1000)) if since else None
-        return self._follow(AllOrders(self, created_from, self._transport.now_ms()))
+        return self._follow(AllOrders(self, _time(since), self._transport.now_ms()))
 
     async def _follow(self, subject: OneOrder | AllOrders) -> AsyncIterator[Update]:
         transport = self._transport
@@ -346,6 +377,14 @@ class AsyncClient:
 
 def _given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _text(number: Decimal | int | str | None) -> str | None:
+    return None if number is None else str(number)
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else iso(int(moment.timestamp() * 1000))
 
 
 def _bearer(key: str) -> dict[str, str]:

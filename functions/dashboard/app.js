@@ -1,25 +1,31 @@
 // The dashboard: makes the parts, and hands each what the others learn.
 
+import { Actions } from "./actions.js";
+import { clearAddress } from "./address.js";
 import { pause } from "./api.js";
-import { Charts } from "./charts.js";
+import { Change } from "./change.js";
+import { Chart } from "./chart.js";
 import { Connection } from "./connection.js";
 import { Detail } from "./detail.js";
+import { keepPrices } from "./dollars.js";
 import { announce, byId, say } from "./dom.js";
 import { Form } from "./form.js";
 import { Gate } from "./gate.js";
 import { List } from "./list.js";
-import { isOpen, Orders } from "./orders.js";
+import { News } from "./news.js";
+import { Orders } from "./orders.js";
+import { isStable } from "./pairs.js";
 import { Rows } from "./rows.js";
 import { Session, takeKeyFromUrl } from "./session.js";
 import { Stream } from "./stream.js";
 import { Sync } from "./sync.js";
-import { reason, shortId } from "./words.js";
 
 const QUOTE_AFTER_MS_MAX = 1_500;
+const NAME = document.title;
 
-const own = new Set(); // ids of orders submitted here
 let reading = null;
 let sessions = 0;
+let signedIn = false;
 
 const orders = new Orders();
 const connection = new Connection(orders);
@@ -30,16 +36,34 @@ const stream = new Stream({
   onUpdate: (update) => learn(sync.take(update)),
   onHeard: () => sync.heard(),
 });
-const detail = new Detail(orders);
-const rows = new Rows(orders, { onOpen: (id) => detail.open(id), onCount: (shown) => list.count(shown) });
-const list = new List(rows, sync);
-// The chart library refuses a few odd browsers; orders matter more than plots.
-const charts = globalThis.uPlot ? new Charts(orders) : null;
-byId("market").hidden = !charts;
+const news = new News(orders, (id) => detail.open(id));
+const actions = new Actions(orders, news);
+const change = new Change(orders);
 const form = new Form({
-  onOrder: (order) => { own.add(order.orderId); orders.merge(order); },
-  onPair: (tokenIn, tokenOut) => charts?.follow(tokenIn, tokenOut),
+  now: () => orders.now(),
+  onOrder: (order) => {
+    orders.merge(order);
+    news.submitted(orders.byId.get(order.orderId));
+  },
+  onPair: (tokenIn, tokenOut) => chart.follow(tokenIn, tokenOut),
 });
+const repeat = (order) => form.repeat(order);
+const detail = new Detail(orders, sync, { actions, onChange: (order) => change.open(order), onRepeat: repeat });
+const rows = new Rows(orders, {
+  onAct: (act, order, button) => ({
+    open: () => detail.open(order.orderId),
+    cancel: () => actions.cancelInRow(order, button),
+    change: () => change.open(order),
+    repeat: () => repeat(order),
+  })[act](),
+  onShown: () => list.count(),
+});
+const list = new List(orders, rows, sync);
+const chart = new Chart(orders, (pair, price) => news.title(`${price} ${pair} · ${NAME}`));
+const tokensOf = (some) => some.flatMap(({ tokenIn, tokenOut }) => [tokenIn, tokenOut]);
+// Prices in dollars: of the form's tokens and of what resting orders wait for; and for the values of others.
+keepPrices(() => [...form.pair, ...tokensOf(orders.open().filter(({ status }) => status === "resting"))],
+  () => tokensOf([...orders.byId.values()].filter(({ tokenIn, tokenOut }) => !isStable(tokenIn) && !isStable(tokenOut))));
 const session = new Session({ onIn: begin, onOut: end });
 const gate = new Gate(session);
 
@@ -48,12 +72,18 @@ function begin(owner) {
   byId("main").hidden = byId("connection").hidden = byId("change-key").hidden = false;
   say(byId("change-key"), owner ? `Key of ${owner}` : "API key");
   gate.close();
+  signedIn = true;
   const loading = sync.begin();
   list.begin(loading);
   stream.start();
   // Orders come first: a new account runs few functions at once.
   const mine = sessions;
-  Promise.race([loading.catch(() => {}), pause(QUOTE_AFTER_MS_MAX)]).then(() => mine === sessions && form.begin());
+  Promise.race([loading.catch(() => {}), pause(QUOTE_AFTER_MS_MAX)]).then(() => {
+    if (mine !== sessions) return;
+    form.begin();
+    detail.follow();
+    chart.load();
+  });
 }
 
 function end(why) {
@@ -66,14 +96,20 @@ function end(why) {
 /** Show nothing of the owner before, and end what is under way for that owner. */
 function forget() {
   sessions += 1;
+  // A link's order and form are for who comes by it; those of an owner are not for the next one.
+  if (signedIn) clearAddress();
+  signedIn = false;
   stream.stop();
   readNoMore();
   sync.end();
-  own.clear();
   rows.clear();
-  detail.close();
+  list.end();
+  detail.leave();
+  change.close();
   form.end();
-  charts?.clear();
+  chart.clear();
+  news.clear();
+  news.title(NAME);
   connection.reset();
   announce("");
 }
@@ -115,12 +151,6 @@ function offerKey() {
   const key = takeKeyFromUrl();
   if (key && !session.has(key)) gate.offer(key);
 }
-
-// What a screen reader is told of one's own orders.
-orders.onChange((order) => {
-  if (isOpen(order) || !own.delete(order.orderId)) return;
-  announce(`Order ${shortId(order.orderId)} ${order.status}${order.error ? `: ${reason(order.error)}` : ""}`);
-});
 
 byId("boot").remove();
 session.start();

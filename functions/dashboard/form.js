@@ -1,49 +1,72 @@
 // The order form: what is wished, its live quote, and sending it so that it becomes one order.
 
+import { inAddress, toAddress } from "./address.js";
 import { call, isPassing, newIdempotencyKey } from "./api.js";
 import { grouped, hasPoint, readDecimal } from "./decimal.js";
-import { announce, byId, fit, say } from "./dom.js";
+import { marketPrice, onPrice, readPrices, worth } from "./dollars.js";
+import { announce, byId, fit, h, say } from "./dom.js";
 import { accepted, risksOf } from "./guard.js";
+import { onTurn, pairOf, shownPrice } from "./pairs.js";
 import { Picker } from "./picker.js";
 import { Quote } from "./quote.js";
-import { SIMULATE_ALLOWED, TOKENS } from "./stack.js";
-import { shortId } from "./words.js";
+import { ORDER_TYPES, SIMULATE_ALLOWED, TOKENS } from "./stack.js";
+import { OPTIONAL, readExpiry, readPrice, readWhole, showTerms, TERMS, writtenPrice } from "./terms.js";
+import { dollars, price, shortId, typeName } from "./words.js";
 
 const AT_ONCE = 5;
 const SLIPPAGE_PLACES = 2;
 // A second click within this time is the same order: the engine sees the same key again.
 const SAME_ORDER_MS = 1000;
-// The field that each problem is shown beside, and what it is called there.
+const SLICES_MAX = 100;
+const INTERVAL_SECONDS_MAX = 86_400;
+// The field that each problem is shown beside, what it is called there, and the input that is at fault.
 const PLACES = {
-  amount: ["amount", "The amount"],
-  slippageBps: ["slippage", "Slippage"],
-  tokenIn: ["amount", "The token to pay with"],
-  tokenOut: ["amount", "The token to receive"],
+  amount: ["amount", "The amount", "amount"],
+  tokenIn: ["amount", "The token to pay with", "token-in"],
+  tokenOut: ["amount", "The token to receive", "token-out"],
+  limitPrice: ["terms", "The limit price", "limit-price"],
+  stopPrice: ["terms", "The stop price", "stop-price"],
+  slices: ["terms", "The number of slices", "slices"],
+  intervalSeconds: ["terms", "The time between slices", "interval"],
+  expiresAt: ["terms", "The expiry", "expiry-time"],
+  timeInForce: ["terms", "The expiry", "expiry"],
+  slippageBps: ["slippage", "Slippage", "slippage-percent"],
 };
+const SYMBOLS = TOKENS.map(({ symbol }) => symbol);
 
 export class Form {
   #tokenIn = new Picker(byId("token-in"), TOKENS, (picker, before) => this.#picked(picker, before));
   #tokenOut = new Picker(byId("token-out"), TOKENS, (picker, before) => this.#picked(picker, before));
   #quote = new Quote((fields) => this.#showFields(fields));
   #intent = null;
+  #now;
   #onOrder;
   #onPair;
 
-  /** `onOrder` is given each accepted order, `onPair` the two symbols whenever they change. */
-  constructor({ onOrder, onPair }) {
+  /** `now` tells the engine's time; `onOrder` is given each accepted order, `onPair` the two symbols
+  whenever they change. */
+  constructor({ now, onOrder, onPair }) {
+    this.#now = now;
     this.#onOrder = onOrder;
     this.#onPair = onPair;
+    byId("types").append(...ORDER_TYPES.map((type) => h("label", {},
+      h("input", { type: "radio", name: "type", value: type, checked: type === "market" }), h("span", {}, typeName(type)))));
+    byId("types").hidden = ORDER_TYPES.length < 2;
+    onPrice(() => this.#showWorth());
+    onTurn(() => this.#changed());
     byId("faults").hidden = !SIMULATE_ALLOWED;
     // A keypad without a point could not write what is accepted.
-    for (const id of ["amount", "slippage-percent"]) byId(id).inputMode = hasPoint ? "decimal" : "text";
+    for (const id of ["amount", "slippage-percent", "limit-price", "stop-price"]) byId(id).inputMode = hasPoint ? "decimal" : "text";
     byId("order-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit(1);
     });
     byId("submit-five").addEventListener("click", () => this.#submit(AT_ONCE));
     byId("flip").addEventListener("click", () => this.#flip());
-    byId("order-fields").addEventListener("input", (event) => {
-      if (event.target.getAttribute("role") !== "combobox") this.#changed();
+    byId("order-form").addEventListener("input", (event) => {
+      if (event.target.getAttribute("role") === "combobox") return;
+      this.#changed();
+      if (event.target.id === "amount") this.#toAddress();
     });
     for (const id of ["token-in", "token-out"]) byId(id).addEventListener("blur", () => this.#changed());
     new ResizeObserver(() => ["amount", "receive"].map(byId).forEach(fit)).observe(byId("order-fields"));
@@ -51,7 +74,48 @@ export class Form {
 
   /** Begin for an owner: quote what the form says. */
   begin() {
+    this.#fromAddress();
+    this.#pairChanged(false);
+  }
+
+  /** The symbols of the two tokens. */
+  get pair() {
+    return [this.#tokenIn.symbol, this.#tokenOut.symbol];
+  }
+
+  /** Wish for the same as an order did; nothing is submitted. */
+  repeat({ type = "market", tokenIn, tokenOut, amount, slippageBps, limitPrice, stopPrice, slices, intervalSeconds }) {
+    this.#tokenIn.show(tokenIn);
+    this.#tokenOut.show(tokenOut);
+    byId("amount").value = amount;
+    const known = document.querySelector(`input[name=type][value="${CSS.escape(type)}"]`);
+    if (known) known.checked = true;
+    const common = document.querySelector(`input[name=slippage][value="${Number(slippageBps)}"]`);
+    (common ?? document.querySelector("input[name=slippage][value=custom]")).checked = true;
+    if (!common && slippageBps !== undefined) byId("slippage-percent").value = String(slippageBps / 100);
+    byId("limit-price").value = limitPrice ? writtenPrice(limitPrice, tokenIn, tokenOut) : "";
+    byId("stop-price").value = stopPrice ? writtenPrice(stopPrice, tokenIn, tokenOut) : "";
+    if (slices) byId("slices").value = String(slices);
+    if (intervalSeconds) {
+      byId("interval").value = String(intervalSeconds);
+      byId("interval-unit").value = "1";
+    }
     this.#pairChanged();
+    byId("submit").scrollIntoView({ block: "nearest" });
+    byId("submit").focus();
+  }
+
+  #fromAddress() {
+    const [tokenIn, tokenOut] = inAddress("pair").split("-");
+    if (tokenIn !== tokenOut && SYMBOLS.includes(tokenIn) && SYMBOLS.includes(tokenOut)) {
+      this.#tokenIn.show(tokenIn);
+      this.#tokenOut.show(tokenOut);
+    }
+    byId("amount").value = inAddress("amount") || byId("amount").value;
+  }
+
+  #toAddress() {
+    toAddress({ pair: this.pair.join("-"), amount: byId("amount").value.trim() });
   }
 
   /** Forget what was wished and said, for the next owner. */
@@ -79,58 +143,83 @@ export class Form {
     this.#pairChanged();
   }
 
-  #pairChanged() {
+  #pairChanged(byUser = true) {
+    if (byUser) this.#toAddress();
     this.#changed();
-    this.#onPair(this.#tokenIn.symbol, this.#tokenOut.symbol);
+    this.#onPair(...this.pair);
+    readPrices();
   }
 
   #changed() {
     this.#intent = null;
     const wish = this.#wish();
     byId("custom-slippage").hidden = slippageChoice() !== "custom";
-    fit(byId("amount"));
+    byId("expiry-time").hidden = byId("expiry").value !== "custom";
+    showTerms(wish.type);
+    const { base, quote } = pairOf(...this.pair);
+    for (const unit of document.querySelectorAll("[data-price-unit]")) say(unit, `${quote} for 1 ${base}`);
     this.#showFields(wish.fields);
     this.#showWish(wish);
-    this.#quote.want(wish.complete ? quoted(wish) : null);
+    this.#quote.want(wish.priced ? quoted(wish) : null);
   }
 
   /** What the form says now, and what is wrong with it by field. */
   #wish() {
     const fields = {};
+    const type = document.querySelector("input[name=type]:checked")?.value ?? "market";
     const written = byId("amount").value.trim();
     const amount = written ? readDecimal(written, this.#tokenIn.decimals) : {};
     if (amount.rule) fields.amount = amount.rule;
     else if (written && !Number(amount.text)) fields.amount = "must be greater than 0";
-    const slippage = slippageChoice() === "custom"
-      ? readDecimal(byId("slippage-percent").value, SLIPPAGE_PLACES)
-      : { text: String(slippageChoice() / 100) };
-    if (slippage.rule) fields.slippageBps = slippage.rule;
-    else if (Number(slippage.text) > 100) fields.slippageBps = "must be between 0 and 100 %";
     for (const [field, picker] of Object.entries({ tokenIn: this.#tokenIn, tokenOut: this.#tokenOut })) {
       if (!picker.settled) fields[field] = picker.text ? `is not settled: ${picker.text} is no listed token` : "is needed";
     }
-    return {
-      tokenIn: this.#tokenIn.symbol,
-      tokenOut: this.#tokenOut.symbol,
-      amount: amount.text,
-      slippageBps: Math.round(Number(slippage.text) * 100),
-      simulate: simulated(),
-      fields,
-      complete: Boolean(amount.text) && !Object.keys(fields).length,
+    const terms = this.#terms(type, fields);
+    const [tokenIn, tokenOut] = this.pair;
+    // What is still empty is no mistake yet: it is told when the order is submitted.
+    const { missing = {}, ...given } = terms;
+    if (!written) missing.amount = "is needed";
+    const wish = { type, tokenIn, tokenOut, amount: amount.text, ...given, simulate: simulated(), fields, missing };
+    return { ...wish, priced: Boolean(amount.text) && !Object.keys(fields).length };
+  }
+
+  /** The terms of a type; what is wrong with them comes into `fields`. */
+  #terms(type, fields) {
+    const terms = {};
+    const take = (field, { rule, text, value }) => {
+      if (rule) fields[field] = rule;
+      else if ((text ?? value ?? null) !== null) terms[field] = text ?? value;
     };
+    for (const term of TERMS[type]) {
+      if (term === "limitPrice" || term === "stopPrice") {
+        const written = byId(term === "limitPrice" ? "limit-price" : "stop-price").value.trim();
+        if (written) take(term, readPrice(written, ...this.pair));
+        else if (!OPTIONAL[type]?.includes(term)) terms.missing = { ...terms.missing, [term]: "is needed" };
+      }
+      if (term === "slippage") take("slippageBps", readSlippage());
+      if (term === "slices") take("slices", readWhole(byId("slices").value, 2, SLICES_MAX));
+      if (term === "interval") {
+        const unit = Number(byId("interval-unit").value);
+        const read = readWhole(byId("interval").value, 1, INTERVAL_SECONDS_MAX / unit);
+        take("intervalSeconds", read.rule ? read : { value: read.value * unit });
+      }
+      if (term === "expiry" && byId("expiry").value === "now") terms.timeInForce = "IOC";
+      else if (term === "expiry") take("expiresAt", readExpiry(byId("expiry").value, byId("expiry-time").value, this.#now()));
+    }
+    // Where a limit says the least that is received, no slippage does.
+    if (type === "twap" && terms.limitPrice) delete terms.slippageBps;
+    return terms;
   }
 
   async #submit(count) {
     const wish = this.#wish();
-    if (!wish.complete) {
-      const fields = wish.amount || wish.fields.amount ? wish.fields : { amount: "is needed", ...wish.fields };
+    const fields = { ...wish.missing, ...wish.fields };
+    if (Object.keys(fields).length) {
       this.#showFields(fields);
       this.#focusFirst(fields);
       return;
     }
-    const { simulate } = wish;
-    const body = { ...quoted(wish), ...(simulate && { simulate }) };
-    const intent = this.#intentOf(count);
+    const intent = this.#intentOf(count, bodyOf(wish));
     this.#tell(count === 1 ? "Submitting…" : `Submitting ${count} orders…`);
     try {
       // A second click waits for the same answer.
@@ -140,7 +229,7 @@ export class Form {
         this.#tell("Not submitted.");
         return;
       }
-      const sent = intent.keys.map((idempotencyKey) => this.#send(body, idempotencyKey));
+      const sent = intent.keys.map((idempotencyKey) => this.#send(intent.body, idempotencyKey));
       const [first] = await Promise.all(sent);
       const made = count === 1 ? `Order ${shortId(first.orderId)} accepted.` : `${count} orders accepted.`;
       this.#tell(made, "done");
@@ -157,14 +246,14 @@ export class Form {
   /** Whether this may be sent: at once if it is an ordinary order, else as the user answers. */
   async #consent(wish) {
     const route = await this.#quote.of(quoted(wish));
-    const risks = risksOf(route, wish.slippageBps);
+    const risks = risksOf(route, wish);
     return !risks.length || accepted(risks);
   }
 
   /** The idempotency keys of what is being submitted: the same for a repeated click. */
-  #intentOf(count) {
+  #intentOf(count, body) {
     if (this.#intent?.keys.length !== count) {
-      this.#intent = { keys: Array.from({ length: count }, newIdempotencyKey), consent: null };
+      this.#intent = { keys: Array.from({ length: count }, newIdempotencyKey), body, consent: null };
     }
     return this.#intent;
   }
@@ -183,37 +272,80 @@ export class Form {
   }
 
   /** Say what an order would be, so that a number that was meant otherwise is noticed. */
-  #showWish({ tokenIn, tokenOut, amount, slippageBps, simulate, complete }) {
-    const slippage = `at most ${slippageBps / 100} % less than quoted`;
-    say(byId("understood"), complete ? `Sells ${grouped(amount)} ${tokenIn} for ${tokenOut}, ${slippage}.` : "");
+  #showWish(wish) {
+    this.#showWorth();
+    say(byId("understood"), wish.priced && !Object.keys(wish.missing).length ? sentence(wish) : "");
     byId("fault-venue").disabled = !isOfOneVenue(byId("fault").value);
     const choices = ["fault", "fault-venue", "fault-attempts"].filter((id) => !byId(id).disabled);
-    const fault = simulate && choices.map(chosenText).join(", ");
-    say(byId("faults-title"), fault ? `Simulated fault: ${fault}` : "Simulate a fault");
-    byId("faults").toggleAttribute("data-active", Boolean(fault));
+    const fault = wish.simulate && choices.map(chosenText).join(", ");
+    say(byId("simulation-title"), fault ? `Simulated fault: ${fault}` : "Simulation");
+    byId("simulation").toggleAttribute("data-active", Boolean(fault));
+    say(byId("submit"), { market: "Submit order" }[wish.type] ?? `Submit ${wish.type === "oco" || wish.type === "twap" ? typeName(wish.type) : wish.type} order`);
+  }
+
+  #showWorth() {
+    const [tokenIn, tokenOut] = this.pair;
+    const market = marketPrice({ tokenIn, tokenOut });
+    const hint = market ? `now ${price(shownPrice({ tokenIn, tokenOut }, market))}` : "";
+    for (const id of ["limit-price", "stop-price"]) byId(id).placeholder = hint;
+    const read = readDecimal(byId("amount").value, Infinity);
+    say(byId("amount-worth"), read.text ? dollars(worth(this.#tokenIn.symbol, read.text)) : "");
+    fit(byId("amount"));
   }
 
   #showFields(fields) {
-    const said = { amount: [], slippage: [] };
+    const said = { amount: [], terms: [], slippage: [] };
     for (const [field, rule] of Object.entries(fields)) {
       const [place, name] = PLACES[field] ?? [];
       if (place) said[place].push(`${name} ${rule}.`);
     }
     for (const [place, texts] of Object.entries(said)) say(byId(`${place}-error`), texts.join(" "));
-    for (const [field, input] of Object.entries(INPUTS)) {
+    for (const [field, [, , input]] of Object.entries(PLACES)) {
       byId(input).setAttribute("aria-invalid", String(field in fields));
     }
   }
 
   #focusFirst(fields) {
-    const first = Object.keys(INPUTS).find((field) => field in fields);
-    if (first) byId(INPUTS[first]).focus();
+    const first = Object.keys(PLACES).find((field) => field in fields);
+    if (first) byId(PLACES[first][2]).focus();
   }
 }
 
-const INPUTS = { amount: "amount", tokenIn: "token-in", tokenOut: "token-out", slippageBps: "slippage-percent" };
+const DEFAULT_SLIPPAGE_BPS = 50;
 
-const quoted = ({ tokenIn, tokenOut, amount, slippageBps }) => ({ tokenIn, tokenOut, amount, slippageBps });
+/** What a quote is asked for; a limit order has no slippage of its own. */
+const quoted = ({ tokenIn, tokenOut, amount, slippageBps = DEFAULT_SLIPPAGE_BPS }) => ({ tokenIn, tokenOut, amount, slippageBps });
+
+/** The body of an order. */
+function bodyOf({ type, fields, missing, priced, simulate, ...body }) {
+  return { ...body, ...(type !== "market" && { type }), ...(simulate && { simulate }) };
+}
+
+/** What an order would do, in a sentence. */
+function sentence({ type, tokenIn, tokenOut, amount, slippageBps, limitPrice, stopPrice, slices, intervalSeconds }) {
+  const { base, quote } = pairOf(tokenIn, tokenOut);
+  const at = (text) => `${price(shownPrice({ tokenIn, tokenOut }, text))} ${quote} for 1 ${base}`;
+  const better = base === tokenIn ? "or more" : "or less";
+  const slippage = `at most ${slippageBps / 100} % less than quoted`;
+  const sells = `Sells ${grouped(amount)} ${tokenIn} for ${tokenOut}`;
+  const worse = base === tokenIn ? "falls" : "rises";
+  return {
+    market: () => `${sells}, ${slippage}.`,
+    limit: () => `${sells} at ${at(limitPrice)} ${better}.`,
+    stop: () => `${sells} when the price ${worse} to ${at(stopPrice)}, ${slippage}.`,
+    oco: () => `${sells} at ${at(limitPrice)} ${better}, or when the price ${worse} to ${at(stopPrice)}, ${slippage}.`,
+    twap: () => `${sells} in ${slices} slices, one each ${intervalSeconds} s${limitPrice ? `, none beyond ${at(limitPrice)}` : ""}.`,
+  }[type]();
+}
+
+function readSlippage() {
+  const choice = slippageChoice();
+  if (choice !== "custom") return { value: Number(choice) };
+  const { rule, text } = readDecimal(byId("slippage-percent").value, SLIPPAGE_PLACES);
+  if (rule) return { rule };
+  if (Number(text) > 100) return { rule: "must be between 0 and 100 %" };
+  return { value: Math.round(Number(text) * 100) };
+}
 
 function slippageChoice() {
   return document.querySelector("input[name=slippage]:checked").value;

@@ -6,25 +6,37 @@ import { gain, number, percent } from "./words.js";
 // As a fraction: of the market's price, of the pool's, and of the quote.
 const MUCH = 0.05;
 
-/** What an order with this quote risks, in words; nothing for an ordinary one. */
-export function risksOf(route, slippageBps) {
-  const slippage = slippageBps / 10_000;
+/** What an order risks with this quote, in words; nothing for an ordinary one. */
+export function risksOf(route, { type, limitPrice, stopPrice, slippageBps }) {
+  const market = route && Number(route.referencePrice);
   const risks = [];
-  if (!route) risks.push("There is no quote at the moment, so the price of this order is not known.");
-  else {
-    const fair = Number(route.inAmount) * Number(route.referencePrice);
-    const lost = againstMarket(route);
-    if (lost <= -MUCH) {
-      risks.push(`It would receive ${number(route.outAmount)} ${route.tokenOut} for what is worth`
-        + ` ${number(fair)} ${route.tokenOut} at the market's price: ${gain(lost)}.`);
-    }
-    const impact = Number(route.priceImpactPct);
-    if (impact >= MUCH) risks.push(`Its price impact is ${percent(impact)}: the pools are not deep enough for it.`);
+  if (type === "limit" || type === "oco") {
+    const given = market ? Number(limitPrice) / market - 1 : 0;
+    if (given <= -MUCH) risks.push(`The limit is ${gain(given)} from the market's price: it executes at once and accepts as little as that.`);
   }
+  if ((type === "stop" || type === "oco") && market && Number(stopPrice) >= market) {
+    risks.push("The stop is not below the market's price: it executes at once.");
+  }
+  if (type === "market") risks.push(...marketRisks(route));
+  const slippage = (slippageBps ?? 0) / 10_000;
   if (slippage >= MUCH) {
-    const least = route ? `, only ${number(route.otherAmountThreshold)} ${route.tokenOut}` : "";
+    const least = route && type === "market" ? `, only ${number(route.otherAmountThreshold)} ${route.tokenOut}` : "";
     risks.push(`With ${percent(slippage)} slippage it accepts that much less than the quote${least}.`);
   }
+  return risks;
+}
+
+function marketRisks(route) {
+  if (!route) return ["There is no quote at the moment, so the price of this order is not known."];
+  const risks = [];
+  const fair = Number(route.inAmount) * Number(route.referencePrice);
+  const lost = againstMarket(route);
+  if (lost <= -MUCH) {
+    risks.push(`It would receive ${number(route.outAmount)} ${route.tokenOut} for what is worth`
+      + ` ${number(fair)} ${route.tokenOut} at the market's price: ${gain(lost)}.`);
+  }
+  const impact = Number(route.priceImpactPct);
+  if (impact >= MUCH) risks.push(`Its price impact is ${percent(impact)}: the pools are not deep enough for it.`);
   return risks;
 }
 

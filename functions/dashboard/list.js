@@ -1,6 +1,9 @@
-// The list of orders: its filter, its older pages, and what is said below it.
+// The list of orders: which of them it shows, its older pages, its counts, and what is said below it.
 
-import { byId, say } from "./dom.js";
+import { csvOf } from "./columns.js";
+import { announce, byId, h, say } from "./dom.js";
+import { Filter, hasStatus } from "./filter.js";
+import { canCancel } from "./orders.js";
 
 const EMPTY = {
   "": "No orders yet. Submit one and watch it go.",
@@ -8,30 +11,33 @@ const EMPTY = {
   confirmed: "No order has been confirmed.",
   failed: "No order has failed.",
   cancelled: "No order was cancelled.",
+  expired: "No order has expired.",
 };
 const EMPTY_PAGES_MAX = 5;
+const COUNT_EVERY_MS = 250;
+const ID_LENGTH_MIN = 6;
 
-const chosen = () => document.querySelector("input[name=filter]:checked").value;
 // Open orders are of several statuses, so they are looked for among all orders.
 const statusOf = (filter) => (filter === "open" ? "" : filter);
 const nearEnd = () => byId("list-state").getBoundingClientRect().top < innerHeight + 600;
 
 export class List {
+  #orders;
   #rows;
   #sync;
+  #filter = new Filter(() => this.#filtered());
   #session = 0;
   #shown = 0;
   #filling = false;
+  #counting = null;
 
-  constructor(rows, sync) {
+  constructor(orders, rows, sync) {
+    this.#orders = orders;
     this.#rows = rows;
     this.#sync = sync;
-    byId("filters").addEventListener("change", () => {
-      this.refilter();
-      this.#show("idle");
-      this.#fill();
-    });
+    orders.onChange((order) => this.#filter.offer(order));
     byId("list-action").addEventListener("click", () => this.#settle(null));
+    byId("export").addEventListener("click", () => this.#export());
     addEventListener("scroll", () => {
       if (byId("list-state").dataset.state === "idle" && nearEnd()) this.#fill();
     }, { passive: true });
@@ -43,17 +49,55 @@ export class List {
     this.#settle(loading);
   }
 
+  end() {
+    this.#filter.follow();
+  }
+
   /** Orders have come, also those that could not be loaded before. */
   refilter() {
-    this.#rows.filter(chosen(), this.#sync.horizon(statusOf(chosen())));
+    const { status } = this.#filter;
+    const wanted = this.#filter.test();
+    const horizon = this.#sync.horizon(statusOf(status));
+    this.#rows.filter((order) => hasStatus(order, status) && order.createdAt >= horizon && wanted(order));
     if (byId("list-state").dataset.state === "error") this.#settle(null);
   }
 
-  /** So many rows are shown. */
-  count(shown) {
-    this.#shown = shown;
-    byId("list-state").toggleAttribute("data-empty", !shown);
+  /** Other orders are shown. */
+  count() {
+    // Not for each of a burst of orders.
+    this.#counting ??= setTimeout(() => this.#count(), COUNT_EVERY_MS);
+    this.#shown = document.querySelectorAll("#rows > .row:not([hidden])").length;
+    byId("list-state").toggleAttribute("data-empty", !this.#shown);
     if (byId("list-state").dataset.state === "end") this.#show("end");
+  }
+
+  #count() {
+    this.#counting = null;
+    const wanted = this.#filter.test();
+    const known = [...this.#orders.byId.values()].filter(wanted);
+    for (const label of byId("filters").querySelectorAll("label")) {
+      const count = known.filter((order) => hasStatus(order, label.firstElementChild.value)).length;
+      say(label.querySelector("b"), count ? String(count) : "");
+    }
+    const cancellable = this.#orders.open().filter(canCancel).length;
+    byId("cancel-all").disabled = !cancellable;
+    say(byId("cancel-all"), cancellable ? `Cancel all ${cancellable}` : "Cancel all");
+    byId("export").disabled = !this.#shown;
+  }
+
+  #filtered() {
+    this.refilter();
+    this.#show("idle");
+    this.#search(this.#filter.find);
+    this.#fill();
+  }
+
+  /** What is searched for may be the id of an order that is not loaded. */
+  async #search(find) {
+    if (find.length < ID_LENGTH_MIN || [...this.#orders.byId.values()].some(this.#filter.test())) return;
+    const mine = this.#session;
+    const order = await this.#sync.find(byId("find").value.trim()).catch(() => null);
+    if (order && mine === this.#session && find === this.#filter.find) this.refilter();
   }
 
   async #settle(loading) {
@@ -75,8 +119,8 @@ export class List {
     this.#filling = true;
     const mine = this.#session;
     try {
-      for (let filter = null; filter !== chosen() && mine === this.#session;) {
-        filter = chosen();
+      for (let filter = null; filter !== this.#filter.status && mine === this.#session;) {
+        filter = this.#filter.status;
         await this.#fillFor(filter);
       }
     } catch (error) {
@@ -87,17 +131,19 @@ export class List {
   }
 
   async #fillFor(filter) {
-    for (let without = 0; nearEnd() && filter === chosen();) {
-      if (filter === "open" || !this.#sync.hasOlder(statusOf(filter))) return this.#show("end");
+    for (let without = 0; nearEnd() && filter === this.#filter.status;) {
+      const status = statusOf(filter);
+      const enough = this.#filter.since && this.#sync.horizon(status) < this.#filter.since;
+      if (filter === "open" || enough || !this.#sync.hasOlder(status)) return this.#show("end");
       if (without === EMPTY_PAGES_MAX) return this.#show("more");
       this.#show("loading", "Loading older orders…");
       const before = this.#shown;
-      await this.#sync.older(statusOf(filter));
+      await this.#sync.older(status);
       this.refilter();
       await new Promise(requestAnimationFrame); // the rows are there
       without = this.#shown > before ? 0 : without + 1;
     }
-    if (filter === chosen()) this.#show("idle");
+    if (filter === this.#filter.status) this.#show("idle");
     return undefined;
   }
 
@@ -111,8 +157,16 @@ export class List {
     byId("list-state").dataset.state = state;
     action.hidden = state !== "error" && state !== "more";
     say(action, state === "more" ? "Search further back" : "Load the orders again");
-    const empty = state === "end" && !this.#shown ? EMPTY[chosen()] : "";
-    const end = state === "end" && this.#shown ? "These are all." : "";
-    say(byId("list-message"), message || empty || end || (state === "more" ? "None among the newer ones." : ""));
+    const none = this.#filter.narrowed ? "No order matches." : EMPTY[this.#filter.status];
+    const end = state === "end" ? (this.#shown ? "These are all." : none) : "";
+    say(byId("list-message"), message || end || (state === "more" ? "None among the newer ones." : ""));
+  }
+
+  #export() {
+    const file = new Blob([csvOf(this.#rows.shown)], { type: "text/csv" });
+    const link = h("a", { href: URL.createObjectURL(file), download: `orders-${new Date().toISOString().slice(0, 10)}.csv` });
+    link.click();
+    URL.revokeObjectURL(link.href);
+    announce("Exported the orders that are shown");
   }
 }

@@ -1,12 +1,14 @@
 // Every order that the page knows, by the same rules as functions/orders/order.py.
 
 export const STEPS = ["pending", "routing", "building", "submitted", "confirmed"];
-const TERMINAL = new Set(["confirmed", "failed", "cancelled"]);
-const LASTING = ["attempt", "route", "txHash", "outAmount", "executedPrice"];
+const TERMINAL = new Set(["confirmed", "failed", "cancelled", "expired"]);
+// What an update says of its own moment only, and what a resting order waits for until the next such update.
+const PASSING = ["error", "nextRetryAt", "nextSliceAt"];
+const CONDITIONS = ["limitPrice", "stopPrice", "expiresAt"];
 
 export const isOpen = (order) => !TERMINAL.has(order.status);
 
-/** Orders by id; `apply` and `merge` tell every listener of each order that changed. */
+/** Orders by id; `apply` and `merge` tell every listener each order that changed, and what it was before. */
 export class Orders {
   byId = new Map();
   #listeners = [];
@@ -62,44 +64,65 @@ export class Orders {
   }
 
   #set(order) {
+    const before = this.byId.get(order.orderId);
     this.byId.set(order.orderId, order);
-    for (const listener of this.#listeners) listener(order);
+    for (const listener of this.#listeners) listener(order, before);
   }
 }
 
+/** The order after an update, which says what has changed, and has no other names for it than the order. */
 function after(order, update) {
-  const { status, sequence, timestamp, error, nextRetryAt } = update;
-  const changed = { ...order, status, sequence, error, nextRetryAt, updatedAt: timestamp };
-  for (const field of LASTING) if (update[field] !== undefined) changed[field] = update[field];
-  if (status === "confirmed") changed.confirmedAt = timestamp;
-  if (status === "failed") changed.failedAt = timestamp;
+  const { timestamp, ...changes } = update;
+  const changed = { ...order, ...changes, updatedAt: timestamp };
+  const replaced = update.status === "resting" ? [...PASSING, ...CONDITIONS, "trigger"] : PASSING;
+  for (const field of replaced) if (!(field in update)) delete changed[field];
+  // A refused transaction costs a resting order no attempt.
+  if (update.status === "resting" && update.error) changed.maxAttempts = order.maxAttempts + 1;
+  if (update.status === "confirmed") changed.confirmedAt = timestamp;
+  if (update.status === "failed") changed.failedAt = timestamp;
   changed.updates = [...order.updates, update];
   return changed;
 }
 
-/** Milliseconds spent in each status, over all attempts; the present one until `now`. */
-export function timeSpent(order, now) {
-  const spent = {};
-  order.updates.forEach(({ status, timestamp }, i) => {
-    const next = order.updates[i + 1];
-    if (!next && !isOpen(order)) return;
-    const end = next ? Date.parse(next.timestamp) : now;
-    spent[status] = (spent[status] ?? 0) + Math.max(0, end - Date.parse(timestamp));
-  });
-  return spent;
+/** The step that an order has reached; one that ended badly stays where it was. */
+export function stepReached(order) {
+  const last = order.updates.findLast(({ status }) => STEPS.includes(status));
+  return Math.max(0, STEPS.indexOf(last?.status));
 }
+
+/** Milliseconds from when the order entered its present status until `now`. */
+export const inStatusMs = (order, now) => Math.max(0, now - Date.parse(order.updatedAt));
 
 /** Milliseconds from the order's creation to its last update. */
 export const lifeMs = (order) => Date.parse(order.updatedAt) - Date.parse(order.createdAt);
 
-/** The step that an order has reached; one that ended badly stays where it was. */
-export function stepReached(order) {
-  const last = order.updates.findLast(({ status }) => STEPS.includes(status));
-  return STEPS.indexOf(last.status);
-}
+/** Whether the engine can be asked to cancel it; a race with its execution has one winner. */
+export const canCancel = ({ status }) => ["pending", "resting", "working"].includes(status);
 
-/** The executed price and the quoted one, as decimal text each. */
+/** Whether its prices and its expiry can be changed. */
+export const canChange = ({ status }) => status === "resting";
+
+/** The executed price and the quoted one: tokenOut for one tokenIn, undefined where there is none. */
 export function prices(order) {
   const quoted = order.route && Number(order.route.outAmount) / Number(order.route.inAmount);
   return { executed: order.executedPrice, quoted: quoted && String(quoted) };
 }
+
+/** The pools' fees of a route in tokenIn: a fee in another token at the rate at which the route got it. */
+export function feeOf(route) {
+  const [{ tokenIn: from }] = route.routePlan;
+  const got = new Map(); // by token: what of it the first hops gave, and what of tokenIn they took
+  for (const { tokenIn, tokenOut, inAmount, outAmount } of route.routePlan) {
+    if (tokenIn !== from) continue;
+    const sum = got.get(tokenOut) ?? { took: 0, gave: 0 };
+    got.set(tokenOut, { took: sum.took + Number(inAmount), gave: sum.gave + Number(outAmount) });
+  }
+  return route.routePlan.reduce((fee, leg) => {
+    const rate = leg.tokenIn === from ? { took: 1, gave: 1 } : got.get(leg.tokenIn);
+    return fee + (rate?.gave ? (Number(leg.feeAmount) * rate.took) / rate.gave : 0);
+  }, 0);
+}
+
+/** When it is known whether the network has dropped the transaction of a submitted order, in Unix
+milliseconds. It is signed a moment before it is sent, so this is the latest time. */
+export const dropKnownAt = ({ updatedAt }, validMs) => Date.parse(updatedAt) + validMs;

@@ -8,16 +8,18 @@ const SIGNS = ["pointerdown", "pointermove", "keydown", "scroll", "focus"];
 let usedAt = Date.now();
 for (const sign of SIGNS) addEventListener(sign, () => { usedAt = Date.now(); }, { capture: true, passive: true });
 
-/** Call `act` each `busyMs` while the page is used and each `idleMs` while it is not. */
+/** Call `act` each `busyMs` while the page is used and each `idleMs` while it is not. Returns `next`, the
+milliseconds until it is called again, and `restart`, which counts from now on. */
 export function every(busyMs, idleMs, act) {
   let actedAt = Date.now();
+  const next = () => actedAt + (Date.now() - usedAt < IDLE_AFTER_MS ? busyMs : idleMs) - Date.now();
+  const restart = () => { actedAt = Date.now(); };
   const check = () => {
-    if (document.visibilityState === "hidden") return;
-    const now = Date.now();
-    if (now - actedAt < (now - usedAt < IDLE_AFTER_MS ? busyMs : idleMs)) return;
-    actedAt = now;
+    if (document.visibilityState === "hidden" || next() > 0) return;
+    restart();
     act();
   };
   setInterval(check, CHECK_EVERY_MS);
   document.addEventListener("visibilitychange", check);
+  return { next, restart };
 }

@@ -1,10 +1,12 @@
 // The live quote: asked for while one types, shown as each venue's offer and the route between them.
 
 import { call, isPassing, pause } from "./api.js";
+import { learnPrice, onPrice, worth } from "./dollars.js";
 import { byId, fit, h, hopBars, say, share } from "./dom.js";
 import { againstMarket } from "./guard.js";
 import { every } from "./pace.js";
-import { bps, bpsBetween, branchesOf, gain, number, percent, quoteError, sharesText, title } from "./words.js";
+import { onTurn, pairOf, shownPrice, turnPair } from "./pairs.js";
+import { amount, bps, bpsBetween, branchesOf, countdown, dollars, gain, percent, price, quoteError, sharesText, title } from "./words.js";
 
 const DEBOUNCE_MS = 250;
 const REFRESH_MS = 5_000;
@@ -18,11 +20,23 @@ export class Quote {
   #wish = null;
   #known = null;
   #onFields;
+  #pace;
 
   /** `onFields` is told the problem with a field by name, or nothing when all is well. */
   constructor(onFields) {
     this.#onFields = onFields;
-    every(REFRESH_MS, REFRESH_IDLE_MS, () => this.#wish && this.#ask());
+    this.#pace = every(REFRESH_MS, REFRESH_IDLE_MS, () => this.#wish && this.#ask());
+    setInterval(() => this.#showAge(), 500);
+    byId("quote-rate").addEventListener("click", () => {
+      if (this.#known) turnPair(this.#known.route.tokenIn, this.#known.route.tokenOut);
+    });
+    onTurn(() => this.#known && this.#show(this.#known.route));
+    onPrice(() => this.#showWorth());
+  }
+
+  /** The quote that is shown; null if there is none. */
+  get shown() {
+    return this.#known?.route ?? null;
   }
 
   /** Quote this request from now on; null for none. */
@@ -60,7 +74,9 @@ export class Quote {
     try {
       const route = await call("GET", "api/quote", { query: wish, signal });
       this.#known = { wish, route, at: Date.now() };
+      this.#pace.restart();
       this.#onFields({});
+      learnPrice(route.tokenIn, route.tokenOut, route.referencePrice);
       this.#show(route);
       this.#state("ready");
     } catch (error) {
@@ -76,25 +92,40 @@ export class Quote {
     if (name === "ready") return;
     this.#known = null;
     say(byId("receive"), name === "loading" ? "…" : "–");
+    this.#showWorth();
+  }
+
+  #showWorth() {
+    const route = this.#known?.route;
+    say(byId("receive-worth"), route ? dollars(worth(route.tokenOut, route.outAmount)) : "");
     fit(byId("receive"));
+  }
+
+  #showAge() {
+    if (!this.#known) return;
+    const next = this.#pace.next();
+    say(byId("quote-age"), `Quoted ${countdown(Date.now() - this.#known.at)} ago · ${next > 0 ? `again in ${countdown(next)}` : "asking again"}`);
   }
 
   #show(route) {
     const { tokenIn, tokenOut } = route;
+    const { base, quote } = pairOf(tokenIn, tokenOut);
     const rate = Number(route.outAmount) / Number(route.inAmount);
     const gained = againstMarket(route);
-    say(byId("receive"), number(route.outAmount));
-    fit(byId("receive"));
+    say(byId("receive"), amount(route.outAmount, tokenOut));
     byId("receive").title = route.outAmount;
     byId("quote-venues").replaceChildren(...venueBars(route));
     byId("quote-route").replaceChildren(routeSteps(route));
-    say(byId("quote-rate"), `1 ${tokenIn} = ${number(rate)} ${tokenOut}`);
+    say(byId("quote-rate"), `1 ${base} = ${price(shownPrice(route, rate))} ${quote} ⇄`);
+    byId("quote-rate").setAttribute("aria-label", `1 ${base} = ${price(shownPrice(route, rate))} ${quote}: turn the rate round`);
     say(byId("quote-market"), gain(gained));
     byId("quote-market").classList.toggle("warn", gained < -WARNING);
     say(byId("quote-impact"), percent(route.priceImpactPct));
     byId("quote-impact").classList.toggle("warn", Number(route.priceImpactPct) > WARNING);
-    say(byId("quote-minimum"), `${number(route.otherAmountThreshold)} ${tokenOut}`);
+    say(byId("quote-minimum"), `${amount(route.otherAmountThreshold, tokenOut)} ${tokenOut}`);
     say(byId("quote-reason"), route.reason);
+    this.#showAge();
+    this.#showWorth();
   }
 }
 
@@ -111,7 +142,7 @@ export function venueBars(route) {
   const best = Math.max(...offered);
   return route.quotes.map((quote, i) => {
     const behind = offered[i] ? bpsBetween(offered[i], best) : 0;
-    const offer = quote.error ? quoteError(quote.error) : number(quote.outAmount);
+    const offer = quote.error ? quoteError(quote.error) : amount(quote.outAmount, route.tokenOut ?? route.routePlan.at(-1).tokenOut);
     const rank = quote.error ? "" : behind === 0 ? "best alone" : bps(behind);
     const bar = share(h("span", { class: "bar-fill", "data-venue": quote.venue }),
       quote.error ? 0 : Math.max(4, 100 + behind));

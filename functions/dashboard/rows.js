@@ -1,59 +1,113 @@
-// The list of orders: one row an order, newest first. A row has its parts only while it is near the
-// window, so that a thousand orders cost little.
+// The list of orders: one line an order. A row has its cells only while it is near the window, so that
+// a thousand orders cost little.
 
-import { byId, copyButton, h, hopBars, say } from "./dom.js";
-import { isOpen, lifeMs, prices, STEPS, stepReached, timeSpent } from "./orders.js";
-import { bps, bpsBetween, branchesOf, duration, number, reason, routeText, shortHash, shortId, timeOf, title } from "./words.js";
+import { COLUMNS, quality } from "./columns.js";
+import { marketPrice, onPrice } from "./dollars.js";
+import { addressWith } from "./address.js";
+import { byId, h, say } from "./dom.js";
+import { canCancel, canChange, dropKnownAt, inStatusMs, isOpen, STEPS, stepReached } from "./orders.js";
+import { isStable, onTurn, shownPrice } from "./pairs.js";
+import { DROP_KNOWN_AFTER_MS } from "./stack.js";
+import { branchesOf, countdown, duration, gain, number, price, reason, routeText, shortId, statusName, timeOf, title } from "./words.js";
 
 const TICK_MS = 200;
 const ROWS_PER_FRAME = 30;
-const BRANCHES_SHOWN = 3;
 const NEAR = "600px 0px";
+const COUNT = Object.keys(COLUMNS).length + 1; // and the buttons
+const MIDDLE = ["received", "price", "quote", "fee", "venue"];
+// A transaction that lands does so within this time; later it may have been dropped.
+const LANDS_WITHIN_MS = 5_000;
 
 export class Rows {
   #orders;
   #rows = new Map();
   #sorted = [];
   #changed = new Set();
-  #filter = "";
-  #horizon = "9";
+  #wanted = () => true;
+  #sort = { column: "time", down: true };
   #near = new Set();
   #sight = new IntersectionObserver((entries) => this.#see(entries), { rootMargin: NEAR });
-  #onCount;
-  #onOpen;
+  #onShown;
+  #onAct;
 
-  /** `onOpen` is given the id of the order whose row is chosen, `onCount` how many are shown. */
-  constructor(orders, { onOpen, onCount }) {
+  /** `onAct` is told what is to be done ("open", "cancel", "change", "repeat") with which order, and
+  `onShown` that other orders are shown. */
+  constructor(orders, { onAct, onShown }) {
     this.#orders = orders;
-    this.#onOpen = onOpen;
-    this.#onCount = onCount;
+    this.#onAct = onAct;
+    this.#onShown = onShown;
     orders.onChange((order) => {
       if (!this.#changed.size) requestAnimationFrame(() => this.#draw());
       this.#changed.add(order.orderId);
     });
-    byId("rows").addEventListener("click", (event) => {
-      const row = event.target.closest(".row");
-      if (row && !event.target.closest(".copy") && !getSelection().toString()) this.#onOpen(row.dataset.id);
-    });
+    const heads = Object.entries(COLUMNS).map(([id, { head }]) => h("th", { role: "columnheader", class: `c-${id}`, "data-column": id },
+      h("button", { type: "button", onclick: () => this.#sortBy(id) }, head)));
+    byId("heads").replaceChildren(...heads, h("th", { role: "columnheader", class: "c-act" }, h("span", { class: "unseen" }, "Actions")));
+    this.#showSort();
+    byId("rows").addEventListener("click", (event) => this.#click(event));
     setInterval(() => this.#tick(), TICK_MS);
+    onTurn(() => this.#redraw(() => true));
+    onPrice(() => this.#redraw((order) => isOpen(order) || !isStable(order.tokenOut)));
   }
 
-  /** Show only orders of this filter that are not older than `horizon`. */
-  filter(filter, horizon) {
-    if (filter === this.#filter && horizon === this.#horizon) return;
-    this.#filter = filter;
-    this.#horizon = horizon;
+  /** Show only orders for which `wanted` is true. */
+  filter(wanted) {
+    this.#wanted = wanted;
     for (const row of this.#rows.values()) this.#showOrHide(row);
-    this.#count();
+    this.#onShown();
+  }
+
+  /** The orders that are shown, in their order. */
+  get shown() {
+    return this.#sorted.filter(({ element }) => !element.hidden).map(({ order }) => order);
+  }
+
+  /** Whether the newest order is on top. */
+  get byTime() {
+    return this.#sort.column === "time" && this.#sort.down;
   }
 
   clear() {
     this.#sight.disconnect();
     this.#near.clear();
     this.#rows.clear();
+    this.#changed.clear();
     this.#sorted = [];
     byId("rows").replaceChildren();
-    this.#count();
+    this.#onShown();
+  }
+
+  #click(event) {
+    const row = event.target.closest(".row");
+    if (!row) return;
+    const act = event.target.closest("[data-act]")?.dataset.act ?? "open";
+    const elsewhere = event.metaKey || event.ctrlKey || event.shiftKey;
+    if (act === "open" && (elsewhere || getSelection().toString())) return;
+    event.preventDefault();
+    this.#onAct(act, this.#orders.byId.get(row.dataset.id), event.target.closest("button"));
+  }
+
+  #sortBy(column) {
+    const down = this.#sort.column === column ? !this.#sort.down : column !== "pair" && column !== "type";
+    this.#sort = { column, down };
+    this.#showSort();
+    for (const row of this.#rows.values()) row.place(this.#sort);
+    this.#sorted.sort((one, other) => this.#compare(one, other));
+    byId("rows").replaceChildren(...this.#sorted.map(({ element }) => element));
+    this.#onShown();
+  }
+
+  #showSort() {
+    for (const head of byId("heads").children) {
+      const sorted = head.dataset.column === this.#sort.column;
+      if (sorted) head.setAttribute("aria-sort", this.#sort.down ? "descending" : "ascending");
+      else head.removeAttribute("aria-sort");
+    }
+  }
+
+  #compare(one, other) {
+    const apart = one.sortKey < other.sortKey ? -1 : one.sortKey > other.sortKey ? 1 : one.tie < other.tie ? -1 : 1;
+    return this.#sort.down ? -apart : apart;
   }
 
   #draw() {
@@ -62,12 +116,12 @@ export class Rows {
       this.#changed.delete(id);
       const order = this.#orders.byId.get(id);
       if (!order) continue; // of a key that was changed meanwhile
-      const row = this.#rows.get(id) ?? this.#insert(new Row(order));
+      const row = this.#rows.get(id) ?? this.#insert(new Row(order, this.#sort));
       row.take(order);
       if (this.#near.has(row)) row.draw(this.#orders.now(), this.#orders.frozen);
       this.#showOrHide(row);
     }
-    this.#count();
+    this.#onShown();
     if (this.#changed.size) requestAnimationFrame(() => this.#draw());
   }
 
@@ -75,7 +129,7 @@ export class Rows {
     let [low, high] = [0, this.#sorted.length];
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.#sorted[middle].sortKey > row.sortKey) low = middle + 1;
+      if (this.#compare(this.#sorted[middle], row) < 0) low = middle + 1;
       else high = middle;
     }
     byId("rows").insertBefore(row.element, this.#sorted[low]?.element ?? null);
@@ -86,16 +140,11 @@ export class Rows {
   }
 
   #showOrHide(row) {
-    const { status, createdAt } = row.order;
-    const wanted = this.#filter === "open" ? isOpen(row.order) : !this.#filter || status === this.#filter;
-    row.element.hidden = !wanted || createdAt < this.#horizon;
+    row.element.hidden = !this.#wanted(row.order);
   }
 
-  #count() {
-    const shown = this.#sorted.reduce((sum, row) => sum + !row.element.hidden, 0);
-    const open = this.#orders.open().length;
-    say(byId("open-count"), open ? String(open) : "");
-    this.#onCount(shown);
+  #redraw(which) {
+    for (const row of this.#near) if (which(row.order)) row.draw(this.#orders.now(), this.#orders.frozen);
   }
 
   #tick() {
@@ -116,118 +165,156 @@ export class Rows {
   }
 }
 
-/** One order's row: `take` a new state of it, `draw` its parts, `tick` as time goes by. */
+/** One order's row: `take` a new state of it, `draw` its cells, `tick` as time goes by. */
 class Row {
-  constructor(order) {
-    this.sortKey = order.createdAt + order.orderId;
-    const asked = `${number(order.amount)} ${order.tokenIn} → ${order.tokenOut}`;
-    this.element = h("li", { class: "row", "data-id": order.orderId },
-      h("div", { class: "cell asked-cell" },
-        h("button", { type: "button", class: "asked", title: asked },
-          asked, h("span", { class: "unseen" }, `, order ${shortId(order.orderId)}`)),
-        h("small", {}, `${timeOf(order.createdAt)} · ${shortId(order.orderId)}`)));
+  #live = null;
+
+  constructor(order, sort) {
+    this.element = h("tr", { class: "row", role: "row", "data-id": order.orderId });
+    this.tie = order.orderId;
     this.take(order);
+    this.place(sort);
+    this.fold();
+  }
+
+  /** Where it stands in the list; what is sorted by is not looked at again, so that rows stay put. */
+  place({ column }) {
+    this.sortKey = COLUMNS[column].key(this.order);
   }
 
   take(order) {
     this.order = order;
     this.element.dataset.status = order.status;
+    this.element.classList.toggle("open", isOpen(order));
   }
 
-  /** Drop all parts but what was asked, unless one of them has the focus; whether it did. */
+  /** Drop all cells but what was asked, unless one of them has the focus; whether it did. */
   fold() {
     if (this.element.contains(document.activeElement)) return false;
-    while (this.element.children.length > 1) this.element.lastChild.remove();
-    this.steps = null;
+    const { amount: asked, tokenIn, tokenOut } = this.order;
+    this.element.replaceChildren(cell("folded", COUNT, `${number(asked)} ${tokenIn} → ${tokenOut}`));
+    this.#live = null;
     return true;
   }
 
-  #unfold() {
-    this.steps = STEPS.map((step) => {
-      const time = h("span", { class: "step-time" });
-      const name = h("span", { class: "step-name" }, title(step));
-      return { element: h("li", {}, name, time), time };
-    });
-    this.routeSlot = null;
-    this.venues = h("div", { class: "cell venues-cell" });
-    this.price = h("div", { class: "cell price-cell" });
-    this.outcome = h("div", { class: "cell outcome-cell" });
-    this.element.append(
-      h("ol", { class: "steps", "aria-label": "Progress" }, ...this.steps.map(({ element }) => element)),
-      this.venues, this.price, this.outcome);
+  draw(now, frozen) {
+    const { order } = this;
+    const held = this.element.contains(document.activeElement) && document.activeElement.dataset.act;
+    const [time, , type, , value] = ["time", "pair", "type", "sold", "value"].map((id) => plain(id, order));
+    time.title = timeOf(order.createdAt);
+    this.#live = null;
+    this.element.replaceChildren(time, pairCell(order), type, soldCell(order), value, ...this.#middle(order),
+      statusCell(order), actionsCell(order));
+    if (held) this.element.querySelector(`[data-act="${held}"]`)?.focus();
+    this.tick(now, frozen);
   }
 
-  draw(now, frozen) {
-    if (!this.steps) this.#unfold();
-    const { order } = this;
+  #middle(order) {
+    if (order.status === "resting") return [this.#liveCell("waits")];
+    if (order.status === "working" || (isOpen(order) && order.slices)) return [this.#progressCell(order)];
+    if (isOpen(order)) return [this.#stepsCell(order)];
+    if (order.outAmount) return MIDDLE.map((id) => plain(id, order));
+    const why = order.error ? reason(order.error) : { cancelled: "Cancelled before it was executed", expired: "Expired before it was executed" }[order.status];
+    return [cell("why", MIDDLE.length, h("span", { title: order.error?.message }, why ?? ""))];
+  }
+
+  #liveCell(name, ...before) {
+    this.#live = h("span", { class: "live" });
+    return cell(name, MIDDLE.length, ...before, this.#live);
+  }
+
+  #stepsCell(order) {
     const reached = stepReached(order);
-    const ended = !isOpen(order);
-    this.steps.forEach(({ element }, i) => {
-      const done = i < reached || order.status === "confirmed";
-      const state = done ? "done" : i > reached ? "todo" : ended ? order.status : "now";
-      element.dataset.state = state;
-      if (state === "now") element.setAttribute("aria-current", "step");
-      else element.removeAttribute("aria-current");
+    const steps = STEPS.map((step, i) => {
+      const state = i < reached ? "done" : i > reached ? "todo" : "now";
+      return h("li", { "data-state": state, title: title(step), "aria-current": state === "now" ? "step" : null },
+        h("span", { class: "step-name" }, title(step)));
     });
-    this.#drawVenues(order);
-    this.#drawPrice(order);
-    this.#drawOutcome(order);
-    this.tick(now, frozen);
+    return this.#liveCell("progress", h("ol", { class: "steps", "aria-label": "Progress" }, ...steps));
+  }
+
+  #progressCell(order) {
+    const done = order.slicesDone ?? 0;
+    const bar = h("progress", { max: order.slices ?? 1, value: done, "aria-label": "Slices done" });
+    return this.#liveCell("progress", bar);
   }
 
   /** Show the time that has gone by until `now`, or with `frozen` that it was last known then. */
   tick(now, frozen) {
-    const spent = timeSpent(this.order, now);
-    this.steps.forEach(({ time }, i) => {
-      const ms = spent[STEPS[i]];
-      const total = i === STEPS.length - 1 && this.order.status === "confirmed";
-      say(time, total ? `in ${duration(lifeMs(this.order))}` : ms === undefined ? "" : duration(ms));
-    });
-    if (this.countdown) say(this.countdown, frozen ? "last known" : countdownText(this.order, now));
-  }
-
-  #drawVenues(order) {
-    const { route } = order;
-    const without = isOpen(order) ? "not routed yet" : "never routed";
-    if (!route) return this.venues.replaceChildren(h("small", {}, without));
-    if (this.routeSlot === route.slot) return undefined;
-    this.routeSlot = route.slot;
-    const branches = branchesOf(route);
-    const bars = h("span", { class: "branches" }, ...branches.slice(0, BRANCHES_SHOWN).map(hopBars));
-    return this.venues.replaceChildren(bars, h("small", {}, routeText(branches)));
-  }
-
-  #drawPrice(order) {
-    const { executed, quoted } = prices(order);
-    const lines = [];
-    if (executed) {
-      const apart = bpsBetween(executed, quoted);
-      const kind = Math.abs(apart) < 0.05 ? "same" : apart < 0 ? "worse" : "better";
-      lines.push(h("span", { title: executed }, number(executed), h("span", { class: kind }, bps(apart))));
-    }
-    if (quoted) lines.push(h("small", {}, `quoted ${number(quoted)}`));
-    this.price.replaceChildren(...lines);
-  }
-
-  #drawOutcome(order) {
-    this.countdown = null;
-    const lines = [h("span", { class: "status" }, title(order.status))];
-    if (isOpen(order)) {
-      this.countdown = h("small", { class: "countdown", title: order.error ? reason(order.error) : null });
-      lines.push(this.countdown);
-    } else if (order.error) {
-      lines.push(h("small", { class: "reason", title: order.error.message }, reason(order.error)));
-    }
-    if (order.txHash && order.status === "confirmed") {
-      lines.push(copyButton(order.txHash, "transaction", shortHash(order.txHash)));
-    }
-    this.outcome.replaceChildren(...lines);
+    if (this.#live) say(this.#live, frozen ? "last known" : liveText(this.order, now));
   }
 }
 
-function countdownText(order, now) {
-  const attempt = order.attempt > 1 ? `attempt ${order.attempt} of ${order.maxAttempts}` : "";
-  const wait = order.nextRetryAt ? Date.parse(order.nextRetryAt) - now : 0;
-  const next = wait > 0 ? `in ${duration(Math.ceil(wait / 100) * 100)}` : "";
-  return [attempt, next].filter(Boolean).join(" ");
+const cell = (name, columns, ...children) => h("td", { role: "cell", class: `c-${name}`, colspan: columns > 1 ? columns : null }, ...children);
+
+function plain(id, order) {
+  const made = cell(id, 1, COLUMNS[id].text(order));
+  if (id === "received") made.title = order.outAmount;
+  if (id === "quote") made.classList.add(quality(order));
+  if (id === "venue" && order.route) made.title = routeText(branchesOf(order.route));
+  return made;
+}
+
+function pairCell(order) {
+  const link = h("a", { class: "asked", href: addressWith({ order: order.orderId }), "data-act": "open" },
+    COLUMNS.pair.text(order), h("span", { class: "unseen" }, `, ${number(order.amount)} ${order.tokenIn} to ${order.tokenOut}, order ${shortId(order.orderId)}`));
+  return cell("pair", 1, link);
+}
+
+function soldCell(order) {
+  const made = cell("sold", 1, COLUMNS.sold.text(order));
+  made.title = `${order.amount} ${order.tokenIn}`;
+  return made;
+}
+
+function statusCell(order) {
+  return cell("status", 1, h("span", { class: "status", "data-status": order.status }, statusName(order.status)));
+}
+
+function actionsCell(order) {
+  const button = (act, sign, words) => h("button", {
+    type: "button", class: "act", "data-act": act, title: words, "aria-label": `${words} ${shortId(order.orderId)}`,
+  }, sign);
+  return cell("act", 1,
+    canChange(order) && button("change", "✎", "Change order"),
+    canCancel(order) && button("cancel", "✕", "Cancel order"),
+    !isOpen(order) && button("repeat", "↻", "Repeat order"));
+}
+
+/** What an open order does now, in a few words. */
+function liveText(order, now) {
+  if (order.status === "resting") return waitText(order, now);
+  if (order.slices) return slicesText(order, now);
+  const parts = [statusName(order.status), duration(inStatusMs(order, now))];
+  if (order.attempt > 1) parts.push(`attempt ${order.attempt} of ${order.maxAttempts}`);
+  const retry = order.nextRetryAt ? Date.parse(order.nextRetryAt) - now : 0;
+  if (retry > 0) parts.push(`next try in ${countdown(retry)}`);
+  if (order.status === "submitted" && inStatusMs(order, now) > LANDS_WITHIN_MS) {
+    const known = dropKnownAt(order, DROP_KNOWN_AFTER_MS) - now;
+    if (known > 0) parts.push(`if dropped, known in ${countdown(known)}`);
+  }
+  return parts.join(" · ");
+}
+
+/** What a resting order waits for, how far away that is, and until when. */
+export function waitText(order, now) {
+  const market = marketPrice(order);
+  const waits = [["limit", order.limitPrice], ["stop", order.stopPrice]].filter(([, at]) => at).map(([name, text]) => {
+    const at = shownPrice(order, text);
+    return `${name} ${price(at)}${market ? ` (${gain(at / shownPrice(order, market) - 1)})` : ""}`;
+  });
+  const parts = [waits.join(" or ")];
+  if (market && waits.length === 1) parts.push(`market ${price(shownPrice(order, market))}`);
+  parts.push(order.expiresAt ? `expires in ${countdown(Date.parse(order.expiresAt) - now)}` : "no expiry");
+  return parts.join(" · ");
+}
+
+/** How far an order in slices has come. */
+export function slicesText(order, now) {
+  const parts = [`${order.slicesDone ?? 0} of ${order.slices} slices`];
+  if (order.filledAmount) parts.push(`${number(order.filledAmount)} ${order.tokenIn}`);
+  if (order.executedPrice) parts.push(`at ${price(shownPrice(order, order.executedPrice))}`);
+  const next = order.nextSliceAt ? Date.parse(order.nextSliceAt) - now : 0;
+  if (next > 0) parts.push(`next in ${countdown(next)}`);
+  return parts.join(" · ");
 }

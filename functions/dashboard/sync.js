@@ -14,6 +14,7 @@ const READ_IDLE_EVERY_MS = 10_000;
 const GATHER_MS = 120;
 const READS_AT_ONCE = 4;
 const READS_MAX = 40;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export class Sync {
   #orders;
@@ -87,6 +88,31 @@ export class Sync {
       const works = await this.catchUp().then(() => true, () => false);
       if (!signal.aborted) onRead(works);
     }
+  }
+
+  /** Read one order by its id or, if it is none, by the client's own; null if there is no such order. */
+  async find(id) {
+    const { signal } = this.#session;
+    try {
+      if (!UUID.test(id)) {
+        const { orders } = await call("GET", "api/orders", { query: { clientOrderId: id }, signal });
+        for (const order of orders) this.#orders.merge(order);
+        return orders[0] ?? null;
+      }
+      const order = await call("GET", `api/orders/${id.toLowerCase()}`, { signal });
+      this.#orders.merge(order);
+      return order;
+    } catch (error) {
+      if (error.status === 404 || error.status === 400) return null;
+      throw error;
+    }
+  }
+
+  /** Read the slices of an order that have begun. */
+  async slicesOf(parentId) {
+    const { signal } = this.#session;
+    const { orders } = await call("GET", "api/orders", { query: { parentId, limit: 100 }, signal });
+    for (const order of orders) this.#orders.merge(order);
   }
 
   /** Whether the list of a status ("" for all) has more pages. */

@@ -1,19 +1,55 @@
 // Numbers, times and codes as a person reads them.
 
+import { isStable } from "./pairs.js";
 import { FAILURES, QUOTE_ERRORS } from "./stack.js";
 
 const LOCALE = "en-US";
 const twoDecimals = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 2 });
 const fourDecimals = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 4 });
 const sixDigits = new Intl.NumberFormat(LOCALE, { maximumSignificantDigits: 6 });
+const fourDigits = new Intl.NumberFormat(LOCALE, { maximumSignificantDigits: 4 });
+const compact = new Intl.NumberFormat(LOCALE, { notation: "compact", minimumSignificantDigits: 5, maximumSignificantDigits: 5 });
+const placesFormats = new Map();
 const clock = new Intl.DateTimeFormat(LOCALE, { timeStyle: "medium", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(LOCALE, { month: "short", day: "numeric" });
+
+/** A format with exactly so many decimal places. */
+function places(count) {
+  if (!placesFormats.has(count)) {
+    placesFormats.set(count, new Intl.NumberFormat(LOCALE, { minimumFractionDigits: count, maximumFractionDigits: count }));
+  }
+  return placesFormats.get(count);
+}
 
 /** An amount or a price, given as decimal text, shortened for reading. */
 export function number(text) {
   const size = Math.abs(Number(text));
   if (size >= 1000) return twoDecimals.format(text);
   return (size >= 1 ? fourDecimals : sixDigits).format(text);
+}
+
+/** An amount as a column shows it: with as many decimal places for one token as for any other order of it. */
+export function amount(text, symbol) {
+  const size = Math.abs(Number(text));
+  if (size >= 1e7) return compact.format(text);
+  if (size >= 1e5) return places(0).format(text);
+  if (size >= 1000 || (size >= 1 && isStable(symbol))) return places(2).format(text);
+  return (size >= 0.01 || size === 0 ? places(4) : fourDigits).format(text);
+}
+
+/** A price with five or six digits, the same number of places for all prices of a pair. */
+export function price(value) {
+  const size = Math.abs(Number(value));
+  if (!Number.isFinite(size) || size === 0) return "–";
+  const digits = size < 0.01 ? 4 : 5;
+  return places(Math.min(14, Math.max(2, digits - Math.floor(Math.log10(size))))).format(value);
+}
+
+/** A value in dollars, or "" where it is not known. */
+export function dollars(value) {
+  if (value === null || !Number.isFinite(value)) return "";
+  if (value > 0 && value < 0.01) return "< $0.01";
+  return `$${(value >= 1e7 ? compact : value >= 1e5 ? places(0) : places(2)).format(value)}`;
 }
 
 /** A fraction such as "0.0042" as percent. */
@@ -36,9 +72,15 @@ export function bpsBetween(one, other) {
 }
 
 export function bps(value) {
-  const rounded = Math.abs(value) < 0.05 ? 0 : value;
-  const sign = rounded < 0 ? "−" : rounded > 0 ? "+" : "±";
-  return `${sign}${Math.abs(rounded).toFixed(1)} bps`;
+  if (Math.abs(value) < 0.05) return "0 bps";
+  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)} bps`;
+}
+
+/** A duration to come, in whole seconds. */
+export function countdown(ms) {
+  const seconds = Math.max(0, Math.ceil(ms / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  return duration(seconds * 1000);
 }
 
 export function duration(ms) {
@@ -57,13 +99,28 @@ export function timeOf(timestamp) {
   return today ? clock.format(date) : `${day.format(date)}, ${clock.format(date)}`;
 }
 
+/** The time of an order as a column shows it: the day takes the place of the seconds. */
+export function timeInColumn(timestamp) {
+  const date = new Date(timestamp);
+  const today = new Date().toDateString() === date.toDateString();
+  return today ? clock.format(date) : `${day.format(date)} ${clock.format(date).slice(0, 5)}`;
+}
+
 export const shortId = (id) => id.slice(-8);
 export const shortHash = (hash) => `${hash.slice(0, 4)}…${hash.slice(-4)}`;
 export const title = (word) => word.charAt(0).toUpperCase() + word.slice(1);
 
+const TYPES = { market: "Market", limit: "Limit", stop: "Stop", oco: "OCO", twap: "TWAP" };
+
+/** A type of order; one that this page does not know keeps its own name. */
+export const typeName = (type = "market") => TYPES[type] ?? title(String(type));
+
+/** A status, of which the engine may have new ones. */
+export const statusName = (status) => title(String(status).replaceAll("_", " "));
+
 /** Why an order or an attempt failed, in a few words. */
 export function reason(error) {
-  return FAILURES[error.code] ?? error.message;
+  return FAILURES[error?.code] ?? error?.message ?? "";
 }
 
 export const quoteError = (code) => QUOTE_ERRORS[code] ?? code;

@@ -146,6 +146,13 @@ ToQuery = Annotated[
     Time | None,
     Query(alias="to", description="candles begin before this time; until now when absent"),
 ]
+CreatedFromQuery = Annotated[
+    Time | None, Query(alias="from", description="orders created at this time or later")
+]
+CreatedToQuery = Annotated[
+    Time | None, Query(alias="to", description="orders created before this time")
+]
+RowsQuery = Annotated[WholeNumber, Query(ge=1, le=1000, description="rows in one answer")]
 IdempotencyKey = Annotated[
     ClientKey | None, Header(alias="Idempotency-Key", description="same as clientOrderId")
 ]

@@ -16,6 +16,7 @@ from functions.messages import ProblemDetails
 from functions.orders.order import Model
 
 _API_KEY = {"type": "http", "scheme": "bearer", "description": "an API key: oee_…"}
+_EXAMPLES = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1.5"}
 _UNAUTHORIZED = {
     "description": "Without a key, the gateway's own answer; with a wrong key, a problem",
     "content": {
@@ -47,6 +48,14 @@ def documented(success: dict[int, type[Model]], *refusals: int) -> dict[int, Ope
     return answers
 
 
+def documented_text(content_type: str, *refusals: int) -> dict[int, OpenAPIResponse]:
+    """The answers of a route whose success is text of this type."""
+    answers: dict[int, Any] = documented({}, *refusals)
+    schema = {"schema": {"type": "string"}}
+    answers[200] = {"description": HTTPStatus.OK.phrase, "content": {content_type: schema}}
+    return answers
+
+
 @cache
 def document(app: APIGatewayHttpResolver, version: str) -> str:
     """The OpenAPI 3.1 document of the routes of `app`, as JSON."""
@@ -63,9 +72,27 @@ def document(app: APIGatewayHttpResolver, version: str) -> str:
     for path, operations in described["paths"].items():
         for operation in operations.values():
             _describe_refusals(operation, needs_key=not is_public(path))
+    _add_examples(described)
     for unused in ("HTTPValidationError", "ResponseValidationError", "ValidationError"):
         described["components"]["schemas"].pop(unused, None)
     return json.dumps(described, separators=(",", ":"))
+
+
+def _add_examples(described: dict[str, Any]) -> None:
+    """Give the requests that need values ones that succeed as they stand."""
+    schemas = described["components"]["schemas"]
+    for operations in described["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["name"] in _EXAMPLES and parameter.get("required"):
+                    parameter["example"] = _EXAMPLES[parameter["name"]]
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                name = content["schema"].get("$ref", "").rpartition("/")[2]
+                examples = schemas.get(name, {}).get("examples", [])
+                if examples:
+                    content["examples"] = {
+                        example.get("type", "market"): {"value": example} for example in examples
+                    }
 
 
 def _describe_refusals(operation: dict[str, Any], *, needs_key: bool) -> None:

@@ -23,7 +23,9 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from functions.dex.tokens import TOKENS
 from functions.http.bundle import bundle
 from functions.orders.failures import FAILURE_WORDS, QUOTE_ERROR_WORDS
+from functions.orders.order import OrderType
 from functions.runtime import settings
+from functions.simulation.network import VALID_MS
 
 _OWN = files("functions.dashboard")
 # Powertools brings Swagger UI along, so there is no copy to keep and no other host to ask. Its own
@@ -41,6 +43,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+_CHART_LIBRARY = "lightweight-charts.js"
 _ASSET = re.compile(r'"assets/([^"]+)"')
 _HASHED = re.compile(r"(.+)\.([0-9a-f]{16})(\.\w+)")
 
@@ -94,10 +97,9 @@ def _with_hash(name: str) -> str:
 
 
 def _app() -> str:
-    """The dashboard's modules and the chart library, which a few odd browsers refuse."""
+    """The dashboard's modules as one script."""
     names = {each.name for each in _OWN.iterdir() if each.name.endswith(".js")}
-    modules = {name: _own(name) for name in names} | {"stack.js": _stack()}
-    return f"try {{\n{_own('uplot.min.js')}\n}} catch {{}}\n{bundle(modules, 'app.js')}"
+    return bundle({name: _own(name) for name in names} | {"stack.js": _stack()}, "app.js")
 
 
 def _stack() -> str:
@@ -109,6 +111,11 @@ def _stack() -> str:
     return (
         f"export const TOKENS = {json.dumps(tokens)};\n"
         f"export const SIMULATE_ALLOWED = {json.dumps(settings.simulate_allowed)};\n"
+        f"export const ORDER_TYPES = {json.dumps([*OrderType])};\n"
+        # The page loads it once the orders are there, so that it delays nothing.
+        f"export const CHART_LIBRARY = {json.dumps('assets/' + _with_hash(_CHART_LIBRARY))};\n"
+        # A transaction that has not landed by then never will.
+        f"export const DROP_KNOWN_AFTER_MS = {round(VALID_MS * settings.latency_scale)};\n"
         f"export const FAILURES = {json.dumps(FAILURE_WORDS)};\n"
         f"export const QUOTE_ERRORS = {json.dumps(QUOTE_ERROR_WORDS)};\n"
     )
@@ -118,7 +125,8 @@ _FILES: dict[str, Callable[[], str]] = {
     "index.html": lambda: _html("index.html"),
     "app.js": _app,
     "retry.js": lambda: _own("retry.js"),
-    "dashboard.css": lambda: _own("uplot.min.css") + _own("dashboard.css"),
+    _CHART_LIBRARY: lambda: _own(_CHART_LIBRARY),
+    "dashboard.css": lambda: _own("dashboard.css"),
     "docs.html": lambda: _html("docs.html"),
     "docs.js": lambda: _own("docs.js"),
     "swagger-ui-bundle.min.js": lambda: (_SWAGGER / "swagger-ui-bundle.min.js").read_text("utf-8"),

@@ -111,6 +111,8 @@ def message_delay(order: Order, now_ms: int) -> int | None:
     due = due_ms(order)
     if due is None or due - now_ms > DELAY_SECONDS_MAX * 1000:
         return None
+    if due <= now_ms and slices.is_under_way(order):
+        return None  # the end of the slice brings a message, else the sweeper does
     return max(0, -(-(due - now_ms) // 1000))
 
 

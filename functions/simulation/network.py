@@ -25,6 +25,8 @@ VENUES = market.VENUES
 QUOTE_MS = (200, 400)
 QUOTE_TIMEOUT_MS = 1000
 BUILDING_MS = 300
+# A transaction that has not landed by then, in milliseconds after it was signed, never will.
+VALID_MS = chain.VALID_SLOTS * market.SLOT_MS
 # Each second of the clock has prices of its own, from its first slot on; that slot begins so late
 # at most.
 SECOND_BEGINS_MS = 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4  # noqa: TID251 - a writer recognises its own put
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 MAX_FOLLOWERS = 100
 LIST_READS_MAX = 10
+# Lambda answers at most 6 MB. Of an order its updates count: the rest is small beside them.
+PAGE_BYTES_MAX = 2_500_000
 BATCH_GET_MAX = 100  # BatchGetItem takes no more keys
 
 
@@ -359,25 +361,30 @@ Wanted = Mapping[str, object]  # values that an order must have, by the names of
 
 
 def list_orders(
-    owner: str, *, limit: int, cursor: str | None = None, wanted: Wanted | None = None
+    owner: str,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    wanted: Wanted | None = None,
+    created: tuple[str, str] | None = None,
 ) -> tuple[list[Order], str | None]:
     """Up to `limit` of the owner's orders, newest first, and the cursor of the next page.
 
-    One request reads a bounded number of keys, so with `wanted` values a page may hold fewer orders
-    and still have a next one. Raises InvalidCursor.
+    With `created`, only those created from the first to the second time (ISO 8601), both included.
+
+    One request reads a bounded number of keys and answers a bounded number of bytes, so a page may
+    hold fewer orders and still have a next one. Raises InvalidCursor.
     """
     start = _start_key(owner, cursor) if cursor else None
-    found: list[Order] = []
+    page = _Page(limit)
     for _ in range(LIST_READS_MAX):
-        keys, start = _order_keys(owner, BATCH_GET_MAX if wanted else limit, start)
-        matching = [order for order in _batch_get(keys) if _matches(order, wanted)]
-        room = limit - len(found)
-        found += matching[:room]
-        if len(matching) > room:
-            return found, _cursor(found[-1].created_at, found[-1].order_id)
-        if start is None or len(found) == limit:
+        read = min(BATCH_GET_MAX, limit - len(page.orders))
+        keys, start = _order_keys(owner, BATCH_GET_MAX if wanted else read, start, created)
+        if not page.take(_batch_get(keys), wanted):
+            return page.orders, page.cursor()
+        if start is None or len(page.orders) == limit:
             break
-    return found, _cursor(start["createdAt"]["S"], start["orderId"]["S"]) if start else None
+    return page.orders, _cursor(start["createdAt"]["S"], start["orderId"]["S"]) if start else None
 
 
 def list_by_ids(
@@ -395,13 +402,33 @@ def list_by_ids(
         if last not in ids:
             raise InvalidCursor(cursor)
         ids = ids[ids.index(last) + 1 :]
-    found = [order for order in _batch_get(ids) if _matches(order, wanted)]
-    page = found[:limit]
-    return page, _cursor(page[-1].created_at, page[-1].order_id) if len(found) > limit else None
+    page = _Page(limit)
+    whole = page.take(_batch_get(ids), wanted)
+    return page.orders, None if whole else page.cursor()
 
 
-def _matches(order: Order, wanted: Wanted | None) -> bool:
-    return all(getattr(order, field) == value for field, value in (wanted or {}).items())
+class _Page:
+    """Orders for one answer: at most `limit`, and at most PAGE_BYTES_MAX, but always one."""
+
+    def __init__(self, limit: int) -> None:
+        self.orders: list[Order] = []
+        self._limit, self._bytes = limit, 0
+
+    def take(self, read: Iterable[_Read], wanted: Wanted | None) -> bool:
+        """Add those that have the wanted values; False if there was not room for all."""
+        for order, size in read:
+            if any(getattr(order, field) != value for field, value in (wanted or {}).items()):
+                continue
+            full = len(self.orders) == self._limit or self._bytes + size > PAGE_BYTES_MAX
+            if self.orders and full:
+                return False
+            self.orders.append(order)
+            self._bytes += size
+        return True
+
+    def cursor(self) -> str:
+        """The cursor of what follows the last order."""
+        return _cursor(self.orders[-1].created_at, self.orders[-1].order_id)
 
 
 def list_open_orders(
@@ -424,22 +451,28 @@ def list_open_orders(
         Limit=limit,
         **page,
     )
-    found = _batch_get([item["orderId"]["S"] for item in answer["Items"]])
+    open_page = _Page(limit)
+    if not open_page.take(_batch_get([item["orderId"]["S"] for item in answer["Items"]]), wanted):
+        return open_page.orders, open_page.cursor()
     last = answer.get("LastEvaluatedKey")
-    following = _cursor(iso(0), last["orderId"]["S"]) if last else None
-    return [order for order in found if order.open and _matches(order, wanted)], following
+    return open_page.orders, _cursor(iso(0), last["orderId"]["S"]) if last else None
 
 
 def _order_keys(
-    owner: str, limit: int, start: dict[str, Any] | None
+    owner: str, limit: int, start: dict[str, Any] | None, created: tuple[str, str] | None
 ) -> tuple[list[str], dict[str, Any] | None]:
     page: dict[str, Any] = {"ExclusiveStartKey": start} if start else {}
+    values: dict[str, AttributeValueTypeDef] = {":owner": {"S": owner}}
+    condition = "#owner = :owner"
+    if created:
+        condition += " AND createdAt BETWEEN :first AND :last"
+        values |= {":first": {"S": created[0]}, ":last": {"S": created[1]}}
     answer = clients.dynamodb().query(
         TableName=settings.orders_table,
         IndexName=OWNER_INDEX,
-        KeyConditionExpression="#owner = :owner",
+        KeyConditionExpression=condition,
         ExpressionAttributeNames={"#owner": "owner"},
-        ExpressionAttributeValues={":owner": {"S": owner}},
+        ExpressionAttributeValues=values,
         ScanIndexForward=False,
         Limit=limit,
         **page,
@@ -447,7 +480,14 @@ def _order_keys(
     return [item["orderId"]["S"] for item in answer["Items"]], answer.get("LastEvaluatedKey")
 
 
-def _batch_get(order_ids: list[str]) -> list[Order]:
+class _Read(NamedTuple):
+    """An order, and about how many bytes it has."""
+
+    order: Order
+    size: int
+
+
+def _batch_get(order_ids: list[str]) -> list[_Read]:
     items: dict[str, dict[str, Any]] = {}
     wanted: Any = {
         settings.orders_table: {
@@ -460,7 +500,12 @@ def _batch_get(order_ids: list[str]) -> list[Order]:
         for item in answer["Responses"][settings.orders_table]:
             items[item["orderId"]["S"]] = item
         wanted = answer["UnprocessedKeys"]
-    return [stored_order(items[order_id]).order for order_id in order_ids if order_id in items]
+    return [_read(items[order_id]) for order_id in order_ids if order_id in items]
+
+
+def _read(item: dict[str, Any]) -> _Read:
+    size = sum(len(update["S"]) for update in item["updates"]["L"])
+    return _Read(stored_order(item).order, size)
 
 
 def _cursor(created_at: str, order_id: str) -> str:

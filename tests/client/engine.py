@@ -21,7 +21,7 @@ from infra.cli.deployed import Deployed
 
 Json = dict[str, Any]
 KEY = API_KEY.new()
-TERMINAL = ("confirmed", "failed", "cancelled")
+TERMINAL = ("confirmed", "failed", "cancelled", "expired")
 # Of an HTTP request: answered with this status; not carried out; carried out and not answered.
 HttpFault = int | Literal["lost before", "lost after"]
 
@@ -189,6 +189,9 @@ class _Http(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._handle()
 
+    def do_PATCH(self) -> None:
+        self._handle()
+
     def do_DELETE(self) -> None:
         self._handle()
 
@@ -207,6 +210,8 @@ class _Http(BaseHTTPRequestHandler):
                 status, body = fault, {"message": "the gateway's own"}
             elif self.command == "POST":
                 status, body = self._posted(url.path, sent)
+            elif self.command == "PATCH":
+                status, body = self._changed(url.path, sent)
             elif self.command == "DELETE":
                 status, body = self._cancelled(url.path)
             else:
@@ -239,6 +244,14 @@ class _Http(BaseHTTPRequestHandler):
         engine.requested[order_id] = body
         engine.update(order_id, "pending")
         return 202, engine.order(order_id)
+
+    def _changed(self, path: str, body: Json | None) -> tuple[int, Json]:
+        engine, order_id = self.engine, path.rsplit("/", 1)[-1]
+        if engine.orders[order_id][-1]["status"] != "resting":
+            return 409, _problem(409, "ORDER_NOT_CHANGEABLE")
+        engine.requested[order_id] |= body or {}
+        engine.update(order_id, "resting")
+        return 200, engine.order(order_id)
 
     def _cancelled(self, path: str) -> tuple[int, Json]:
         engine, order_id = self.engine, path.rsplit("/", 1)[-1]

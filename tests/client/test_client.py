@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ from functions.client import (
     KeyRefused,
     NoAnswer,
     NotUnderstood,
+    OrderType,
     OrderUnknown,
     Patience,
     ProblemCode,
@@ -85,6 +87,23 @@ async def test_an_order_is_submitted_with_a_key_of_its_own(
     assert first.order_id != second.order_id
     assert (first.status, first.amount, first.slippage_bps) == (Status.PENDING, "1.5", 30)
     assert len(engine.orders) == 2
+
+
+async def test_an_order_that_waits_is_submitted_and_changed(
+    engine: Engine, client: AsyncClient
+) -> None:
+    until = datetime(2026, 2, 1, 12, tzinfo=UTC)
+    order = await client.submit(
+        "SOL", "USDC", Decimal(1), type=OrderType.LIMIT, limit_price=160, expires_at=until
+    )
+    assert (order.type, order.limit_price) == (OrderType.LIMIT, "160")
+    assert order.expires_at == "2026-02-01T12:00:00.000Z"
+    with pytest.raises(Refused, match="ORDER_NOT_CHANGEABLE"):
+        await client.change(order.order_id, limit_price=Decimal("161.5"))
+    engine.update(order.order_id, "resting")
+    assert (await client.change(order.order_id, limit_price=Decimal("161.5"))).limit_price == (
+        "161.5"
+    )
 
 
 @pytest.mark.parametrize("fault", ["lost before", "lost after", 500, 503, 429])

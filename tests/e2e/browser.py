@@ -127,6 +127,19 @@ def npm_package(name: str) -> Path:
     return folder
 
 
+def npm_installed(name: str) -> Path:
+    """The folder with an npm package and all that it needs in node_modules, installed once."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "order-execution-engine" / f"{name}-installed"
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent) as temporary:
+            made = Path(temporary, "made")
+            _npm("install", "--silent", "--no-audit", "--no-fund", "--prefix", str(made), name)
+            _move(made, folder)
+    return folder
+
+
 def _npm(*arguments: str) -> None:
     command = [str(NODE), str(NPX.with_name("npm-cli.js")), *arguments]
     subprocess.run(

@@ -21,7 +21,7 @@ from infra.cli.keys import create
 from infra.cli.local import EMULATOR_LOG, running_stack
 from tests.e2e.browser import launched
 from tests.e2e.client import Client
-from tests.e2e.dashboard import Dashboard, MadeUpEngine, tab
+from tests.e2e.dashboard import ALONE, Dashboard, MadeUpEngine, tab
 
 # Venues answer ten times as fast as they do by default, only asked-for faults happen, what is known
 # of a key is forgotten after a moment, and an order that nothing moves is soon found.
@@ -127,15 +127,16 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def dashboard(browser: Browser, target: Target) -> Iterator[Dashboard]:
-    """A tab of a fresh profile, for the dashboard of the stack."""
-    with tab(browser, target) as dashboard:
+def dashboard(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Dashboard]:
+    """A tab of a fresh profile: for the stack's dashboard, or without a stack beside `engine`."""
+    alone = "engine" in request.fixturenames
+    with tab(browser, ALONE if alone else request.getfixturevalue("target")) as dashboard:
         yield dashboard
 
 
 @pytest.fixture
 def engine(dashboard: Dashboard) -> MadeUpEngine:
-    """Makes up all that the dashboard is answered; only its files are those of the stack."""
+    """Makes up all that the dashboard is answered, so that no stack is needed."""
     return MadeUpEngine(dashboard)
 
 

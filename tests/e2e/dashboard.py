@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -23,6 +26,8 @@ from playwright.sync_api import (
     expect,
 )
 
+from functions.http import pages
+from functions.runtime import settings
 from tests.e2e.browser import axe_source
 
 if TYPE_CHECKING:
@@ -43,7 +48,7 @@ def new_amount() -> str:
 class Dashboard:
     """One tab with the dashboard, and what went wrong in it."""
 
-    def __init__(self, page: Page, target: Target) -> None:
+    def __init__(self, page: Page, target: Target | Alone) -> None:
         self.page, self.target = page, target
         self.problems: list[str] = []
         own = {urlsplit(url).netloc for url in (target.http_url, target.web_socket_url)}
@@ -76,13 +81,13 @@ class Dashboard:
         expect(self.page.locator("#connection")).to_have_attribute("data-state", "live")
 
     def row(self, amount: str) -> Locator:
-        return self.page.locator(".row", has_text=re.compile(rf"^{re.escape(amount)} "))
+        return self.page.locator(".row", has_text=f"{amount} SOL")
 
     def submit(self, amount: str, *, fault: str = "", attempts: str = "3") -> Locator:
         """Fill in the form and submit it; the order's row."""
         self.page.fill("#amount", amount)
         if fault:
-            self.page.locator("#faults").evaluate("details => { details.open = true }")
+            self.page.locator("#simulation").evaluate("details => { details.open = true }")
             self.page.select_option("#fault", fault)
             self.page.select_option("#fault-attempts", attempts)
         self.page.click("#submit")
@@ -94,7 +99,7 @@ class Dashboard:
 
 
 @contextmanager
-def tab(browser: Browser, target: Target, **options: Any) -> Iterator[Dashboard]:
+def tab(browser: Browser, target: Target | Alone, **options: Any) -> Iterator[Dashboard]:
     """A tab of a fresh profile; in the end nothing may have gone wrong in it."""
     common = {"viewport": DESKTOP, "ignore_https_errors": True, "locale": "en-US"}
     options = {**common, **options}
@@ -144,8 +149,10 @@ def made_up_order(number: int, status: str = "routing", **fields: Any) -> Json:
         "confirmed": {"txHash": TX_HASH, "outAmount": "150.2", "executedPrice": "150.2"},
         "failed": {"error": fields.get("error")},
     }
-    ends = ["cancelled"] if status == "cancelled" else ["routing", "building", "submitted"]
-    steps = ["pending", *ends, "failed" if status == "failed" else "confirmed"]
+    usual = ["pending", "routing", "building", "submitted"]
+    ways = {"cancelled": usual[:1], "failed": usual, "confirmed": usual}
+    ways |= {step: usual[:i] for i, step in enumerate(usual)}
+    steps = [*ways.get(status, usual[:2]), status]
     updates = [
         {
             "orderId": order_id,
@@ -154,7 +161,7 @@ def made_up_order(number: int, status: str = "routing", **fields: Any) -> Json:
             "timestamp": time,
             **told.get(step, {}),
         }
-        for i, step in enumerate(steps[: steps.index(status) + 1], start=1)
+        for i, step in enumerate(steps, start=1)
     ]
     lasting: Json = {}
     for update in updates:
@@ -172,6 +179,11 @@ def made_up_order(number: int, status: str = "routing", **fields: Any) -> Json:
         **lasting,
         **fields,
     }
+
+
+def stamp(from_now: timedelta) -> str:
+    """A time as the API tells it."""
+    return f"{datetime.now(UTC) + from_now:%Y-%m-%dT%H:%M:%S.000Z}"
 
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -204,12 +216,40 @@ ROUTE: Json = {
 QUOTE: Json = {**ROUTE, "tokenIn": "SOL", "tokenOut": "USDC", "referencePrice": "150.5"}
 
 
+@dataclass(frozen=True)
+class Alone:
+    """Where the page is without a stack: nothing is reached, all is made up."""
+
+    http_url: str = "https://engine.test"
+    web_socket_url: str = "wss://updates.engine.test"
+    api_key: str = "oee_made_up"
+
+
+ALONE = Alone()
+
+
+def serve_files(page: Page) -> None:
+    """Give a context's pages their files, with the policy of the API, without a stack."""
+    offered = replace(settings, web_socket_url=ALONE.web_socket_url, simulate_allowed=True)
+
+    def answer(route: Route) -> None:
+        name = urlsplit(route.request.url).path.removeprefix("/").removeprefix("assets/")
+        with patch("functions.http.pages.settings", offered):
+            file = pages.page(name or "index.html")
+        kind = {"Content-Type": str(file.content_type)}
+        route.fulfill(body=file.body, headers=kind | {k: str(v) for k, v in file.headers.items()})
+
+    page.context.route(f"{ALONE.http_url}/**", answer)
+
+
 class MadeUpEngine:
     """Answers the page's calls and its WebSocket in place of the stack."""
 
     def __init__(self, dashboard: Dashboard) -> None:
         page = dashboard.page
         self._target = dashboard.target
+        if dashboard.target is ALONE:
+            serve_files(page)
         self.orders: list[Json] = []  # newest first
         self.quote: Json = dict(QUOTE)
         self.prices: list[Json] = []
@@ -262,10 +302,15 @@ class MadeUpEngine:
             route.fulfill(json={**self.quote, **given})
         elif name == "prices":
             route.fulfill(json={"points": self.prices})
+        elif name == "candles":
+            route.fulfill(json={"candles": made_up_candles(query)})
         else:
             route.fulfill(json=next(o for o in self.orders if o["orderId"] == name))
 
     def _page(self, query: dict[str, str]) -> Json:
+        for field in ("clientOrderId", "parentId"):
+            if field in query:
+                return {"orders": [o for o in self.orders if o.get(field) == query[field]]}
         start, limit = int(query.get("cursor", "0")), int(query["limit"])
         more = {"nextCursor": str(start + limit)} if start + limit < len(self.orders) else {}
         return {"orders": self.orders[start : start + limit], **more}
@@ -282,6 +327,27 @@ class MadeUpEngine:
             self.on_message(socket, message)
 
         socket.on_message(receive)
+
+
+INTERVALS = {"second": 1, "minute": 60, "hour": 3600}
+
+
+def made_up_candles(query: dict[str, str]) -> list[Json]:
+    """Candles of a price that swings about 150."""
+    start, end = (datetime.fromisoformat(query[name]).timestamp() for name in ("from", "to"))
+    step = INTERVALS[query["interval"]]
+
+    def price(at: float) -> float:
+        return 150 + math.sin(at / 97) + math.sin(at / 3000) * 4 + math.sin(at * 1.7) * 0.2
+
+    def candle(at: int) -> Json:
+        prices = [price(at + step * part / 8) for part in range(9)]
+        bounds = {"open": prices[0], "high": max(prices), "low": min(prices), "close": prices[-1]}
+        venues = {"raydium": f"{prices[-1] - 0.3}", "meteora": f"{prices[-1] + 0.2}"}
+        time = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        return {"timestamp": time, **{k: f"{v:.9f}" for k, v in bounds.items()}, "venues": venues}
+
+    return [candle(at) for at in range(math.ceil(start / step) * step, int(end), step)]
 
 
 def answer_as_the_engine(socket: WebSocketRoute, message: Json) -> None:

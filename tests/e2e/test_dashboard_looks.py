@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import Target
 from tests.e2e.dashboard import (
+    ALONE,
     DESKTOP,
+    NOON,
     PHONE,
     QUOTE,
     ROUTE,
@@ -26,6 +29,15 @@ from tests.e2e.dashboard import (
 WIDTHS = [1720, 1440, 1431, 1430, 1379, 1280, 1181, 1180, 1024, 861, 860, 520, 390, 360, 320]
 REASONS = ["QUOTES_UNAVAILABLE", "NO_ROUTES_FOUND", "SLIPPAGE_TOLERANCE_EXCEEDED", "FAILED_TO_LAND"]
 SMALL = {"outAmount": "0.136113", "executedPrice": "0.000000110181", "amount": "1234567.12345"}
+FAR = "2026-02-20T12:00:00.000Z"
+BUY = {"tokenIn": "USDC", "tokenOut": "SOL", "amount": "12345.67"}
+SLICED = {
+    "slicesDone": 37,
+    "filledAmount": "370.123456",
+    "outAmount": "55000.123456",
+    "executedPrice": "150.123456",
+    "nextSliceAt": "2026-01-31T12:00:55.000Z",
+}
 HOPS = [
     {**ROUTE["routePlan"][0], "tokenIn": "BONK", "tokenOut": "SOL", "percent": 66},
     {
@@ -45,7 +57,7 @@ def every_kind_of_order() -> list[Json]:
         made_up_order(10 + i, "failed", error={"code": code, "message": "Words of the engine."})
         for i, code in enumerate(REASONS)
     ]
-    statuses = ["pending", "routing", "building", "submitted", "confirmed", "cancelled"]
+    statuses = ["pending", "routing", "building", "submitted", "confirmed", "cancelled", "expired"]
     others = [made_up_order(20 + i, status) for i, status in enumerate(statuses)]
     long = made_up_order(
         30,
@@ -56,9 +68,15 @@ def every_kind_of_order() -> list[Json]:
         route={**ROUTE, "routePlan": HOPS, "inAmount": "1234567.12345", "outAmount": "0.136113"},
     )
     again = made_up_order(
-        31, "routing", attempt=3, nextRetryAt="2099-01-31T12:00:00.000Z", error=failed[0]["error"]
+        31, "routing", attempt=3, nextRetryAt="2026-01-31T12:00:31.500Z", error=failed[0]["error"]
     )
-    return [again, long, *reversed(others), *reversed(failed)]
+    waiting = [
+        made_up_order(40, "resting", type="limit", limitPrice="160", expiresAt=FAR),
+        made_up_order(41, "resting", type="oco", limitPrice="0.00712345", stopPrice="0.006", **BUY),
+        made_up_order(42, "working", type="twap", slices=100, **SLICED),
+        made_up_order(43, "thawing", type="iceberg"),  # of a later release
+    ]
+    return [*reversed(waiting), again, long, *reversed(others), *reversed(failed)]
 
 
 # Texts of which a part is not seen: cut by a box around them, or running into a neighbour.
@@ -69,7 +87,8 @@ CUT_OFF = """() => {
     while (texts.nextNode()) {
         const node = texts.currentNode, parent = node.parentElement;
         if (!node.data.trim() || !parent.checkVisibility({ visibilityProperty: true })) continue;
-        if (parent.closest("[aria-hidden], .unseen, .skip, script, noscript, select")) continue;
+        if (parent.closest("[aria-hidden], .unseen, .skip, .news, .c-folded, script, select"))
+            continue;
         if (getComputedStyle(parent).clipPath !== "none") continue;
         range.selectNodeContents(node);
         const text = range.getBoundingClientRect();
@@ -77,7 +96,7 @@ CUT_OFF = """() => {
             const style = getComputedStyle(box), rect = box.getBoundingClientRect();
             const scrolls = /auto|scroll/.test(style.overflowX + style.overflowY);
             if (scrolls) break;
-            const bounds = ".cell, .card, .bar, .side, .steps li";
+            const bounds = "td, .card, .bar, .side, .steps li";
             if (style.overflow === "visible" && !box.matches(bounds)) continue;
             const wide = text.left < rect.left - 1 || text.right > rect.right + 1;
             const high = text.top < rect.top - 1 || text.bottom > rect.bottom + 1;
@@ -95,18 +114,19 @@ def test_no_number_legend_or_word_is_cut_off_at_any_width(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page = dashboard.page
+    page.clock.install(time=NOON + timedelta(seconds=30))
     engine.orders = every_kind_of_order()
     engine.quote = {**QUOTE, "routePlan": HOPS, "outAmount": "1302650.98765"}
-    prices = dict.fromkeys(("reference", "raydium", "meteora"), "0.0000231234")
-    engine.prices = [{"timestamp": "2026-01-31T12:00:00.000Z", **prices}]
+    engine.prices = [{"timestamp": "2026-01-31T12:00:00.000Z", "reference": "0.0000231234"}]
     dashboard.open()
     expect(page.locator(".row")).to_have_count(len(engine.orders))
     expect(page.locator(".values", has_text="Meteora")).to_be_visible()
+    page.click("#filter-more")
     page.get_by_role("radio", name="Other").check()
     found: list[str] = []
     for amount, received in (
-        ("1302.65123456", "1,696,899,917.26"),
-        ("123456789012345.123456789", "160,821,108,1"),
+        ("1302.65123456", "1.6969B"),
+        ("123456789012345.123456789", "160,82"),
     ):
         page.fill("#amount", amount)
         expect(page.locator("#receive")).to_contain_text(received)
@@ -120,11 +140,9 @@ def test_no_number_legend_or_word_is_cut_off_at_any_width(
 
 
 @pytest.mark.parametrize("width", [1440, 1280, 390, 320])
-def test_a_row_has_one_height_whatever_becomes_of_its_order(
-    browser: Browser, target: Target, width: int
-) -> None:
+def test_a_row_has_one_height_whatever_becomes_of_its_order(browser: Browser, width: int) -> None:
     """Else what is below it moves away under the pointer."""
-    with tab(browser, target, viewport={"width": width, "height": 900}) as dashboard:
+    with tab(browser, ALONE, viewport={"width": width, "height": 900}) as dashboard:
         page, engine = dashboard.page, MadeUpEngine(dashboard)
         engine.orders = every_kind_of_order()
         dashboard.open()
@@ -160,7 +178,7 @@ def test_no_two_buttons_have_the_same_name(dashboard: Dashboard, engine: MadeUpE
         "buttons => buttons.map((b) => b.getAttribute('aria-label') ?? b.textContent.trim())"
     )
     assert sorted(names) == sorted(set(names))
-    page.locator(".row").first.get_by_role("button").first.click()
+    page.locator(".row").first.get_by_role("link").click()
     names = (
         page.get_by_role("dialog")
         .get_by_role("button")
@@ -182,16 +200,15 @@ def test_the_state_of_a_step_is_a_shape_and_a_word_as_well_as_a_colour(
         const { content, borderTopWidth } = getComputedStyle(step, "::before");
         return `${content} ${borderTopWidth}`;
     }"""
-    states = ["done", "now", "todo", "failed", "cancelled"]
+    states = ["done", "now", "todo"]
     signs = [page.locator(f".steps [data-state={s}]").first.evaluate(drawn) for s in states]
     assert len(set(signs)) == len(states), signs
-    words = ["done", "now", "not reached", "failed here", "cancelled here"]
-    for sign, word in zip(signs, words, strict=True):
+    for sign, word in zip(signs, ["done", "now", "not reached"], strict=True):
         assert f'/ "{word}"' in sign, sign
 
 
-def test_with_forced_colours_each_state_is_still_told(browser: Browser, target: Target) -> None:
-    with tab(browser, target, forced_colors="active") as dashboard:
+def test_with_forced_colours_each_state_is_still_told(browser: Browser) -> None:
+    with tab(browser, ALONE, forced_colors="active") as dashboard:
         page, engine = dashboard.page, MadeUpEngine(dashboard)
         engine.orders = every_kind_of_order()
         engine.quote = {**QUOTE, "routePlan": HOPS}
@@ -252,7 +269,7 @@ def test_axe_finds_nothing_serious(browser: Browser, target: Target, look: dict[
         has_status(dashboard.submit(new_amount()), "confirmed")
         check("orders")
         for row in (failed, page.locator(".row[data-status=confirmed]").first):
-            row.get_by_role("button").first.click()
+            row.get_by_role("link").click()
             check("an order in full")
             page.keyboard.press("Escape")
         page.click("#change-key")

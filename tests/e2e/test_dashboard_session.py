@@ -193,7 +193,7 @@ def test_without_a_key_nothing_of_its_owner_is_left(
     page = dashboard.page
     engine.orders = [made_up_order(4321, "building"), made_up_order(1234, "confirmed")]
     dashboard.open()
-    page.locator(".row").first.get_by_role("button").click()
+    page.locator(".row").first.get_by_role("link").click()
     expect(page.get_by_role("dialog")).to_contain_text("4,321 SOL")
     page.click("#detail-close")
     end(dashboard)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from functions.dex.mixture import LEGS_MAX
+from functions.orders.order import UPDATES_BYTES_MAX
 from functions.store import orders
 from tests.events import Json
 from tests.functions.world import World
@@ -53,6 +54,47 @@ def largest(world: World) -> tuple[Json, Json]:
 def test_the_largest_order_is_far_below_what_an_item_may_hold(largest: tuple[Json, Json]) -> None:
     item, _ = largest
     assert item_bytes(item) < ITEM_BYTES_MAX / 10
+
+
+def test_a_limit_order_that_is_refused_most_often_fits_into_an_item(
+    largest: tuple[Json, Json],
+) -> None:
+    """It is refused no more once its updates have so many bytes, whatever its routes are."""
+    item, _ = largest
+    longest = max(len(update["S"].encode()) for update in item["updates"]["L"])
+    rest = item_bytes(item | {"updates": {"L": []}})
+    last_try = 4 * (longest + 1)  # resting, building, submitted, and the end
+    assert UPDATES_BYTES_MAX + last_try + rest < ITEM_BYTES_MAX
+
+
+def test_a_page_of_orders_that_were_changed_often_is_short_and_has_a_next_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [world.submit()["orderId"] for _ in range(5)]
+    monkeypatch.setattr(orders, "PAGE_BYTES_MAX", 300)  # each has 140
+    for status in ({}, {"status": "pending"}, {"status": "open"}):
+        found: list[str] = []
+        pages = 0
+        cursor: dict[str, str] = {}
+        while True:
+            page = world.http("list_orders", query={"limit": 5, **status, **cursor}).json
+            pages += 1
+            found += [order["orderId"] for order in page["orders"]]
+            if "nextCursor" not in page:
+                break
+            cursor = {"cursor": page["nextCursor"]}
+        assert sorted(found) == sorted(ids)
+        assert pages == 3
+
+
+def test_a_page_of_as_many_bytes_as_it_may_have_is_below_what_lambda_answers(
+    largest: tuple[Json, Json],
+) -> None:
+    """An answer shows the last route of an order twice, and Lambda's answer is JSON in JSON."""
+    item, answer = largest
+    updates = sum(len(update["S"]) for update in item["updates"]["L"])
+    shown = len(json.dumps(json.dumps(answer)).encode())
+    assert orders.PAGE_BYTES_MAX * shown / updates < ANSWER_BYTES_MAX
 
 
 def test_the_longest_update_is_one_frame(largest: tuple[Json, Json]) -> None:

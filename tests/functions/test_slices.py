@@ -96,6 +96,20 @@ def test_each_slice_begins_on_the_grid_of_the_first_one(world: World) -> None:
     assert begun == [iso(START_MS + after) for after in (0, 75_000, 120_000)]
 
 
+@pytest.mark.parametrize("limit", [{}, {"limitPrice": "1"}], ids=["market", "limit"])
+def test_an_order_whose_slice_takes_long_waits_for_its_end_and_not_in_the_queue(
+    world: World, limit: Json
+) -> None:
+    order = submit(world, **limit)
+    world.work()
+    world.sqs.purge_queue(QueueUrl=world.queue_url)  # the message of the slice
+    runtime.sleep(90)  # beyond the slice's turn
+    queue.enqueue(order["orderId"], woken=True)
+    world.work()
+    assert world.read(order["orderId"])["slicesDone"] == 0
+    assert world.queued() == 0
+
+
 def test_two_messages_of_a_twap_order_begin_no_slice_twice(world: World) -> None:
     order = submit(world)
     for _ in range(3):

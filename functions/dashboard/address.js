@@ -1,0 +1,38 @@
+// What the page shows, in its URL: the order in full, the form's pair and amount, and the filters.
+
+const listeners = [];
+
+/** A parameter of the URL; "" if it is absent. */
+export const inAddress = (name) => new URLSearchParams(location.search).get(name) ?? "";
+
+/** Put parameters into the URL, without those that are empty; as a new entry of the history if
+`enter`. */
+export function toAddress(changes, { enter = false } = {}) {
+  const url = addressWith(changes);
+  if (url === location.href) return;
+  if (enter) history.pushState(null, "", url);
+  else history.replaceState(history.state, "", url);
+}
+
+/** Take everything out of the URL. */
+export function clearAddress() {
+  if (location.search) history.replaceState(history.state, "", location.pathname);
+}
+
+/** The page's URL with these parameters changed. */
+export function addressWith(changes) {
+  const url = new URL(location.href);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value) url.searchParams.set(name, value);
+    else url.searchParams.delete(name);
+  }
+  url.hash = "";
+  return url.href;
+}
+
+/** Call `act` when the user goes back or forward. */
+export function onTravel(act) {
+  listeners.push(act);
+}
+
+addEventListener("popstate", () => listeners.forEach((act) => act()));

@@ -1,0 +1,100 @@
+// The columns of the list of orders: what each says, how it sorts, and what it is in a CSV file.
+
+import { worth } from "./dollars.js";
+import { feeOf, isOpen, prices } from "./orders.js";
+import { isStable, pairOf, shownPrice } from "./pairs.js";
+import { amount, bps, bpsBetween, branchesOf, dollars, price, statusName, timeInColumn, title, typeName } from "./words.js";
+
+const difference = (order) => {
+  const { executed, quoted } = prices(order);
+  return executed && quoted ? bpsBetween(executed, quoted) : null;
+};
+const executedShown = (order) => (order.executedPrice ? shownPrice(order, order.executedPrice) : null);
+
+/** The value in dollars of an amount of tokenIn: at the order's own price if that is in dollars. */
+export function worthThen(order, amountIn) {
+  const { executed, quoted } = prices(order);
+  if (isStable(order.tokenOut) && (executed ?? quoted)) return Number(amountIn) * Number(executed ?? quoted);
+  return worth(order.tokenIn, amountIn);
+}
+
+const valueOf = (order) => (isStable(order.tokenOut) && order.outAmount ? Number(order.outAmount) : worthThen(order, order.amount));
+
+/** The type of an order; one that a TWAP order made is a slice of it. */
+const typeText = (order) => (order.parentId ? "Slice" : typeName(order.type));
+
+/** A fee in dollars. */
+function feeText(order) {
+  if (!order.route) return "–";
+  const fee = feeOf(order.route);
+  const value = worthThen(order, fee);
+  return dollars(value) || "–";
+}
+
+/** The venues of a route: the one with the greatest share, and how many more. */
+export function venuesText(order) {
+  if (!order.route) return order.slices ? `${order.slices} slices` : "–";
+  const shares = new Map();
+  for (const { part, hops } of branchesOf(order.route)) {
+    for (const { shares: venues } of hops) {
+      for (const [venue, percent] of venues) shares.set(venue, (shares.get(venue) ?? 0) + (part * percent) / hops.length);
+    }
+  }
+  const [first, ...others] = [...shares.entries()].sort((one, other) => other[1] - one[1]).map(([venue]) => title(venue));
+  return others.length ? `${first} +${others.length}` : first;
+}
+
+/** By id: `head` the column's name, `text` what it says, `key` what it sorts by, `csv` its exact value. */
+export const COLUMNS = {
+  time: { head: "Time", text: (o) => timeInColumn(o.createdAt), key: (o) => o.createdAt, csv: (o) => o.createdAt },
+  pair: { head: "Pair", text: (o) => pairOf(o.tokenIn, o.tokenOut).name, key: (o) => pairOf(o.tokenIn, o.tokenOut).name, csv: (o) => `${o.tokenIn}-${o.tokenOut}` },
+  type: { head: "Type", text: typeText, key: typeText, csv: (o) => o.type ?? "market" },
+  sold: { head: "Sold", text: (o) => `${amount(o.amount, o.tokenIn)} ${o.tokenIn}`, key: (o) => Number(o.amount), csv: (o) => o.amount },
+  value: { head: "Value", text: (o) => dollars(valueOf(o)) || "–", key: (o) => valueOf(o) ?? -1, csv: (o) => valueOf(o) ?? "" },
+  received: { head: "Received", text: (o) => (o.outAmount ? `${amount(o.outAmount, o.tokenOut)} ${o.tokenOut}` : "–"), key: (o) => Number(o.outAmount ?? -1), csv: (o) => o.outAmount ?? "" },
+  price: { head: "Avg. price", text: (o) => (o.executedPrice ? price(executedShown(o)) : "–"), key: (o) => executedShown(o) ?? -1, csv: (o) => o.executedPrice ?? "" },
+  quote: { head: "Vs. quote", text: (o) => (difference(o) === null ? "–" : bps(difference(o))), key: (o) => difference(o) ?? -Infinity, csv: (o) => difference(o)?.toFixed(2) ?? "" },
+  fee: { head: "Fee", text: feeText, key: (o) => (o.route ? worthThen(o, feeOf(o.route)) ?? -1 : -1), csv: (o) => (o.route ? feeOf(o.route) : "") },
+  venue: { head: "Venue", text: venuesText, key: venuesText, csv: (o) => (o.route ? [...new Set(o.route.routePlan.map(({ venue }) => venue))].join(" ") : "") },
+  status: { head: "Status", text: (o) => statusName(o.status), key: (o) => `${isOpen(o) ? 0 : 1}${o.status}`, csv: (o) => o.status },
+};
+
+/** How good an executed price is against its quote: "better", "worse" or "same". */
+export function quality(order) {
+  const apart = difference(order);
+  return apart === null || Math.abs(apart) < 0.05 ? "same" : apart < 0 ? "worse" : "better";
+}
+
+const CSV_HEADS = {
+  orderId: (o) => o.orderId,
+  parentId: (o) => o.parentId ?? "",
+  clientOrderId: (o) => o.clientOrderId ?? "",
+  createdAt: COLUMNS.time.csv,
+  updatedAt: (o) => o.updatedAt,
+  type: COLUMNS.type.csv,
+  status: COLUMNS.status.csv,
+  tokenIn: (o) => o.tokenIn,
+  tokenOut: (o) => o.tokenOut,
+  amount: COLUMNS.sold.csv,
+  outAmount: COLUMNS.received.csv,
+  executedPrice: COLUMNS.price.csv,
+  againstQuoteBps: COLUMNS.quote.csv,
+  feeInTokenIn: COLUMNS.fee.csv,
+  dollars: COLUMNS.value.csv,
+  venues: COLUMNS.venue.csv,
+  txHash: (o) => o.txHash ?? "",
+  error: (o) => o.error?.code ?? "",
+};
+
+/** Orders as CSV (RFC 4180) with exact decimals. */
+export function csvOf(orders) {
+  const rows = orders.map((order) => Object.values(CSV_HEADS).map((value) => cell(value(order))));
+  return [Object.keys(CSV_HEADS), ...rows].map((row) => `${row.join(",")}\r\n`).join("");
+}
+
+/** A cell that no spreadsheet takes for a formula. */
+function cell(value) {
+  const text = String(value);
+  const safe = typeof value === "string" && /^[=+\-@\t\r]/.test(text) && !/^-?[\d.]+$/.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}

@@ -1,0 +1,69 @@
+// What tokens are worth in dollars at the moment. Quotes and prices tell it; what they do not tell is
+// asked for.
+
+import { call } from "./api.js";
+import { every } from "./pace.js";
+import { isStable } from "./pairs.js";
+import { TOKENS } from "./stack.js";
+
+const AGAIN_MS = 20_000;
+const AGAIN_IDLE_MS = 120_000;
+
+const prices = new Map(); // dollars for one, by symbol
+const heard = new Map(); // when a price was last learnt, by symbol
+const listeners = [];
+let kept = () => [];
+let once = () => [];
+
+/** The value of an amount in dollars, or null where it is not known. */
+export function worth(symbol, amount) {
+  const price = isStable(symbol) ? 1 : prices.get(symbol);
+  return price === undefined || amount === undefined || amount === "" ? null : Number(amount) * price;
+}
+
+/** What one tokenIn is worth in tokenOut now, or null where it is not known. */
+export function marketPrice({ tokenIn, tokenOut }) {
+  const [one, other] = [worth(tokenIn, 1), worth(tokenOut, 1)];
+  return one && other ? one / other : null;
+}
+
+/** Take in a price: `price` tokenOut for one tokenIn. */
+export function learnPrice(tokenIn, tokenOut, price) {
+  if (isStable(tokenOut)) set(tokenIn, Number(price));
+  else if (isStable(tokenIn)) set(tokenOut, 1 / Number(price));
+}
+
+/** `live` tells the tokens whose prices are to be new, `rest` those of which any price will do. */
+export function keepPrices(live, rest) {
+  [kept, once] = [live, rest];
+  every(AGAIN_MS, AGAIN_IDLE_MS, () => readPrices(AGAIN_MS));
+}
+
+/** Read the needed prices that are unknown, and those to be kept that are older than `ageMs`. */
+export async function readPrices(ageMs = Infinity) {
+  const old = (symbol) => !(Date.now() - (heard.get(symbol) ?? 0) < ageMs);
+  const symbols = [...kept().filter(old), ...once().filter((symbol) => !heard.has(symbol))];
+  const known = (symbol) => TOKENS.some((token) => token.symbol === symbol);
+  for (const symbol of new Set(symbols.filter((each) => known(each) && !isStable(each)))) {
+    heard.set(symbol, Date.now()); // it is not asked for twice
+    try {
+      const { points } = await call("GET", "api/prices", { query: { tokenIn: symbol, tokenOut: "USDC", minutes: 1 } });
+      if (points.length) set(symbol, Number(points.at(-1).reference));
+    } catch {
+      heard.delete(symbol); // without it nothing but a value in dollars is missing
+    }
+  }
+}
+
+/** Call `act` when a price has become known or has changed. */
+export function onPrice(act) {
+  listeners.push(act);
+}
+
+function set(symbol, price) {
+  heard.set(symbol, Date.now());
+  if (!isStable(symbol) && prices.get(symbol) !== price) {
+    prices.set(symbol, price);
+    listeners.forEach((act) => act());
+  }
+}

@@ -1,0 +1,136 @@
+// Which orders the list shows: by status, pair, type, days, and part of an id. The URL keeps it.
+
+import { inAddress, toAddress } from "./address.js";
+import { byId, h } from "./dom.js";
+import { isOpen } from "./orders.js";
+import { pairOf } from "./pairs.js";
+import { typeName } from "./words.js";
+
+const FIELDS = { pair: "filter-pair", type: "filter-type", from: "filter-from", to: "filter-to", find: "find" };
+const NAMES = { pair: "only", type: "type", from: "from", to: "to", find: "find" }; // in the URL
+const DAY_MS = 86_400_000;
+
+const namesOf = ({ tokenIn, tokenOut }) => {
+  const { base, quote } = pairOf(tokenIn, tokenOut);
+  return [base, quote].sort().join("/");
+};
+
+export class Filter {
+  #pairs = new Map(); // what a choice is called, by its two tokens in alphabetical order
+  #types = new Set();
+  #onChange;
+
+  constructor(onChange) {
+    this.#onChange = onChange;
+    this.follow();
+    byId("filters").addEventListener("change", () => this.#changed());
+    for (const id of Object.values(FIELDS)) byId(id).addEventListener("input", () => this.#changed());
+    byId("filter-more").addEventListener("click", () => {
+      byId("more-filters").hidden = !byId("more-filters").hidden;
+      this.#showMore();
+    });
+    byId("filter-none").addEventListener("click", () => this.reset());
+  }
+
+  get status() {
+    return document.querySelector("input[name=filter]:checked").value;
+  }
+
+  /** What is searched for, in lower case. */
+  get find() {
+    return byId("find").value.trim().toLowerCase();
+  }
+
+  /** The oldest order that can be wanted, as a timestamp. */
+  get since() {
+    const from = dayOf("filter-from");
+    return from === null ? "" : new Date(from).toISOString();
+  }
+
+  /** Whether anything but the status narrows the list. */
+  get narrowed() {
+    return this.#narrow || Boolean(this.find);
+  }
+
+  get #narrow() {
+    return ["pair", "type", "from", "to"].some((field) => byId(FIELDS[field]).value);
+  }
+
+  /** A function that tells whether an order is wanted, whatever its status is. */
+  test() {
+    const [pair, type, find] = [byId("filter-pair").value, byId("filter-type").value, this.find];
+    const [from, to] = [dayOf("filter-from"), dayOf("filter-to")];
+    return (order) => {
+      const at = from === null && to === null ? 0 : Date.parse(order.createdAt);
+      return (!pair || namesOf(order) === pair)
+        && (!type || (order.type ?? "market") === type)
+        && (from === null || at >= from)
+        && (to === null || at < to + DAY_MS)
+        && (!find || [order.orderId, order.clientOrderId, order.txHash].some((id) => id?.toLowerCase().includes(find)));
+    };
+  }
+
+  /** An order has come: offer its pair and its type. */
+  offer(order) {
+    const names = namesOf(order);
+    if (!this.#pairs.has(names)) {
+      this.#pairs.set(names, true);
+      this.#offer(byId("filter-pair"), names, pairOf(order.tokenIn, order.tokenOut).name);
+    }
+    const type = order.type ?? "market";
+    if (!this.#types.has(type)) {
+      this.#types.add(type);
+      this.#offer(byId("filter-type"), type, typeName(type));
+    }
+  }
+
+  /** Show everything. */
+  reset() {
+    document.querySelector("input[name=filter][value='']").checked = true;
+    for (const id of Object.values(FIELDS)) byId(id).value = "";
+    this.#changed();
+  }
+
+  /** Forget the pairs and types of an owner, and filter as the URL says. */
+  follow() {
+    this.#pairs.clear();
+    this.#types.clear();
+    for (const id of ["filter-pair", "filter-type"]) byId(id).replaceChildren(byId(id).firstElementChild);
+    const status = document.querySelector(`input[name=filter][value="${CSS.escape(inAddress("show"))}"]`);
+    (status ?? document.querySelector("input[name=filter][value='']")).checked = true;
+    for (const [field, id] of Object.entries(FIELDS)) {
+      const value = inAddress(NAMES[field]);
+      if (byId(id).tagName === "SELECT" && value) this.#offer(byId(id), value, value);
+      byId(id).value = value;
+    }
+    byId("more-filters").hidden = !this.#narrow;
+    this.#showMore();
+  }
+
+  #offer(select, value, text) {
+    const known = [...select.options].find((option) => option.value === value);
+    if (known) known.textContent = text;
+    else select.append(h("option", { value }, text));
+  }
+
+  #changed() {
+    const fields = Object.entries(FIELDS).map(([field, id]) => [NAMES[field], byId(id).value.trim()]);
+    toAddress({ show: this.status, ...Object.fromEntries(fields) });
+    this.#showMore();
+    this.#onChange();
+  }
+
+  #showMore() {
+    byId("filter-more").setAttribute("aria-expanded", String(!byId("more-filters").hidden));
+    byId("filter-more").toggleAttribute("data-active", this.#narrow);
+  }
+}
+
+/** The beginning of the chosen day here, in Unix milliseconds; null if none is chosen. */
+function dayOf(id) {
+  const [year, month, day] = byId(id).value.split("-").map(Number);
+  return day ? new Date(year, month - 1, day).getTime() : null;
+}
+
+/** Whether an order has the status of a choice: "" is any, "open" all that are not terminal. */
+export const hasStatus = (order, status) => !status || (status === "open" ? isOpen(order) : order.status === status);

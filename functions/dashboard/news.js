@@ -1,0 +1,209 @@
+// Tells what has become of orders: in a corner of the page, in its title and icon while nobody looks at
+// it, and as a notification of the system where the user has allowed that.
+
+import { addressWith } from "./address.js";
+import { announce, byId, h, say } from "./dom.js";
+import { isOpen } from "./orders.js";
+import { pairOf, shownPrice } from "./pairs.js";
+import { amount, number, price, reason, shortId, statusName } from "./words.js";
+
+const SHOWN_MAX = 4;
+const SHOWN_MS = 8_000;
+const GATHER_MS = 400;
+const EACH_MAX = 3;
+const WANTED = "oee.notify";
+const COLORS = { good: "#147a4a", bad: "#c0322b", open: "#1f5fd6" };
+
+export class News {
+  #toasts = new Map();
+  #ended = [];
+  #unseen = 0;
+  #ownTitle = document.title;
+  #onOpen;
+  // What a screen reader is told: the orders submitted on this page.
+  #own = new Set();
+
+  /** `onOpen` is given the id of an order that the user wants to see. */
+  constructor(orders, onOpen) {
+    this.#onOpen = onOpen;
+    orders.onChange((order, before) => {
+      if (before && isOpen(before) && !isOpen(order)) this.#end(order);
+      else if (this.#toasts.has(order.orderId) && isOpen(order)) this.submitted(order);
+    });
+    for (const sign of ["focus", "visibilitychange", "pointerdown", "keydown"]) addEventListener(sign, () => this.#seen(), true);
+    byId("notify").hidden = !("Notification" in globalThis);
+    byId("notify").addEventListener("click", () => this.#askToNotify());
+    this.#showNotify();
+  }
+
+  /** What the title says while there is no news. */
+  title(text) {
+    this.#ownTitle = text;
+    this.#showTitle();
+  }
+
+  /** An order was submitted on this page, or has gone on since. */
+  submitted(order) {
+    this.#own.add(order.orderId);
+    this.#toast(order.orderId, `${asked(order)}: ${statusName(order.status).toLowerCase()}`, "open");
+  }
+
+  /** Tell something about an order: `kind` is "good", "bad" or "open". */
+  tell(orderId, text, kind) {
+    this.#toast(orderId, text, kind);
+    announce(text);
+  }
+
+  clear() {
+    for (const { element, timer } of this.#toasts.values()) {
+      clearTimeout(timer);
+      element.remove();
+    }
+    this.#toasts.clear();
+    this.#own.clear();
+    this.#ended = [];
+    this.#seen();
+  }
+
+  #end(order) {
+    if (order.parentId) return; // its parent tells
+    if (!this.#ended.length) setTimeout(() => this.#tellEnded(), GATHER_MS);
+    this.#ended.push(order);
+  }
+
+  /** Orders that end together are told together. */
+  #tellEnded() {
+    const ended = this.#ended;
+    this.#ended = [];
+    if (!ended.length) return;
+    const own = ended.filter(({ orderId }) => this.#own.delete(orderId));
+    if (ended.length > EACH_MAX) {
+      for (const { orderId } of ended) this.#drop(orderId);
+      const text = summary(ended);
+      this.#toast("summary", text, ended.some(({ status }) => status === "failed") ? "bad" : "good");
+      if (own.length) announce(text);
+      this.#unseenNews(text, ended.length, "");
+      return;
+    }
+    for (const order of ended) {
+      const text = outcome(order);
+      this.#toast(order.orderId, text, order.status === "confirmed" ? "good" : order.status === "failed" ? "bad" : "open");
+      if (own.includes(order)) announce(`Order ${shortId(order.orderId)} ${order.status}${order.error ? `: ${reason(order.error)}` : ""}`);
+      this.#unseenNews(text, 1, order.orderId, order.status !== "confirmed");
+    }
+  }
+
+  #toast(id, text, kind) {
+    const known = this.#toasts.get(id);
+    clearTimeout(known?.timer);
+    const timer = setTimeout(() => this.#fade(id), SHOWN_MS);
+    if (known) {
+      known.element.dataset.kind = kind;
+      say(known.text, text);
+      this.#toasts.set(id, { ...known, timer });
+      return;
+    }
+    const isOrder = id.length > 20;
+    const words = isOrder
+      ? h("a", { href: addressWith({ order: id }), onclick: (event) => { event.preventDefault(); this.#onOpen(id); } }, text)
+      : h("span", {}, text);
+    const close = h("button", { type: "button", class: "quiet", "aria-label": `Dismiss: ${isOrder ? shortId(id) : id}`, onclick: () => this.#drop(id) }, "✕");
+    const element = h("li", { "data-kind": kind }, words, close);
+    byId("news").append(element);
+    this.#toasts.set(id, { element, text: words, timer });
+    while (this.#toasts.size > SHOWN_MAX) this.#drop(this.#toasts.keys().next().value);
+  }
+
+  /** Nothing vanishes from under a pointer or the focus. */
+  #fade(id) {
+    const toast = this.#toasts.get(id);
+    if (toast?.element.matches(":hover, :focus-within")) toast.timer = setTimeout(() => this.#fade(id), SHOWN_MS);
+    else this.#drop(id);
+  }
+
+  #drop(id) {
+    const toast = this.#toasts.get(id);
+    if (!toast) return;
+    clearTimeout(toast.timer);
+    toast.element.remove();
+    this.#toasts.delete(id);
+  }
+
+  #unseenNews(text, count, orderId, bad = false) {
+    if (!document.hidden && document.hasFocus()) return;
+    this.#unseen += count;
+    this.#latest = text;
+    this.#showTitle();
+    byId("icon").href = dotted(bad ? COLORS.bad : COLORS.good);
+    if (!this.#notifies) return;
+    const shown = new Notification(this.#latest, { tag: orderId || "orders" });
+    shown.onclick = () => {
+      focus();
+      if (orderId) this.#onOpen(orderId);
+    };
+  }
+
+  #latest = "";
+  #plainIcon = byId("icon").href;
+
+  #seen() {
+    if (document.hidden || !this.#unseen) return;
+    this.#unseen = 0;
+    byId("icon").href = this.#plainIcon;
+    this.#showTitle();
+  }
+
+  #showTitle() {
+    document.title = this.#unseen ? `(${this.#unseen}) ${this.#latest}` : this.#ownTitle;
+  }
+
+  get #notifies() {
+    return "Notification" in globalThis && Notification.permission === "granted" && stored() === "yes";
+  }
+
+  async #askToNotify() {
+    const now = !this.#notifies && await Notification.requestPermission() === "granted";
+    try {
+      localStorage.setItem(WANTED, now ? "yes" : "no");
+    } catch {
+      // a browser that keeps nothing
+    }
+    if (!now && Notification.permission === "denied") this.tell("notify", "Your browser does not allow notifications of this page.", "bad");
+    this.#showNotify();
+  }
+
+  #showNotify() {
+    byId("notify").setAttribute("aria-pressed", String(this.#notifies));
+  }
+}
+
+function stored() {
+  try {
+    return localStorage.getItem(WANTED);
+  } catch {
+    return null;
+  }
+}
+
+const asked = ({ amount: sold, tokenIn, tokenOut }) => `${number(sold)} ${tokenIn} → ${tokenOut}`;
+
+/** What has become of an order, in a sentence. */
+export function outcome(order) {
+  const { tokenIn, tokenOut, outAmount, executedPrice, status, error } = order;
+  if (status === "confirmed" && outAmount) {
+    const at = executedPrice ? ` at ${price(shownPrice(order, executedPrice))} ${pairOf(tokenIn, tokenOut).name}` : "";
+    return `Sold ${number(order.filledAmount ?? order.amount)} ${tokenIn} for ${amount(outAmount, tokenOut)} ${tokenOut}${at}`;
+  }
+  return `${asked(order)}: ${statusName(status).toLowerCase()}${error ? `. ${reason(error)}` : ""}`;
+}
+
+function summary(ended) {
+  const counts = new Map();
+  for (const { status } of ended) counts.set(status, (counts.get(status) ?? 0) + 1);
+  return `${ended.length} orders ended: ${[...counts].map(([status, count]) => `${count} ${status}`).join(", ")}`;
+}
+
+/** The page's icon with a dot. */
+function dotted(color) {
+  return `data:image/svg+xml,${encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="#1f5fd6"/><circle cx="22" cy="10" r="9" fill="${color}" stroke="#fff" stroke-width="2"/></svg>`)}`;
+}

@@ -1,0 +1,39 @@
+// A pair has one direction on the whole page, whichever of its tokens is sold: SOL/USDC is USDC for
+// one SOL. The user can turn it.
+
+import { TOKENS } from "./stack.js";
+
+const STABLE = ["USDC", "USDT"];
+// The first of a pair's two tokens in this order is what the other is priced in.
+const MONEY = [...new Set([...STABLE, "SOL", ...TOKENS.map(({ symbol }) => symbol)])];
+
+const turned = new Set();
+const listeners = [];
+
+/** Whether a token is worth a dollar. */
+export const isStable = (symbol) => STABLE.includes(symbol);
+
+/** The pair of two tokens as it is shown: `base` is priced in `quote`. */
+export function pairOf(one, other) {
+  const rank = (symbol) => (MONEY.indexOf(symbol) + 1 || MONEY.length + 1);
+  const [quote, base] = [one, other].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  const pair = turned.has(`${base}/${quote}`) ? { base: quote, quote: base } : { base, quote };
+  return { ...pair, name: `${pair.base}/${pair.quote}` };
+}
+
+/** A price of tokenOut for one tokenIn in the direction in which the pair is shown, and back. */
+export function shownPrice({ tokenIn, tokenOut }, price) {
+  return pairOf(tokenIn, tokenOut).base === tokenIn ? Number(price) : 1 / Number(price);
+}
+
+/** Show the pair of these tokens the other way round. */
+export function turnPair(one, other) {
+  const { base, quote } = pairOf(one, other);
+  if (!turned.delete(`${base}/${quote}`) && !turned.delete(`${quote}/${base}`)) turned.add(`${base}/${quote}`);
+  listeners.forEach((act) => act());
+}
+
+/** Call `act` when a pair has been turned. */
+export function onTurn(act) {
+  listeners.push(act);
+}

@@ -1,0 +1,72 @@
+// The terms of an order that waits: its prices, its expiry and its slices, as the form and the dialog
+// that changes an order read them.
+
+import { readDecimal } from "./decimal.js";
+import { byId } from "./dom.js";
+import { pairOf } from "./pairs.js";
+
+const PRICE_PLACES = 18;
+const SCALE = 10n ** BigInt(PRICE_PLACES);
+const EXPIRY_DAYS_MAX = 30;
+const SECONDS = { minute: 60, hour: 3600, day: 86_400 };
+
+/** The fields that each type of order has beside tokens and amount. */
+export const TERMS = {
+  market: ["slippage"],
+  limit: ["limitPrice", "expiry"],
+  stop: ["stopPrice", "slippage", "expiry"],
+  oco: ["limitPrice", "stopPrice", "slippage", "expiry"],
+  twap: ["slices", "interval", "limitPrice", "slippage"],
+};
+/** Which of them may be left empty. */
+export const OPTIONAL = { twap: ["limitPrice"] };
+
+/** A price that was written in the direction in which its pair is shown, as the engine takes it
+(tokenOut for one tokenIn), or the `rule` that it breaks. It is rounded in the user's favour. */
+export function readPrice(written, tokenIn, tokenOut) {
+  const read = readDecimal(written, PRICE_PLACES);
+  if (read.rule) return read;
+  if (!Number(read.text)) return { rule: "must be greater than 0" };
+  if (pairOf(tokenIn, tokenOut).base === tokenIn) return read;
+  const [whole, fraction = ""] = read.text.split(".");
+  const units = BigInt(whole + fraction.padEnd(PRICE_PLACES, "0"));
+  return { text: decimalText((SCALE * SCALE + units - 1n) / units) };
+}
+
+/** A price of the engine as decimal text in the direction in which its pair is shown. */
+export function writtenPrice(text, tokenIn, tokenOut) {
+  if (pairOf(tokenIn, tokenOut).base === tokenIn) return text;
+  return String(Number((1 / Number(text)).toPrecision(12)));
+}
+
+/** The time at which a chosen expiry ends, as a timestamp; null for none. */
+export function readExpiry(choice, ownTime, now) {
+  if (!choice) return { text: null };
+  if (choice !== "custom") {
+    const [count, unit] = choice.split(" ");
+    return { text: new Date(now + Number(count) * SECONDS[unit] * 1000).toISOString() };
+  }
+  const time = Date.parse(ownTime);
+  if (!Number.isFinite(time)) return { rule: "needs a day and a time" };
+  if (time <= now) return { rule: "must be in the future" };
+  if (time > now + EXPIRY_DAYS_MAX * SECONDS.day * 1000) return { rule: `must be within ${EXPIRY_DAYS_MAX} days` };
+  return { text: new Date(time).toISOString() };
+}
+
+/** A whole number between `least` and `most`, or the `rule` that it breaks. */
+export function readWhole(written, least, most) {
+  const text = written.trim();
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < least || value > most) return { rule: `must be a whole number from ${least} to ${most.toLocaleString("en-US")}` };
+  return { value };
+}
+
+/** Show only the fields of a type. */
+export function showTerms(type) {
+  for (const element of byId("terms").children) element.hidden = !(TERMS[type] ?? []).includes(element.dataset.term);
+}
+
+function decimalText(units) {
+  const digits = String(units).padStart(PRICE_PLACES + 1, "0");
+  return `${digits.slice(0, -PRICE_PLACES)}.${digits.slice(-PRICE_PLACES)}`.replace(/\.?0+$/, "");
+}

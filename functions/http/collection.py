@@ -1,0 +1,93 @@
+"""The collection for Postman and Bruno (format 2.1), made from the OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import Any
+
+SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
+# The order that was submitted last is the one that the other requests name.
+_KEEP_ORDER_ID = [
+    "const order = pm.response.json();",
+    'if (order.orderId) pm.collectionVariables.set("orderId", order.orderId);',
+]
+
+Json = dict[str, Any]
+
+
+def document(openapi: Json, base_url: str) -> str:
+    """The collection of all operations of an OpenAPI document, at this base URL, as JSON."""
+    folders: dict[str, list[Json]] = defaultdict(list)
+    for path, operations in openapi["paths"].items():
+        for method, operation in operations.items():
+            folders[operation["tags"][0]] += _items(path, method, operation)
+    return json.dumps(
+        {
+            "info": {
+                "name": openapi["info"]["title"],
+                "description": openapi["info"]["description"],
+                "version": openapi["info"]["version"],
+                "schema": SCHEMA,
+            },
+            "auth": {
+                "type": "bearer",
+                "bearer": [{"key": "token", "value": "{{apiKey}}", "type": "string"}],
+            },
+            "variable": [
+                {"key": "baseUrl", "value": base_url.rstrip("/")},
+                {"key": "apiKey", "value": ""},
+                {"key": "orderId", "value": ""},
+            ],
+            "item": [{"name": name, "item": items} for name, items in folders.items()],
+        },
+        separators=(",", ":"),
+    )
+
+
+def _items(path: str, method: str, operation: Json) -> list[Json]:
+    """A request for each example of an operation's body, or one."""
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    examples = {name: example["value"] for name, example in body.get("examples", {}).items()}
+    if len(examples) < 2:
+        return [
+            _item(
+                operation["summary"], path, method, operation, next(iter(examples.values()), None)
+            )
+        ]
+    return [
+        _item(f"{operation['summary']}: {name}", path, method, operation, example)
+        for name, example in examples.items()
+    ]
+
+
+def _item(name: str, path: str, method: str, operation: Json, body: Json | None) -> Json:
+    segments = [part.replace("{orderId}", "{{orderId}}") for part in path.strip("/").split("/")]
+    query = [
+        {
+            "key": parameter["name"],
+            "value": str(parameter.get("example", "")),
+            "description": parameter.get("description", ""),
+            "disabled": not parameter.get("required", False),
+        }
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "query"
+    ]
+    wanted = "&".join(f"{each['key']}={each['value']}" for each in query if not each["disabled"])
+    raw = "/".join(("{{baseUrl}}", *segments)) + (f"?{wanted}" if wanted else "")
+    request: Json = {
+        "method": method.upper(),
+        "description": operation.get("description", ""),
+        "header": [],
+        "url": {"raw": raw, "host": ["{{baseUrl}}"], "path": segments, "query": query},
+    }
+    if operation.get("security") == []:
+        request["auth"] = {"type": "noauth"}
+    if body is not None:
+        request["header"] = [{"key": "Content-Type", "value": "application/json"}]
+        request["body"] = {"mode": "raw", "raw": json.dumps(body, indent=2)}
+    item: Json = {"name": name, "request": request, "response": []}
+    if operation["operationId"] == "executeOrder":
+        script = {"type": "text/javascript", "exec": _KEEP_ORDER_ID}
+        item["event"] = [{"listen": "test", "script": script}]
+    return item
