@@ -85,17 +85,14 @@ def _tick(versions: Mapping[str, int], pairs: dict[str, Pair], end: float) -> in
     woken = 0
     for name, version in versions.items():
         try:
-            pair = pairs.setdefault(name, Pair())
-            key = _reached(name, pair, version)
-            if key is not None:
-                woken += _wake(name, pair, key, end)
+            woken += _watch(name, pairs.setdefault(name, Pair()), version, end)
         except Exception:  # noqa: BLE001 - whatever is wrong with it
             logger.exception("pair not watched", pair=name)
     return woken
 
 
-def _reached(name: str, pair: Pair, version: int) -> str | None:
-    """The key of the pair's price now if it wakes an order; asks the indexes only if it must."""
+def _watch(name: str, pair: Pair, version: int, end: float) -> int:
+    """Wake the orders that the pair's price reaches; how many. Asks the indexes only if it must."""
     now = now_ms()
     if version != pair.version or now < pair.uncertain_until:
         pair.nearest = resting.nearest(name)
@@ -104,18 +101,19 @@ def _reached(name: str, pair: Pair, version: int) -> str | None:
     if pair.nearest == NOTHING:
         if now - version > FORGET_MS:
             resting.forget(name, version)
-        return None
+        return 0
     token_in, token_out = map(tokens.find, name.split("/"))
     key = wake_key(network.reference(token_in, token_out))
-    if pair.nearest.reached(key):
-        pair.uncertain_until = now + INDEX_LAG_MS
-        return key
-    pair.queued.clear()
-    return None
+    reached = pair.nearest.reached(key)
+    if not reached:
+        pair.queued.clear()
+        return 0
+    pair.uncertain_until = now + INDEX_LAG_MS
+    return _wake(resting.woken(name, key, reached), pair, end)
 
 
-def _wake(name: str, pair: Pair, key: str, end: float) -> int:
-    """Queue the orders of the pair that this price wakes; how many.
+def _wake(order_ids: Iterator[str], pair: Pair, end: float) -> int:
+    """Queue orders of the pair; how many.
 
     Those that the tick before has queued come last, and only while the queue is short.
     """
@@ -123,11 +121,11 @@ def _wake(name: str, pair: Pair, key: str, end: float) -> int:
     again: list[str] = []
 
     def others() -> Iterator[str]:
-        for wake in resting.woken(name, key):
-            if wake.order_id in before:
-                again.append(wake.order_id)
+        for order_id in order_ids:
+            if order_id in before:
+                again.append(order_id)
             else:
-                yield wake.order_id
+                yield order_id
 
     queued = _queue(others(), pair, end)
     if again and queue.waiting_messages() < LONG_QUEUE:

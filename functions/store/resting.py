@@ -8,7 +8,7 @@ indexes have answered about the pair still holds. The item also says which watch
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ClientError
@@ -44,10 +44,11 @@ class Nearest(NamedTuple):
     above: str | None
     below: str | None
 
-    def reached(self, key: str) -> bool:
-        """Whether the price of this key wakes an order."""
+    def reached(self, key: str) -> list[str]:
+        """The indexes of which the price of this key wakes an order."""
         rises = self.above is not None and key >= self.above
-        return rises or (self.below is not None and key <= self.below)
+        falls = self.below is not None and key <= self.below
+        return [WAKE_ABOVE_INDEX] * rises + [WAKE_BELOW_INDEX] * falls
 
 
 class Wake(NamedTuple):
@@ -124,13 +125,14 @@ def nearest(pair: str) -> Nearest:
     return Nearest(*first)
 
 
-def woken(pair: str, key: str) -> Iterator[Wake]:
-    """The orders of the pair that the price of this key wakes; pages are read as they are taken.
+def woken(pair: str, key: str, indexes: Iterable[str]) -> Iterator[str]:
+    """The ids of a pair's orders that the price of this key wakes, by the indexes to be asked.
 
-    An order that waits for two prices is in both indexes, and may come twice.
+    Pages are read as they are taken. An order may be in both indexes, and come twice.
     """
-    yield from _wakes(WAKE_ABOVE_INDEX, pair, until=key)
-    yield from _wakes(WAKE_BELOW_INDEX, pair, until=key)
+    for index in indexes:
+        for wake in _wakes(index, pair, until=key):
+            yield wake.order_id
 
 
 def _wakes(index: str, pair: str, *, until: str = "", limit: int | None = None) -> Iterator[Wake]:

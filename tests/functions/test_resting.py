@@ -9,10 +9,11 @@ import pytest
 from functions import runtime
 from functions.contract import wake_key
 from functions.store import resting
-from functions.store.resting import Nearest, Wake
+from functions.store.resting import Nearest
 from tests.functions.world import World
 
 PAIR, OTHER = "SOL/USDC", "USDC/SOL"
+ABOVE, BELOW = ["wakeAbove"], ["wakeBelow"]
 
 
 def key(price: int | str) -> str:
@@ -32,13 +33,13 @@ def test_a_price_wakes_the_orders_that_wait_for_it_or_for_less_of_a_move(world: 
         rest(world, f"above {price}", wakeAbove=key(price))
         rest(world, f"below {price}", wakeBelow=key(price))
     rest(world, "another pair", OTHER, wakeAbove=key(1), wakeBelow=key(1000))
-    assert list(resting.woken(PAIR, key(10))) == [
-        Wake("above 9", key(9)),
-        Wake("above 10", key(10)),
-        Wake("below 100", key(100)),
-        Wake("below 10.5", key("10.5")),
-        Wake("below 10", key(10)),
-    ]
+    above, below = (
+        list(resting.woken(PAIR, key(10), ABOVE)),
+        ["below 100", "below 10.5", "below 10"],
+    )
+    assert above == ["above 9", "above 10"]
+    assert list(resting.woken(PAIR, key(10), BELOW)) == below
+    assert list(resting.woken(PAIR, key(10), ABOVE + BELOW)) == above + below
 
 
 def test_the_nearest_keys_are_the_ones_that_the_price_reaches_first(world: World) -> None:
@@ -48,7 +49,9 @@ def test_the_nearest_keys_are_the_ones_that_the_price_reaches_first(world: World
         rest(world, str(price), **{name: key(price)})
     found = resting.nearest(PAIR)
     assert found == Nearest(above=key(11), below=key(9))
-    assert [p for p in (8, 9, 10, 11, 12) if found.reached(key(p))] == [8, 9, 11, 12]
+    reached = {price: found.reached(key(price)) for price in (8, 9, 10, 11, 12)}
+    assert reached == {8: BELOW, 9: BELOW, 10: [], 11: ABOVE, 12: ABOVE}
+    assert Nearest(above=key(9), below=key(11)).reached(key(10)) == ABOVE + BELOW
     assert not Nearest(None, None).reached(key(10))
 
 
@@ -57,7 +60,7 @@ def test_all_pages_of_an_index_are_read(world: World) -> None:
     long = "x" * 1000
     for number in range(1100):
         rest(world, f"{number:04}{long}", wakeAbove=key(number))
-    assert len(list(resting.woken(PAIR, key(10_000)))) == 1100
+    assert len(list(resting.woken(PAIR, key(10_000), ABOVE))) == 1100
 
 
 def test_an_announced_pair_is_watched_until_it_is_forgotten(

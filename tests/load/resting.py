@@ -1,0 +1,485 @@
+"""Resting orders: `uv run python -m tests.load.resting` measures when they execute, and the cost.
+
+Watcher and worker run as they are, on a virtual clock, over DynamoDB and SQS in memory. The market
+is a pure function of time, so the second in which each order can first execute is known: every
+order is judged by the routes of each second, without the keys that wake it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from bisect import bisect_left, bisect_right, insort
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from io import StringIO
+from itertools import permutations
+from statistics import median
+from typing import Any
+from uuid import UUID
+
+import pytest
+from rich.console import Console
+
+import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
+from functions import runtime, watcher, worker
+from functions.contract import unix_ms
+from functions.dex import router, tokens
+from functions.dex.errors import NoRoutesFound
+from functions.orders import waiting
+from functions.orders.order import Order, OrderType, Status, first_update, order_of, routing_update
+from functions.orders.stored import index_keys, new_item, stored_order
+from functions.simulation import market
+from functions.store import clients, resting
+from infra.costs import (
+    MONTH_SECONDS,
+    WATCHER_MB,
+    Usage,
+    billed_ms,
+    dollars,
+    gb_seconds,
+)
+from tests.functions.world import Context
+from tests.load.machine import figures
+from tests.load.recording import logged_to
+from tests.simulation.cloud import Cloud, Table, serve
+
+BEGIN_MS = 1_760_000_000_200
+QUEUE_MS = 300  # from a message's sending to its worker's first step
+PAGE = 1000
+PAIRS = list(permutations(tokens.TOKENS, 2))
+ORACLE_ORDERS = 300  # so many of a large run are judged second by second
+WAKE_INDEXES = ("wakeAbove", "wakeBelow")
+Json = dict[str, Any]
+
+
+@dataclass
+class Sorted(Table):
+    """A table that keeps only the present, and its wake indexes in order."""
+
+    def __post_init__(self) -> None:
+        self.sorted: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+
+    def put(self, key: tuple[str, ...], item: Json | None, now_ms: int) -> None:
+        before = self.get(key)
+        for index in WAKE_INDEXES:
+            old, new = (_entry(index, each) for each in (before, item))
+            if old == new:
+                continue
+            if old:
+                entries = self.sorted[old[0]]
+                del entries[bisect_left(entries, old[1])]
+            if new:
+                insort(self.sorted[new[0]], new[1])
+        self.history[key] = [(now_ms, item)]
+
+
+def _entry(index: str, item: Json | None) -> tuple[tuple[str, str], tuple[str, str]] | None:
+    if item is None or index not in item:
+        return None
+    return (index, item["wakePair"]["S"]), (item[index]["S"], item["orderId"]["S"])
+
+
+@dataclass
+class SortedCloud(Cloud):
+    """Answers queries of the wake indexes in the time of their answer, and counts the calls."""
+
+    def __post_init__(self) -> None:
+        known = self.tables["orders"]
+        self.tables["orders"] = Sorted(known.keys, known.indexes)
+        self.calls: Counter[str] = Counter()
+        self.read_units = 0.0
+
+    def answer(self, operation: str, body: Json) -> Json:
+        self.calls[operation] += 1
+        if operation == "GetItem":
+            return self._get(body)  # without the copy of the request
+        return super().answer(operation, body)
+
+    def _query(self, body: Json) -> Json:
+        index = body.get("IndexName")
+        table = self.tables["orders"]
+        if index not in WAKE_INDEXES or not isinstance(table, Sorted):
+            return super()._query(body)
+        values = body["ExpressionAttributeValues"]
+        pair = values[":pair"]["S"]
+        entries = table.sorted[index, pair]
+        until = values.get(":until", {}).get("S")
+        rising = body["ScanIndexForward"]
+        start, stop = 0, len(entries)
+        if until is not None and rising:
+            stop = bisect_right(entries, (until, "\uffff"))
+        elif until is not None:
+            start = bisect_left(entries, (until, ""))
+        if after := body.get("ExclusiveStartKey"):
+            place = (after[index]["S"], after["orderId"]["S"])
+            if rising:
+                start = bisect_right(entries, place)
+            else:
+                stop = bisect_left(entries, place)
+        size = body.get("Limit", PAGE)
+        found = (
+            entries[start:stop][:size] if rising else entries[max(start, stop - size) : stop][::-1]
+        )
+        items = [
+            {"wakePair": {"S": pair}, index: {"S": key}, "orderId": {"S": order_id}}
+            for key, order_id in found
+        ]
+        more = {"LastEvaluatedKey": items[-1]} if len(found) < stop - start else {}
+        return {"Items": items, "Count": len(items), **more}
+
+
+class Clock(runtime.Clock):
+    """A clock that only sleeping moves; `pass_to` is called with the time to which it moves."""
+
+    def __init__(self) -> None:
+        self.ms = BEGIN_MS
+        self.pass_to: Callable[[int], None] = self._set
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def monotonic(self) -> float:
+        return self.ms / 1000
+
+    def sleep(self, seconds: float) -> None:
+        self.pass_to(self.ms + round(seconds * 1000))
+
+    def _set(self, ms: int) -> None:
+        self.ms = ms
+
+
+class Invocation(Context):
+    """A watcher's time: until a minute has passed on the clock."""
+
+    def __init__(self, clock: Clock, until_ms: int) -> None:
+        super().__init__()
+        self._clock, self._until = clock, until_ms + watcher.STOP_MS_BEFORE_TIMEOUT
+
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]
+        return self._until - self._clock.ms
+
+
+@dataclass
+class Floor:
+    """The cloud with its functions, on one clock."""
+
+    clock: Clock
+    cloud: SortedCloud
+    due: list[tuple[int, int, str]] = field(default_factory=list)
+    sent: int = 0
+    judged: int = 0  # messages that the worker has taken
+    tick_cpu_ms: list[float] = field(default_factory=list)
+    tick_calls: list[int] = field(default_factory=list)
+    _mark: float = 0
+
+    def put(self, order: Order, wake: waiting.Wake) -> None:
+        """Store an order as the worker would have left it."""
+        item = new_item(order, "desk", writer="test")
+        for name, value in index_keys(order, wake).items():
+            item.pop(name, None)
+            if value is not None:
+                item[name] = {"S": value}
+        self.cloud.tables["orders"].put((order.order_id,), item, self.clock.ms)
+
+    def order(self, order_id: str) -> Order:
+        item = self.cloud.tables["orders"].get((order_id,))
+        assert item is not None
+        return stored_order(item).order
+
+    def watch(self, seconds: int) -> None:
+        """Let so many seconds pass, a watcher a minute."""
+        end = self.clock.ms + seconds * 1000
+        self.clock.pass_to = self._pass_to
+        while self.clock.ms < end:
+            self._begin_tick()
+            watcher.handler({}, Invocation(self.clock, min(end, self.clock.ms + 60_000)))
+            self._pass_to(self.clock.ms + 1000)
+
+    def _begin_tick(self) -> None:
+        self.cloud.calls.clear()
+        self._mark = time.process_time()
+
+    def _pass_to(self, ms: int) -> None:
+        """The end of a tick: the worker takes what is due until the next one."""
+        self.tick_cpu_ms.append((time.process_time() - self._mark) * 1000)
+        self.tick_calls.append(self.cloud.calls.total())
+        self.clock.pass_to = self.clock._set
+        self.take_until(ms)
+        self.clock.ms = max(self.clock.ms, ms)
+        self.clock.pass_to = self._pass_to
+        self._begin_tick()
+
+    def take_until(self, ms: int) -> None:
+        """Give the worker each message that is due by then, one after the other."""
+        while True:
+            for sent in self.cloud.sent:
+                heappush(
+                    self.due, (self.clock.ms + max(QUEUE_MS, sent.delay_ms), self.sent, sent.body)
+                )
+                self.sent += 1
+            self.cloud.sent.clear()
+            if not self.due or self.due[0][0] > ms:
+                return
+            at, number, body = heappop(self.due)
+            self.clock.ms = max(self.clock.ms, at)
+            self.judged += 1
+            record = {
+                "messageId": str(number),
+                "body": body,
+                "attributes": {"ApproximateReceiveCount": "1"},
+            }
+            assert worker.handler({"Records": [record]}, Context()) == {"batchItemFailures": []}
+
+
+@contextmanager
+def floor() -> Iterator[Floor]:
+    """The functions over a cloud in memory."""
+    clock = Clock()
+    cloud = SortedCloud(clock.now_ms)
+    with pytest.MonkeyPatch.context() as patch, logged_to(StringIO()):
+        patch.setattr(runtime, "clock", clock)
+        for client in (clients.dynamodb, clients.sqs):
+            client.cache_clear()
+            serve(client(), cloud)
+        try:
+            yield Floor(clock, cloud)
+        finally:
+            for client in (clients.dynamodb, clients.sqs):
+                client.cache_clear()
+
+
+# --- orders, and when they can execute --------------------------------------------------------
+
+
+def pools_in(second: int) -> dict[str, Any]:
+    """The pools of all venues in a second of the market."""
+    slot = -(-second * 1000 // market.SLOT_MS)
+    return {venue: market.snapshot(venue, slot) for venue in market.VENUES}
+
+
+def out_in(order: Order, second: int) -> int | None:
+    """What the best route gives for the order in a second."""
+    one, other = tokens.find(order.token_in), tokens.find(order.token_out)
+    with suppress(NoRoutesFound):
+        units = tokens.to_units(order.amount, one)
+        return router.find_route(one, other, units, 0, pools_in(second)).out_amount
+    return None
+
+
+def second_at(ms: int) -> int:
+    """The second of the market at a time."""
+    return market.seconds_at(market.slot_at(ms))
+
+
+def first_second(order: Order, since: int, until: int) -> int | None:
+    """The first second from `since` in which the order can execute; None if none is before `until`.
+
+    No route gives more than the reference price, so a limit above it needs no route.
+    """
+    one, other = tokens.find(order.token_in), tokens.find(order.token_out)
+    units = tokens.to_units(order.amount, one)
+    for second in range(since, until):
+        pools = next(iter(pools_in(second).values()))
+        if order.stop_price is None and pools.worth(units, one, other) < waiting.limit_out(order):
+            continue
+        if waiting.reached(order, out_in(order, second)):
+            return second
+    return None
+
+
+def some_order(drawn: random.Random, number: int, now_ms: int, *, reach: float) -> Order | None:
+    """A limit, stop or oco order of some pair, its prices up to `reach` from what it would get.
+
+    None if the pair takes no such amount.
+    """
+    token_in, token_out = (tokens.find(name) for name in PAIRS[number % len(PAIRS)])
+    usdc = tokens.TOKENS["USDC"]
+    pools = next(iter(pools_in(second_at(now_ms)).values()))
+    dollars_in = round(10 ** drawn.uniform(0.5, 5) * 10**6)
+    units = dollars_in if token_in is usdc else pools.worth(dollars_in, usdc, token_in)
+    request: Json = {
+        "tokenIn": token_in.symbol,
+        "tokenOut": token_out.symbol,
+        "amount": tokens.to_text(units, token_in.decimals),
+    }
+    updates = [first_update(str(UUID(int=drawn.getrandbits(128), version=4)), now_ms)]
+    out = out_in(order_of({**request, "slippageBps": 50}, updates), second_at(now_ms))
+    if not out:
+        return None
+    kind = drawn.choice((OrderType.LIMIT, OrderType.STOP, OrderType.OCO))
+    request["type"] = kind
+    for name, sign, of in (
+        ("limitPrice", 1, (OrderType.LIMIT, OrderType.OCO)),
+        ("stopPrice", -1, (OrderType.STOP, OrderType.OCO)),
+    ):
+        if kind in of:
+            wanted = round(out * (1 + sign * drawn.uniform(0, reach)))
+            request[name] = tokens.price_text(units, token_in, wanted, token_out)
+    if kind is not OrderType.LIMIT:
+        request["slippageBps"] = 500
+    return order_of(request, updates)
+
+
+def at_rest(order: Order, now_ms: int) -> tuple[Order, waiting.Wake]:
+    """The order as the worker lets it rest, and the keys that it gives it."""
+    for step in (routing_update(order.order_id, now_ms), None):
+        order = order.apply(step or order.resting_update(now_ms))
+    token_in, token_out = tokens.find(order.token_in), tokens.find(order.token_out)
+    reference = worker.network.reference(token_in, token_out)
+    return order, waiting.wake(order, out_in(order, second_at(now_ms)), reference)
+
+
+@dataclass
+class Outcome:
+    """What became of the orders of a run; seconds of lag by order."""
+
+    orders: int
+    executed: int
+    judged: int
+    early: list[str]
+    missed: list[str]
+    lags: list[int]
+    tick_cpu_ms: list[float]
+    tick_calls: list[int]
+
+
+def run(count: int, *, seconds: int, reach: float, seed: int = 1) -> Outcome:
+    """Let `count` orders rest on all pairs for so many seconds, and hold them to the oracle."""
+    drawn = random.Random(seed)
+    with floor() as on:
+        since = second_at(on.clock.ms)
+        found = (some_order(drawn, n, on.clock.ms, reach=reach) for n in range(count))
+        placed = [order for order in found if order]
+        for order in placed:
+            on.put(*at_rest(order, on.clock.ms))
+        for pair in {f"{order.token_in}/{order.token_out}" for order in placed}:
+            resting.announce(pair)
+        on.watch(seconds)
+        until = second_at(on.clock.ms)
+        judged = placed if count <= ORACLE_ORDERS else drawn.sample(placed, ORACLE_ORDERS)
+        outcome = Outcome(len(placed), 0, on.judged, [], [], [], on.tick_cpu_ms, on.tick_calls)
+        for order in placed:
+            executed = _executed_in(on.order(order.order_id))
+            outcome.executed += executed is not None
+            if order not in judged:
+                continue
+            first = first_second(order, since, until)
+            if executed is not None and (first is None or executed < first):
+                outcome.early.append(order.order_id)
+            elif executed is not None and first is not None:
+                outcome.lags.append(executed - first)
+            elif first is not None and first < until - 2:
+                outcome.missed.append(order.order_id)
+        return outcome
+
+
+def _executed_in(order: Order) -> int | None:
+    """The second in which the order's price was first taken."""
+    for update in order.updates:
+        if update.status is Status.BUILDING:
+            return second_at(unix_ms(update.timestamp))
+    return None
+
+
+# --- what it costs ----------------------------------------------------------------------------
+
+
+def watching_month(pairs: int) -> Usage:
+    """What the watcher uses in thirty days in which orders of so many pairs rest and none is woken.
+
+    A read each second; each minute a watcher that asks both indexes of each pair, and takes over.
+    """
+    minutes = MONTH_SECONDS / 60
+    return {
+        "invocation": minutes,
+        "gb_second": gb_seconds(MONTH_SECONDS * 1000, WATCHER_MB),
+        "read_unit": MONTH_SECONDS / 2 + minutes * pairs * 2 * 0.5,
+        "write_unit": minutes * (1 if pairs < 40 else 2),
+        "log_gb": minutes * 1_000 / 2**30,
+    }
+
+
+def idle_watching_month(cpu_ms: float) -> Usage:
+    """What it uses in a month in which nothing rests; `cpu_ms` of one invocation."""
+    minutes = MONTH_SECONDS / 60
+    run_ms = billed_ms(cpu_ms=cpu_ms, memory_mb=WATCHER_MB, waited_ms=10)
+    return {
+        "invocation": minutes,
+        "gb_second": minutes * gb_seconds(run_ms, WATCHER_MB),
+        "read_unit": minutes / 2,
+        "log_gb": minutes * 250 / 2**30,
+        "metric_month": 1,
+        "alarm_month": 1,
+    }
+
+
+def quiet_ticks(count: int, seconds: int = 20) -> Outcome:
+    """Ticks beside so many resting orders none of whose prices comes."""
+    with floor() as on:
+        drawn = random.Random(count)
+        for number in range(count):
+            pair = "/".join(PAIRS[number % len(PAIRS)])
+            item = {
+                "orderId": str(number),
+                "wakePair": pair,
+                "wakeAbove": f"{9 * 10**39 + drawn.randrange(10**38):040}",
+                "wakeBelow": f"{drawn.randrange(1_000):040}",
+            }
+            table = on.cloud.tables["orders"]
+            table.put((item["orderId"],), {n: {"S": v} for n, v in item.items()}, on.clock.ms)
+        for pair in dict.fromkeys("/".join(PAIRS[n % len(PAIRS)]) for n in range(count)):
+            resting.announce(pair)
+        on.clock.ms += watcher.INDEX_LAG_MS + 1_000
+        on.watch(seconds)
+        return Outcome(count, 0, on.judged, [], [], [], on.tick_cpu_ms[1:], on.tick_calls[1:])
+
+
+def main() -> None:
+    """Print when orders executed, how long ticks take, and what the watcher costs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--orders", type=int, nargs="+", default=[1_000])
+    parser.add_argument("--seconds", type=int, default=120)
+    parser.add_argument("--reach", type=float, default=0.002, help="of the prices, 0.01 is 1 %%")
+    parser.add_argument("--quiet", type=int, nargs="*", default=[100, 10_000, 100_000])
+    arguments = parser.parse_args()
+    console = Console()
+    table = figures(
+        "Resting orders against the oracle",
+        *("orders", "executed", "early", "missed", "lag p50", "lag p99", "lag max (s)"),
+        *("woken", "tick p50 (CPU ms)", "tick max"),
+    )
+    for count in arguments.orders:
+        out = run(count, seconds=arguments.seconds, reach=arguments.reach)
+        lags = sorted(out.lags) or [0]
+        ranks = [lags[len(lags) // 2], lags[len(lags) * 99 // 100], lags[-1]]
+        table.add_row(
+            *map(str, (out.orders, out.executed, len(out.early), len(out.missed), *ranks)),
+            str(out.judged),
+            f"{median(out.tick_cpu_ms):.1f}",
+            f"{max(out.tick_cpu_ms):.1f}",
+        )
+    console.print(table)
+    table = figures("A tick that wakes nothing", "orders", "calls", "p50 (CPU ms)", "max (CPU ms)")
+    for count in arguments.quiet:
+        out = quiet_ticks(count)
+        table.add_row(
+            str(count),
+            str(median(out.tick_calls)),
+            f"{median(out.tick_cpu_ms):.2f}",
+            f"{max(out.tick_cpu_ms):.2f}",
+        )
+    console.print(table)
+    table = figures("The watcher, a month", "resting", "dollars")
+    table.add_row("nothing", f"{dollars(idle_watching_month(5)):.2f}")
+    table.add_row("orders of one pair", f"{dollars(watching_month(1)):.2f}")
+    table.add_row(f"orders of all {len(PAIRS)} pairs", f"{dollars(watching_month(len(PAIRS))):.2f}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
