@@ -5,7 +5,7 @@ import { addressWith, inAddress, onTravel, toAddress } from "./address.js";
 import { venuesText, worthThen } from "./columns.js";
 import { worth } from "./dollars.js";
 import { announce, byId, copyButton, h, say } from "./dom.js";
-import { canCancel, canChange, dropKnownAt, feeOf, isOpen, lifeMs, prices } from "./orders.js";
+import { canCancel, canChange, dropKnownAt, feeOf, isOpen, lifeMs, networkFee, prices } from "./orders.js";
 import { isStable, onTurn, pairOf, shownPrice } from "./pairs.js";
 import { routeSteps, venueBars } from "./quote.js";
 import { slicesText, waitText } from "./rows.js";
@@ -151,6 +151,8 @@ function summary(order) {
     "Average price": executed && at(executed),
     "Against the quote": executed && quoted && `${bps(bpsBetween(executed, quoted))} (quoted ${price(shownPrice(order, quoted))})`,
     "Pool fees": order.route && valued(`${number(feeOf(order.route))} ${tokenIn}`, worthThen(order, feeOf(order.route))),
+    "Network fee": networkFee(order) !== null && valued(`${number(networkFee(order))} SOL`, worth("SOL", networkFee(order))),
+    "Against the market": order.execution && bps(-Number(order.execution.shortfallBps)),
     Venues: order.route && venuesText(order),
     Transaction: order.txHash && copyButton(order.txHash, "transaction", shortHash(order.txHash)),
     "Simulated fault": order.simulate && faultText(order.simulate),
@@ -176,14 +178,14 @@ function slicesList(slices) {
   return [h("h3", {}, "Slices"), h("ul", { class: "legs" }, ...rows)];
 }
 
-function route({ route, tokenOut }) {
+function route({ route, tokenOut, execution }) {
   if (!route) return [];
-  const legs = route.routePlan.map((leg) => h("li", {},
+  const legs = route.routePlan.map((leg, i) => h("li", {},
     h("b", {}, `${title(leg.venue)} ${leg.percent} %`),
-    ` ${number(leg.inAmount)} ${leg.tokenIn} → ${number(leg.outAmount)} ${leg.tokenOut}`,
+    ` ${number(execution?.fills[i]?.inAmount ?? leg.inAmount)} ${leg.tokenIn} → ${number(execution?.fills[i]?.outAmount ?? leg.outAmount)} ${leg.tokenOut}`,
     h("small", {}, `fee ${number(leg.feeAmount)} ${leg.tokenIn}`)));
   return [
-    h("h3", {}, "Route"),
+    h("h3", {}, execution ? "Route, as it was filled" : "Route"),
     h("ul", { class: "venues" }, ...venueBars(route)),
     routeSteps(route),
     h("p", { class: "why" }, route.reason),

@@ -4,6 +4,7 @@ export const STEPS = ["pending", "routing", "building", "submitted", "confirmed"
 const TERMINAL = new Set(["confirmed", "failed", "cancelled", "expired"]);
 // What an update says of its own moment only, and what a resting order waits for until the next such update.
 const PASSING = ["error", "nextRetryAt", "nextSliceAt"];
+const LAMPORTS = 1e9;
 const CONDITIONS = ["limitPrice", "stopPrice", "expiresAt"];
 
 export const isOpen = (order) => !TERMINAL.has(order.status);
@@ -121,6 +122,12 @@ export function feeOf(route) {
     const rate = leg.tokenIn === from ? { took: 1, gave: 1 } : got.get(leg.tokenIn);
     return fee + (rate?.gave ? (Number(leg.feeAmount) * rate.took) / rate.gave : 0);
   }, 0);
+}
+
+/** What the network took for an order's transactions in SOL, or null where it is not told. */
+export function networkFee(order) {
+  const told = order.updates.map(({ execution, error }) => (execution ?? error)?.networkFeeLamports).filter((fee) => fee !== undefined);
+  return told.length ? told.reduce((sum, fee) => sum + fee, 0) / LAMPORTS : null;
 }
 
 /** When it is known whether the network has dropped the transaction of a submitted order, in Unix

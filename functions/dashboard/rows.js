@@ -5,7 +5,7 @@ import { COLUMNS, quality } from "./columns.js";
 import { marketPrice, onPrice } from "./dollars.js";
 import { addressWith } from "./address.js";
 import { byId, h, say } from "./dom.js";
-import { canCancel, canChange, dropKnownAt, inStatusMs, isOpen, STEPS, stepReached } from "./orders.js";
+import { canCancel, canChange, dropKnownAt, feeOf, inStatusMs, isOpen, STEPS, stepReached } from "./orders.js";
 import { isStable, onTurn, shownPrice } from "./pairs.js";
 import { DROP_KNOWN_AFTER_MS } from "./stack.js";
 import { branchesOf, countdown, duration, gain, number, price, reason, routeText, shortId, statusName, timeOf, title } from "./words.js";
@@ -249,6 +249,7 @@ const cell = (name, columns, ...children) => h("td", { role: "cell", class: `c-$
 
 function plain(id, order) {
   const made = cell(id, 1, COLUMNS[id].text(order));
+  if (id === "fee" && order.route) made.title = `Pool fees: ${number(feeOf(order.route))} ${order.tokenIn}`;
   if (id === "received") made.title = order.outAmount;
   if (id === "quote") made.classList.add(quality(order));
   if (id === "venue" && order.route) made.title = routeText(branchesOf(order.route));

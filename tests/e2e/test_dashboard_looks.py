@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import Target
 from tests.e2e.dashboard import (
     ALONE,
     DESKTOP,
@@ -22,7 +22,6 @@ from tests.e2e.dashboard import (
     axe_violations,
     has_status,
     made_up_order,
-    new_amount,
     tab,
 )
 
@@ -246,35 +245,29 @@ LOOKS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: " ".join(map(str, look.values())))
-def test_axe_finds_nothing_serious(browser: Browser, target: Target, look: dict[str, Any]) -> None:
-    with tab(browser, target, **look) as dashboard:
-        page = dashboard.page
+def test_axe_finds_nothing_serious(browser: Browser, look: dict[str, Any]) -> None:
+    with tab(browser, ALONE, **look) as dashboard:
+        page, engine = dashboard.page, MadeUpEngine(dashboard)
+        engine.orders = every_kind_of_order()
+        engine.quote |= {"routePlan": HOPS}
+        engine.refusals["POST execute"] = (202, made_up_order(99, "pending"))
         found: list[str] = []
 
         def check(state: str) -> None:
             found.extend(f"{state}: {violation}" for violation in axe_violations(page))
 
-        dashboard.come(dashboard.target.api_key)
+        dashboard.come(ALONE.api_key)
         expect(page.locator("#gate-use")).to_be_visible()
         check("a key in a link")
         page.click("#gate-use")
         dashboard.is_live()
         expect(page.locator("#quote")).to_have_attribute("data-state", "ready")
-        failed = dashboard.submit(new_amount(), fault="venue_down")
-        page.click("#token-in")
-        check("choosing a token")
-        page.keyboard.press("Escape")
-        has_status(failed, "failed")
-        page.select_option("#fault", "")
-        has_status(dashboard.submit(new_amount()), "confirmed")
+        expect(page.locator("#chart canvas").first).to_be_visible()
+        page.click("#filter-more")
+        page.locator("#simulation summary").click()
+        page.select_option("#fault", "venue_down")
         check("orders")
-        for row in (failed, page.locator(".row[data-status=confirmed]").first):
-            row.get_by_role("link").click()
-            check("an order in full")
-            page.keyboard.press("Escape")
-        page.click("#change-key")
-        check("the key")
-        page.keyboard.press("Escape")
+        check_dialogs(page, check)
         refused(page, "0,25", "0,5")
         check("numbers that are refused")
         page.fill("#amount", "2")
@@ -282,18 +275,47 @@ def test_axe_finds_nothing_serious(browser: Browser, target: Target, look: dict[
         page.click("#submit")
         expect(page.locator("#guard")).to_be_visible()
         check("the question before ruin")
-        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Submit it all the same").click()
+        expect(page.locator("#news li")).to_have_count(1)
+        check("news")
         page.context.set_offline(True)
         expect(page.locator("#connection")).to_have_attribute("data-state", "offline")
         check("offline")
         page.context.set_offline(False)
         dashboard.is_live()
+        assert page.evaluate("document.documentElement.scrollWidth") <= look["viewport"]["width"]
         page.click("#change-key")
         page.get_by_role("button", name="Sign out").click()
         check("signed out")
-        assert page.evaluate("document.documentElement.scrollWidth") <= look["viewport"]["width"]
         assert found == [], "\n".join(found)
         dashboard.forgive("ERR_INTERNET_DISCONNECTED")
+
+
+def check_dialogs(page: Page, check: Callable[[str], None]) -> None:
+    page.click("#token-in")
+    check("choosing a token")
+    page.keyboard.press("Escape")
+    for kind in ("Limit", "OCO", "TWAP"):
+        page.get_by_role("radio", name=kind, exact=True).check()
+        check(f"the form of {kind}")
+    page.get_by_role("radio", name="Market").check()
+    for status in ("resting", "working", "failed", "confirmed"):
+        row = page.locator(f".row[data-status={status}]").first
+        row.scroll_into_view_if_needed()
+        row.get_by_role("link").click()
+        check(f"an order that is {status}")
+        page.keyboard.press("Escape")
+    row = page.locator(".row[data-status=resting]").first
+    row.scroll_into_view_if_needed()
+    row.get_by_role("button", name="Change order").click()
+    check("a change of an order")
+    page.keyboard.press("Escape")
+    page.click("#cancel-all")
+    check("the question before all are cancelled")
+    page.keyboard.press("Escape")
+    page.click("#change-key")
+    check("the key")
+    page.keyboard.press("Escape")
 
 
 def refused(page: Page, amount: str, slippage: str) -> None:
