@@ -23,6 +23,7 @@ from functions.http import (
     openapi,
     pages,
     problems,
+    webhooks,
 )
 from functions.http.answers import finished
 from functions.http.models import (
@@ -50,6 +51,8 @@ from functions.http.models import (
     TokenInQuery,
     TokenOutQuery,
     ToQuery,
+    WebhookId,
+    WebhookRequest,
 )
 from functions.http.openapi import documented, documented_text
 from functions.http.problems import Problem, bad_field
@@ -58,11 +61,14 @@ from functions.messages import (
     CandleList,
     Health,
     Me,
+    NewWebhook,
     OrderList,
     PriceList,
     QuoteAnswer,
     Ticket,
     TokenList,
+    Webhook,
+    WebhookList,
 )
 from functions.orders import sheet, slices
 from functions.orders.ids import id_of_key
@@ -243,6 +249,60 @@ def create_ticket() -> Response[Any]:
     expires_at = iso(now + access.TICKET_SECONDS * 1000)
     answer = Ticket(ticket=ticket, expires_at=expires_at, web_socket_url=settings.web_socket_url)
     return _json(answer, HTTPStatus.CREATED)
+
+
+# --- webhooks ---------------------------------------------------------------------------------
+
+
+@app.post(
+    "/api/webhooks",
+    summary="Create a webhook",
+    operation_id="createWebhook",
+    tags=["Webhooks"],
+    responses=documented({201: NewWebhook}, 400, 409),
+)
+def create_webhook(request: WebhookRequest) -> Response[Any]:
+    """Your updates are sent to the URL from a second later on; the secret is shown this once."""
+    return _json(webhooks.create(_owner(), request), HTTPStatus.CREATED)
+
+
+@app.get(
+    "/api/webhooks",
+    summary="List webhooks",
+    operation_id="listWebhooks",
+    tags=["Webhooks"],
+    responses=documented({200: WebhookList}),
+)
+def list_webhooks() -> Response[Any]:
+    """Oldest first, each with what became of its last deliveries."""
+    return _json(WebhookList(webhooks=webhooks.listed(_owner())))
+
+
+@app.post(
+    "/api/webhooks/<webhookId>/test",
+    summary="Send a test message",
+    operation_id="testWebhook",
+    tags=["Webhooks"],
+    responses=documented({202: Webhook}, 400, 404),
+)
+def try_webhook(webhook_id: WebhookId) -> Response[Any]:
+    """One signed message is sent once; read the webhook afterwards to see whether it failed."""
+    request_id = app.current_event.request_context.request_id
+    tried = webhooks.try_out(_owner(), webhook_id, request_id)
+    return _json(tried, HTTPStatus.ACCEPTED)
+
+
+@app.delete(
+    "/api/webhooks/<webhookId>",
+    summary="Delete a webhook",
+    operation_id="deleteWebhook",
+    tags=["Webhooks"],
+    responses={204: {"description": "Deleted"}, **documented({}, 400, 404)},
+)
+def delete_webhook(webhook_id: WebhookId) -> Response[Any]:
+    """Nothing more is sent to it, except what is being sent at this moment."""
+    webhooks.delete(_owner(), webhook_id)
+    return Response(HTTPStatus.NO_CONTENT, body="")
 
 
 # --- the market -------------------------------------------------------------------------------

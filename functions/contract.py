@@ -132,6 +132,13 @@ PUBLISHERS_PER_SHARD = 10  # publishers that read one shard of the stream at onc
 CONNECTION_SECONDS_MAX = 15
 
 
+# --- webhooks ---------------------------------------------------------------------------------
+
+# How often a delivery is tried before it becomes a dead letter: for a day, with the backoff of the
+# notifier. Being throttled by Lambda counts as well.
+WEBHOOK_RECEIVES_MAX = 33
+
+
 # --- the access table -------------------------------------------------------------------------
 
 
@@ -179,6 +186,8 @@ class Metric(StrEnum):
     CONNECTIONS_GONE = "ConnectionsGone"
     ORDERS_WOKEN = "OrdersWoken"
     WATCHER_LAG = "WatcherLag"
+    WEBHOOKS_DELIVERED = "WebhooksDelivered"
+    WEBHOOKS_FAILED = "WebhooksFailed"
 
 
 # --- settings ---------------------------------------------------------------------------------
@@ -207,6 +216,7 @@ class EngineSettings:
     quote_error_ppm: Annotated[int, Interval(ge=0, le=1_000_000)] = 20_000
     drop_ppm: Annotated[int, Interval(ge=0, le=1_000_000)] = 20_000
     simulate_allowed: bool = False
+    webhook_loopback_allowed: bool = False
 
     def environment(self) -> dict[str, str]:
         """The settings as environment variables, from which `settings_from` makes them again."""

@@ -32,6 +32,8 @@ class ProblemCode(StrEnum):
     ORDER_NOT_CHANGEABLE = "ORDER_NOT_CHANGEABLE"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     TOO_MANY_OPEN_ORDERS = "TOO_MANY_OPEN_ORDERS"
+    WEBHOOK_NOT_FOUND = "WEBHOOK_NOT_FOUND"
+    TOO_MANY_WEBHOOKS = "TOO_MANY_WEBHOOKS"
     INTERNAL = "INTERNAL"
 
 
@@ -101,6 +103,32 @@ class Ticket(Model):
     ticket: str
     expires_at: Timestamp
     web_socket_url: str = Field(description="the WebSocket that the ticket opens")
+
+
+class Webhook(Model):
+    """A URL that receives the owner's updates by POST, signed as Standard Webhooks says."""
+
+    webhook_id: str
+    url: str
+    statuses: tuple[str, ...] = Field(description="what it receives; all statuses if empty")
+    created_at: Timestamp
+    enabled: bool = Field(description="false once deliveries have failed for a day")
+    failing_since: Timestamp | None = Field(
+        default=None, description="the first failure since the last delivery that succeeded"
+    )
+    last_error: str | None = Field(default=None, description="why the last delivery failed")
+
+
+class NewWebhook(Webhook):
+    """A webhook with its secret, which is shown this once."""
+
+    secret: str = Field(description="the key of the signatures, for a Standard Webhooks library")
+
+
+class WebhookList(Model):
+    """The owner's webhooks, oldest first."""
+
+    webhooks: tuple[Webhook, ...]
 
 
 class PricePoint(Model):

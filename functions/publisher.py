@@ -1,4 +1,7 @@
-"""Orders stream -> WebSocket: pushes each stored update to the connections that follow it."""
+"""Orders stream: pushes each stored update to the connections that follow it.
+
+For the owner's webhooks it queues a notice of each update.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,20 @@ from functions import telemetry
 from functions.contract import CONNECTION_SECONDS_MAX, WATCHED_PAIRS_ID, Metric, unix_ms
 from functions.push import close, push
 from functions.runtime import at_once, logger, monotonic, now_ms
-from functions.store import connections, orders
+from functions.store import connections, notices, orders
+from functions.store.notices import Notice
+from functions.store.webhooks import ID_PREFIX
 
 LOOKUPS_MAX = 10_000
 
 
 class LookUp(NamedTuple):
-    """The connections that follow every order of one owner, and when the look-up began."""
+    """Who follows every order of one owner, and when the look-up began.
 
-    found: list[str]
+    `found` is as `connections.followers_of_all` returns it.
+    """
+
+    found: dict[str, frozenset[str]]
     began_ms: int  # Unix time
     began_seconds: float  # on the monotonic clock
 
@@ -75,12 +83,14 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     it. Clients ignore sequences that they have seen.
     """
     queues: dict[str, list[Message]] = defaultdict(list)
+    noted: list[Notice] = []
     for record in event["Records"]:
         change = _read(record)
         if change is not None:
             for message in _messages(change):
                 queues[message.connection_id].append(message)
-    for lags_ms, gone in _deliver_all(list(queues.values())):
+            noted += _notices(change)
+    for lags_ms, gone in _deliver_all(list(queues.values()), noted):
         for lag_ms in lags_ms:
             telemetry.time(Metric.PUSH_LAG, lag_ms)
         if gone:
@@ -130,12 +140,24 @@ def _messages(change: Change) -> Iterator[Message]:
         yield from to(connection_id, skip)
     if change.known < len(change.updates):
         for connection_id in _followers_of_all(change.owner):
-            if connection_id not in change.skips:
+            if connection_id not in change.skips and not connection_id.startswith(ID_PREFIX):
                 yield from to(connection_id, change.known)
 
 
-def _followers_of_all(owner: str) -> list[str]:
-    """The connections that follow every order of the owner; a look-up serves several batches.
+def _notices(change: Change) -> Iterator[Notice]:
+    """A notice of each new update for each webhook of the owner that wants its status."""
+    if change.known == len(change.updates):
+        return
+    for follower, statuses in _followers_of_all(change.owner).items():
+        if follower.startswith(ID_PREFIX):
+            for text in change.updates[change.known :]:
+                if not statuses or json.loads(text)["status"] in statuses:
+                    webhook_id = follower.removeprefix(ID_PREFIX)
+                    yield notices.notice_of_update(change.owner, webhook_id, text)
+
+
+def _followers_of_all(owner: str) -> dict[str, frozenset[str]]:
+    """Who follows every order of the owner; a look-up serves several batches.
 
     The WebSocket function answers a new follower only when every look-up that began before its
     subscription is too old to be used.
@@ -149,10 +171,17 @@ def _followers_of_all(owner: str) -> list[str]:
     return known.found
 
 
-def _deliver_all(queues: list[list[Message]]) -> list[tuple[list[int], bool]]:
-    if len(queues) == 1:  # a thread would cost as much as the push
+def _deliver_all(queues: list[list[Message]], noted: list[Notice]) -> list[tuple[list[int], bool]]:
+    """Push and queue side by side, so that neither waits for the other."""
+    if len(queues) == 1 and not noted:  # a thread would cost as much as the push
         return [_deliver(*queues)]
-    return at_once([partial(_deliver, messages) for messages in queues])
+    pushes = [partial(_deliver, messages) for messages in queues]
+    return at_once([*pushes, partial(_queue, noted)] if noted else pushes)
+
+
+def _queue(noted: list[Notice]) -> tuple[list[int], bool]:
+    notices.send(noted)
+    return [], False
 
 
 def _deliver(messages: list[Message]) -> tuple[list[int], bool]:

@@ -23,6 +23,7 @@ class Settings(EngineSettings):
     connections_table: str = ""
     access_table: str = ""
     queue_url: str = ""
+    webhook_queue_url: str = ""
     web_socket_url: str = ""
 
 

@@ -11,6 +11,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Que
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
 
 from functions.contract import unix_ms
+from functions.delivery import URL_CHARACTERS_MAX
 from functions.orders.order import (
     DEFAULT_SLIPPAGE_BPS,
     Model,
@@ -113,6 +114,7 @@ Time = Annotated[
     BeforeValidator(_time),
     WithJsonSchema({"type": "string", "pattern": TIME_PATTERN}),
 ]
+WebhookId = Annotated[UUID, BeforeValidator(_uuid), Path(alias="webhookId")]
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 LimitQuery = Annotated[WholeNumber, Query(ge=1, le=100)]
 MinutesQuery = Annotated[WholeNumber, Query(ge=1, le=60)]
@@ -228,3 +230,18 @@ class ChangeRequest(Model):
     limit_price: Price = Field(default_factory=str)
     stop_price: Price = Field(default_factory=str)
     expires_at: Expiry | None = Field(default=None, description="null: until it is cancelled")
+
+
+class WebhookRequest(Model):
+    """A URL that is to receive the owner's updates."""
+
+    model_config = _EXACT
+
+    url: str = Field(
+        description="https, with a public address",
+        examples=["https://desk.example/orders"],
+        max_length=URL_CHARACTERS_MAX,
+    )
+    statuses: frozenset[Status] = Field(
+        default=frozenset(), description="the statuses to send; all when absent or empty"
+    )

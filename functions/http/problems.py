@@ -13,7 +13,7 @@ from functions.dex.errors import NoRoutesFound
 from functions.http.models import PATTERN_RULES
 from functions.messages import FieldError, ProblemCode, ProblemDetails
 from functions.runtime import logger
-from functions.store import orders
+from functions.store import orders, webhooks
 
 CONTENT_TYPE = "application/problem+json"
 FIELD_CHARACTERS_MAX = 100
@@ -86,6 +86,9 @@ def _problem(error: Exception) -> Problem:
             return Problem(
                 HTTPStatus.NOT_FOUND, "ORDER_NOT_FOUND", f"There is no order {error.args[0]}."
             )
+        case webhooks.WebhookNotFound():
+            detail = f"There is no webhook {error.args[0]}."
+            return Problem(HTTPStatus.NOT_FOUND, "WEBHOOK_NOT_FOUND", detail)
         case orders.InvalidCursor():
             return bad_field("INVALID_CURSOR", "cursor", "must be a nextCursor of this list")
         case NotFoundError():

@@ -1,4 +1,7 @@
-"""The connections table: open WebSocket connections, and which of them follow every order."""
+"""The connections table: open WebSocket connections, and which of them follow every order.
+
+Webhooks stand in the same table; see `functions.store.webhooks`.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,8 @@ def open_connections(owner: str, now_ms: int) -> list[str]:
     One that has ended can be among them, because API Gateway does not promise a $disconnect. An
     expired one is not, although DynamoDB can take days to delete it.
     """
-    return _matching(owner, "expiresAt > :now", {":now": {"N": str(now_ms // 1000)}})
+    items = _matching(owner, "expiresAt > :now", {":now": {"N": str(now_ms // 1000)}})
+    return [item["connectionId"]["S"] for item in items]
 
 
 def follow_all(owner: str, connection_id: str) -> None:
@@ -67,9 +71,16 @@ def unfollow_all(owner: str, connection_id: str) -> None:
     _set_follows_all(owner, connection_id, follows=False)
 
 
-def followers_of_all(owner: str) -> list[str]:
-    """Ids of the owner's connections that follow every order."""
-    return _matching(owner, "followsAll = :yes", {":yes": {"BOOL": True}})
+def followers_of_all(owner: str) -> dict[str, frozenset[str]]:
+    """Who follows every order of the owner: ids of connections, and keys of webhooks.
+
+    With each the statuses that it is to receive; none means all.
+    """
+    items = _matching(owner, "followsAll = :yes", {":yes": {"BOOL": True}})
+    return {
+        item["connectionId"]["S"]: frozenset(item.get("statuses", {}).get("SS", ()))
+        for item in items
+    }
 
 
 def _set_follows_all(owner: str, connection_id: str, *, follows: bool) -> None:
@@ -87,8 +98,8 @@ def _set_follows_all(owner: str, connection_id: str, *, follows: bool) -> None:
         raise ConnectionGone(connection_id) from None
 
 
-def _matching(owner: str, condition: str, values: dict[str, Any]) -> list[str]:
-    """Ids of the owner's connections that meet a condition, read consistently."""
+def _matching(owner: str, condition: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+    """The owner's items that meet a condition, with id and statuses, read consistently."""
     pages = (
         clients.dynamodb()
         .get_paginator("query")
@@ -96,13 +107,13 @@ def _matching(owner: str, condition: str, values: dict[str, Any]) -> list[str]:
             TableName=settings.connections_table,
             KeyConditionExpression="#owner = :owner",
             FilterExpression=condition,
-            ProjectionExpression="connectionId",
+            ProjectionExpression="connectionId, statuses",
             ExpressionAttributeNames={"#owner": "owner"},
             ExpressionAttributeValues={":owner": {"S": owner}, **values},
             ConsistentRead=True,
         )
     )
-    return [item["connectionId"]["S"] for page in pages for item in page["Items"]]
+    return [item for page in pages for item in page["Items"]]
 
 
 def _key(owner: str, connection_id: str) -> dict[str, AttributeValueTypeDef]:

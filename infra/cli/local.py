@@ -36,7 +36,11 @@ OWNER = "local"
 KEY_FILE = "api-key"
 PORT = 4566
 # As many workers as two cores can drive; faults may be asked for, to see what they do.
-LOCAL_CONTEXT = {"maxConcurrency": "20", "simulateAllowed": "true"}
+LOCAL_CONTEXT = {
+    "maxConcurrency": "20",
+    "simulateAllowed": "true",
+    "webhookLoopbackAllowed": "true",
+}
 
 Steps = Callable[[str], AbstractContextManager[Report]]
 

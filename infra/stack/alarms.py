@@ -138,6 +138,15 @@ def rules(metrics: Metrics) -> Iterator[Rule]:
         means="Lambda refuses to run functions: the account's concurrency is used up.",
         first="stats",
     )
+    yield Rule(
+        name="WebhookDeadLetters",
+        metric=queues.webhook_dead_letters.metric_approximate_number_of_messages_visible(
+            period=FIVE_MINUTES
+        ),
+        above=0,
+        means="A delivery to a webhook has failed for a day. Usually its receiver is at fault.",
+        first="stats",
+    )
     # Requests are retried, and an on-demand table needs a moment to double its capacity.
     yield Rule(
         name="OrdersTableThrottles",

@@ -19,6 +19,7 @@ PUBLISHED_ALIAS = "live"
 API_TIMEOUT = Duration.seconds(10)
 AUTHORIZER_TIMEOUT = Duration.seconds(10)
 DEAD_LETTERS_TIMEOUT = Duration.seconds(30)
+NOTIFIER_TIMEOUT = Duration.seconds(30)
 PUBLISHER_TIMEOUT = Duration.seconds(60)
 SWEEPER_TIMEOUT = Duration.seconds(30)
 # A watcher ticks until the next one does, which starts a minute later, or two if one is lost.
@@ -40,6 +41,7 @@ class Compute(Construct):
         connections_table: str,
         access_table: str,
         queue_url: str,
+        webhook_queue_url: str,
     ) -> None:
         super().__init__(scope, construct_id)
         self._settings = settings
@@ -58,11 +60,12 @@ class Compute(Construct):
         connections = {"CONNECTIONS_TABLE": connections_table}
         access = {"ACCESS_TABLE": access_table}
         queue = {"QUEUE_URL": queue_url}
+        webhooks = {"WEBHOOK_QUEUE_URL": webhook_queue_url}
 
         self.api = self._function(
             "api",
             API_TIMEOUT,
-            orders | access | queue,
+            orders | connections | access | queue | webhooks,
             snap_start=settings.snap_start,
         )
         self.authorizer = self._function(
@@ -78,7 +81,10 @@ class Compute(Construct):
             # https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
-        self.publisher = self._function("publisher", PUBLISHER_TIMEOUT, orders | connections)
+        self.publisher = self._function(
+            "publisher", PUBLISHER_TIMEOUT, orders | connections | webhooks
+        )
+        self.notifier = self._function("notifier", NOTIFIER_TIMEOUT, connections | webhooks)
         self.websocket = self._function(
             "websocket",
             WEBSOCKET_TIMEOUT,

@@ -112,6 +112,29 @@ def rows(metrics: Metrics, alarms: Sequence[cloudwatch.Alarm]) -> list[list[clou
                 right=[metrics.web_socket("MessageCount", label="messages")],
             ),
         ],
+        [
+            _graph(
+                "Webhooks: deliveries",
+                metrics.own(Metric.WEBHOOKS_DELIVERED, label="delivered"),
+                metrics.own(Metric.WEBHOOKS_FAILED, label="failed"),
+            ),
+            _graph(
+                "Webhooks: messages, and age of the oldest (s)",
+                queues.webhooks.metric_approximate_number_of_messages_visible(label="waiting"),
+                queues.webhooks.metric_approximate_number_of_messages_not_visible(
+                    label="taken, or waiting for a retry"
+                ),
+                queues.webhook_dead_letters.metric_approximate_number_of_messages_visible(
+                    label="given up"
+                ),
+                right=[queues.webhooks.metric_approximate_age_of_oldest_message(label="age")],
+            ),
+            _graph(
+                "Webhooks: a batch of deliveries (ms)",
+                compute.notifier.metric_duration(statistic="p50", label="p50"),
+                compute.notifier.metric_duration(statistic="p99", label="p99"),
+            ),
+        ],
     ]
 
 

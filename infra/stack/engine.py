@@ -16,12 +16,18 @@ from functions.contract import (
 )
 from infra.settings import Settings
 from infra.stack.apis import Apis
-from infra.stack.compute import DEAD_LETTERS_TIMEOUT, WORKER_TIMEOUT, Compute
+from infra.stack.compute import (
+    DEAD_LETTERS_TIMEOUT,
+    NOTIFIER_TIMEOUT,
+    WORKER_TIMEOUT,
+    Compute,
+)
 from infra.stack.monitoring import Monitoring
 from infra.stack.queues import Queues
 from infra.stack.storage import WAKE_INDEXES, Storage
 
 PUBLISH_BATCH_SIZE = 100
+NOTIFIERS_MAX = 5
 
 # Lambda reads a queue or a stream for a function with the function's own role.
 RECEIVE = "ReceiveMessage DeleteMessage GetQueueAttributes"
@@ -46,6 +52,7 @@ class Engine(Stack):
             "Queues",
             worker_timeout=WORKER_TIMEOUT,
             dead_letters_timeout=DEAD_LETTERS_TIMEOUT,
+            notifier_timeout=NOTIFIER_TIMEOUT,
         )
         compute = Compute(
             self,
@@ -55,6 +62,7 @@ class Engine(Stack):
             connections_table=storage.connections.table_name,
             access_table=storage.access.table_name,
             queue_url=queues.orders.queue_url,
+            webhook_queue_url=queues.webhooks.queue_url,
         )
         apis = Apis(
             self,
@@ -108,6 +116,16 @@ class Engine(Stack):
             batch_size=BATCH_SIZE,
             report_batch_item_failures=True,
         )
+        # Slow receivers must not take the account's concurrency from the orders.
+        lambda_.EventSourceMapping(
+            self,
+            "DeliverWebhooks",
+            target=compute.notifier,
+            event_source_arn=queues.webhooks.queue_arn,
+            batch_size=BATCH_SIZE,
+            max_concurrency=NOTIFIERS_MAX,
+            report_batch_item_failures=True,
+        )
         # Without limits, so Lambda retries a batch until the stream drops it after 24 hours. A
         # connection lives two hours at most: whoever followed has come back and resumed by then.
         lambda_.EventSourceMapping(
@@ -143,6 +161,7 @@ class Engine(Stack):
         orders, connections = storage.orders.table_arn, storage.connections.table_arn
         stream, access = storage.orders.table_stream_arn or "", storage.access.table_arn
         queue, dead_letters = queues.orders.queue_arn, queues.dead_letters.queue_arn
+        webhooks = queues.webhooks.queue_arn
         by_owner, open_orders = storage.owner_index_arn, storage.open_orders_index_arn
 
         _allow(compute.api, orders, "dynamodb", "PutItem GetItem BatchGetItem UpdateItem")
@@ -150,6 +169,9 @@ class Engine(Stack):
         _allow(compute.api, storage.open_by_owner_index_arn, "dynamodb", "Query")
         _allow(compute.api, access, "dynamodb", "PutItem", keys=f"{TICKET.item_prefix}*")
         _allow(compute.api, queue, "sqs", "SendMessage")
+
+        _allow(compute.api, connections, "dynamodb", "PutItem GetItem DeleteItem Query")
+        _allow(compute.api, webhooks, "sqs", "SendMessage")
 
         _allow(compute.authorizer, access, "dynamodb", "GetItem", keys=f"{API_KEY.item_prefix}*")
         _allow(compute.authorizer, access, "dynamodb", "DeleteItem", keys=f"{TICKET.item_prefix}*")
@@ -160,8 +182,12 @@ class Engine(Stack):
         _allow(compute.publisher, stream, "dynamodb", READ_STREAM)
         _allow(compute.publisher, orders, "dynamodb", "UpdateItem")
         _allow(compute.publisher, connections, "dynamodb", "Query DeleteItem")
+        _allow(compute.publisher, webhooks, "sqs", "SendMessage")
         _allow(compute.publisher, push_arn, "execute-api", "ManageConnections")
         _allow(compute.publisher, close_arn, "execute-api", "ManageConnections")
+
+        _allow(compute.notifier, connections, "dynamodb", "GetItem UpdateItem")
+        _allow(compute.notifier, webhooks, "sqs", f"ChangeMessageVisibility {RECEIVE}")
 
         _allow(compute.websocket, orders, "dynamodb", "UpdateItem")
         _allow(compute.websocket, connections, "dynamodb", "PutItem UpdateItem DeleteItem Query")
@@ -181,6 +207,8 @@ class Engine(Stack):
             # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-batch-api.html
             for function in (compute.sweeper, compute.watcher):
                 _allow(function, queue, "sqs", "SendMessageBatch")
+            for function in (compute.api, compute.publisher):
+                _allow(function, webhooks, "sqs", "SendMessageBatch")
 
         _allow(compute.dead_letters, orders, "dynamodb", "GetItem UpdateItem")
         _allow(compute.dead_letters, queue, "sqs", "SendMessage")
@@ -197,6 +225,8 @@ class Engine(Stack):
             "AccessTable": storage.access.table_name,
             "OrderQueueUrl": queues.orders.queue_url,
             "DeadLetterQueueUrl": queues.dead_letters.queue_url,
+            "WebhookQueueUrl": queues.webhooks.queue_url,
+            "WebhookDeadLetterQueueUrl": queues.webhook_dead_letters.queue_url,
             "DashboardUrl": monitoring.dashboard_url,
             "AlarmTopicArn": monitoring.topic.topic_arn,
         }.items():

@@ -17,7 +17,7 @@ ONE_MINUTE, FIVE_MINUTES = Duration.minutes(1), Duration.minutes(5)
 
 # What the functions call, table by table; an alarm's expression takes ten metrics at most.
 ORDERS_OPERATIONS = ("PutItem", "GetItem", "BatchGetItem", "UpdateItem", "Query")
-CONNECTIONS_OPERATIONS = ("PutItem", "UpdateItem", "DeleteItem", "Query")
+CONNECTIONS_OPERATIONS = ("PutItem", "GetItem", "UpdateItem", "DeleteItem", "Query")
 ACCESS_OPERATIONS = ("PutItem", "GetItem", "DeleteItem")
 
 

@@ -1,16 +1,16 @@
-"""The order queue and its dead letters."""
+"""The queue of orders and that of webhooks, each with its dead letters."""
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from functions.contract import RECEIVES_MAX
+from functions.contract import RECEIVES_MAX, WEBHOOK_RECEIVES_MAX
 
 RETENTION = Duration.days(14)
 
 
 class Queues(Construct):
-    """Both queues; a message that was received stays hidden for six times its reader's timeout.
+    """The queues; a message that was received stays hidden for six times its reader's timeout.
 
     So it stays hidden while Lambda retries a throttled reader, and two workers never hold the
     same message: a worker that finds its order moved on may delete its own.
@@ -23,6 +23,7 @@ class Queues(Construct):
         *,
         worker_timeout: Duration,
         dead_letters_timeout: Duration,
+        notifier_timeout: Duration,
     ) -> None:
         super().__init__(scope, construct_id)
         self.dead_letters = self._queue("DeadLetters", read_for=dead_letters_timeout)
@@ -31,6 +32,14 @@ class Queues(Construct):
             read_for=worker_timeout,
             dead_letter_queue=sqs.DeadLetterQueue(
                 queue=self.dead_letters, max_receive_count=RECEIVES_MAX
+            ),
+        )
+        self.webhook_dead_letters = self._queue("WebhookDeadLetters", read_for=notifier_timeout)
+        self.webhooks = self._queue(
+            "Webhooks",
+            read_for=notifier_timeout,
+            dead_letter_queue=sqs.DeadLetterQueue(
+                queue=self.webhook_dead_letters, max_receive_count=WEBHOOK_RECEIVES_MAX
             ),
         )
 

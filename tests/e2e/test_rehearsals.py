@@ -16,6 +16,7 @@ from functions.contract import order_id_of
 from infra.cli.keys import create, disable
 from infra.cli.local import EMULATOR_LOG, ROOT, Stack, running_stack
 from infra.cli.ops.backlog import counts
+from infra.cli.ops.redrive import ORDERS as ORDERS_QUEUES
 from infra.cli.ops.redrive import redrive
 from tests.e2e.client import TERMINAL, Client, Json, Unanswered, follow_all, receive, updates_of
 from tests.e2e.conftest import CONTEXT, ENFORCED
@@ -169,7 +170,7 @@ async def test_after_a_poisoned_release_a_redrive_takes_every_order_to_its_end(
         moved: list[str] = []
         async with asyncio.timeout(SETTLED_SECONDS_MAX):
             while len(moved) < POISONED:  # the last hold on a letter may have to run out yet
-                moved += await asyncio.to_thread(list, redrive(stack.deployed))
+                moved += await asyncio.to_thread(list, redrive(stack.deployed, *ORDERS_QUEUES))
             lives = [await followed(client, order_id) for order_id in ids]
     assert {order_id_of(body) for body in moved} == set(ids)
     assert [life for life in lives if not whole(life)] == []

@@ -15,6 +15,8 @@ os.environ.update(
         "CONNECTIONS_TABLE": "connections",
         "ACCESS_TABLE": "access",
         "QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/orders",
+        "WEBHOOK_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/webhooks",
+        "WEBHOOK_LOOPBACK_ALLOWED": "true",
         "WEB_SOCKET_URL": "wss://ws.example.com/live",
         "LATENCY_SCALE": "0",
         "RETRY_BASE_MS": "0",
@@ -26,6 +28,8 @@ os.environ.update(
     }
 )
 
+import io
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -66,3 +70,13 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         yield world
     for cached in (clients.dynamodb, clients.sqs):
         cached.cache_clear()
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """The log lines of the handlers, as they are written."""
+    written = io.StringIO()
+    handler = runtime.logger.registered_handler
+    assert isinstance(handler, logging.StreamHandler)
+    monkeypatch.setattr(handler, "stream", written)
+    return written

@@ -622,6 +622,10 @@ def test_the_openapi_document_describes_every_route_and_its_answers(world: World
     assert document["openapi"].startswith("3.1")
     assert operations == {
         ("post", "/api/orders/execute"): {"200", "202", "400", "401", "422", "429"},
+        ("post", "/api/webhooks"): {"201", "400", "401", "409"},
+        ("get", "/api/webhooks"): {"200", "401"},
+        ("post", "/api/webhooks/{webhookId}/test"): {"202", "400", "401", "404"},
+        ("delete", "/api/webhooks/{webhookId}"): {"204", "400", "401", "404"},
         ("get", "/api/orders/{orderId}"): {"200", "400", "401", "404"},
         ("get", "/api/orders"): {"200", "400", "401"},
         ("delete", "/api/orders/{orderId}"): {"200", "400", "401", "404", "409"},

@@ -133,7 +133,7 @@ def test_a_look_up_of_followers_serves_all_batches_of_a_second(
     look_ups: list[str] = []
     look_up = connections.followers_of_all
 
-    def counted(owner: str) -> list[str]:
+    def counted(owner: str) -> dict[str, frozenset[str]]:
         look_ups.append(owner)
         return look_up(owner)
 

@@ -16,6 +16,7 @@ from functions import (
     api,
     authorizer,
     dead_letters,
+    notifier,
     publisher,
     sweeper,
     watcher,
@@ -42,6 +43,7 @@ from tests.infra.granted import (
     WAKE_ABOVE,
     WAKE_BELOW,
     WATCHED_PAIRS,
+    WEBHOOKS,
 )
 
 Calls = dict[str, dict[str, set[str]]]
@@ -51,8 +53,9 @@ BY_LAMBDA: dict[str, dict[str, set[str]]] = {
     "worker": {QUEUE: RECEIVE},
     "dead_letters": {DEAD_LETTERS: RECEIVE},
     "publisher": {"StorageOrders.StreamArn": READ_STREAM},
+    "notifier": {WEBHOOKS: RECEIVE},
 }
-MODULES = (api, authorizer, dead_letters, publisher, sweeper, watcher, websocket, worker)
+MODULES = (api, authorizer, dead_letters, notifier, publisher, sweeper, watcher, websocket, worker)
 INDEXES = {
     "byOwner": BY_OWNER,
     "openOrders": OPEN_ORDERS,
@@ -87,7 +90,7 @@ class Recorder:
 def resources(running: str, given: dict[str, Any]) -> Iterator[str]:
     """What a call of a function is about, in the words of GRANTED."""
     if "QueueUrl" in given:
-        yield QUEUE
+        yield {settings.queue_url: QUEUE, settings.webhook_queue_url: WEBHOOKS}[given["QueueUrl"]]
     elif "IndexName" in given:
         yield INDEXES[given["IndexName"]]
     else:
@@ -132,8 +135,21 @@ def recorder(world: World, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     return recorder
 
 
+def live_by_webhook(world: World) -> None:
+    """All that an owner and the engine do with a webhook whose receiver is not there."""
+    webhook = world.create_webhook("http://127.0.0.1:9/", "pending")["webhookId"]
+    world.http("list_orders", path="/api/webhooks", query={})
+    world.submit()
+    world.settle()
+    world.notify()
+    path = f"/api/webhooks/{webhook}"
+    world.http("execute_order", path=f"{path}/test", body=None, headers={})
+    world.http("cancel_order", path=path)
+
+
 def live(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that the engine does: every route, message and trigger, good and bad."""
+    live_by_webhook(world)
     world.authorize_http(authorization=f"Bearer {world.add_key('desk-7')}")
     world.authorize_websocket(world.ticket())
     for client in ("here", "gone", "slow"):

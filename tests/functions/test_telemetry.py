@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from functions import runtime
+from functions import runtime, watcher
 from functions.contract import Metric, order_message, unix_ms
 from functions.simulation.network import VENUES
 from tests.events import Json
-from tests.functions.world import World
+from tests.functions.world import Context, World
+from tests.receiver import answering, receiving
 
 SERVICE = "order-execution-engine"
 OWNER = "desk-7"  # of the events
 RUNBOOK = Path(__file__).parents[2] / "infra" / "RUNBOOK.md"
-
-
-@pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """The log lines of the handlers, as they are written."""
-    written = io.StringIO()
-    handler = runtime.logger.registered_handler
-    assert isinstance(handler, logging.StreamHandler)
-    monkeypatch.setattr(handler, "stream", written)
-    return written
 
 
 def lines(log: io.StringIO) -> list[Json]:
@@ -125,13 +115,25 @@ def test_metrics_are_written_even_if_the_handler_fails(
 def test_every_metric_is_emitted_and_no_other(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.submit(simulate={"fault": "venue_down"})
-    order_id = world.submit()["orderId"]
+    with receiving() as receiver:
+        world.create_webhook(receiver.url)
+        order_id = world.submit()["orderId"]
+        world.publish()
+        world.notify()
+        receiver.behaviour = answering(500)
+        world.submit(simulate={"fault": "venue_down"})
+        world.publish()
+        world.notify()
     for connection_id in ("stays", "gone"):
         world.send(world.connect(connection_id), {"orderId": order_id})
     world.connections.gone.add("gone")
     world.settle()
     world.sweep()
+    resting = world.submit(type="limit", limitPrice="1000000")["orderId"]
+    world.work()
+    path = f"/api/orders/{resting}"
+    world.http("execute_order", method="PATCH", path=path, body={"limitPrice": "900000"})
+    watcher.handler({}, Context(12))
     assert {name for name, _, _ in metrics(capsys.readouterr().out)} == {*Metric}
 
 
@@ -148,6 +150,9 @@ def test_every_log_line_that_the_runbook_searches_for_is_written(
     world.sqs.purge_queue(QueueUrl=world.queue_url)
     monkeypatch.setattr("functions.sweeper.now_ms", lambda: runtime.now_ms() + 140_000)
     world.sweep()
+    webhook = world.create_webhook("http://127.0.0.1:9/")["webhookId"]
+    world.http("execute_order", path=f"/api/webhooks/{webhook}/test", body=None, headers={})
+    world.notify()
     written = [line["message"] for line in lines(log)]
     searched = re.findall(r"""filter-pattern\s+'"([a-z ]+)"'""", RUNBOOK.read_text())
     assert len(searched) >= 4

@@ -17,7 +17,16 @@ import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from moto.core.models import botocore_stubber
 
-from functions import api, authorizer, dead_letters, publisher, sweeper, websocket, worker
+from functions import (
+    api,
+    authorizer,
+    dead_letters,
+    notifier,
+    publisher,
+    sweeper,
+    websocket,
+    worker,
+)
 from functions.contract import API_KEY
 from functions.runtime import settings
 from functions.simulation.network import Network
@@ -115,6 +124,7 @@ class World:
         self._create_tables()
         self.queue_url = self.sqs.create_queue(QueueName="orders")["QueueUrl"]
         assert self.queue_url == settings.queue_url
+        self.sqs.create_queue(QueueName="webhooks")
         self._iterator = self._stream_start()
 
     # --- clients
@@ -159,6 +169,14 @@ class World:
         assert answer.status == 200, answer.text
         order: Json = answer.json
         return order
+
+    def create_webhook(self, url: str, *statuses: str, **changes: Any) -> Json:
+        """A new webhook of the owner, with its secret."""
+        body = {"url": url} | ({"statuses": list(statuses)} if statuses else {})
+        answer = self.http("execute_order", path="/api/webhooks", body=body, headers={}, **changes)
+        assert answer.status == 201, answer.text
+        webhook: Json = answer.json
+        return webhook
 
     def ticket(self, **changes: Any) -> str:
         """A new ticket of the owner."""
@@ -245,6 +263,22 @@ class World:
         """Give the dead-letter handler a message."""
         message = {"MessageId": "dead", "ReceiptHandle": "dead", "Body": body}
         return dict(dead_letters.handler(sqs_event("dead_letter", [message]), Context()))
+
+    def notify(self) -> list[str]:
+        """Give the notifier one batch of the webhook queue; the messages that will come again."""
+        messages = self.sqs.receive_message(
+            QueueUrl=settings.webhook_queue_url,
+            MaxNumberOfMessages=10,
+            AttributeNames=["ApproximateReceiveCount"],
+        ).get("Messages", [])
+        answer = notifier.handler(sqs_event("webhook", messages), Context()) if messages else {}
+        failed = {failure["itemIdentifier"] for failure in answer.get("batchItemFailures", ())}
+        for message in messages:
+            if message["MessageId"] not in failed:
+                self.sqs.delete_message(
+                    QueueUrl=settings.webhook_queue_url, ReceiptHandle=message["ReceiptHandle"]
+                )
+        return sorted(failed)
 
     def sweep(self, context: Context | None = None) -> int:
         return int(sweeper.handler(event("schedule_sweep"), context or Context())["swept"])

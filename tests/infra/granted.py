@@ -17,6 +17,7 @@ BY_OWNER, OPEN_ORDERS = f"{ORDERS}/index/byOwner", f"{ORDERS}/index/openOrders"
 WAKE_ABOVE, WAKE_BELOW = f"{ORDERS}/index/wakeAbove", f"{ORDERS}/index/wakeBelow"
 WATCHED_PAIRS = f"{ORDERS} watched-pairs"
 QUEUE, DEAD_LETTERS = "QueuesOrders.Arn", "QueuesDeadLetters.Arn"
+WEBHOOKS = "QueuesWebhooks.Arn"
 
 GRANTED = {
     "api": {
@@ -30,6 +31,13 @@ GRANTED = {
         OPEN_BY_OWNER: {"dynamodb:Query"},
         TICKETS: {"dynamodb:PutItem"},
         QUEUE: {"sqs:SendMessage"},
+        CONNECTIONS: {
+            "dynamodb:PutItem",
+            "dynamodb:GetItem",
+            "dynamodb:DeleteItem",
+            "dynamodb:Query",
+        },
+        WEBHOOKS: {"sqs:SendMessage"},
     },
     "authorizer": {KEYS: {"dynamodb:GetItem"}, TICKETS: {"dynamodb:DeleteItem"}},
     "worker": {
@@ -40,8 +48,13 @@ GRANTED = {
         "StorageOrders.StreamArn": READ_STREAM,
         ORDERS: {"dynamodb:UpdateItem"},
         CONNECTIONS: {"dynamodb:Query", "dynamodb:DeleteItem"},
+        WEBHOOKS: {"sqs:SendMessage"},
         "push": PUSH,
         "close": PUSH,
+    },
+    "notifier": {
+        CONNECTIONS: {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        WEBHOOKS: {"sqs:ChangeMessageVisibility"} | RECEIVE,
     },
     "websocket": {
         ORDERS: {"dynamodb:UpdateItem"},

@@ -55,6 +55,7 @@ ALARMS = {
     "PushesLate",
     "WatcherLate",
     "WebSocketErrors",
+    "WebhookDeadLetters",
 }
 # A line a code, or their sum.
 SEARCH = re.compile(

@@ -346,6 +346,18 @@ def test_redriving_moves_every_dead_letter_back_to_the_order_queue(
     assert sorted(engine.queued()) == sorted(bodies)
 
 
+def test_dead_letters_of_webhooks_return_to_their_own_queue(engine: Engine, run: Run) -> None:
+    sqs = engine.stack.client("sqs")
+    url = engine.stack.output("WebhookDeadLetterQueueUrl")
+    sqs.send_message(QueueUrl=url, MessageBody="notice")
+    assert run("redrive", "--webhooks").out.endswith(
+        "1 dead letters moved back to the webhook queue.\n"
+    )
+    assert backlog.counts(engine.stack, "webhookQueue")["visible"] == 1
+    assert backlog.counts(engine.stack, "webhookDeadLetters")["visible"] == 0
+    assert engine.queued() == []
+
+
 # --- stats
 
 

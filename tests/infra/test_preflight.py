@@ -462,7 +462,7 @@ def test_tables_and_logs_of_an_earlier_stack_are_named_with_the_way_to_adopt_the
 def test_the_plan_counts_what_is_created_and_what_it_costs_idle(prod: Plan) -> None:
     resources, cost = plan.plan_findings(prod)
     assert f"Stack {STACK} has {len(prod.resources)} resources" in resources.what
-    assert "8 functions, 3 tables, 2 queues, 2 APIs" in resources.why
+    assert "9 functions, 3 tables, 4 queues, 2 APIs" in resources.why
     dollars = float(cost.what.split()[2])
     assert 5 < dollars < 12
     assert "list prices of us-east-1" in cost.why

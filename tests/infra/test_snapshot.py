@@ -25,7 +25,8 @@ NAMES = {
     r"(order-execution-engine|orderexecutionengine)-?(dev|prod)": "STACK",
     r"\b(dev|prod)\b": "STAGE",
     r"\b[0-9a-f]{64}\b": "HASH",
-    r"CurrentVersion[0-9A-F]{8}[0-9a-f]{32}": "CurrentVersion",
+    # `text` leaves out eight digits that look like the suffix of a logical id.
+    r"CurrentVersion[0-9A-Fa-f]{24,40}": "CurrentVersion",
     r"(?<=[a-z])([0-9A-F]{8})+(?=Permission|$)": "",
 }
 

@@ -12,13 +12,19 @@ README = (Path(__file__).parents[2] / "infra" / "README.md").read_text()
 TABLES = {"StorageOrders79EED263", "StorageConnections942F4ABF", "StorageAccess81B14CCF"}
 # What cannot be made again: orders, and API keys by their hashes.
 LASTING_TABLES = TABLES - {"StorageConnections942F4ABF"}
-QUEUES = {"QueuesOrdersE4860F80", "QueuesDeadLettersF0D5D2AD"}
+QUEUES = {
+    "QueuesOrdersE4860F80",
+    "QueuesDeadLettersF0D5D2AD",
+    "QueuesWebhooks8AF7EEBD",
+    "QueuesWebhookDeadLetters1EC2F9F8",
+}
 LOG_GROUPS = {
     "ApisHttpAccessLogsDC493968",
     "ApisWebSocketAccessLogs67521563",
     "ComputeApiLogsD9ACDEB7",
     "ComputeAuthorizerLogs688F945E",
     "ComputeDeadLettersLogs3D98E900",
+    "ComputeNotifierLogs4C1713FE",
     "ComputePublisherLogsFEAC2D87",
     "ComputeSweeperLogsCCF71683",
     "ComputeWatcherLogs8E169B4B",

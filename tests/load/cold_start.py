@@ -24,7 +24,16 @@ from rich.table import Table
 from tests.load.machine import figures
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ("api", "worker", "publisher", "websocket", "authorizer", "sweeper", "dead_letters")
+FUNCTIONS = (
+    "api",
+    "worker",
+    "publisher",
+    "websocket",
+    "authorizer",
+    "sweeper",
+    "dead_letters",
+    "notifier",
+)
 VARIANTS = ("import", "with client")
 BARE = "import boto3; boto3.client('dynamodb')"
 START_SECONDS_MAX = 60

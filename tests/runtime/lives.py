@@ -36,6 +36,7 @@ TAKEN_BY = {
     "sqs_order": "worker",
     "schedule": "sweeper",
     "sqs_dead": "dead_letters",
+    "sqs_webhook": "notifier",
 }
 BATCH = 10
 DEAD_ORDER = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4e"

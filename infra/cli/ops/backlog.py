@@ -5,6 +5,8 @@ from infra.cli.deployed import Deployed
 QUEUES = {
     "orderQueue": "OrderQueueUrl",
     "deadLetters": "DeadLetterQueueUrl",
+    "webhookQueue": "WebhookQueueUrl",
+    "webhookDeadLetters": "WebhookDeadLetterQueueUrl",
 }
 _COUNTS = {
     "visible": "ApproximateNumberOfMessages",

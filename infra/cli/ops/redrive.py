@@ -1,4 +1,4 @@
-"""`ops redrive`: return dead letters to the worker."""
+"""`ops redrive`: return dead letters to the worker, or to the notifier."""
 
 import argparse
 from collections.abc import Iterator
@@ -6,8 +6,11 @@ from typing import Any
 
 from functions.contract import MalformedMessage, order_id_of
 from infra.cli.deployed import Deployed
-from infra.cli.ops.backlog import counts
+from infra.cli.ops.backlog import QUEUES, counts
 from infra.cli.printing import plain_console, print_json, progress
+
+# A queue of dead letters, and where its messages come from.
+ORDERS, WEBHOOKS = ("deadLetters", "orderQueue"), ("webhookDeadLetters", "webhookQueue")
 
 RECEIVE_MAX = 10
 # Without a wait SQS asks a part of its servers only, and may answer none although there are some.
@@ -18,18 +21,21 @@ HIDDEN_SECONDS = 60  # a message that was received but not moved is visible agai
 def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
     """Let the command line take `redrive`."""
     text = "return dead letters to the worker; with --json a line for each"
-    commands.add_parser("redrive", parents=[common], help=text, description=text).set_defaults(
-        run=run
+    command = commands.add_parser("redrive", parents=[common], help=text, description=text)
+    command.add_argument(
+        "--webhooks", action="store_true", help="return those of webhooks, to be delivered"
     )
+    command.set_defaults(run=run)
 
 
 def run(stack: Deployed, arguments: argparse.Namespace) -> None:
     """Move all dead letters and print each."""
     console, moved = plain_console(), 0
+    source, target = WEBHOOKS if arguments.webhooks else ORDERS
     with progress("Moving dead letters", among_answers=True) as report:
-        total = counts(stack, "deadLetters")["visible"]
+        total = counts(stack, source)["visible"]
         report(0, total)
-        for body in redrive(stack):
+        for body in redrive(stack, source, target):
             moved += 1
             report(moved, max(total, moved))
             if arguments.json:
@@ -37,21 +43,23 @@ def run(stack: Deployed, arguments: argparse.Namespace) -> None:
             else:
                 console.print(_order_id(body) or body)
     if not arguments.json:
-        console.print(f"{moved} dead letters moved back to the order queue.")
+        whose = "webhook queue" if arguments.webhooks else "order queue"
+        console.print(f"{moved} dead letters moved back to the {whose}.")
 
 
-def redrive(stack: Deployed) -> Iterator[str]:
-    """Move the dead letters back to the order queue; yields the body of each that was moved.
+def redrive(stack: Deployed, dead_letters: str, queue: str) -> Iterator[str]:
+    """Move dead letters to the queue they come from, both of `QUEUES`; yields each one's body.
 
-    The dead-letter function takes each dead letter at once and ends its order. So what is found
-    here is what that function could not process either, because of a defect that has been mended
-    since, or a fault of AWS. It tries again and again. This command returns the order to the
-    worker instead, which continues where the order stands. A message that the function holds at
-    the moment is not seen and stays. A message that is moved twice does no harm, since the worker
-    obeys what is stored of the order. (SQS can move messages by itself, but the emulator cannot.)
+    The dead-letter function takes each dead letter of an order at once and ends its order. So what
+    is found in that queue is what the function could not process either, because of a defect that
+    has been mended since, or a fault of AWS. It tries again and again. This command returns the
+    order to the worker instead, which continues where the order stands. A message that the function
+    holds at the moment is not seen and stays. A message that is moved twice does no harm, since the
+    worker obeys what is stored of the order, and receivers of webhooks know a repeated id. (SQS can
+    move messages by itself, but the emulator cannot.)
     """
     sqs = stack.client("sqs")
-    source, target = stack.output("DeadLetterQueueUrl"), stack.output("OrderQueueUrl")
+    source, target = (stack.output(QUEUES[name]) for name in (dead_letters, queue))
     while messages := sqs.receive_message(
         QueueUrl=source,
         MaxNumberOfMessages=RECEIVE_MAX,

@@ -1,0 +1,104 @@
+"""Webhook queue: delivers each update to the webhooks that want it, with retries for a day."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from functions import delivery, telemetry
+from functions.contract import WEBHOOK_RECEIVES_MAX, Metric, iso
+from functions.delivery import Undeliverable
+from functions.runtime import at_once, logger, now_ms, settings
+from functions.store import notices, webhooks
+from functions.store.notices import Notice
+from functions.store.webhooks import StoredWebhook
+
+# Time enough to connect and to read an answer that trickles in; then the delivery has failed.
+DELIVERY_SECONDS_MAX = 10
+FIRST_RETRY_SECONDS, RETRY_SECONDS_MAX = 5, 3600
+DISABLED_AFTER_MS = 24 * 3600 * 1000
+GONE = 410  # by the specification, the receiver wants no more messages
+
+
+class Delivery(NamedTuple):
+    """A record of the queue, what it asks for, and the webhook for which it is."""
+
+    record: dict[str, Any]
+    notice: Notice
+    webhook: StoredWebhook
+
+
+@telemetry.observed
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, list[dict[str, str]]]:
+    """Deliver a batch at once; each delivery that failed comes again, later each time."""
+    due = [found for record in event["Records"] if (found := _delivery(record))]
+    results = at_once([partial(_deliver, each) for each in due], DELIVERY_SECONDS_MAX)
+    failed = [
+        each.record["messageId"]
+        for each, result in zip(due, results, strict=True)
+        if not _settle(each, result or "no answer in time")
+    ]
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+def _delivery(record: dict[str, Any]) -> Delivery | None:
+    """What a record asks for; None if it is malformed, or its webhook deleted or disabled."""
+    try:
+        notice = notices.notice_of(record["body"])
+        webhook = webhooks.load(notice.owner, notice.webhook_id)
+    except webhooks.WebhookNotFound:
+        return None
+    except (ValueError, KeyError, TypeError):
+        logger.exception("message set aside", message_id=record["messageId"])
+        return None
+    return Delivery(record, notice, webhook) if webhook.enabled or notice.test else None
+
+
+def _deliver(delivery_: Delivery) -> int | str:
+    """The status that the receiver answered, or why there was none."""
+    notice, webhook = delivery_.notice, delivery_.webhook
+    body = notice.payload.encode()
+    headers = delivery.headers(webhook.secret, notice.message_id, now_ms(), body)
+    allowed = settings.webhook_loopback_allowed
+    try:
+        return delivery.post(webhook.url, body, headers, loopback=allowed)
+    except Undeliverable as reason:
+        return str(reason)
+
+
+def _settle(delivery_: Delivery, result: int | str) -> bool:
+    """Note what a delivery led to; False if it must be repeated."""
+    notice, webhook = delivery_.notice, delivery_.webhook
+    logger.append_keys(
+        owner=notice.owner, webhook_id=webhook.webhook_id, message_id=notice.message_id
+    )
+    if isinstance(result, int) and 200 <= result < 300:
+        webhooks.delivery_succeeded(notice.owner, webhook)
+        telemetry.count(Metric.WEBHOOKS_DELIVERED)
+        logger.debug("webhook delivered")
+        return True
+    reason = result if isinstance(result, str) else f"the receiver answered {result}"
+    logger.warning("webhook not delivered", reason=reason)
+    telemetry.count(Metric.WEBHOOKS_FAILED)
+    since = webhooks.delivery_failed(notice.owner, webhook.webhook_id, reason, now_ms())
+    if since is None:
+        return True
+    if result == GONE or since <= iso(now_ms() - DISABLED_AFTER_MS):
+        webhooks.disable(notice.owner, webhook.webhook_id)
+        logger.error("webhook disabled", failing_since=since)
+        return True
+    if notice.test:  # the owner waits for its result, not for a repetition
+        return True
+    received = int(delivery_.record["attributes"]["ApproximateReceiveCount"])
+    notices.hide(delivery_.record["receiptHandle"], retry_seconds(received))
+    return False
+
+
+def retry_seconds(received: int) -> int:
+    """How long a message waits after it was received so often; doubled each time, up to an hour.
+
+    With `WEBHOOK_RECEIVES_MAX` this makes a day.
+    """
+    return min(FIRST_RETRY_SECONDS << min(received - 1, WEBHOOK_RECEIVES_MAX), RETRY_SECONDS_MAX)

@@ -1,0 +1,74 @@
+"""The webhook queue: one message for each update and each webhook that is to receive it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from functions.runtime import settings
+from functions.store import clients
+
+BATCH_MAX = 10  # SendMessageBatch takes no more
+
+
+class NoticesRefused(Exception):
+    """SQS has not taken all messages of a batch."""
+
+
+class Notice(NamedTuple):
+    """What a webhook is to receive; a repeated message has the same id and payload (JSON)."""
+
+    owner: str
+    webhook_id: str
+    message_id: str
+    payload: str
+    test: bool = False
+
+
+def notice_of_update(owner: str, webhook_id: str, update_text: str) -> Notice:
+    """The notice of one stored update (JSON)."""
+    update = json.loads(update_text)
+    payload = {
+        "type": f"order.{update['status']}",
+        "timestamp": update["timestamp"],
+        "data": update,
+    }
+    message_id = f"msg_{webhook_id}_{update['orderId']}_{update['sequence']}"
+    return Notice(owner, webhook_id, message_id, json.dumps(payload, separators=(",", ":")))
+
+
+def notice_of_test(owner: str, webhook_id: str, request_id: str, timestamp: str) -> Notice:
+    """A notice by which an owner tries a webhook."""
+    payload = {"type": "webhook.test", "timestamp": timestamp, "data": {"webhookId": webhook_id}}
+    text = json.dumps(payload, separators=(",", ":"))
+    return Notice(owner, webhook_id, f"msg_{webhook_id}_test_{request_id}", text, test=True)
+
+
+def send(notices: Sequence[Notice]) -> None:
+    """Queue notices; raises NoticesRefused. Sending them again repeats only what is repeatable."""
+    for start in range(0, len(notices), BATCH_MAX):
+        answer = clients.sqs().send_message_batch(
+            QueueUrl=settings.webhook_queue_url,
+            Entries=[
+                {"Id": str(number), "MessageBody": json.dumps(notice._asdict())}
+                for number, notice in enumerate(notices[start : start + BATCH_MAX])
+            ],
+        )
+        if failed := answer.get("Failed"):
+            raise NoticesRefused(failed[0].get("Code", ""))
+
+
+def notice_of(message_body: str) -> Notice:
+    """The notice that a message holds; raises ValueError, KeyError or TypeError for other text."""
+    fields = json.loads(message_body)
+    return Notice(**{name: fields[name] for name in Notice._fields})
+
+
+def hide(receipt_handle: str, seconds: int) -> None:
+    """Let a message that was received come again after so long."""
+    clients.sqs().change_message_visibility(
+        QueueUrl=settings.webhook_queue_url,
+        ReceiptHandle=receipt_handle,
+        VisibilityTimeout=seconds,
+    )

@@ -1,0 +1,40 @@
+"""A webhook of the deployed stack."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from tests.e2e.client import ORDER
+from tests.e2e.conftest import Target
+from tests.receiver import answering, receiving
+
+SECONDS_MAX = 120  # a busy machine is no failure
+
+
+@pytest.mark.emulator
+def test_an_order_is_told_to_a_webhook_that_refuses_at_first(
+    target: Target, api: Callable[[str], httpx.Client]
+) -> None:
+    client = api(target.api_key)
+    with receiving() as receiver:
+        receiver.behaviour = answering(503)
+        made = client.post("/api/webhooks", json={"url": receiver.url, "statuses": ["confirmed"]})
+        assert made.status_code == 201
+        webhook = made.json()
+        time.sleep(1.1)  # the publisher remembers for a second who follows an owner
+        order_id = client.post("/api/orders/execute", json=ORDER).json()["orderId"]
+        until = time.monotonic() + SECONDS_MAX
+        while not receiver.received and time.monotonic() < until:
+            time.sleep(0.1)
+        receiver.behaviour = answering(200)
+        while len(receiver.received) < 2 and time.monotonic() < until:
+            time.sleep(0.1)
+        refused, taken = receiver.received[:2]
+        assert client.delete(f"/api/webhooks/{webhook['webhookId']}").status_code == 204
+    assert refused.id == taken.id
+    message = taken.verified(webhook["secret"])
+    assert message["data"] == client.get(f"/api/orders/{order_id}").json()["updates"][-1]

@@ -1,0 +1,443 @@
+"""Webhooks: how an owner makes them, what they receive, and what happens when they fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from standardwebhooks import WebhookVerificationError
+
+from functions import delivery, notifier, runtime
+from functions.contract import WEBHOOK_RECEIVES_MAX
+from functions.http import webhooks as http_webhooks
+from functions.runtime import settings
+from functions.store import clients, notices, webhooks
+from tests.events import Json
+from tests.functions.world import Answer, Context, World, sqs_event
+from tests.receiver import (
+    Receiver,
+    answering,
+    dying,
+    receiving,
+    silent_until,
+    trickling_until,
+)
+
+OWNER = "desk-7"  # of events/http_execute_order.json
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+def request(world: World, method: str, path: str, body: Any = None, **changes: Any) -> Answer:
+    return world.http("execute_order", method=method, path=path, body=body, headers={}, **changes)
+
+
+def listed(world: World, **changes: Any) -> list[Json]:
+    answer = request(world, "GET", "/api/webhooks", **changes)
+    assert answer.status == 200, answer.text
+    found: list[Json] = answer.json["webhooks"]
+    return found
+
+
+def pass_a_second(world: World) -> None:
+    """The publisher remembers for a second who follows an owner."""
+    runtime.clock.sleep(1)
+
+
+# --- what an owner does -----------------------------------------------------------------------
+
+
+def test_the_secret_is_shown_once(world: World, receiver: Receiver) -> None:
+    webhook = world.create_webhook(receiver.url, "confirmed", "failed")
+    assert webhook["secret"].startswith("whsec_")
+    (again,) = listed(world)
+    assert again == {name: value for name, value in webhook.items() if name != "secret"}
+    assert again["statuses"] == ["confirmed", "failed"]
+    assert again["enabled"] is True
+
+
+def test_a_deleted_webhook_receives_nothing_more(world: World, receiver: Receiver) -> None:
+    webhook = world.create_webhook(receiver.url)
+    pass_a_second(world)
+    world.submit()
+    world.publish()
+    path = f"/api/webhooks/{webhook['webhookId']}"
+    assert request(world, "DELETE", path).status == 204
+    assert world.notify() == []
+    assert (receiver.received, listed(world)) == ([], [])
+    assert request(world, "DELETE", path).json["code"] == "WEBHOOK_NOT_FOUND"
+
+
+def test_another_owner_can_neither_see_try_nor_delete_it(world: World, receiver: Receiver) -> None:
+    webhook = world.create_webhook(receiver.url)
+    path = f"/api/webhooks/{webhook['webhookId']}"
+    assert listed(world, owner="other") == []
+    assert request(world, "POST", f"{path}/test", owner="other").status == 404
+    assert request(world, "DELETE", path, owner="other").status == 404
+    assert len(listed(world)) == 1
+
+
+def test_an_owner_has_ten_at_most(world: World, receiver: Receiver) -> None:
+    for _ in range(http_webhooks.WEBHOOKS_MAX):
+        world.create_webhook(receiver.url)
+    answer = request(world, "POST", "/api/webhooks", {"url": receiver.url})
+    assert (answer.status, answer.json["code"]) == (409, "TOO_MANY_WEBHOOKS")
+    world.create_webhook(receiver.url, owner="other")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "url"),
+        ({"url": 1}, "url"),
+        ({"url": "https://x.example/" + "a" * 2000}, "url"),
+        ({"url": "https://x.example", "statuses": ["done"]}, "statuses.0"),
+        ({"url": "https://x.example", "secret": "mine"}, "secret"),
+    ],
+)
+def test_bad_input_names_the_field(world: World, body: Json, field: str) -> None:
+    answer = request(world, "POST", "/api/webhooks", body)
+    assert answer.status == 400
+    assert [error["field"] for error in answer.json["errors"]] == [field]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "desk.example/orders",
+        "ftp://desk.example",
+        "http://desk.example",
+        "https://",
+        "https://desk.example:0",
+        "https://desk.example:99999",
+        "https://user:word@desk.example",
+        "https://desk.example/#top",
+        "https://desk.example/ä",
+        "https://desk.example/a b",
+        "https://desk.example/\r\nX: 1",
+        "https://127.0.0.1",
+        "https://[::1]",
+        "https://10.0.0.1",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[fd00:ec2::254]",
+        "https://[::ffff:10.0.0.1]",
+        "https://[64:ff9b::a00:1]",
+        "https://[2002:a00:1::]",
+        "https://224.0.0.1",
+        "https://0.0.0.0",
+        "https://100.64.0.1",
+    ],
+)
+def test_a_url_that_is_not_public_https_is_refused(url: str) -> None:
+    with pytest.raises(delivery.InvalidUrl, match="must"):
+        delivery.check_url(url, loopback=False)
+
+
+def test_a_refused_url_is_named_and_nothing_is_stored(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict = dataclasses.replace(settings, webhook_loopback_allowed=False)
+    monkeypatch.setattr(http_webhooks, "settings", strict)
+    answer = request(world, "POST", "/api/webhooks", {"url": "https://10.0.0.1/"})
+    assert (answer.status, answer.json["detail"]) == (400, "url must lead to a public address")
+    assert listed(world) == []
+
+
+# --- what a webhook receives ------------------------------------------------------------------
+
+
+def test_every_update_of_every_order_arrives_signed(world: World, receiver: Receiver) -> None:
+    secret = world.create_webhook(receiver.url)["secret"]
+    pass_a_second(world)
+    order_id = world.submit()["orderId"]
+    world.settle()
+    world.publish()
+    assert world.notify() == []
+    messages = [received.verified(secret) for received in receiver.received]
+    messages.sort(key=lambda message: message["data"]["sequence"])
+    assert [message["data"] for message in messages] == world.read(order_id)["updates"]
+    assert [message["type"] for message in messages] == [
+        f"order.{message['data']['status']}" for message in messages
+    ]
+    assert {received.path for received in receiver.received} == {"/orders?desk=1"}
+    assert {received.headers["host"] for received in receiver.received} == {
+        f"127.0.0.1:{receiver.port}"
+    }
+
+
+def test_a_changed_message_does_not_verify(world: World, receiver: Receiver) -> None:
+    secret = world.create_webhook(receiver.url)["secret"]
+    pass_a_second(world)
+    world.submit()
+    world.publish()
+    world.notify()
+    (received,) = receiver.received
+    with pytest.raises(WebhookVerificationError):
+        received._replace(body=received.body.replace(b"pending", b"Pending")).verified(secret)
+
+
+def test_only_the_statuses_asked_for_arrive(world: World, receiver: Receiver) -> None:
+    world.create_webhook(receiver.url, "confirmed", "failed", "cancelled")
+    pass_a_second(world)
+    world.submit(slippageBps=1000)
+    world.settle()
+    world.publish()
+    world.notify()
+    assert [received.json["type"] for received in receiver.received] == ["order.confirmed"]
+
+
+def test_a_stream_batch_that_comes_again_repeats_the_ids(world: World, receiver: Receiver) -> None:
+    world.create_webhook(receiver.url)
+    pass_a_second(world)
+    world.submit()
+    records = world.stream()
+    world.publish(records)
+    world.publish(records)
+    world.notify()
+    first, second = receiver.received
+    assert first.id == second.id
+    assert first.body == second.body
+
+
+def test_a_batch_whose_notices_sqs_refuses_fails_and_comes_again(
+    world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.create_webhook(receiver.url)
+    world.connect("follower")
+    world.send("follower", {"orderId": "*"})
+    pass_a_second(world)
+    world.submit()
+    records = world.stream()
+    refusal = {"Failed": [{"Id": "0", "Code": "InternalError"}]}
+    with monkeypatch.context() as broken:
+        broken.setattr(clients.sqs(), "send_message_batch", lambda **_: refusal)
+        with pytest.raises(notices.NoticesRefused):
+            world.publish(records)
+    assert "pending" in [m.get("status") for m in world.connections.received["follower"]]
+    world.publish(records)
+    world.notify()
+    assert [received.json["type"] for received in receiver.received] == ["order.pending"]
+
+
+def test_an_owner_without_webhooks_costs_no_message(world: World) -> None:
+    world.submit()
+    world.settle()
+    count = world.sqs.get_queue_attributes(
+        QueueUrl=settings.webhook_queue_url, AttributeNames=["ApproximateNumberOfMessages"]
+    )["Attributes"]
+    assert count == {"ApproximateNumberOfMessages": "0"}
+
+
+def test_a_test_message_is_sent_once_and_its_failure_is_told(
+    world: World, receiver: Receiver
+) -> None:
+    webhook = world.create_webhook(receiver.url)
+    path = f"/api/webhooks/{webhook['webhookId']}/test"
+    assert request(world, "POST", path).status == 202
+    assert world.notify() == []
+    (received,) = receiver.received
+    assert received.verified(webhook["secret"])["type"] == "webhook.test"
+    receiver.behaviour = answering(500)
+    assert request(world, "POST", path).status == 202
+    assert world.notify() == []
+    (told,) = listed(world)
+    assert told["lastError"] == "the receiver answered 500"
+
+
+# --- when deliveries fail ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def queued(world: World, receiver: Receiver) -> Json:
+    """A webhook with one notice in its queue."""
+    webhook = world.create_webhook(receiver.url)
+    pass_a_second(world)
+    world.submit()
+    world.publish()
+    return webhook
+
+
+def test_a_failed_delivery_is_repeated_under_the_same_id(
+    world: World, receiver: Receiver, queued: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifier, "FIRST_RETRY_SECONDS", 0)
+    receiver.behaviour = answering(503)
+    assert len(world.notify()) == 1
+    (told,) = listed(world)
+    assert told["lastError"] == "the receiver answered 503"
+    assert told["failingSince"]
+    receiver.behaviour = answering(200)
+    assert world.notify() == []
+    first, second = receiver.received
+    assert (first.id, first.body) == (second.id, second.body)
+    assert second.verified(queued["secret"])
+    (told,) = listed(world)
+    assert "failingSince" not in told
+    assert "lastError" not in told
+
+
+def test_retries_wait_longer_each_time_and_last_a_day() -> None:
+    waits = [notifier.retry_seconds(number) for number in range(1, WEBHOOK_RECEIVES_MAX)]
+    assert waits[:4] == [5, 10, 20, 40]
+    assert waits == sorted(waits)
+    assert max(waits) == 3600
+    assert 23 * 3600 <= sum(waits) <= 25 * 3600
+
+
+@pytest.mark.parametrize("location", ["http://169.254.169.254/", "https://desk.example/"])
+def test_no_redirect_is_followed(
+    world: World, receiver: Receiver, queued: Json, location: str
+) -> None:
+    receiver.behaviour = answering(302, Location=location)
+    assert len(world.notify()) == 1
+    (told,) = listed(world)
+    assert told["lastError"] == "the receiver answered 302"
+    assert len(receiver.received) == 1
+
+
+def test_a_receiver_that_dies_midway_is_a_failure(
+    world: World, receiver: Receiver, queued: Json
+) -> None:
+    receiver.behaviour = dying
+    assert len(world.notify()) == 1
+    (told,) = listed(world)
+    assert told["lastError"] == "the connection failed"
+
+
+@pytest.mark.parametrize("slow", [silent_until, trickling_until])
+def test_a_slow_receiver_delays_no_other(
+    world: World, receiver: Receiver, queued: Json, monkeypatch: pytest.MonkeyPatch, slow: Any
+) -> None:
+    monkeypatch.setattr(notifier, "DELIVERY_SECONDS_MAX", 1)
+    released = threading.Event()
+    receiver.behaviour = slow(released)
+    try:
+        with receiving() as other:
+            quick = world.create_webhook(other.url)
+            assert request(world, "POST", f"/api/webhooks/{quick['webhookId']}/test").status == 202
+            assert len(world.notify()) == 1
+            assert len(other.received) == 1
+    finally:
+        released.set()
+    by_id = {webhook["webhookId"]: webhook for webhook in listed(world)}
+    assert by_id[queued["webhookId"]]["lastError"] == "no answer in time"
+    assert "lastError" not in by_id[quick["webhookId"]]
+
+
+def test_an_endpoint_that_has_failed_for_a_day_is_disabled_and_says_so(
+    world: World, receiver: Receiver, queued: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifier, "FIRST_RETRY_SECONDS", 0)
+    receiver.behaviour = answering(500)
+    assert len(world.notify()) == 1
+    runtime.clock.sleep(24 * 3600)
+    assert world.notify() == []
+    (told,) = listed(world)
+    assert told["enabled"] is False
+    assert told["lastError"] == "the receiver answered 500"
+    world.submit()
+    world.publish()
+    world.notify()
+    assert len(receiver.received) == 2
+
+
+def test_a_receiver_that_answers_gone_is_disabled_at_once(
+    world: World, receiver: Receiver, queued: Json
+) -> None:
+    receiver.behaviour = answering(410)
+    assert world.notify() == []
+    (told,) = listed(world)
+    assert told["enabled"] is False
+
+
+def test_a_malformed_message_is_set_aside(world: World) -> None:
+    message = {"MessageId": "m", "ReceiptHandle": "r", "Body": "{}"}
+    answer = notifier.handler(sqs_event("webhook", [message]), Context())
+    assert answer == {"batchItemFailures": []}
+
+
+# --- where deliveries may go ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["10.1.2.3"],
+        ["127.0.0.1"],
+        ["169.254.169.254"],
+        ["::1"],
+        ["fe80::1"],
+        ["::ffff:192.168.0.1"],
+        ["93.184.215.14", "10.0.0.1"],
+        [],
+    ],
+)
+def test_a_name_that_leads_inward_is_not_called(addresses: list[str]) -> None:
+    with pytest.raises(delivery.Undeliverable, match="not public"):
+        delivery.post(
+            "https://desk.example",
+            b"{}",
+            {},
+            loopback=False,
+            resolve=lambda _host, _port: addresses,
+        )
+
+
+def test_the_request_goes_to_the_address_that_was_checked(receiver: Receiver) -> None:
+    """A name that is resolved anew for the connection could lead elsewhere by then."""
+    asked = []
+
+    def resolve(host: str, port: int) -> list[str]:
+        asked.append((host, port))
+        return ["127.0.0.1"]
+
+    url = f"http://no-such-name.example:{receiver.port}/x"
+    assert delivery.post(url, b"{}", {}, loopback=True, resolve=resolve) == 204
+    assert asked == [("no-such-name.example", receiver.port)]
+    (received,) = receiver.received
+    assert received.headers["host"] == f"no-such-name.example:{receiver.port}"
+
+
+def test_a_name_without_an_address_is_a_failure() -> None:
+    def resolve(_host: str, _port: int) -> list[str]:
+        raise OSError("Name or service not known")
+
+    with pytest.raises(delivery.Undeliverable, match="no address"):
+        delivery.post("https://desk.example", b"{}", {}, loopback=False, resolve=resolve)
+
+
+def test_a_certificate_of_another_host_is_refused(receiver: Receiver) -> None:
+    """The receiver speaks no TLS at all, which is the simplest wrong certificate."""
+    url = f"https://desk.example:{receiver.port}"
+    with pytest.raises(delivery.Undeliverable):
+        delivery.post(url, b"{}", {}, loopback=True, resolve=lambda _h, _p: ["127.0.0.1"])
+    assert receiver.received == []
+
+
+def test_no_log_line_holds_a_secret_or_the_url(
+    world: World, receiver: Receiver, queued: Json, log: io.StringIO
+) -> None:
+    receiver.behaviour = answering(500)
+    world.notify()
+    logged = log.getvalue()
+    assert "webhook not delivered" in logged
+    assert queued["secret"] not in logged
+    assert receiver.url not in logged
+
+
+def test_a_secret_is_stored_only_with_its_webhook(
+    world: World, receiver: Receiver, queued: Json
+) -> None:
+    messages = world.sqs.receive_message(QueueUrl=settings.webhook_queue_url)["Messages"]
+    assert queued["secret"] not in json.dumps(messages)
+    assert webhooks.load(OWNER, queued["webhookId"]).secret == queued["secret"]

@@ -1,0 +1,126 @@
+"""A server that receives webhooks, with answers that a test asks for."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+from standardwebhooks import Webhook
+
+from tests.events import Json
+
+
+class Received(NamedTuple):
+    """One request: its path, headers and body."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def id(self) -> str:
+        return self.headers["webhook-id"]
+
+    @property
+    def json(self) -> Json:
+        return dict(json.loads(self.body))
+
+    def verified(self, secret: str) -> Json:
+        """The message, if the secret has signed it; the library raises otherwise."""
+        return dict(Webhook(secret).verify(self.body, self.headers))
+
+
+Behaviour = Callable[[BaseHTTPRequestHandler], None]
+
+
+def answering(status: int, **headers: str) -> Behaviour:
+    """Answer with a status."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    return answer
+
+
+def dying(request: BaseHTTPRequestHandler) -> None:
+    """Close the connection in the middle of the answer's first line."""
+    request.wfile.write(b"HTTP/1.1 ")
+    request.wfile.flush()
+    request.connection.close()
+
+
+def silent_until(released: threading.Event) -> Behaviour:
+    """Answer only when the test is over."""
+
+    def wait(_request: BaseHTTPRequestHandler) -> None:
+        released.wait(60)
+
+    return wait
+
+
+def trickling_until(released: threading.Event) -> Behaviour:
+    """Send a header without end, a byte at a time."""
+
+    def trickle(request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        end = time.monotonic() + 60
+        while not released.wait(0.05) and time.monotonic() < end:
+            try:
+                request.wfile.write(b"x")
+                request.wfile.flush()
+            except OSError:
+                return
+
+    return trickle
+
+
+class Receiver:
+    """What was received, and how the next requests are answered."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self.behaviour: Behaviour = answering(204)
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                receiver.received.append(Received(self.path, headers, body))
+                receiver.behaviour(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_port)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/orders?desk=1"
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    """A receiver for the time of a test."""
+    receiver = Receiver()
+    yield receiver
+    receiver.stop()
