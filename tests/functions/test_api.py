@@ -622,6 +622,7 @@ def test_the_openapi_document_describes_every_route_and_its_answers(world: World
     assert document["openapi"].startswith("3.1")
     assert operations == {
         ("post", "/api/orders/execute"): {"200", "202", "400", "401", "422", "429"},
+        ("get", "/api/orders.csv"): {"200", "400", "401"},
         ("post", "/api/webhooks"): {"201", "400", "401", "409"},
         ("get", "/api/webhooks"): {"200", "401"},
         ("post", "/api/webhooks/{webhookId}/test"): {"202", "400", "401", "404"},
