@@ -522,3 +522,53 @@ def test_every_function_has_a_log_group_that_is_found(
     groups = Deployed(name="engine", outputs={}).log_groups()
     assert set(groups) == set(template.functions())
     assert groups["dead_letters"].startswith("/ComputeDeadLettersLogs")
+
+
+# --- explain
+
+
+def test_an_explanation_works_out_an_executed_order_again(engine: Engine, run: Run) -> None:
+    order = executed(engine)
+    done = run("explain", order.order_id)
+    assert done.code == 0
+    assert "raydium" in done.out or "meteora" in done.out or "whirlpool" in done.out
+    assert "DIFFERS" not in done.out
+    told = json.loads(run("explain", order.order_id, "--json").out)
+    assert (told["differs"], told["landing"]["txHash"]) == (False, order.tx_hash)
+
+
+def test_an_explanation_says_where_what_is_stored_differs(engine: Engine, run: Run) -> None:
+    order = executed(engine, out_amount="1")
+    done = run("explain", order.order_id)
+    assert done.code == 4
+    assert "DIFFERS outAmount: stored 1, worked out " in done.out
+
+
+def test_an_order_that_is_not_there_has_no_explanation(run: Run) -> None:
+    done = run("explain", "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d")
+    assert "There is no order" in str(done.code)
+
+
+def executed(engine: Engine, **stored: str) -> Order:
+    """An order that was executed in the simulated market; `stored` is put in its last update."""
+    from functions.dex import router, tokens
+    from functions.orders import routes, settlement
+    from functions.simulation.network import Network
+
+    clock = [now_ms() - 60_000]
+    network = Network(lambda: clock[0], lambda _seconds: None)
+    order = engine.order(clock[0], Status.ROUTING)
+    pair = tokens.find(order.token_in), tokens.find(order.token_out)
+    units = tokens.to_units(order.amount, pair[0])
+    found = router.find_route(*pair, units, order.slippage_bps or 0, network.snapshots())
+    update = order.next_update(Status.BUILDING, clock[0], route=routes.shown(found))
+    order = engine.store.append_update(order, update)
+    signed = network.sign(order, found)
+    update = order.next_update(Status.SUBMITTED, clock[0], tx_hash=signed.signature)
+    order = engine.store.append_update(order, update, transaction=signed.text)
+    clock[0] += 10_000
+    outcome = network.outcome(signed.text)
+    assert not isinstance(outcome, settlement.Pending)
+    update = settlement.ending(order, outcome, clock[0], network.reference)
+    ended: Order = engine.store.append_update(order, update.model_copy(update=stored))
+    return ended

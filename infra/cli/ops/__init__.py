@@ -5,11 +5,12 @@ import sys
 
 from infra.cli.command import exit_on_problem, options
 from infra.cli.deployed import find
-from infra.cli.ops import redrive, stats, stuck, trace
+from infra.cli.ops import explain, redrive, stats, stuck, trace
 
 EXIT_CODES = (
     "Exit code: 0 done, 1 not possible (one line says why), 2 a wrong command line,"
-    f" {stuck.FOUND} `stuck` has found orders and has not queued them again."
+    f" {stuck.FOUND} `stuck` has found orders and has not queued them again,"
+    f" {explain.DIFFERS} `explain` has found a difference."
 )
 
 
@@ -18,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="uv run ops", description=__doc__, epilog=EXIT_CODES)
     commands = parser.add_subparsers(dest="command", required=True)
     common = options(json=True)
-    for command in (trace, stuck, redrive, stats):
+    for command in (trace, explain, stuck, redrive, stats):
         command.add_command(commands, common)
     arguments = parser.parse_args()
     with exit_on_problem():
