@@ -53,7 +53,7 @@ def client_of(
         stack.output("HttpUrl"),
         key,
         web_socket_url=stack.output("WebSocketUrl"),
-        patience=patience,
+        patience=patience or Patience(),
         tls=ssl.create_default_context(cafile=stack.ca_bundle),
         trust_env=not local,  # no proxy leads to this machine
         tell=tell,

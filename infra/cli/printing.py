@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
 
 Report = Callable[[int, int | None], None]  # so many done, of so many where that is known
 
@@ -18,12 +19,18 @@ STYLES = {
     "confirmed": "bold green",
     "failed": "bold red",
     "cancelled": "yellow",
+    "expired": "yellow",
+    "resting": "magenta",
 }
 
 
 def update_details(update: dict[str, Any]) -> dict[str, Any]:
     """The fields of an update (as JSON) that a line of text shows, beside time and status."""
-    names = ("attempt", "nextRetryAt", "txHash", "outAmount", "executedPrice")
+    names = (
+        *("attempt", "nextRetryAt", "trigger", "limitPrice", "stopPrice", "expiresAt", "slice"),
+        *("sliceAmount", "slicesDone", "filledAmount", "nextSliceAt"),
+        *("txHash", "outAmount", "executedPrice"),
+    )
     shown = {name: update[name] for name in names if name in update}
     if "route" in update:
         shown["route"] = update["route"]["reason"]
@@ -35,6 +42,11 @@ def update_details(update: dict[str, Any]) -> dict[str, Any]:
 def plain_console() -> Console:
     """A console that prints text as it is: no markup, no line breaks of its own."""
     return Console(highlight=False, soft_wrap=True, markup=False)
+
+
+def print_table(table: Table) -> None:
+    """Print a table in its own width: nothing is cut off, whatever the terminal's."""
+    Console(highlight=False, markup=False, width=1000).print(table)
 
 
 def print_json(value: Any) -> None:

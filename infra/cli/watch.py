@@ -2,9 +2,11 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
+from pydantic import BaseModel
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from functions.client import NoAnswer, OrderUnknown, Patience
@@ -35,20 +37,39 @@ def update_line(update: dict[str, Any]) -> Text:
     )
 
 
-def print_updates(updates: Iterator[Update], *, as_json: bool) -> Update | None:
-    """Print each update when it comes; the last one."""
-    console, update = plain_console(), None
-    for update in updates:
-        shown = update.model_dump(mode="json", by_alias=True, exclude_none=True)
-        print_json(shown) if as_json else console.print(update_line(shown))
-    return update
+def as_json(model: BaseModel) -> dict[str, Any]:
+    """What the engine answered, as it writes it."""
+    return model.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def exit_code(status: Status | None) -> int:
-    """How the command ends for an order that ended with this status."""
-    if status is None or not status.terminal:
+def print_updates(updates: Iterable[Update], *, as_lines_of_json: bool) -> Update | None:
+    """Print each update when it comes; the last one.
+
+    On a terminal a line below the updates tells what is awaited, and for how long.
+    """
+    console, last = plain_console(), None
+    waiting = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", style="dim"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=as_lines_of_json or not console.is_terminal,
+    )
+    with waiting:
+        task = waiting.add_task("waiting for the first update")
+        for last in updates:
+            shown = as_json(last)
+            print_json(shown) if as_lines_of_json else console.print(update_line(shown))
+            waiting.reset(task, description=f"since {last.status}")
+    return last
+
+
+def exit_code(last: Update | None) -> int:
+    """How a command ends that followed an order to this update."""
+    if last is None or not last.status.terminal:
         return UNKNOWN
-    return CONFIRMED if status is Status.CONFIRMED else ENDED_OTHERWISE
+    return CONFIRMED if last.status is Status.CONFIRMED else ENDED_OTHERWISE
 
 
 def main() -> None:
@@ -78,11 +99,11 @@ def _watch(arguments: argparse.Namespace) -> int:
             if not one:
                 tell("Watching all orders; Ctrl-C ends it.")
             updates = client.follow(order_id) if one else client.follow_all()
-            last = print_updates(updates, as_json=arguments.json)
+            last = print_updates(updates, as_lines_of_json=arguments.json)
     except (UnknownOrder, OrderUnknown, NoAnswer) as problem:
         tell(f"✗ {problem}")
         return UNKNOWN if one else 1
     except KeyboardInterrupt:
         tell("Stopped.")
         return UNKNOWN if one else 0
-    return exit_code(last.status if last else None)
+    return exit_code(last)

@@ -22,6 +22,36 @@ from infra.cli.deployed import Deployed
 Json = dict[str, Any]
 KEY = API_KEY.new()
 TERMINAL = ("confirmed", "failed", "cancelled", "expired")
+QUOTE = {
+    "tokenIn": "SOL",
+    "tokenOut": "USDC",
+    "inAmount": "1.5",
+    "outAmount": "230.1",
+    "otherAmountThreshold": "228.9",
+    "priceImpactPct": "0.0001",
+    "referenceDifferenceBps": "12.5",
+    "referencePrice": "153.7",
+    "limitPrice": "153.4",
+    "slippageBps": 50,
+    "routePlan": [
+        {
+            "venue": "whirlpool",
+            "pool": "p",
+            "tokenIn": "SOL",
+            "tokenOut": "USDC",
+            "inAmount": "1.5",
+            "outAmount": "230.1",
+            "feeAmount": "0.001",
+            "percent": 100,
+        }
+    ],
+    "quotes": [
+        {"venue": "whirlpool", "outAmount": "230.1"},
+        {"venue": "meteora", "error": "VENUE_DOWN"},
+    ],
+    "reason": "Whirlpool gives most.",
+    "slot": 7,
+}
 # Of an HTTP request: answered with this status; not carried out; carried out and not answered.
 HttpFault = int | Literal["lost before", "lost after"]
 
@@ -266,6 +296,8 @@ class _Http(BaseHTTPRequestHandler):
 
     def _got(self, path: str, query: dict[str, list[str]]) -> tuple[int, Json]:
         engine = self.engine
+        if path == "/api/quote":
+            return 200, QUOTE
         if path == "/api/me":
             return 200, {"owner": "desk"}
         if path != "/api/orders":

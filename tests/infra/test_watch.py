@@ -21,7 +21,7 @@ from infra.cli.deployed import Deployed
 from tests.client.engine import KEY, Engine, Json
 
 LIFE = ["pending", "routing", "building", "submitted", "confirmed"]
-QUICK = Patience(answer=0.1, renew=0.3, backoff=0.01, backoff_max=0.05, call=1, lost=1)
+QUICK = Patience(answer=0.1, renew=0.3, backoff=0.01, backoff_max=0.05, call=1, lost=3)
 WAIT_SECONDS_MAX = 30
 GATEWAY_ERROR = {"message": "Internal server error", "connectionId": "c", "requestId": "r"}
 

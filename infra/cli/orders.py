@@ -1,0 +1,80 @@
+"""`uv run orders`: list your orders, newest first."""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from itertools import islice
+
+from rich.table import Table
+from rich.text import Text
+
+from functions.client import NoAnswer, Order, Status
+from functions.orders import sheet
+from infra.cli.command import Problem, exit_on_problem, options, whole_number
+from infra.cli.connect import connected
+from infra.cli.printing import STYLES, print_json, print_table
+from infra.cli.watch import as_json
+
+SHOWN = 20
+
+
+def table_of(orders: Iterable[Order]) -> Table:
+    """Orders as a table, a line each."""
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for name in ("created", "order", "type", "status"):
+        table.add_column(name, no_wrap=True)
+    for name in ("amount", "gives", "price"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    for order in orders:
+        table.add_row(
+            order.created_at[:19].replace("T", " "),
+            Text(order.order_id, "cyan"),
+            order.type.value,
+            Text(order.status.value, STYLES.get(order.status, "")),
+            f"{order.amount} {order.token_in}",
+            f"{order.out_amount or ''} {order.token_out}".strip(),
+            order.executed_price or _waits_for(order),
+            f"{order.error.code}: {order.error.message}" if order.error else "",
+        )
+    return table
+
+
+def _waits_for(order: Order) -> str:
+    prices = {"≥ ": order.limit_price, "≤ ": order.stop_price}
+    return ", ".join(f"{sign}{price}" for sign, price in prices.items() if price)
+
+
+def main() -> None:
+    """List orders as a table, as CSV, or as JSON."""
+    parser = argparse.ArgumentParser(
+        prog="uv run orders", description=__doc__, parents=[options(json=True, key=True)]
+    )
+    parser.add_argument(
+        "--status", choices=["open", *(status.value for status in Status)], help="only these"
+    )
+    parser.add_argument(
+        "--last", type=whole_number(1, 1_000_000), metavar="N", help=f"at most N ({SHOWN})"
+    )
+    parser.add_argument("--csv", action="store_true", help="print CSV, for a spreadsheet: all")
+    arguments = parser.parse_args()
+    with exit_on_problem():
+        _list(arguments)
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    most = arguments.last or (None if arguments.csv else SHOWN)
+    try:
+        with connected(arguments) as client:
+            orders = list(islice(client.orders(status=arguments.status), most))
+    except NoAnswer as problem:
+        raise Problem(str(problem)) from problem
+    if arguments.csv:
+        sys.stdout.write(sheet.text(orders))
+    elif arguments.json:
+        for order in orders:
+            print_json(as_json(order))
+    elif orders:
+        print_table(table_of(orders))
+    else:
+        sys.stderr.write("There are no such orders.\n")

@@ -1,0 +1,66 @@
+"""`uv run quote SOL USDC 1.5`: what an order would get now, and what each venue alone gives."""
+
+import argparse
+
+from rich.table import Table
+
+from functions.client import NoAnswer, QuoteAnswer
+from infra.cli.command import Problem, exit_on_problem, options, whole_number
+from infra.cli.connect import connected
+from infra.cli.printing import plain_console, print_json, print_table
+from infra.cli.watch import as_json
+
+
+def lines_of(quote: QuoteAnswer) -> list[Table | str]:
+    """A quote as lines: the route, its legs, and the venues beside it."""
+    legs = Table(box=None, header_style="dim", pad_edge=False)
+    for name in ("route", "", "gives", "share"):
+        legs.add_column(name)
+    for leg in quote.route_plan:
+        gives = f"{leg.out_amount} {leg.token_out}"
+        legs.add_row(leg.venue, f"{leg.in_amount} {leg.token_in}", gives, f"{leg.percent} %")
+    venues = Table(box=None, header_style="dim", pad_edge=False)
+    for name in ("venue alone", "gives"):
+        venues.add_column(name)
+    for each in quote.quotes:
+        gives = f"{each.out_amount} {quote.token_out}" if each.out_amount else str(each.error)
+        venues.add_row(each.venue, gives)
+    return [
+        f"{quote.in_amount} {quote.token_in} → {quote.out_amount} {quote.token_out}",
+        f"at least {quote.other_amount_threshold} {quote.token_out},"
+        f" {quote.reference_difference_bps or '0'} bps less than at the reference price"
+        f" {quote.reference_price}",
+        quote.reason,
+        "",
+        legs,
+        "",
+        venues,
+    ]
+
+
+def main() -> None:
+    """Print a quote; nothing is stored."""
+    parser = argparse.ArgumentParser(
+        prog="uv run quote", description=__doc__, parents=[options(json=True, key=True)]
+    )
+    parser.add_argument("token_in", metavar="TOKEN_IN")
+    parser.add_argument("token_out", metavar="TOKEN_OUT")
+    parser.add_argument("amount", metavar="AMOUNT")
+    parser.add_argument("--slippage", type=whole_number(0, 10_000), metavar="BPS")
+    arguments = parser.parse_args()
+    with exit_on_problem():
+        try:
+            with connected(arguments) as client:
+                quote = client.quote(
+                    arguments.token_in,
+                    arguments.token_out,
+                    arguments.amount,
+                    slippage_bps=arguments.slippage,
+                )
+        except NoAnswer as problem:
+            raise Problem(str(problem)) from problem
+        if arguments.json:
+            print_json(as_json(quote))
+        else:
+            for line in lines_of(quote):
+                print_table(line) if isinstance(line, Table) else plain_console().print(line)
