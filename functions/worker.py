@@ -40,6 +40,9 @@ SECONDS_TO_REPORT = 5
 # The message that ends an order at its expiry may come a little early by this machine's clock. So
 # whoever finds the order resting so shortly before its expiry sends another one.
 EXPIRY_NEAR_MS = 5000
+# No watcher ticks while nothing rests, and the next one starts within a minute. For so long, an
+# order that has come to rest wakes itself each second until a watcher does.
+WITHOUT_WATCHER_MS = 90_000
 
 network = Network(
     now_ms,
@@ -222,8 +225,16 @@ def _rest(order: Order, rest: Rest, stored: Wake, *, again: bool) -> None:
         if waiting.improves(rest.wake, stored, _reference(order)):
             orders.rest_on(order, rest.wake)
         elif not again:
+            if _is_new_at_rest(order) and not resting.watched().ticks:
+                queue.enqueue(order.order_id, delay_seconds=1, woken=True)
             return
-    resting.announce(wake_pair(order.token_in, order.token_out))
+    ticks = resting.announce(wake_pair(order.token_in, order.token_out))
+    if _is_new_at_rest(order) and not ticks:
+        queue.enqueue(order.order_id, delay_seconds=1, woken=True)
+
+
+def _is_new_at_rest(order: Order) -> bool:
+    return now_ms() - unix_ms(order.updated_at) < WITHOUT_WATCHER_MS
 
 
 def _begin(child: Order, owner: str) -> None:

@@ -8,7 +8,7 @@ indexes have answered about the pair still holds. The item also says which watch
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ClientError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 _KEY: dict[str, AttributeValueTypeDef] = {"orderId": {"S": WATCHED_PAIRS_ID}}
+_WATCHER_MS = 140_000  # no watcher ticks longer: then its time runs out
 _WATCHER = "watcher"  # its other attributes are named by the pairs
 
 
@@ -33,6 +34,11 @@ class Watched(NamedTuple):
 
     versions: dict[str, int]
     watcher: int
+
+    @property
+    def ticks(self) -> bool:
+        """Whether a watcher ticks, as far as this can tell."""
+        return now_ms() - self.watcher < _WATCHER_MS
 
 
 class Nearest(NamedTuple):
@@ -58,26 +64,32 @@ class Wake(NamedTuple):
     key: str
 
 
-def announce(pair: str) -> None:
+def announce(pair: str) -> bool:
     """Tell the watcher that an order of the pair has come to rest, or waits for another price.
 
     Call it after the order's own write: the watcher asks the indexes when it sees the new version.
+    False if no watcher ticks, because nothing has rested for a while: the next one starts within a
+    minute.
     """
-    clients.dynamodb().update_item(
+    answer = clients.dynamodb().update_item(
         TableName=settings.orders_table,
         Key=_KEY,
         UpdateExpression="SET #pair = :now",
         ExpressionAttributeNames={"#pair": pair},
         ExpressionAttributeValues={":now": {"N": str(now_ms())}},
+        ReturnValues="ALL_NEW",
     )
+    return _watched(answer["Attributes"]).ticks
 
 
 def watched() -> Watched:
     """What the item says. An eventually consistent read, at half the price; it lags by a moment."""
     answer = clients.dynamodb().get_item(TableName=settings.orders_table, Key=_KEY)
-    numbers = {
-        name: int(value["N"]) for name, value in answer.get("Item", {}).items() if name not in _KEY
-    }
+    return _watched(answer.get("Item", {}))
+
+
+def _watched(item: Mapping[str, Any]) -> Watched:
+    numbers = {name: int(value["N"]) for name, value in item.items() if name not in _KEY}
     return Watched(watcher=numbers.pop(_WATCHER, 0), versions=numbers)
 
 

@@ -17,7 +17,7 @@ from functions.orders import slices
 from functions.orders.order import Order, OrderError, Status, Update, first_update, order_of
 from functions.store import orders, queue
 from tests.events import Json
-from tests.functions.test_waiting import START_MS, Stopped, cancel, item, priced, statuses
+from tests.functions.test_waiting import START_MS, Stopped, cancel, item, priced, statuses, watch
 from tests.functions.world import World
 
 ORDER_ID = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
@@ -27,6 +27,7 @@ ORDER_ID = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
 def clock(world: World, monkeypatch: pytest.MonkeyPatch) -> Stopped:
     clock = Stopped()
     monkeypatch.setattr(runtime, "clock", clock)
+    watch()
     return clock
 
 

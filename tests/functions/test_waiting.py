@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from functions import runtime, worker
-from functions.contract import OPEN_SHARDS, iso, wake_key
+from functions.contract import OPEN_SHARDS, iso, order_message, wake_key
 from functions.dex.tokens import find
 from functions.http import changes
 from functions.orders import waiting
 from functions.orders.order import CHANGES_MAX, REVERTS_MAX, UPDATES_MAX
-from functions.store import orders, queue
+from functions.store import orders, queue, resting
 from tests.events import Json
-from tests.functions.world import FailingNetwork, World
+from tests.functions.world import Context, FailingNetwork, World, sqs_event
 
 START_MS = 1_800_000_000_000
 DAY_MS = 86_400_000
@@ -44,7 +44,13 @@ class Stopped(runtime.Clock):
 def clock(world: World, monkeypatch: pytest.MonkeyPatch) -> Stopped:
     clock = Stopped()
     monkeypatch.setattr(runtime, "clock", clock)
+    watch()
     return clock
+
+
+def watch() -> None:
+    """Let a watcher tick from now on, for two minutes."""
+    assert resting.take_over(runtime.now_ms())
 
 
 @pytest.fixture
@@ -305,16 +311,53 @@ def test_a_worker_that_died_before_it_told_the_watcher_is_made_good_by_the_next(
 ) -> None:
     told: list[str] = []
 
-    def die(pair: str) -> None:
+    def die(pair: str) -> bool:
         raise SystemError(pair)
+
+    def tell(pair: str) -> bool:
+        told.append(pair)
+        return True
 
     order_id = world.submit(type="limit", limitPrice=priced(world, "1.1"))["orderId"]
     monkeypatch.setattr("functions.worker.resting.announce", die)
     assert len(world.work()) == 1
     assert world.read(order_id)["status"] == "resting"
-    monkeypatch.setattr("functions.worker.resting.announce", told.append)
+    monkeypatch.setattr("functions.worker.resting.announce", tell)
     assert world.work() == []
     assert told == ["SOL/USDC"]
+
+
+@pytest.mark.parametrize("ticks", [False, True])
+def test_while_no_watcher_ticks_an_order_that_has_come_to_rest_wakes_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch, ticks: bool
+) -> None:
+    runtime.sleep(180)  # the watcher has ended
+    if ticks:
+        watch()
+    order = world.submit(type="limit", limitPrice=priced(world, "1.1"))
+    delays: list[int] = []
+
+    def note(order_id: str, *, delay_seconds: int = 0, woken: bool = False) -> None:
+        assert (order_id, woken) == (order["orderId"], True)
+        delays.append(delay_seconds)
+
+    monkeypatch.setattr("functions.worker.queue.enqueue", note)
+    world.work()
+    woken = sqs_event(
+        "order",
+        [
+            {
+                "MessageId": "1",
+                "ReceiptHandle": "1",
+                "Body": order_message(order["orderId"], woken=True),
+            }
+        ],
+    )
+    worker.handler(woken, Context())
+    assert delays == ([] if ticks else [1, 1])
+    runtime.sleep(90)  # by now the schedule has started a watcher
+    worker.handler(woken, Context())
+    assert delays == ([] if ticks else [1, 1])
 
 
 # --- expiry -----------------------------------------------------------------------------------
