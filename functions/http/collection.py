@@ -7,11 +7,8 @@ from collections import defaultdict
 from typing import Any
 
 SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
-# The order that was submitted last is the one that the other requests name.
-_KEEP_ORDER_ID = [
-    "const order = pm.response.json();",
-    'if (order.orderId) pm.collectionVariables.set("orderId", order.orderId);',
-]
+# What an operation makes, by the id in its answer; the other requests name the one made last.
+_MADE = {"executeOrder": "orderId", "createWebhook": "webhookId"}
 
 Json = dict[str, Any]
 
@@ -37,7 +34,7 @@ def document(openapi: Json, base_url: str) -> str:
             "variable": [
                 {"key": "baseUrl", "value": base_url.rstrip("/")},
                 {"key": "apiKey", "value": ""},
-                {"key": "orderId", "value": ""},
+                *({"key": name, "value": ""} for name in _MADE.values()),
             ],
             "item": [{"name": name, "item": items} for name, items in folders.items()],
         },
@@ -62,7 +59,7 @@ def _items(path: str, method: str, operation: Json) -> list[Json]:
 
 
 def _item(name: str, path: str, method: str, operation: Json, body: Json | None) -> Json:
-    segments = [part.replace("{orderId}", "{{orderId}}") for part in path.strip("/").split("/")]
+    segments = [part.replace("{", "{{").replace("}", "}}") for part in path.strip("/").split("/")]
     query = [
         {
             "key": parameter["name"],
@@ -87,7 +84,10 @@ def _item(name: str, path: str, method: str, operation: Json, body: Json | None)
         request["header"] = [{"key": "Content-Type", "value": "application/json"}]
         request["body"] = {"mode": "raw", "raw": json.dumps(body, indent=2)}
     item: Json = {"name": name, "request": request, "response": []}
-    if operation["operationId"] == "executeOrder":
-        script = {"type": "text/javascript", "exec": _KEEP_ORDER_ID}
-        item["event"] = [{"listen": "test", "script": script}]
+    if made := _MADE.get(operation["operationId"]):
+        kept = [
+            f"const made = pm.response.json().{made};",
+            f'if (made) pm.collectionVariables.set("{made}", made);',
+        ]
+        item["event"] = [{"listen": "test", "script": {"type": "text/javascript", "exec": kept}}]
     return item

@@ -187,7 +187,7 @@ class OrderRequest(Model):
     model_config = _EXACT | ConfigDict(
         json_schema_extra={
             "examples": [
-                _SWAP,
+                _SWAP | {"type": "market"},
                 _SWAP | {"type": "limit", "limitPrice": "160"},
                 _SWAP | {"type": "stop", "stopPrice": "120"},
                 _SWAP | {"type": "oco", "limitPrice": "160", "stopPrice": "120"},
@@ -235,13 +235,15 @@ class ChangeRequest(Model):
 class WebhookRequest(Model):
     """A URL that is to receive the owner's updates."""
 
-    model_config = _EXACT
-
-    url: str = Field(
-        description="https, with a public address",
-        examples=["https://desk.example/orders"],
-        max_length=URL_CHARACTERS_MAX,
+    model_config = _EXACT | ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"url": "https://desk.example/orders", "statuses": ["confirmed", "failed"]},
+            ]
+        }
     )
+
+    url: str = Field(description="https, with a public address", max_length=URL_CHARACTERS_MAX)
     statuses: frozenset[Status] = Field(
         default=frozenset(), description="the statuses to send; all when absent or empty"
     )

@@ -91,7 +91,7 @@ def _add_examples(described: dict[str, Any]) -> None:
                 examples = schemas.get(name, {}).get("examples", [])
                 if examples:
                     content["examples"] = {
-                        example.get("type", "market"): {"value": example} for example in examples
+                        example.get("type", "example"): {"value": example} for example in examples
                     }
 
 
