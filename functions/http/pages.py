@@ -129,6 +129,7 @@ _FILES: dict[str, Callable[[], str]] = {
     "dashboard.css": lambda: _own("dashboard.css"),
     "docs.html": lambda: _html("docs.html"),
     "docs.js": lambda: _own("docs.js"),
+    "docs.css": lambda: _own("docs.css"),
     "swagger-ui-bundle.min.js": lambda: (_SWAGGER / "swagger-ui-bundle.min.js").read_text("utf-8"),
     "swagger-ui.min.css": lambda: (_SWAGGER / "swagger-ui.min.css").read_text("utf-8"),
 }
