@@ -65,7 +65,7 @@ def due_shard(order_id: str) -> str:
 
 
 # The indexes of resting orders. Partition wakePair; sort key wakeAbove: the order is woken when the
-# reference price is at least so high; wakeBelow: when it is at most so high. Keys only.
+# pair's best price is at least so high; wakeBelow: when it is at most so high. Keys only.
 WAKE_ABOVE_INDEX = "wakeAbove"
 WAKE_BELOW_INDEX = "wakeBelow"
 # The item of the orders table that names the pairs with resting orders; it is no order.
@@ -81,7 +81,7 @@ def wake_pair(token_in: str, token_out: str) -> str:
 
 
 def wake_key(price: Fraction) -> str:
-    """A reference price (tokenOut per tokenIn, not negative) as text that sorts like the price.
+    """A best price (tokenOut per tokenIn, not negative) as text that sorts like the price.
 
     40 digits, 18 of them after the point, rounded down; a price beyond that is the highest key.
     """

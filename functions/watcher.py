@@ -103,7 +103,7 @@ def _watch(name: str, pair: Pair, version: int, end: float) -> int:
             resting.forget(name, version)
         return 0
     token_in, token_out = map(tokens.find, name.split("/"))
-    key = wake_key(network.reference(token_in, token_out))
+    key = wake_key(network.best_price(token_in, token_out))
     reached = pair.nearest.reached(key)
     if not reached:
         pair.queued.clear()

@@ -336,7 +336,7 @@ def _best_route(order: Order, pools: Mapping[str, Snapshot | str]) -> router.Rou
 
 
 def _reference(order: Order) -> Fraction:
-    return network.reference(*_pair(order))
+    return network.best_price(*_pair(order))
 
 
 def _pair(order: Order) -> tuple[tokens.Token, tokens.Token]:

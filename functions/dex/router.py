@@ -5,6 +5,8 @@ Words are Jupiter's: routePlan, otherAmountThreshold, slippageBps, priceImpactPc
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
 from typing import NamedTuple
 
 from functions.dex.errors import CircularArbitrage, InvalidAmount, NoRoutesFound
@@ -138,6 +140,32 @@ def find_route(
         reason=_reason(search, best, best_alone, alone),
         advantage_bps=None if best_alone is None else _advantage(best, best_alone),
     )
+
+
+def best_price(
+    token_in: Token, token_out: Token, snapshots: Mapping[str, Snapshot | str]
+) -> Fraction:
+    """What the first unit of `token_in` would get, fees included: base units of `token_out`.
+
+    A pool gives ever less for a unit more, so no amount gets more a unit, by any route. 0 where
+    there is none.
+    """
+    live = [snapshot for snapshot in snapshots.values() if not isinstance(snapshot, str)]
+    prices = [
+        prod((max(map(_first_price, hop)) for hop in path), start=Fraction(1))
+        for path in _paths(token_in, token_out, live)
+    ]
+    return max(prices, default=Fraction(0))
+
+
+def _first_price(side: PoolSide) -> Fraction:
+    pieces = side.pieces(1)
+    if not pieces:
+        return Fraction(0)
+    first = pieces[0]
+    # On a constant-product curve the price falls with the square of the depth, so that the mean
+    # price of a piece is the first one times start / end.
+    return Fraction(first.amount_out * first.end, first.amount_in * first.start)
 
 
 def largest_amount(

@@ -1,4 +1,4 @@
-"""What an order waits for: its prices in base units, and the reference prices that wake it."""
+"""What an order waits for: its prices in base units, and the best prices that wake it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from functions.dex import tokens
 from functions.orders import slices
 from functions.orders.order import Order, Status, Trigger
 
-# A route gives less than the reference price. By how much less changes until the order is woken:
-# venues move within their fees, by up to 0.8 % of the output, and of what a large amount loses by
-# its price impact, up to a quarter comes and goes with the depth of the pools.
-MARGIN = Fraction(1, 100)
+# A route gives a unit less than the pair's best price: its larger amounts go deeper into the pools.
+# By how much less changes until the order is woken, for the pools move against each other. Of all
+# pairs and amounts, the most seen is 0.33 % of the output and a quarter of what the amount loses;
+# `python -m tests.load.margins` measures it.
+MARGIN = Fraction(1, 200)
 MARGIN_OF_LOSS = Fraction(1, 4)
+# Pools count in whole units, so that the best price itself is a little uncertain.
+ROUNDING = Fraction(1, 10**6)
 
 
 class Wake(NamedTuple):
@@ -50,38 +53,38 @@ def reached(order: Order, out_amount: int | None) -> Trigger | None:
     return None
 
 
-def wake(order: Order, out_amount: int | None, reference: Fraction) -> Wake:
-    """The reference prices from which the order may execute.
+def wake(order: Order, out_amount: int | None, best_price: Fraction) -> Wake:
+    """The best prices of the pair (`router.best_price`) from which the order may execute.
 
-    `out_amount` is what the best route gives while `reference` holds; None is no route at all. A
-    route gives at most the reference price, so the limit is not reached below the limit price, and
-    the stop is reached at the stop price at the latest.
+    `out_amount` is what the best route gives while `best_price` holds; None is no route at all. A
+    route gives at most the best price, so the limit is not reached below the limit price, and the
+    stop is reached at the stop price at the latest.
     """
     margin = Fraction(0)
     if out_amount:
-        loss = 1 - out_amount / _worth(order, reference)
+        loss = 1 - out_amount / _worth(order, best_price)
         margin = MARGIN + MARGIN_OF_LOSS * loss
     above = below = None
     if order.limit_price is not None:
-        lowest = tokens.to_price(order.limit_price)
+        lowest = tokens.to_price(order.limit_price) * (1 - ROUNDING)
         if out_amount:
-            lowest = max(lowest, reference * limit_out(order) / out_amount * (1 - margin))
+            lowest = max(lowest, best_price * limit_out(order) / out_amount * (1 - margin))
         above = wake_key(lowest)
     if order.stop_price is not None:
         highest = tokens.to_price(order.stop_price)
         if out_amount:
-            highest = max(highest, reference * stop_out(order) / out_amount * (1 + margin))
+            highest = max(highest, best_price * stop_out(order) / out_amount * (1 + margin))
         below = wake_key(highest)
     return Wake(above, below)
 
 
-def improves(new: Wake, stored: Wake, reference: Fraction) -> bool:
+def improves(new: Wake, stored: Wake, best_price: Fraction) -> bool:
     """Whether it is worth a write to replace the keys of an order that was woken in vain.
 
     It is if the order could be missed under the stored keys, or if the new keys let it sleep where
     the stored ones wake it every second.
     """
-    now = wake_key(reference)
+    now = wake_key(best_price)
     return (
         (new.above is not None and (stored.above is None or new.above < stored.above))
         or (new.below is not None and (stored.below is None or new.below > stored.below))

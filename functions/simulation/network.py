@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from functions.contract import unix_ms
+from functions.dex import router
 from functions.dex.pools import Snapshot
 from functions.dex.router import Route
 from functions.dex.tokens import Token
@@ -82,6 +83,11 @@ class Network:
         """
         slot = market.slot_at(self.now_ms() if at_ms is None else at_ms)
         return market.exact_price(token_in, token_out, slot, self.seed)
+
+    def best_price(self, token_in: Token, token_out: Token) -> Fraction:
+        """What the first unit would get now, in whole tokens; no amount gets more a unit."""
+        price = router.best_price(token_in, token_out, self.snapshots())
+        return price * Fraction(10**token_in.decimals, 10**token_out.decimals)
 
     def ask(self, order: Order) -> list[Answer]:
         """Ask all venues at once for their pools, for this attempt of the order."""

@@ -181,7 +181,7 @@ def test_an_order_is_woken_at_its_price_at_the_latest(world: World) -> None:
         runtime.sleep(1)
         now = quote(world)
         reached = waiting.reached(stored.order, units(now["outAmount"]))
-        reference = wake_key(worker.network.reference(find("SOL"), find("USDC")))
+        reference = wake_key(worker.network.best_price(find("SOL"), find("USDC")))
         woken = reference >= (stored.wake.above or "") or reference <= (stored.wake.below or "")
         assert woken or not reached
 

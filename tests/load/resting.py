@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from fractions import Fraction
 from heapq import heappop, heappush
 from io import StringIO
 from itertools import permutations
@@ -34,6 +35,7 @@ from functions.orders import waiting
 from functions.orders.order import Order, OrderType, Status, first_update, order_of, routing_update
 from functions.orders.stored import index_keys, new_item, stored_order
 from functions.simulation import market
+from functions.simulation.network import Network
 from functions.store import clients, resting
 from infra.costs import (
     MONTH_SECONDS,
@@ -319,19 +321,44 @@ def some_order(drawn: random.Random, number: int, now_ms: int, *, reach: float) 
     ):
         if kind in of:
             wanted = round(out * (1 + sign * drawn.uniform(0, reach)))
-            request[name] = tokens.price_text(units, token_in, wanted, token_out)
+            request[name] = price_of(units, token_in, wanted, token_out)
     if kind is not OrderType.LIMIT:
         request["slippageBps"] = 500
     return order_of(request, updates)
+
+
+def price_of(units: int, token_in: tokens.Token, out: int, token_out: tokens.Token) -> str:
+    """The price as a request may say it, rounded down."""
+    whole, point, places = tokens.price_text(units, token_in, out, token_out).partition(".")
+    return whole + point + places[: tokens.PRICE_PLACES_MAX]
+
+
+def with_prices(order: Order, out: int) -> Order:
+    """The order with the prices at which it would get exactly so many base units, if it has any."""
+    token_in, token_out = tokens.find(order.token_in), tokens.find(order.token_out)
+    units = tokens.to_units(order.amount, token_in)
+    # Rounded down, a limit is reached by that output; a stop must not be rounded below it.
+    prices = {
+        "limit_price": price_of(units, token_in, out, token_out) if order.limit_price else None,
+        "stop_price": price_of(units, token_in, out + 1 + out // 10**9, token_out)
+        if order.stop_price
+        else None,
+    }
+    return order.model_copy(update=prices)
+
+
+def best_price_at(order: Order, ms: int) -> Fraction:
+    """The best price of the order's pair at a time."""
+    on = Network(lambda: ms, lambda _seconds: None)
+    return on.best_price(tokens.find(order.token_in), tokens.find(order.token_out))
 
 
 def at_rest(order: Order, now_ms: int) -> tuple[Order, waiting.Wake]:
     """The order as the worker lets it rest, and the keys that it gives it."""
     for step in (routing_update(order.order_id, now_ms), None):
         order = order.apply(step or order.resting_update(now_ms))
-    token_in, token_out = tokens.find(order.token_in), tokens.find(order.token_out)
-    reference = worker.network.reference(token_in, token_out)
-    return order, waiting.wake(order, out_in(order, second_at(now_ms)), reference)
+    out = out_in(order, second_at(now_ms))
+    return order, waiting.wake(order, out, best_price_at(order, now_ms))
 
 
 @dataclass

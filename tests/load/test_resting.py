@@ -5,12 +5,27 @@
 
 from __future__ import annotations
 
+import random
 from statistics import median
 
 import pytest
 
+from functions.contract import wake_key
 from infra.costs import dollars
-from tests.load.resting import PAIRS, idle_watching_month, quiet_ticks, run, watching_month
+from tests.load.resting import (
+    BEGIN_MS,
+    PAIRS,
+    at_rest,
+    best_price_at,
+    idle_watching_month,
+    out_in,
+    quiet_ticks,
+    run,
+    second_at,
+    some_order,
+    watching_month,
+    with_prices,
+)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -35,3 +50,21 @@ def test_the_watcher_costs_a_dollar_a_month_where_nothing_rests_and_five_where_o
 ):
     assert dollars(idle_watching_month(cpu_ms=5)) <= 1
     assert dollars(watching_month(len(PAIRS))) <= 5
+
+
+def test_no_second_in_which_an_order_can_execute_passes_without_waking_it() -> None:
+    """Orders whose price is exactly what they get at some later time, up to a month from now."""
+    drawn = random.Random(5)
+    checked = 0
+    for number in range(4 * len(PAIRS)):
+        now, later = BEGIN_MS, BEGIN_MS + drawn.randrange(1, 30 * 86_400) * 1000
+        order = some_order(drawn, number, now, reach=0)
+        out = order and out_in(order, second_at(later))
+        if order is None or not out:
+            continue
+        _, wake = at_rest(with_prices(order, out), now)
+        price = wake_key(best_price_at(order, later))
+        assert wake.above is None or price >= wake.above, order
+        assert wake.below is None or price <= wake.below, order
+        checked += 1
+    assert checked > 200

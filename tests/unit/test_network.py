@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from fractions import Fraction
 from itertools import permutations
 from typing import Any, get_args
 
 import pytest
 
+from functions.dex.errors import NoRoutesFound
 from functions.dex.router import Route, find_route
 from functions.dex.tokens import TOKENS
 from functions.messages import PricePoint
@@ -15,6 +18,7 @@ from functions.orders.settlement import Landed, Pending
 from functions.simulation.network import BUILDING_MS, QUOTE_MS, QUOTE_TIMEOUT_MS, VENUES, Network
 
 SOL, USDC = TOKENS["SOL"], TOKENS["USDC"]
+MILLIONTH = Fraction(1, 10**6)
 MADE_MS = 1_760_000_000_000
 ORDER_ID = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
 
@@ -131,6 +135,23 @@ def test_the_reference_of_a_pair_is_that_of_the_prices_to_their_last_digit(seed:
         (told,) = on.prices(one, other, [MADE_MS])
         assert float(on.reference(one, other)) == pytest.approx(float(told["reference"]), rel=1e-6)
         assert on.reference(one, other) * on.reference(other, one) == 1
+
+
+@pytest.mark.parametrize("dollars", [1, 1_000, 100_000])
+def test_no_amount_gets_more_a_unit_than_the_best_price(dollars: int) -> None:
+    on = network(Time())
+    pools = on.snapshots()
+    compared = 0
+    for one, other in permutations(TOKENS.values(), 2):
+        units = round(dollars * on.reference(USDC, one) * 10**one.decimals)
+        price = on.best_price(one, other)
+        # Pools count in whole units: a millionth more.
+        most = units * price * Fraction(10**other.decimals, 10**one.decimals) * (1 + MILLIONTH)
+        with suppress(NoRoutesFound):
+            assert find_route(one, other, units, 0, pools).out_amount <= most
+            compared += 1
+        assert price <= on.reference(one, other) * (1 + MILLIONTH)
+    assert compared > 60
 
 
 def test_the_venues_that_clients_may_name_are_those_of_the_market() -> None:

@@ -1,0 +1,79 @@
+"""Margins: `uv run python -m tests.load.margins` measures what the wake keys have to allow for.
+
+A route gives a unit a little less than the pair's best price. The key of a resting order is worked
+out from how much less it is now, and has to hold for any later time. For each pair and amount the
+two are compared at random times of a month: by how much the later output is better (which matters
+to a limit) or worse (to a stop), less a quarter of what the amount loses now.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import permutations
+
+from rich.console import Console
+
+from functions.dex import router, tokens
+from functions.dex.errors import NoRoutesFound
+from functions.dex.pools import Snapshot
+from functions.orders.waiting import MARGIN, MARGIN_OF_LOSS
+from functions.simulation import market
+from tests.load.machine import figures
+
+MONTH_SLOTS = 30 * 86_400 * 1000 // market.SLOT_MS
+FIRST_SLOT = 4_400_000_000
+DOLLARS = (3, 300, 3_000, 30_000, 100_000)
+
+
+def efficiencies(dollars: int, slots: Sequence[int]) -> Iterator[list[float]]:
+    """Of each pair that takes the amount: the output for the best price's, at each slot."""
+    usdc = tokens.TOKENS["USDC"]
+    pools: list[dict[str, Snapshot | str]] = [
+        {venue: market.snapshot(venue, slot) for venue in market.VENUES} for slot in slots
+    ]
+    worth = market.snapshot(market.VENUES[0], slots[0]).worth
+    for one, other in permutations(tokens.TOKENS.values(), 2):
+        units = worth(dollars * 10**6, usdc, one)
+        with suppress(NoRoutesFound):
+            yield [
+                router.find_route(one, other, units, 0, at).out_amount
+                / float(units * router.best_price(one, other, at))
+                for at in pools
+            ]
+
+
+def main() -> None:
+    """Print the most that an output rose and fell, by the amount's worth."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=25)
+    arguments = parser.parse_args()
+    drawn = random.Random(1)
+    slots = [FIRST_SLOT + drawn.randrange(MONTH_SLOTS) for _ in range(arguments.times)]
+    table = figures(
+        "Output for the best price's: how it changes (bps)",
+        *("dollars in", "mean loss", "most better", "most worse"),
+    )
+    for dollars in DOLLARS:
+        losses: list[float] = []
+        better = worse = 0.0
+        for found in efficiencies(dollars, slots):
+            high, low = max(found), min(found)
+            for now in found:
+                quarter = float(MARGIN_OF_LOSS) * (1 - now)
+                losses.append(1 - now)
+                better = max(better, high / now - 1 - quarter)
+                worse = max(worse, now / low - 1 - quarter)
+        table.add_row(
+            f"{dollars:,}",
+            *(f"{1e4 * value:.1f}" for value in (sum(losses) / len(losses), better, worse)),
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"The margin allows for {float(MARGIN) * 1e4:.0f}.")
+
+
+if __name__ == "__main__":
+    main()
