@@ -25,10 +25,10 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with running_stack(context=LIVELY) as stack, launched() as browser:
         page = opened(browser, stack, viewport=DESKTOP, color_scheme="light")
+        rest(page)
         for _ in range(ROUNDS):
             for swap in SWAPS:
                 submit(page, *swap)
-            page.click("#submit-five")
             time.sleep(SECONDS_BETWEEN_ROUNDS)
         submit(page, "SOL", "USDC", "4", fault="venue_down")
         time.sleep(4)
@@ -46,13 +46,33 @@ def opened(browser: Browser, stack: Stack, **options: Any) -> Page:
     return page
 
 
+def rest(page: Page) -> None:
+    """Submit orders that wait, and one in slices."""
+    page.fill("#amount", "12")
+    page.get_by_role("radio", name="OCO").check()
+    now = page.locator("#limit-price").get_attribute("placeholder") or ""
+    market = float(now.removeprefix("now "))
+    page.fill("#limit-price", f"{market * 1.04:.2f}")
+    page.fill("#stop-price", f"{market * 0.97:.2f}")
+    page.select_option("#expiry", "1 day")
+    page.click("#submit")
+    page.wait_for_timeout(1500)
+    page.get_by_role("radio", name="TWAP").check()
+    page.fill("#limit-price", "")
+    page.fill("#slices", "20")
+    page.fill("#interval", "20")
+    page.click("#submit")
+    page.wait_for_timeout(1500)
+    page.get_by_role("radio", name="Market").check()
+
+
 def submit(page: Page, token_in: str, token_out: str, amount: str, fault: str = "") -> None:
     for field, symbol in (("#token-in", token_in), ("#token-out", token_out)):
         page.fill(field, symbol)
         page.press(field, "Enter")
-    page.locator("#faults").evaluate("details => { details.open = true }")
-    page.select_option("#fault", fault)
-    page.locator("#faults").evaluate("(details, open) => { details.open = open }", bool(fault))
+    page.locator("#simulation").evaluate("(details, open) => { details.open = open }", bool(fault))
+    if fault:
+        page.select_option("#fault", fault)
     page.fill("#amount", amount)
     page.wait_for_timeout(600)
     page.click("#submit")
@@ -78,7 +98,7 @@ def shoot(
     if scroll:
         page.evaluate("document.querySelector('.orders').scrollIntoView()")
     if detail:
-        page.locator(".row[data-status=confirmed]", has_text="800 SOL").first.click()
+        page.locator(".row[data-status=confirmed]", has_text="800.0000 SOL").first.click()
         page.wait_for_timeout(300)
     page.wait_for_timeout(400)
     page.screenshot(path=FOLDER / f"dashboard-{name}.png")
