@@ -83,6 +83,7 @@ function begin(owner) {
     form.begin();
     detail.follow();
     chart.load();
+    learn(sync.loadWaiting());
   });
 }
 

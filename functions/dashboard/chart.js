@@ -215,7 +215,7 @@ export class Chart {
       fills.set(key, { time: Math.min(time, last), sold, count: (fills.get(key)?.count ?? 0) + 1 });
     }
     this.#markers.setMarkers([...fills.values()].sort((one, other) => one.time - other.time).map(({ time, sold, count }) => ({
-      time, position: sold ? "aboveBar" : "belowBar", shape: sold ? "arrowDown" : "arrowUp",
+      time, position: sold ? "aboveBar" : "belowBar", shape: sold ? "arrowDown" : "arrowUp", size: 0.7,
       color: color(sold ? "--bad" : "--good"), text: `${sold ? "S" : "B"}${count > 1 ? ` ${count}` : ""}`,
     })));
     for (const line of this.#lines) this.#series.removePriceLine(line);

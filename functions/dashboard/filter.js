@@ -36,6 +36,12 @@ export class Filter {
     return document.querySelector("input[name=filter]:checked").value;
   }
 
+  /** The part of it that the API can filter by, as a query; open orders are of several statuses. */
+  get query() {
+    const type = byId("filter-type").value;
+    return String(new URLSearchParams({ ...(this.status && this.status !== "open" && { status: this.status }), ...(type && { type }) }));
+  }
+
   /** What is searched for, in lower case. */
   get find() {
     return byId("find").value.trim().toLowerCase();

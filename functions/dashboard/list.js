@@ -17,8 +17,6 @@ const EMPTY_PAGES_MAX = 5;
 const COUNT_EVERY_MS = 250;
 const ID_LENGTH_MIN = 6;
 
-// Open orders are of several statuses, so they are looked for among all orders.
-const statusOf = (filter) => (filter === "open" ? "" : filter);
 const nearEnd = () => byId("list-state").getBoundingClientRect().top < innerHeight + 600;
 
 export class List {
@@ -57,8 +55,8 @@ export class List {
   refilter() {
     const { status } = this.#filter;
     const wanted = this.#filter.test();
-    const horizon = this.#sync.horizon(statusOf(status));
-    this.#rows.filter((order) => hasStatus(order, status) && order.createdAt >= horizon && wanted(order));
+    const horizon = this.#sync.horizon(this.#filter.query);
+    this.#rows.filter((order) => hasStatus(order, status) && (status === "open" || order.createdAt >= horizon) && wanted(order));
     if (byId("list-state").dataset.state === "error") this.#settle(null);
   }
 
@@ -119,9 +117,9 @@ export class List {
     this.#filling = true;
     const mine = this.#session;
     try {
-      for (let filter = null; filter !== this.#filter.status && mine === this.#session;) {
-        filter = this.#filter.status;
-        await this.#fillFor(filter);
+      for (let query = null; query !== this.#filter.query && mine === this.#session;) {
+        query = this.#filter.query;
+        await this.#fillFor(query);
       }
     } catch (error) {
       this.#complain(mine, error);
@@ -130,20 +128,19 @@ export class List {
     }
   }
 
-  async #fillFor(filter) {
-    for (let without = 0; nearEnd() && filter === this.#filter.status;) {
-      const status = statusOf(filter);
-      const enough = this.#filter.since && this.#sync.horizon(status) < this.#filter.since;
-      if (filter === "open" || enough || !this.#sync.hasOlder(status)) return this.#show("end");
+  async #fillFor(query) {
+    for (let without = 0; nearEnd() && query === this.#filter.query;) {
+      const enough = this.#filter.since && this.#sync.horizon(query) < this.#filter.since;
+      if (this.#filter.status === "open" || enough || !this.#sync.hasOlder(query)) return this.#show("end");
       if (without === EMPTY_PAGES_MAX) return this.#show("more");
       this.#show("loading", "Loading older orders…");
       const before = this.#shown;
-      await this.#sync.older(status);
+      await this.#sync.older(query);
       this.refilter();
       await new Promise(requestAnimationFrame); // the rows are there
       without = this.#shown > before ? 0 : without + 1;
     }
-    if (filter === this.#filter.status) this.#show("idle");
+    if (query === this.#filter.query) this.#show("idle");
     return undefined;
   }
 

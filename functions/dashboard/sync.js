@@ -14,6 +14,7 @@ const READ_IDLE_EVERY_MS = 10_000;
 const GATHER_MS = 120;
 const READS_AT_ONCE = 4;
 const READS_MAX = 40;
+const WAITING = ["resting", "working"];
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export class Sync {
@@ -23,7 +24,8 @@ export class Sync {
   // The engine's time up to which every update is known.
   #knownTo = 0;
   #catchingUp = false;
-  // By status ("" is all): the next page's cursor, null at the end, and the oldest order loaded.
+  // By query ("" is all, else such as "status=failed"): the next page's cursor, null at the end, and the
+  // oldest order loaded.
   #lists = new Map();
   #wanted = new Set();
 
@@ -39,6 +41,15 @@ export class Sync {
     this.#knownTo = this.#orders.now() - RECENT_MS;
     this.#loaded = this.#load(this.#knownTo);
     return this.#loaded;
+  }
+
+  /** Load all orders that wait, which may be much older than the others that are shown. */
+  async loadWaiting() {
+    await this.#loaded;
+    for (const status of WAITING) {
+      let { cursor } = await this.#page(`status=${status}`);
+      for (let pages = 1; cursor && pages < PAGES_MAX; pages++) ({ cursor } = await this.#page(`status=${status}`, cursor));
+    }
   }
 
   /** Forget everything; what is under way ends with AbortError. */
@@ -115,24 +126,21 @@ export class Sync {
     for (const order of orders) this.#orders.merge(order);
   }
 
-  /** Whether the list of a status ("" for all) has more pages. */
-  hasOlder(status) {
-    return this.#lists.get(status)?.cursor !== null;
+  /** Whether the list of a query has more pages. */
+  hasOlder(query) {
+    return this.#lists.get(query)?.cursor !== null;
   }
 
-  /** From when on every order of this status is loaded, as a timestamp. */
-  horizon(status) {
-    const horizons = ["", status].map((name) => this.#lists.get(name)?.horizon ?? "9");
+  /** From when on every order of this query is loaded, as a timestamp. */
+  horizon(query) {
+    const horizons = ["", query].map((name) => this.#lists.get(name)?.horizon ?? "9");
     return horizons.sort()[0];
   }
 
-  /** Load the next older page of a status ("" for all); how many orders it brought. */
-  async older(status) {
-    const { cursor } = this.#lists.get(status) ?? {};
-    if (cursor === null) return 0;
-    const page = await this.#page(status, cursor);
-    this.#lists.set(status, page);
-    return page.count;
+  /** Load the next older page of a query ("" for all). */
+  async older(query) {
+    const { cursor } = this.#lists.get(query) ?? {};
+    if (cursor !== null) this.#lists.set(query, await this.#page(query, cursor));
   }
 
   /** Pages from the newest order on until one reaches back beyond `since`, in Unix milliseconds; from
@@ -150,13 +158,13 @@ export class Sync {
     return list.horizon;
   }
 
-  async #page(status, cursor) {
+  async #page(list, cursor) {
     const { signal } = this.#session;
-    const query = { limit: PAGE, ...(status && { status }), ...(cursor && { cursor }) };
+    const query = { limit: PAGE, ...Object.fromEntries(new URLSearchParams(list)), ...(cursor && { cursor }) };
     const { orders, nextCursor } = await call("GET", "api/orders", { query, signal });
     for (const order of orders) this.#orders.merge(order);
-    const oldest = orders.at(-1)?.createdAt ?? this.horizon(status);
-    return { count: orders.length, cursor: nextCursor ?? null, horizon: nextCursor ? oldest : "" };
+    const oldest = orders.at(-1)?.createdAt ?? this.horizon(list);
+    return { cursor: nextCursor ?? null, horizon: nextCursor ? oldest : "" };
   }
 
   /** Read these orders; many with the list. Calls that come close together become one. */

@@ -308,12 +308,11 @@ class MadeUpEngine:
             route.fulfill(json=next(o for o in self.orders if o["orderId"] == name))
 
     def _page(self, query: dict[str, str]) -> Json:
-        for field in ("clientOrderId", "parentId"):
-            if field in query:
-                return {"orders": [o for o in self.orders if o.get(field) == query[field]]}
-        start, limit = int(query.get("cursor", "0")), int(query["limit"])
-        more = {"nextCursor": str(start + limit)} if start + limit < len(self.orders) else {}
-        return {"orders": self.orders[start : start + limit], **more}
+        filters = {"status", "type", "clientOrderId", "parentId"} & query.keys()
+        found = [o for o in self.orders if all(o.get(name) == query[name] for name in filters)]
+        start, limit = int(query.get("cursor", "0")), int(query.get("limit", "20"))
+        more = {"nextCursor": str(start + limit)} if start + limit < len(found) else {}
+        return {"orders": found[start : start + limit], **more}
 
     def _serve(self, socket: WebSocketRoute) -> None:
         if not self.web_socket_reachable:

@@ -238,6 +238,19 @@ def test_a_resting_order_shows_price_distance_and_expiry_and_is_changed_in_its_r
     dashboard.forgive("409")
 
 
+def test_an_order_that_has_waited_for_long_is_among_the_open_ones(
+    dashboard: Dashboard, engine: MadeUpEngine
+) -> None:
+    """It is far beyond the first pages of the list."""
+    newer = [made_up_order(number, "confirmed") for number in range(400, 100, -1)]
+    engine.orders = [*newer, made_up_order(1, "resting", type="limit", limitPrice="160")]
+    dashboard.open()
+    expect(dashboard.page.locator("#filters label").nth(1)).to_have_text("Open 1")
+    dashboard.page.get_by_role("radio", name="Open").check()
+    assert shown(dashboard.page) == [1]
+    expect(dashboard.page.locator("#cancel-all")).to_have_text("Cancel all 1")
+
+
 def test_an_order_in_slices_shows_its_progress_and_its_slices(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
