@@ -12,6 +12,7 @@ best mixture of polylines is found by bisection, and nothing needs a float or an
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
 from math import isqrt
 from typing import NamedTuple
 
@@ -264,7 +265,10 @@ class Mixer:
         """
         if len(paths) == 1 and all(len(hop) == 1 for hop in paths[0]):
             return self._single(paths[0])
-        best = self._mixture(paths)
+        try:
+            best = self._mixture(paths)
+        except TooShallow:
+            best = self._with_less_between(paths)
         while best.legs > 1 and (better := self._with_better_net(best)) is not None:
             best = better
         while best.legs > self._legs_max:
@@ -279,6 +283,27 @@ class Mixer:
         for hop in path:
             most = most * max(side.edge for side in hop) // EDGE_SCALE + 1
         return most
+
+    def _with_less_between(self, paths: Sequence[Path]) -> Mixture:
+        """The best mixture in which one path's first hop has fewer pools; raises TooShallow.
+
+        Near full depth, the best first hop can give more than the second hop takes.
+        """
+        found: list[Mixture] = []
+        for i, path in enumerate(paths):
+            if len(path) > 1:
+                first, *rest = path
+                for count in range(1, len(first)):
+                    for fewer in combinations(first, count):
+                        try:
+                            found.append(
+                                self._mixture([*paths[:i], [fewer, *rest], *paths[i + 1 :]])
+                            )
+                        except (TooShallow, TooSmall):
+                            continue
+        if not found:
+            raise TooShallow
+        return max(found, key=lambda each: each.net)
 
     def _single(self, path: Path) -> Mixture:
         """The only way over a path of one pool a hop."""

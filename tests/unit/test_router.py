@@ -162,6 +162,13 @@ def test_direct_pools_and_hubs_share_an_order_and_each_hub_spends_what_it_got() 
     assert " + via " in route.reason
 
 
+def test_a_first_hop_gives_no_more_than_the_second_takes() -> None:
+    """Both pools of mSOL give more SOL than the pools of JUP take; brute force found this much."""
+    route = find_route(TOKENS["mSOL"], TOKENS["JUP"], 5_314_727_278_890, 50, at(4_588_622_564))
+    check(route)
+    assert route.out_amount >= 842_747_462_881
+
+
 def test_a_leg_earns_its_network_fee() -> None:
     """Without any leg the others would give less, by more than the leg costs."""
     route = find_route(SOL, USDC, 3_000 * 10**9, 50, at())
