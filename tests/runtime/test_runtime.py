@@ -53,6 +53,7 @@ def test_every_function_starts_and_answers_its_events(life: Life) -> None:
     assert statuses.pop("http_execute_order") == 202
     assert statuses.pop("http_create_ticket") == 201
     assert statuses.pop("http_cancel_order") == 409
+    assert statuses.pop("http_change_order") == 400  # a market order has no price to change
     assert set(statuses.values()) == {200}
     assert answers["authorizer_http"]["context"] == {"owner": "desk-7"}
     assert answers["authorizer_websocket"]["context"] == {"owner": "desk-7"}
