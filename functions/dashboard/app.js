@@ -83,7 +83,6 @@ function begin(owner) {
     form.begin();
     detail.follow();
     chart.load();
-    learn(sync.loadWaiting());
   });
 }
 

@@ -49,9 +49,9 @@ export class Form {
     this.#now = now;
     this.#onOrder = onOrder;
     this.#onPair = onPair;
-    byId("types").append(...ORDER_TYPES.map((type) => h("label", {},
+    const types = ORDER_TYPES.filter((type) => type in TERMS);
+    byId("types").append(...types.map((type) => h("label", {},
       h("input", { type: "radio", name: "type", value: type, checked: type === "market" }), h("span", {}, typeName(type)))));
-    byId("types").hidden = ORDER_TYPES.length < 2;
     onPrice(() => this.#showWorth());
     onTurn(() => this.#changed());
     byId("faults").hidden = !SIMULATE_ALLOWED;

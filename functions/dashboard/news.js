@@ -136,11 +136,15 @@ export class News {
     this.#showTitle();
     byId("icon").href = dotted(bad ? COLORS.bad : COLORS.good);
     if (!this.#notifies) return;
-    const shown = new Notification(this.#latest, { tag: orderId || "orders" });
-    shown.onclick = () => {
-      focus();
-      if (orderId) this.#onOpen(orderId);
-    };
+    try {
+      const shown = new Notification(text, { tag: orderId || "orders" });
+      shown.onclick = () => {
+        focus();
+        if (orderId) this.#onOpen(orderId);
+      };
+    } catch {
+      // Browsers of phones show none without a service worker.
+    }
   }
 
   #latest = "";

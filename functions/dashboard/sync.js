@@ -28,6 +28,7 @@ export class Sync {
   // oldest order loaded.
   #lists = new Map();
   #wanted = new Set();
+  #waitingLoaded = false;
 
   constructor(orders) {
     this.#orders = orders;
@@ -43,21 +44,13 @@ export class Sync {
     return this.#loaded;
   }
 
-  /** Load all orders that wait, which may be much older than the others that are shown. */
-  async loadWaiting() {
-    await this.#loaded;
-    for (const status of WAITING) {
-      let { cursor } = await this.#page(`status=${status}`);
-      for (let pages = 1; cursor && pages < PAGES_MAX; pages++) ({ cursor } = await this.#page(`status=${status}`, cursor));
-    }
-  }
-
   /** Forget everything; what is under way ends with AbortError. */
   end() {
     this.#session?.abort(new DOMException("The session has ended.", "AbortError"));
     this.#orders.clear();
     this.#lists.clear();
     this.#wanted.clear();
+    this.#waitingLoaded = false;
   }
 
   /** Take in an update; resolves when all that it made necessary is done. */
@@ -84,6 +77,7 @@ export class Sync {
     else await this.#want(older.map(({ orderId }) => orderId));
     this.#knownTo = now;
     this.#catchingUp = false;
+    await this.#loadWaiting();
   }
 
   /** Read by HTTP, again and again until aborted, what pushes do not bring; tells `onRead` whether it
@@ -165,6 +159,16 @@ export class Sync {
     for (const order of orders) this.#orders.merge(order);
     const oldest = orders.at(-1)?.createdAt ?? this.horizon(list);
     return { cursor: nextCursor ?? null, horizon: nextCursor ? oldest : "" };
+  }
+
+  /** Load, once, all orders that wait: they may be much older than the others that are shown. */
+  async #loadWaiting() {
+    if (this.#waitingLoaded) return;
+    for (const status of WAITING) {
+      let { cursor } = await this.#page(`status=${status}`);
+      for (let pages = 1; cursor && pages < PAGES_MAX; pages++) ({ cursor } = await this.#page(`status=${status}`, cursor));
+    }
+    this.#waitingLoaded = true;
   }
 
   /** Read these orders; many with the list. Calls that come close together become one. */
