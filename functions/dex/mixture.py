@@ -269,10 +269,10 @@ class Mixer:
             best = self._mixture(paths)
         except TooShallow:
             best = self._with_less_between(paths)
-        while best.legs > 1 and (better := self._with_better_net(best)) is not None:
-            best = better
         while best.legs > self._legs_max:
             best = self._with_least_loss(best)
+        while best.legs > 1 and (better := self._with_better_net(best)) is not None:
+            best = better
         return best
 
     def most(self, path: Path) -> int:

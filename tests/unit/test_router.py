@@ -162,11 +162,21 @@ def test_direct_pools_and_hubs_share_an_order_and_each_hub_spends_what_it_got() 
     assert " + via " in route.reason
 
 
-def test_a_first_hop_gives_no_more_than_the_second_takes() -> None:
-    """Both pools of mSOL give more SOL than the pools of JUP take; brute force found this much."""
-    route = find_route(TOKENS["mSOL"], TOKENS["JUP"], 5_314_727_278_890, 50, at(4_588_622_564))
+@pytest.mark.parametrize(
+    ("token_in", "amount", "slot", "by_brute_force"),
+    [
+        ("mSOL", 5_314_727_278_890, 4_588_622_564, 842_747_462_881),
+        ("BONK", 4_331_008_589_463_826, 4_670_801_279, 1_178_755_803_369),
+        ("RAY", 1_230_930_818_110, 4_750_791_933, 2_174_637_346_113),
+    ],
+)
+def test_a_first_hop_gives_no_more_than_the_second_takes(
+    token_in: str, amount: int, slot: int, by_brute_force: int
+) -> None:
+    """All pools of the token give more SOL than the pools of JUP take."""
+    route = find_route(TOKENS[token_in], TOKENS["JUP"], amount, 50, at(slot))
     check(route)
-    assert route.out_amount >= 842_747_462_881
+    assert route.out_amount >= by_brute_force
 
 
 def test_a_leg_earns_its_network_fee() -> None:
