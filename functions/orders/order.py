@@ -94,9 +94,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
         }
     ),
     # A limit, stop or oco order waits for its price. Resting follows itself when it is changed.
-    Status.RESTING: frozenset(
-        {Status.BUILDING, Status.RESTING, Status.CANCELLED, Status.EXPIRED, Status.FAILED}
-    ),
+    Status.RESTING: frozenset({Status.BUILDING, Status.RESTING, Status.CANCELLED, Status.EXPIRED}),
     # A twap order executes its slices, which are orders of their own.
     Status.WORKING: frozenset(
         {Status.WORKING, Status.CONFIRMED, Status.CANCELLED, Status.EXPIRED, Status.FAILED}

@@ -1,10 +1,11 @@
 """A small model of the order core, enumerated exhaustively.
 
-One order, two messages, two workers, a canceller, the dead-letter function and the sweeper. Each
-action is one atomic step of the real system: a conditional write, a receive, a crash. `explore`
-visits every state that any interleaving can reach. The statuses and their transitions are the
-product's own; the rest of the protocol is restated here, so that the model can be read and broken
-on purpose (`Rules`).
+One order, two messages, two workers, a canceller, the dead-letter function and the sweeper; for an
+order that waits for a price also the watcher, one change by its client, and its expiry. Each action
+is one atomic step of the real system: a conditional write, a receive, a crash. `explore` visits
+every state that any interleaving can reach. The statuses and their transitions are the product's
+own; the rest of the protocol is restated here, so that the model can be read and broken on purpose
+(`Rules`).
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ from typing import NamedTuple
 
 from functions.orders.order import MAX_ATTEMPTS, TRANSITIONS, Status
 
-RECEIVES_MAX = 2  # enough for every order of crash and redelivery, and keeps the model small
+# Enough for every order of crash and redelivery, and keeps the model small; of an order that waits
+# once, for it has more states of its own.
+RECEIVES_MAX = 2
 QUEUED, DEAD, GONE = "queued", "dead", "gone"
+WAITING_ATTEMPTS = 2  # of an order that waits
+ENDED_WITHOUT = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)  # without an execution
 
 
 class Item(NamedTuple):
     """The order as the table holds it; `sent` has one entry for each attempt.
 
     An entry is what became of that attempt's transaction: "" (none was signed), "?" (not known
-    yet), "landed" or "lost".
+    yet), "landed", "lost", or "late" (it landed after the order's expiry).
     """
 
     sequence: int = 1
@@ -46,8 +51,12 @@ class State(NamedTuple):
     item: Item = Item()
     messages: tuple[Message, ...] = (Message(), Message(GONE))
     workers: tuple[Item | None, ...] = (None, None)
-    canceller: bool = False  # it has read the order as pending, and will write
+    # A client's request to end or change it has read this order, and will write this status.
+    client: tuple[Status, Item] | None = None
     cancelled: bool = False  # the cancellation was answered with success
+    waits: bool = False  # the order waits for a price
+    changed: bool = False  # one change was asked for
+    expired: bool | None = None  # whether the order's expiry has passed; None: it has none
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,10 @@ class Rules:
     outcome_is_awaited: bool = True
     dead_letter_awaits_the_outcome: bool = True
     sweeper_requeues: bool = True
+    # Of orders that wait:
+    watcher_wakes: bool = True
+    nothing_lands_after_the_expiry: bool = True
+    changes_are_conditional: bool = True
 
 
 class Unsafe(AssertionError):
@@ -66,25 +79,45 @@ class Unsafe(AssertionError):
 
 def successors(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
     """Every action that is possible in `state`, and the state after it."""
-    yield from _network(state)
+    yield from _network(state, rules)
     for number, copy in enumerate(state.workers):
         if copy is None:
             yield from _receive(state, number, rules)
         else:
             yield from _work(state, number, copy, rules)
             yield "crash", _release(state, number)
-    yield from _cancel(state, rules)
+    yield from _serve_client(state, rules)
     yield from _end_dead_letters(state, rules)
+    if state.waits:
+        yield from _wait(state, rules)
     open_order = not state.item.status.terminal
+    # An order that rests is swept only when its expiry is due.
+    idle = open_order and (state.item.status is not Status.RESTING or state.expired)
     free = [i for i, message in enumerate(state.messages) if message.place == GONE]
-    if rules.sweeper_requeues and open_order and free:
+    if rules.sweeper_requeues and idle and free:
         yield "sweep", _with_message(state, free[0], Message())
 
 
-def _network(state: State) -> Iterator[tuple[str, State]]:
+def _wait(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
+    """What can happen to an order that waits: the watcher, a change, its expiry."""
+    if state.expired is False:
+        yield "pass the expiry", state._replace(expired=True)
+    rests = state.item.status is Status.RESTING
+    free = [i for i, message in enumerate(state.messages) if message.place == GONE]
+    if rules.watcher_wakes and rests and free:
+        yield "wake", _with_message(state, free[0], Message())
+    if state.client is None and rests and not state.changed and not state.expired:
+        asked = (Status.RESTING, state.item)
+        yield "ask to change", state._replace(client=asked, changed=True)
+
+
+def _network(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
     for index, outcome in enumerate(state.item.sent):
         if outcome == "?":
-            for known in ("landed", "lost"):
+            landed = "landed"
+            if state.expired:  # its last valid slot has passed
+                landed = "lost" if rules.nothing_lands_after_the_expiry else "late"
+            for known in (landed, "lost"):
                 item = state.item._replace(sent=_with_outcome(state.item.sent, index, known))
                 yield known, state._replace(item=item)
 
@@ -93,23 +126,26 @@ def _receive(state: State, number: int, rules: Rules) -> Iterator[tuple[str, Sta
     for index, message in enumerate(state.messages):
         if message.place != QUEUED:
             continue
-        if message.receives == RECEIVES_MAX:
+        if message.receives == (1 if state.waits else RECEIVES_MAX):
             yield "bury", _with_message(state, index, message._replace(place=DEAD))
             continue
         received = message._replace(receives=message.receives + 1)
         yield "crash before the first write", _with_message(state, index, received)
         taken = _with_message(state, index, received._replace(place=number))
-        began = _write(taken, Item(), Status.ROUTING, rules) or taken
+        pending = Item(sent=("",) * len(state.item.sent))
+        began = _write(taken, pending, Status.ROUTING, rules) or taken
         yield "begin", _with_copy(began, number, began.item)
 
 
 def _work(state: State, number: int, copy: Item, rules: Rules) -> Iterator[tuple[str, State]]:
     """One step of a worker from its copy; a refused write ends its work on the order."""
-    for status, retries in _next_statuses(copy, state.item.sent, rules):
+    if copy.status is Status.RESTING:
+        yield "woken in vain", _release(state, number, GONE)
+    for status, retries in _next_statuses(state, copy, rules):
         written = _write(state, copy, status, rules, retries=retries)
         if written is None:
             yield "stale", _release(state, number, GONE)
-        elif retries:  # a delayed message continues the order
+        elif retries and status is Status.ROUTING:  # a delayed message continues the order
             yield "retry", _release(written, number, QUEUED)
         else:
             yield status, _with_copy(written, number, written.item)
@@ -117,33 +153,50 @@ def _work(state: State, number: int, copy: Item, rules: Rules) -> Iterator[tuple
         yield "acknowledge", _release(state, number, GONE)
 
 
-def _next_statuses(
-    copy: Item, sent: tuple[str, ...], rules: Rules
-) -> Iterator[tuple[Status, bool]]:
-    last = copy.attempt >= MAX_ATTEMPTS
+def _next_statuses(state: State, copy: Item, rules: Rules) -> Iterator[tuple[Status, bool]]:
+    """What a worker may write next, and whether that begins a new attempt."""
+    sent = state.item.sent
+    last = copy.attempt >= len(sent)
     again = (Status.FAILED, False) if last else (Status.ROUTING, True)
-    if copy.status is Status.ROUTING:
+    if state.waits and state.expired:
+        again = (Status.EXPIRED, False)
+    if copy.status in (Status.ROUTING, Status.RESTING) and state.waits and state.expired:
+        yield Status.EXPIRED, False
+    elif copy.status is Status.ROUTING:
         yield from ((Status.BUILDING, False), (Status.FAILED, False), again)
+        if state.waits:  # or at once, if it may not wait
+            yield from ((Status.RESTING, False), (Status.EXPIRED, False))
+    elif copy.status is Status.RESTING:
+        yield Status.BUILDING, False
     elif copy.status is Status.BUILDING:
-        yield Status.SUBMITTED, False
+        yield (Status.EXPIRED if state.waits and state.expired else Status.SUBMITTED), False
     elif copy.status is Status.SUBMITTED:
         outcome = sent[copy.attempt - 1]
         if outcome == "landed":
             yield Status.CONFIRMED, False
-        elif outcome in ("", "lost") or not rules.outcome_is_awaited:
+        elif outcome in ("", "lost", "late") or not rules.outcome_is_awaited:
             yield again
+            if state.waits and not last and not state.expired:  # refused: the price was gone
+                yield Status.RESTING, True
 
 
-def _cancel(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
-    if not state.canceller:
-        if state.item.status is Status.PENDING:
-            yield "ask to cancel", state._replace(canceller=True)
+def _serve_client(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
+    """A client cancels the order, or changes it: a read, then a conditional write."""
+    if state.client is None:
+        if state.item.status in (Status.PENDING, Status.RESTING):
+            yield "ask to cancel", state._replace(client=(Status.CANCELLED, state.item))
         return
-    done = state._replace(canceller=False)
-    if written := _write(done, Item(), Status.CANCELLED, rules):
+    wanted, copy = state.client
+    done = state._replace(client=None)
+    if wanted is Status.RESTING and not rules.changes_are_conditional:
+        item = state.item._replace(sequence=state.item.sequence + 1, status=wanted)
+        yield "change", done._replace(item=item)
+    elif not (written := _write(done, copy, wanted, rules)):
+        yield "too late", done
+    elif wanted is Status.CANCELLED:
         yield "cancel", written._replace(cancelled=True)
     else:
-        yield "too late", done
+        yield "change", written
 
 
 def _end_dead_letters(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
@@ -155,7 +208,10 @@ def _end_dead_letters(state: State, rules: Rules) -> Iterator[tuple[str, State]]
         if item.status.terminal:
             yield "dead letter of an ended order", buried
             continue
-        ending = Status.FAILED
+        if item.status is Status.RESTING and not state.expired:
+            yield "dead letter of a resting order", buried
+            continue
+        ending = Status.EXPIRED if item.status is Status.RESTING else Status.FAILED
         if item.status is Status.SUBMITTED and rules.dead_letter_awaits_the_outcome:
             outcome = item.sent[item.attempt - 1]
             if outcome == "?":
@@ -210,22 +266,32 @@ def check(state: State) -> None:
     landed = item.sent.count("landed")
     if landed > 1:
         raise Unsafe(f"the order executed {landed} times: {state}")
-    if landed and item.status in (Status.FAILED, Status.CANCELLED):
+    if landed and item.status in ENDED_WITHOUT:
         raise Unsafe(f"the order is {item.status} and has executed: {state}")
     if item.status is Status.CONFIRMED and not landed:
         raise Unsafe(f"the order is confirmed and has not executed: {state}")
-    if item.status in (Status.FAILED, Status.CANCELLED) and "?" in item.sent:
+    if "late" in item.sent:
+        raise Unsafe(f"the order executed after its expiry: {state}")
+    if item.status in ENDED_WITHOUT and "?" in item.sent:
         raise Unsafe(f"the order is {item.status} and may still execute: {state}")
-    if state.cancelled and (item.status is not Status.CANCELLED or any(item.sent)):
+    if state.cancelled and (item.status is not Status.CANCELLED or landed):
         raise Unsafe(f"the cancelled order went on: {state}")
 
 
-def explore(rules: Rules | None = None) -> dict[State, list[tuple[str, State]]]:
-    """Every reachable state with its successors; raises Unsafe at one that breaks a promise."""
+def explore(
+    rules: Rules | None = None, *, waits: bool = False
+) -> dict[State, list[tuple[str, State]]]:
+    """Every reachable state with its successors; raises Unsafe at one that breaks a promise.
+
+    Of a market order, or of one that `waits` for a price.
+    """
     rules = rules or Rules()
     graph: dict[State, list[tuple[str, State]]] = {}
-    unsent = State(messages=(Message(GONE), Message(GONE)))  # the API could not send the message
-    waiting = [State(), unsent]
+    item = Item(sent=("",) * (WAITING_ATTEMPTS if waits else MAX_ATTEMPTS))
+    none = (Message(GONE), Message(GONE))  # the API could not send the message
+    waiting = [State(item, waits=waits), State(item, none, waits=waits)]
+    if waits:
+        waiting += [state._replace(expired=False) for state in waiting]
     while waiting:
         state = waiting.pop()
         if state in graph:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
 from functions.contract import unix_ms
+from tests.simulation import requests
 from tests.simulation.simulation import (
     FAILED,
     Connection,
@@ -26,7 +28,7 @@ REQUEST_MS_MAX = 30_000
 AGAIN_MS = 2_000
 ANSWER_MS_MAX = 5_000  # a subscription without an answer is repeated after this time
 GOES_QUIET_MS = 400_000
-TERMINAL = ("confirmed", "failed", "cancelled")
+TERMINAL = ("confirmed", "failed", "cancelled", "expired")
 # The list lags by a moment, so a client lists back to so long before it last listed.
 OVERLAP_MS = 60_000
 
@@ -37,10 +39,10 @@ class Unanswered(Exception):
 
 @dataclass
 class Asked:
-    """An order as its client knows it."""
+    """An order as its client knows it; one without a key is a slice, which the engine made."""
 
     key: str
-    body: Json
+    body: Json = field(default_factory=dict)
     order_id: str = ""
     # None: not asked for, or never answered definitely.
     cancelled: bool | None = None
@@ -128,7 +130,7 @@ class Client:
         self.frames.append(frame)
         if frame.get("type") == "subscribed":
             # From now on no update is missed: those that are stored by now may be.
-            for item in self.simulation.cloud.tables["orders"].items():
+            for item in self.simulation.stored_orders():
                 stored = len(item["updates"]["L"])
                 self.pushed[item["orderId"]["S"]] = stored
             self.follows_all = True
@@ -165,9 +167,13 @@ class Client:
 
 
 class Trader(Client):
-    """Submits one order with an idempotency key until it is answered; may repeat or cancel it."""
+    """Submits one order with an idempotency key until it is answered.
 
-    def __init__(self, simulation: Simulation, asked: Asked, wants: tuple[str, ...]) -> None:
+    Then it does what it wants: repeat, change or cancel it, or cancel it until it has ended. An
+    order without a body gets one when it is first submitted.
+    """
+
+    def __init__(self, simulation: Simulation, asked: Asked, wants: tuple[str, ...] = ()) -> None:
         super().__init__(simulation, f"trader-{asked.key}")
         self.asked, self.wants = asked, wants
         self.done = False
@@ -176,11 +182,30 @@ class Trader(Client):
         """Do all that this client wants, each until there is a definite answer."""
         draw = self.simulation.random
         self.wait(draw.randrange(draw.choice([3_000, 3_000, 200_000])))
-        for want in ("submit", *self.wants):
-            self.wait(draw.randrange(draw.choice([1, 3_000])))
-            while not (self._cancel() if want == "cancel" else self._submit()):
-                self.wait(AGAIN_MS)
+        if not self.asked.body:
+            self.asked.body, self.wants = requests.order(
+                draw,
+                self.simulation.scheduler.now_ms,
+                calm=not self.simulation.plan.faults_until_ms,
+                waiting=self.simulation.plan.waiting,
+            )
+        self._until_done(self._submit)
+        for want in self.wants:
+            longest_ms = {"change": 10_000, "end": 30_000}.get(want, 3_000)
+            self.wait(draw.randrange(draw.choice([1, longest_ms])))
+            match want:
+                case "submit":
+                    self._until_done(self._submit)
+                case "change":
+                    body = requests.change(draw, self.simulation.scheduler.now_ms, self.asked.body)
+                    self._until_done(lambda body=body: self._change(body))  # type: ignore[misc]
+                case _:
+                    self._until_done(self._cancel if want == "cancel" else self._end)
         self.done = True
+
+    def _until_done(self, request: Callable[[], bool]) -> None:
+        while not request():
+            self.wait(AGAIN_MS)
 
     def _submit(self) -> bool:
         headers = {"idempotency-key": self.asked.key}
@@ -196,6 +221,33 @@ class Trader(Client):
         self.asked.order_id = order_id
         self.asked.note(answer["body"])
         return True
+
+    def _change(self, body: Json) -> bool:
+        try:
+            answer = self.http("change_order", path=f"/api/orders/{self.asked.order_id}", body=body)
+        except Unanswered:
+            return False
+        # A repeat can be refused with 400 because the new expiry has passed meanwhile.
+        if answer["status"] not in (200, 409) and "expiresAt" not in body:
+            raise Violation(f"a change was answered {answer}")
+        self.simulation.coverage[f"changes answered {answer['status']}"] += 1
+        if answer["status"] == 200:
+            self.asked.note(answer["body"])
+        return True
+
+    def _end(self) -> bool:
+        """Cancel the order; True once it has ended, in whichever way."""
+        if not self._cancel():
+            return False
+        if self.asked.cancelled:
+            return True
+        try:
+            order = self.http("get_order", path=f"/api/orders/{self.asked.order_id}")["body"]
+        except Unanswered:
+            return False
+        self.asked.note(order)
+        self.asked.cancelled = order["status"] == "cancelled"
+        return order["status"] in TERMINAL
 
     def _cancel(self) -> bool:
         try:
@@ -226,7 +278,7 @@ class Seen:
 
 
 class Follower(Client):
-    """Follows one order, or every order ("*"), across cuts, until each has ended."""
+    """Follows one order, or every order ("*"), across cuts, until it is `done`."""
 
     def __init__(
         self, simulation: Simulation, name: str, orders: list[Asked], *, all_: bool
@@ -235,23 +287,30 @@ class Follower(Client):
         self.orders, self.all = orders, all_
         self.seen: dict[str, Seen] = defaultdict(Seen)
         self.listed_ms = 0  # Unix time of the last list of all orders
+        self.listed = False  # since the last connect
+        self.done = False
 
     @property
     def complete(self) -> bool:
-        """Whether the terminal update of each order has arrived, with all before it."""
-        return all(
-            asked.order_id and self.seen[asked.order_id].ended and not self._gap(asked.order_id)
-            for asked in self.orders
-        )
+        """Whether the terminal update of each order has arrived, with all before it.
+
+        A follower of everything waits for slices too, of which it is told like of any order.
+        """
+        if self.all and not (self.connected and self.listed):
+            return False
+        if not all(asked.order_id in self.seen for asked in self.orders):
+            return False
+        return all(seen.ended and not self._gap(order_id) for order_id, seen in self.seen.items())
 
     def run(self) -> None:
-        """Follow until everything has ended."""
+        """Follow until all is done."""
         self.wait(self.simulation.random.randrange(20_000))
         if not self.all:
             while not self.orders[0].order_id:
                 self.wait(500)
-        while not self.complete:
+        while not self.done:
             if not self.connected:
+                self.listed = False
                 if not self.connect():
                     self.wait(AGAIN_MS)
                     continue
@@ -291,6 +350,7 @@ class Follower(Client):
                 self.simulation.coverage["older orders read after a reconnect"] += 1
                 self._read_updates(self._get(order_id)["updates"])
         self.listed_ms = began_ms
+        self.listed = True
         return True
 
     def _answered(self) -> bool:
@@ -298,7 +358,7 @@ class Follower(Client):
         while (left := end_ms - self.simulation.scheduler.elapsed_ms) > 0 and self.connected:
             self.wait_for_frame(left)
             answered = any(frame.get("type") == "subscribed" for frame in self.frames)
-            self._read_frames()
+            self.read_frames()
             if answered:
                 return True
         return False
@@ -331,7 +391,7 @@ class Follower(Client):
     def _listen(self) -> None:
         """Take frames as they come; a gap is mended by subscribing again."""
         self.wait_for_frame(GOES_QUIET_MS)
-        self._read_frames()
+        self.read_frames()
         for order_id in [order_id for order_id in self.seen if self._gap(order_id)]:
             self.simulation.coverage["gaps seen by followers"] += 1
             self._subscribe(order_id)
@@ -342,7 +402,7 @@ class Follower(Client):
         while (left := end_ms - self.simulation.scheduler.elapsed_ms) > 0 and self.connected:
             self.wait_for_frame(left)
             of_order = any(frame.get("orderId") == order_id for frame in self.frames)
-            self._read_frames()
+            self.read_frames()
             if of_order:
                 return True
         return False
@@ -351,7 +411,8 @@ class Follower(Client):
         seen = self.seen[order_id]
         return len(seen.texts) != seen.last_without_a_gap()
 
-    def _read_frames(self) -> None:
+    def read_frames(self) -> None:
+        """Take the frames that have arrived."""
         self._read_updates([frame for frame in self.frames if "sequence" in frame])
         self.frames.clear()
 

@@ -20,7 +20,7 @@ from typing import Any
 import boto3
 from pydantic import BaseModel
 
-FUNCTIONS = ("api", "websocket", "worker", "publisher", "sweeper", "dead_letters")
+FUNCTIONS = ("api", "websocket", "worker", "publisher", "sweeper", "dead_letters", "watcher")
 # What boto3 reads when a handler makes its client.
 AWS = {
     "AWS_ACCESS_KEY_ID": "testing",

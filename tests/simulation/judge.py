@@ -14,23 +14,29 @@ from functions.contract import RECEIVES_MAX
 from functions.dex import tokens
 from tests.simulation.clients import TERMINAL, Asked, Follower
 from tests.simulation.simulation import Simulation, Violation
+from tests.simulation.waiting import judge_conditions, judge_slices
 
 Json = dict[str, Any]
+
+INDEX_KEYS = ("openShard", "openOwner", "idleSince", "wakePair", "wakeAbove", "wakeBelow")
 
 
 def judge(simulation: Simulation, orders: list[Asked], followers: list[Follower]) -> None:
     """Raise Violation for a broken promise."""
     table = simulation.cloud.tables["orders"]
-    stored = {item["orderId"]["S"]: item for item in table.items()}
-    if set(stored) != {asked.order_id for asked in orders}:
+    stored = {item["orderId"]["S"]: item for item in simulation.stored_orders()}
+    slices = _slices(stored, orders)
+    if set(stored) != {asked.order_id for asked in (*orders, *slices)}:
         raise Violation(f"{len(orders)} orders were accepted, {len(stored)} are stored")
-    for asked in orders:
+    for asked in (*orders, *slices):
         history = _life(table.history[(asked.order_id,)])
         _judge_history([item for _, item in history])
         _judge_order(simulation, asked, history)
-    _judge_balances(simulation, orders, followers)
     for follower in followers:
-        for asked in follower.orders:
+        follower.read_frames()
+    _judge_balances(simulation, stored, followers)
+    for follower in followers:
+        for asked in (*follower.orders, *(slices if follower.all else ())):
             updates = [json.loads(update["S"]) for update in stored[asked.order_id]["updates"]["L"]]
             wanted = {u["sequence"]: json.dumps(u, sort_keys=True) for u in updates}
             if follower.seen[asked.order_id].texts != wanted:
@@ -63,15 +69,23 @@ def _judge_order(simulation: Simulation, asked: Asked, history: list[tuple[int, 
     last = updates[-1]
     if [u["status"] for u in updates if u["status"] in TERMINAL] != [last["status"]]:
         raise Violation(f"not one terminal status: {[u['status'] for u in updates]}")
-    if any(name in final for name in ("openShard", "openOwner", "idleSince")):
+    if any(name in final for name in INDEX_KEYS):
         raise Violation("an ended order is still listed as open")
     if any(updates[sequence - 1] != told for sequence, told in asked.told.items()):
         raise Violation(f"the client was told {asked.told}, stored is {updates}")
-    _judge_execution(simulation, history, last)
+    request = json.loads(final["request"]["S"])
+    if request.get("type") == "twap":
+        _judge_twap(simulation, asked.order_id, request, updates)
+    else:
+        _judge_execution(simulation, history, last)
+        signed = dict.fromkeys(
+            item["transaction"]["S"] for _, item in history if "transaction" in item
+        )
+        judge_conditions(request, updates, list(signed), simulation.coverage)
     cancelled = last["status"] == "cancelled"
     if asked.cancelled is not None and asked.cancelled != cancelled:
         raise Violation(f"a cancel was answered {asked.cancelled}, the order is {last['status']}")
-    if asked.cancelled is None and cancelled:
+    if asked.key and asked.cancelled is None and cancelled:
         raise Violation("an order was cancelled that no client asked to cancel")
     code = last.get("error", {}).get("code")
     if code == "INTERNAL" and simulation.harmed[asked.order_id] < RECEIVES_MAX:
@@ -79,6 +93,25 @@ def _judge_order(simulation: Simulation, asked: Asked, history: list[tuple[int, 
     simulation.coverage[f"orders {code or last['status']}"] += 1
     writers = simulation.writers[asked.order_id]
     simulation.coverage["orders that two releases worked on"] += len(writers) > 1
+
+
+def _slices(stored: dict[str, Json], orders: list[Asked]) -> list[Asked]:
+    """The stored slices of the orders; each may be cancelled with its order."""
+    asked = {each.order_id for each in orders}
+    return [
+        Asked("", order_id=order_id)
+        for order_id, item in stored.items()
+        if json.loads(item["request"]["S"]).get("parentId") in asked
+    ]
+
+
+def _judge_twap(simulation: Simulation, order_id: str, request: Json, updates: list[Json]) -> None:
+    slices = []
+    for item in simulation.stored_orders():
+        child = json.loads(item["request"]["S"])
+        if child.get("parentId") == order_id:
+            slices.append((child, json.loads(item["updates"]["L"][-1]["S"])))
+    judge_slices(request, updates, slices, simulation.coverage)
 
 
 def _judge_execution(simulation: Simulation, history: list[tuple[int, Json]], last: Json) -> None:
@@ -110,16 +143,18 @@ def _judge_execution(simulation: Simulation, history: list[tuple[int, Json]], la
             raise Violation("another amount was swapped than the order's")
 
 
-def _judge_balances(simulation: Simulation, orders: list[Asked], followers: list[Follower]) -> None:
+def _judge_balances(
+    simulation: Simulation, stored: dict[str, Json], followers: list[Follower]
+) -> None:
     """What the chain took and gave is what the clients were told, to the base unit."""
     (everything,) = (follower for follower in followers if follower.all)
     told: Counter[str] = Counter()
-    for asked in orders:
-        last = json.loads(everything.seen[asked.order_id].last_text())
-        if last["status"] == "confirmed":
-            token_in = tokens.find(asked.body["tokenIn"])
-            token_out = tokens.find(asked.body["tokenOut"])
-            told[token_in.symbol] -= tokens.to_units(str(asked.body["amount"]), token_in)
+    for order_id, item in stored.items():
+        request = json.loads(item["request"]["S"])
+        last = json.loads(everything.seen[order_id].last_text())
+        if last["status"] == "confirmed" and request.get("type") != "twap":
+            token_in, token_out = (tokens.find(request[name]) for name in ("tokenIn", "tokenOut"))
+            told[token_in.symbol] -= tokens.to_units(request["amount"], token_in)
             told[token_out.symbol] += tokens.to_units(last["outAmount"], token_out)
     moved: Counter[str] = Counter()
     for execution in simulation.ledger.take():

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from greenlet import getcurrent, greenlet
 
 T = TypeVar("T")
-STEPS_MAX = 20_000
+STEPS_MAX = 60_000
 _NEVER_MS = 10**12
 
 

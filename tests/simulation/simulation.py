@@ -39,7 +39,7 @@ NEVER_S = 10**12
 NIGHT_MS = 2 * 86_400_000  # after this every ended order and every connection has expired
 SLOW_MS_MAX = 4_000
 LAG_MS_MAX = 2_000
-SWEEP_EVERY_MS = 60_000
+MINUTE_MS = 60_000
 STREAM_RETRY_MS = 1_000
 # Seconds, as infra/stack/compute.py sets them; visibility is six times the timeout.
 TIMEOUTS = {
@@ -49,6 +49,7 @@ TIMEOUTS = {
     "publisher": 60,
     "sweeper": 30,
     "dead_letters": 30,
+    "watcher": 150,
 }
 
 
@@ -100,9 +101,11 @@ class Plan:
     deploys_ms: tuple[int, ...]
     cuts: float  # the share of pushes after which the connection is cut
     poison: bool
+    poison_late: bool  # the order kills its workers only once its transaction is stored
     skews_ms: tuple[int, ...]
     loses: float  # the share of messages that SQS loses
     gives_up: bool  # whether the stream can give up a batch that fails
+    waiting: bool  # whether there are orders of other types than market
     night: bool  # whether the run goes on after ended orders have expired
 
     @classmethod
@@ -119,10 +122,12 @@ class Plan:
             faults_until_ms=until,
             deploys_ms=tuple(deploys),
             cuts=0 if calm else random.choice([0, 0.02, 0.1]),
-            poison=random.random() < 0.05,
+            poison=random.random() < 0.1,
+            poison_late=random.random() < 0.5,
             skews_ms=(0,) if calm else (-800, -50, 0, 30, 900),
             loses=0 if calm else random.choice([0, 0.02, 0.1]),
             gives_up=random.random() < 0.6,
+            waiting=random.random() < 0.4,
             night=random.random() < 0.1,
         )
 
@@ -171,7 +176,8 @@ class Simulation:
         self.poisonous: str | None = None
         self.numbers = 0
         self.clients: list[Task] = []
-        self.next_sweep_ms = SWEEP_EVERY_MS
+        self.next_sweep_ms = MINUTE_MS
+        self.next_watch_ms = self.random.randrange(10_000)
         for copies in self.releases:
             for each in copies:
                 each.forget()
@@ -226,7 +232,7 @@ class Simulation:
     def pass_night(self) -> None:
         """Let days pass after the run: connections end, and DynamoDB deletes what has expired."""
         self.scheduler.pass_time(self.scheduler.elapsed_ms + NIGHT_MS)
-        self.next_sweep_ms = self.scheduler.elapsed_ms
+        self.next_sweep_ms = self.next_watch_ms = self.scheduler.elapsed_ms
         self.connections.clear()
         for table in self.cloud.tables.values():
             for item in table.items():
@@ -238,7 +244,9 @@ class Simulation:
                     table.put(table.key_of(item), None, self.scheduler.now_ms)
 
     def _quiet(self) -> bool:
-        return not (self.running or self.later or any(self.lanes.values())) and (
+        # A watcher goes on for some minutes after the last order that rested.
+        running = any(each.environment.function != "watcher" for each in self.running)
+        return not (running or self.later or any(self.lanes.values())) and (
             self.streamed == len(self.cloud.tables["orders"].stream)
         )
 
@@ -255,6 +263,8 @@ class Simulation:
             yield self._deliver_records
         if self.next_sweep_ms <= now:
             yield self._sweep
+        if self.next_watch_ms <= now:
+            yield self._watch
         if self.goodbyes and self._free("websocket"):
             yield self._say_goodbye
 
@@ -269,7 +279,7 @@ class Simulation:
             if message.visible_ms > now:
                 yield message.visible_ms
         yield from (at for lane, at in self.lanes_busy.items() if at > now and self.lanes[lane])
-        yield self.next_sweep_ms
+        yield min(self.next_sweep_ms, self.next_watch_ms)
 
     def _collect(self) -> None:
         """Move what the functions wrote to the queue and the stream on to their readers."""
@@ -501,8 +511,17 @@ class Simulation:
     # --- the schedule, and the ends of connections
 
     def _sweep(self) -> None:
-        self.next_sweep_ms = self.scheduler.elapsed_ms + SWEEP_EVERY_MS
+        self.next_sweep_ms = self.scheduler.elapsed_ms + MINUTE_MS
         self.invoke("sweeper", {}, self._swept)
+
+    def _watch(self) -> None:
+        """Start a watcher; a schedule starts two now and then, and one can be missing."""
+        self.next_watch_ms = self.scheduler.elapsed_ms + MINUTE_MS
+        odd = self._faulty() and self.random.random() < 0.1
+        count = self.random.choice([0, 2]) if odd else 1
+        self.coverage["watchers started twice, or not at all"] += odd
+        for _ in range(count):
+            self.invoke("watcher", {}, _ignore)
 
     def _swept(self, answer: Any) -> None:
         if answer is not FAILED:
@@ -563,8 +582,7 @@ class Simulation:
         now = self.scheduler.elapsed_ms
         environment = self.scheduler.current().environment
         function = environment.function if isinstance(environment, Environment) else ""
-        poisoned = self.poisonous and self.poisonous.encode() in (request.body or b"")
-        if poisoned and function == "worker":
+        if function == "worker" and self._is_poisoned(request):
             self.coverage["workers killed by a poisonous order"] += 1
             return Fate.KILL_BEFORE
         if self.throttled_until.get(operation, 0) > now:
@@ -576,6 +594,13 @@ class Simulation:
             until_ms = now + self.random.choice([100, 5_000, 200_000])
             self.throttled_until[operation] = min(until_ms, self.plan.faults_until_ms)
         return fate
+
+    def _is_poisoned(self, request: Any) -> bool:
+        """Whether the call is for the poisonous order, once that kills its workers."""
+        if not self.poisonous or self.poisonous.encode() not in (request.body or b""):
+            return False
+        item = self.cloud.tables["orders"].get((self.poisonous,)) or {}
+        return not self.plan.poison_late or "transaction" in item
 
     def _slowness_ms(self) -> int:
         """How long the answer to a call takes; less than the timeout of the clients."""
@@ -596,6 +621,8 @@ class Simulation:
             return self._connection_answer(request)
         answer = http_answer(self.cloud, request)
         body = json.loads(request.body)
+        if environment.function == "watcher":
+            self.coverage["orders woken by the watcher"] += len(body.get("Entries", []))
         update = body.get("ExpressionAttributeValues", {}).get(":update")
         if update is not None:
             self._note_append(body["Key"], update["L"], environment, answer.status_code == 400)
@@ -643,7 +670,11 @@ class Simulation:
 
     def open_orders(self) -> list[Json]:
         """The stored orders that have not ended."""
-        return [item for item in self.cloud.tables["orders"].items() if "openShard" in item]
+        return [item for item in self.stored_orders() if "openOwner" in item]
+
+    def stored_orders(self) -> list[Json]:
+        """The items of orders; the table has one other item, which names the watched pairs."""
+        return [item for item in self.cloud.tables["orders"].items() if "updates" in item]
 
 
 def _ignore(_answer: Any) -> None:

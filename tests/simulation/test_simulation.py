@@ -9,7 +9,7 @@ import pytest
 
 from tests.simulation.runs import EXPECTED_COVERAGE, Bench, Tally, bench, run_all
 
-SEEDS = 200
+SEEDS = 150
 
 
 @pytest.fixture
