@@ -182,14 +182,17 @@ def test_an_order_is_seen_though_the_index_lags(watched: Watched) -> None:
 
 def test_an_order_whose_new_key_the_index_does_not_have_yet_is_not_lost(watched: Watched) -> None:
     """The worker replaces the keys of an order that was woken in vain, and announces nothing."""
+    watched.rest("far", wakeAbove=HIGH)
     watched.rest("it", wakeAbove=LOW)
-    key = max(price_key(BEGIN_MS + second * 1000) for second in range(7, 12))
+    watched.clock.ms += 60_000
+    key = max(price_key(watched.clock.ms + second * 1000) for second in range(7, 12))
     table = watched.cloud.tables["orders"]
 
     def later() -> None:
-        if watched.clock.ms == BEGIN_MS + 1_000:  # gone from the index, and not back yet
+        second = (watched.clock.ms - BEGIN_MS) // 1000 - 60
+        if second == 1:  # gone from the index, and not back yet
             table.put(("it",), {"orderId": {"S": "it"}}, watched.clock.ms)
-        if watched.clock.ms == BEGIN_MS + 3_000:
+        if second == 3:
             item = {"orderId": "it", "wakePair": PAIR, "wakeAbove": key}
             table.put(("it",), {name: {"S": v} for name, v in item.items()}, watched.clock.ms)
             watched.queued()

@@ -13,6 +13,8 @@ ACCESS = "tests/functions/test_access.py::test_"
 WORKER = "tests/functions/test_worker.py::test_"
 FAULTS = "tests/functions/test_faults.py::test_"
 SWEEPER = "tests/functions/test_sweeper.py::test_"
+WATCHER = "tests/functions/test_watcher.py::test_"
+RESTING = "tests/functions/test_resting.py::test_"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ PUBLISHER = "functions/publisher.py"
 WEBSOCKET = "functions/websocket.py"
 DEAD_LETTERS = "functions/dead_letters.py"
 SWEEPER_FUNCTION = "functions/sweeper.py"
+WATCHER_FUNCTION = "functions/watcher.py"
+RESTING_STORE = "functions/store/resting.py"
+WAITING = "functions/orders/waiting.py"
 CHAIN = "functions/simulation/chain.py"
 MARKET = "functions/simulation/market.py"
 NETWORK = "functions/simulation/network.py"
@@ -298,6 +303,71 @@ MUTANTS = (
         "if orders.restart_idle_time(order, now_ms())]",
         "if order]",
         SWEEPER + "sixty_idle_orders_get_sixty_messages_in_five_sweeps",
+    ),
+    # --- waking
+    Mutant(
+        "a watcher looks once more at an index that may lag",
+        WATCHER_FUNCTION,
+        "pair.uncertain_until = now + INDEX_LAG_MS",
+        "pair.uncertain_until = now + 1_500",
+        WATCHER + "an_order_whose_new_key_the_index_does_not_have_yet_is_not_lost",
+    ),
+    Mutant(
+        "a watcher does not see that a nearer order has come to rest",
+        WATCHER_FUNCTION,
+        "if version != pair.version or now < pair.uncertain_until:",
+        "if pair.version is None or now < pair.uncertain_until:",
+        WATCHER + "an_order_that_comes_to_rest_nearer_than_all_others_is_seen",
+    ),
+    Mutant(
+        "two watchers tick side by side",
+        WATCHER_FUNCTION,
+        "if watched.watcher > began:",
+        "if False:",
+        WATCHER + "it_leaves_when_the_next_one_ticks_and_a_copy_of_it_leaves_at_once",
+    ),
+    Mutant(
+        "a watcher that began earlier takes over",
+        RESTING_STORE,
+        'ConditionExpression="attribute_not_exists(#watcher) OR #watcher < :since"',
+        'ConditionExpression="attribute_not_exists(#watcher) OR NOT #watcher = :since"',
+        RESTING + "of_several_watchers_the_one_that_began_last_ticks",
+    ),
+    Mutant(
+        "a pair is forgotten though an order has just come to rest in it",
+        RESTING_STORE,
+        'ConditionExpression="#pair = :version"',
+        'ConditionExpression="attribute_exists(#pair) OR #pair = :version"',
+        RESTING + "a_pair_that_was_announced_again_is_not_forgotten",
+    ),
+    Mutant(
+        "an order that SQS refuses counts as queued",
+        WATCHER_FUNCTION,
+        "taken = set(batch) - queue.enqueue_all(batch, woken=True)",
+        "taken = set(batch) | queue.enqueue_all(batch, woken=True)",
+        WATCHER + "what_sqs_refuses_is_queued_by_the_next_tick",
+    ),
+    Mutant(
+        "woken orders are queued into a long queue again each second",
+        WATCHER_FUNCTION,
+        "if again and queue.waiting_messages() < LONG_QUEUE:",
+        "if again:",
+        WATCHER + "an_order_that_still_rests_is_woken_again_unless_the_queue_is_long",
+    ),
+    Mutant(
+        "a falling price wakes nothing",
+        RESTING_STORE,
+        "falls = self.below is not None and key <= self.below",
+        "falls = self.below is not None and key < self.below and key > self.below",
+        WATCHER + "a_falling_price_wakes_as_a_rising_one_does",
+    ),
+    Mutant(
+        "the wake keys allow for no change of the pools against each other",
+        WAITING,
+        "MARGIN = Fraction(1, 200)",
+        "MARGIN = Fraction(0)",
+        "tests/load/test_resting.py::"
+        "test_no_second_in_which_an_order_can_execute_passes_without_waking_it",
     ),
     # --- access
     Mutant(
