@@ -5,7 +5,7 @@ const RETRY_AFTER_SECONDS_MAX = 10;
 const ANSWER_MS_MAX = 15_000;
 
 /** An answer that is no success: `status`, `code`, and the fields at fault by name. */
-export class Problem extends Error {
+class Problem extends Error {
   constructor(status, body, retryAfterSeconds) {
     super(body.detail || body.message || `The server answered ${status}.`);
     this.status = status;

@@ -32,6 +32,7 @@ export class Chart {
   #pair = null;
   #asked = new AbortController();
   #candles = new Map(); // of the API, by second
+  #bars = []; // as they are shown, oldest first
   #at = null; // the candle under the crosshair
   #chart = null;
   #series = null;
@@ -193,8 +194,6 @@ export class Chart {
     this.#drawOrders();
     if (whole) this.#chart.timeScale().fitContent();
   }
-
-  #bars = [];
 
   /** Own fills as arrows at their time, resting orders as lines at their prices. */
   #drawOrders() {

@@ -32,6 +32,7 @@ const PLACES = {
   timeInForce: ["terms", "The expiry", "expiry"],
   slippageBps: ["slippage", "Slippage", "slippage-percent"],
 };
+const PRICES = ["limit-price", "stop-price"];
 const SYMBOLS = TOKENS.map(({ symbol }) => symbol);
 
 export class Form {
@@ -39,6 +40,7 @@ export class Form {
   #tokenOut = new Picker(byId("token-out"), TOKENS, (picker, before) => this.#picked(picker, before));
   #quote = new Quote((fields) => this.#showFields(fields));
   #intent = null;
+  #tokens = "";
   #now;
   #onOrder;
   #onPair;
@@ -53,10 +55,10 @@ export class Form {
     byId("types").append(...types.map((type) => h("label", {},
       h("input", { type: "radio", name: "type", value: type, checked: type === "market" }), h("span", {}, typeName(type)))));
     onPrice(() => this.#showWorth());
-    onTurn(() => this.#changed());
+    onTurn(() => this.#turned());
     byId("faults").hidden = !SIMULATE_ALLOWED;
     // A keypad without a point could not write what is accepted.
-    for (const id of ["amount", "slippage-percent", "limit-price", "stop-price"]) byId(id).inputMode = hasPoint ? "decimal" : "text";
+    for (const id of ["amount", "slippage-percent", ...PRICES]) byId(id).inputMode = hasPoint ? "decimal" : "text";
     byId("order-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit(1);
@@ -93,6 +95,7 @@ export class Form {
     const common = document.querySelector(`input[name=slippage][value="${Number(slippageBps)}"]`);
     (common ?? document.querySelector("input[name=slippage][value=custom]")).checked = true;
     if (!common && slippageBps !== undefined) byId("slippage-percent").value = String(slippageBps / 100);
+    this.#pairChanged();
     byId("limit-price").value = limitPrice ? writtenPrice(limitPrice, tokenIn, tokenOut) : "";
     byId("stop-price").value = stopPrice ? writtenPrice(stopPrice, tokenIn, tokenOut) : "";
     if (slices) byId("slices").value = String(slices);
@@ -100,7 +103,7 @@ export class Form {
       byId("interval").value = String(intervalSeconds);
       byId("interval-unit").value = "1";
     }
-    this.#pairChanged();
+    this.#changed();
     byId("submit").scrollIntoView({ block: "nearest" });
     byId("submit").focus();
   }
@@ -143,7 +146,20 @@ export class Form {
     this.#pairChanged();
   }
 
+  /** The pair is shown the other way round: a price that is written keeps its meaning. */
+  #turned() {
+    for (const id of PRICES) {
+      const price = Number(byId(id).value);
+      if (price > 0) byId(id).value = String(Number((1 / price).toPrecision(12)));
+    }
+    this.#changed();
+  }
+
   #pairChanged(byUser = true) {
+    const tokens = [...this.pair].sort().join();
+    // A price of another pair means nothing here.
+    if (this.#tokens !== tokens) for (const id of PRICES) byId(id).value = "";
+    this.#tokens = tokens;
     if (byUser) this.#toAddress();
     this.#changed();
     this.#onPair(...this.pair);
@@ -287,7 +303,7 @@ export class Form {
     const [tokenIn, tokenOut] = this.pair;
     const market = marketPrice({ tokenIn, tokenOut });
     const hint = market ? `now ${price(shownPrice({ tokenIn, tokenOut }, market))}` : "";
-    for (const id of ["limit-price", "stop-price"]) byId(id).placeholder = hint;
+    for (const id of PRICES) byId(id).placeholder = hint;
     const read = readDecimal(byId("amount").value, Infinity);
     say(byId("amount-worth"), read.text ? dollars(worth(this.#tokenIn.symbol, read.text)) : "");
     fit(byId("amount"));

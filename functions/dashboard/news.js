@@ -17,8 +17,11 @@ const COLORS = { good: "#147a4a", bad: "#c0322b", open: "#1f5fd6" };
 export class News {
   #toasts = new Map();
   #ended = [];
+  // What happened while nobody looked: how many orders ended, and the last of it in words.
   #unseen = 0;
+  #latest = "";
   #ownTitle = document.title;
+  #plainIcon = byId("icon").href;
   #onOpen;
   // What a screen reader is told: the orders submitted on this page.
   #own = new Set();
@@ -146,9 +149,6 @@ export class News {
       // Browsers of phones show none without a service worker.
     }
   }
-
-  #latest = "";
-  #plainIcon = byId("icon").href;
 
   #seen() {
     if (document.hidden || !this.#unseen) return;

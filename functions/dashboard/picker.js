@@ -164,7 +164,7 @@ function found(tokens, sought) {
 }
 
 /** A token's round sign. */
-export function badge(symbol) {
+function badge(symbol) {
   const hue = [...symbol].reduce((sum, letter) => sum + letter.codePointAt(0), 0) % AVATAR_HUES;
   return h("i", { class: "badge", "data-hue": hue, "aria-hidden": "true" }, symbol.charAt(0).toUpperCase());
 }

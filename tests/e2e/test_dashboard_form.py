@@ -216,6 +216,27 @@ def test_orders_with_a_stop_and_orders_in_slices_are_placed_as_the_api_takes_the
     assert place(page, placed, "twap", limited) == {**slices, "limitPrice": "145"}
 
 
+def test_a_price_keeps_its_meaning_when_the_pair_is_turned_and_goes_with_its_pair(
+    dashboard: Dashboard, placed: list[Json]
+) -> None:
+    page = dashboard.page
+    dashboard.open()
+    page.get_by_role("radio", name="Limit").check()
+    page.fill("#limit-price", "160")
+    page.click("#quote-rate")
+    expect(page.locator("#limit-price")).to_have_value("0.00625")
+    page.click("#submit")
+    expect(page.locator("#form-status")).to_have_text(re.compile("accepted"))
+    assert [body["limitPrice"] for body in placed] == ["160"]
+    page.click("#quote-rate")
+    expect(page.locator("#limit-price")).to_have_value("160")
+    page.click("#flip")  # the price of the pair is the same
+    expect(page.locator("#limit-price")).to_have_value("160")
+    page.fill("#token-in", "JUP")
+    page.press("#token-in", "Enter")
+    expect(page.locator("#limit-price")).to_have_value("")
+
+
 def test_a_limit_far_below_the_market_or_a_stop_above_it_is_sent_only_after_a_question(
     dashboard: Dashboard, placed: list[Json]
 ) -> None:
