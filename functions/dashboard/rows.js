@@ -47,7 +47,7 @@ export class Rows {
     byId("rows").addEventListener("click", (event) => this.#click(event));
     setInterval(() => this.#tick(), TICK_MS);
     onTurn(() => this.#redraw(() => true));
-    onPrice(() => this.#redraw((order) => isOpen(order) || !isStable(order.tokenOut)));
+    onPrice(() => this.#redraw((order) => isOpen(order) || !order.route || !isStable(order.tokenOut)));
   }
 
   /** Show only orders for which `wanted` is true. */

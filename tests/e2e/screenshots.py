@@ -25,13 +25,12 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with running_stack(context=LIVELY) as stack, launched() as browser:
         page = opened(browser, stack, viewport=DESKTOP, color_scheme="light")
-        rest(page)
         for _ in range(ROUNDS):
             for swap in SWAPS:
                 submit(page, *swap)
             time.sleep(SECONDS_BETWEEN_ROUNDS)
         submit(page, "SOL", "USDC", "4", fault="venue_down")
-        time.sleep(4)
+        rest(page)
         shoot(browser, stack, page, "light", viewport=DESKTOP, color_scheme="light")
         shoot(browser, stack, page, "dark", viewport=DESKTOP, color_scheme="dark", detail=True)
         shoot(browser, stack, page, "phone", viewport=PHONE, color_scheme="dark", scroll=True)
@@ -47,7 +46,8 @@ def opened(browser: Browser, stack: Stack, **options: Any) -> Page:
 
 
 def rest(page: Page) -> None:
-    """Submit orders that wait, and one in slices."""
+    """Submit an order that waits, and one in slices."""
+    page.select_option("#fault", "")
     page.fill("#amount", "12")
     page.get_by_role("radio", name="OCO").check()
     now = page.locator("#limit-price").get_attribute("placeholder") or ""
@@ -70,9 +70,9 @@ def submit(page: Page, token_in: str, token_out: str, amount: str, fault: str = 
     for field, symbol in (("#token-in", token_in), ("#token-out", token_out)):
         page.fill(field, symbol)
         page.press(field, "Enter")
+    page.locator("#simulation").evaluate("details => { details.open = true }")
+    page.select_option("#fault", fault)
     page.locator("#simulation").evaluate("(details, open) => { details.open = open }", bool(fault))
-    if fault:
-        page.select_option("#fault", fault)
     page.fill("#amount", amount)
     page.wait_for_timeout(600)
     page.click("#submit")

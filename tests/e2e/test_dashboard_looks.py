@@ -66,6 +66,8 @@ def every_kind_of_order() -> list[Json]:
         tokenOut="JitoSOL",
         route={**ROUTE, "routePlan": HOPS, "inAmount": "1234567.12345", "outAmount": "0.136113"},
     )
+    venues = [{**ROUTE["routePlan"][0], "venue": v} for v in ("whirlpool", "raydium", "meteora")]
+    mixed = made_up_order(32, "confirmed", route={**ROUTE, "routePlan": venues})
     again = made_up_order(
         31, "routing", attempt=3, nextRetryAt="2026-01-31T12:00:31.500Z", error=failed[0]["error"]
     )
@@ -75,7 +77,7 @@ def every_kind_of_order() -> list[Json]:
         made_up_order(42, "working", type="twap", slices=100, **SLICED),
         made_up_order(43, "thawing", type="iceberg"),  # of a later release
     ]
-    return [*reversed(waiting), again, long, *reversed(others), *reversed(failed)]
+    return [*reversed(waiting), mixed, again, long, *reversed(others), *reversed(failed)]
 
 
 # Texts of which a part is not seen: cut by a box around them, or running into a neighbour.
