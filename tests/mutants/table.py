@@ -251,6 +251,39 @@ MUTANTS = (
         "pass",
         WORKER + "a_retry_comes_as_a_delayed_message",
     ),
+    # --- orders that wait, and orders in slices
+    Mutant(
+        "the transaction of a limit order accepts less than the limit",
+        WORKER_FUNCTION,
+        "least_out = waiting.limit_out(order) if trigger is Trigger.LIMIT else None",
+        "least_out = None",
+    ),
+    Mutant(
+        "a transaction may land after the order's expiry",
+        NETWORK,
+        "last_slot = market.slot_at(unix_ms(order.expires_at)) - 1",
+        "last_slot = market.slot_at(unix_ms(order.expires_at)) + 150",
+    ),
+    Mutant(
+        "a limit is reached below its price",
+        WAITING,
+        "if order.limit_price is not None and out_amount >= limit_out(order):",
+        "if order.limit_price is not None:",
+    ),
+    Mutant(
+        "a stop is reached above its price",
+        WAITING,
+        "if order.stop_price is not None and out_amount <= stop_out(order):",
+        "if order.stop_price is not None:",
+    ),
+    Mutant(
+        "a twap order queues itself at once while its slice takes long",
+        WAITING,
+        "if due <= now_ms and slices.is_under_way(order):",
+        "if False:",
+        "tests/functions/test_slices.py::test_an_order_whose_slice_takes_long_waits_for_its_end_and_"
+        "not_in_the_queue",
+    ),
     # --- cancelling, dead letters, sweeping
     Mutant(
         "a cancel that lost the race does not read again",
@@ -263,6 +296,7 @@ MUTANTS = (
         DEAD_LETTERS,
         "if order.status is not Status.SUBMITTED or signed is None:",
         "if True:",
+        FAULTS + "a_dead_letter_confirms_an_order_whose_transaction_landed",
     ),
     Mutant(
         "a dead letter ends an order that waits for its next attempt",
@@ -302,7 +336,7 @@ MUTANTS = (
         SWEEPER_FUNCTION,
         "if orders.restart_idle_time(order, now_ms())]",
         "if order]",
-        SWEEPER + "sixty_idle_orders_get_sixty_messages_in_five_sweeps",
+        SWEEPER + "orders_whose_messages_are_received_in_vain_are_swept_once_an_idle_time",
     ),
     # --- waking
     Mutant(
