@@ -47,7 +47,7 @@ class Pair:
 
 @telemetry.observed
 def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]:
-    """Tick once a second until the next watcher does, or until nothing rests; how many were woken.
+    """Tick once a second until the next watcher does, unless nothing rests; how many were woken.
 
     The schedule starts a watcher each minute, which takes over after its first tick. So a schedule
     that is late, or starts two, leaves no second without a tick. Two watchers that tick at once do
@@ -63,7 +63,8 @@ def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]
             break
         woken += _tick(watched.versions, pairs, end)
         telemetry.time(Metric.WATCHER_LAG, now_ms() - due)
-        if not watched.versions or not (ticking or resting.take_over(began)):
+        # One that ticks goes on though nothing rests: the worker sees it, and counts on it.
+        if not ticking and not (watched.versions and resting.take_over(began)):
             break
         ticking = True
         due = max(due + TICK_MS, now_ms()) // TICK_MS * TICK_MS + SECOND_BEGINS_MS

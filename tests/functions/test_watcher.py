@@ -299,6 +299,23 @@ def test_a_pair_is_forgotten_when_nothing_has_rested_in_it_for_long(watched: Wat
     assert watched.count("GetItem") == 1
 
 
+def test_one_that_ticks_goes_on_though_nothing_rests_any_more(watched: Watched) -> None:
+    """The worker sees in its beginning that it ticks, and leaves the order to it."""
+    resting.announce(PAIR)
+    watched.clock.ms += watcher.FORGET_MS + 1
+    began = watched.clock.ms
+
+    def later() -> None:
+        if watched.clock.ms // 1000 == began // 1000 + 30:
+            assert resting.watched().versions == {}
+            assert resting.watched().ticks
+            watched.rest("it", wakeAbove=LOW)
+
+    watched.clock.each_second = later
+    watched.run(60)
+    assert "it" in watched.queued()
+
+
 def test_the_lag_counts_from_the_second_that_a_tick_is_late_for(
     watched: Watched, capsys: pytest.CaptureFixture[str]
 ) -> None:
