@@ -1,13 +1,13 @@
-"""The best mixture of pools and paths: every one that is used ends at the same marginal price.
+"""The best mixture of pools and paths for one amount.
 
-Each pool's output is a concave function of its input, and so is that of a hop over several pools
-and of a path of two hops. Paths of at most two hops share no pool, so the mixture that gives most
-is the one with equal marginal prices: over the pools of each hop, and over the paths.
+A pool's output is a concave function of its input. The output of a hop over several pools is
+concave too, and so is that of a path of two hops. Paths of at most two hops share no pool. So the
+best mixture gives every used path the same marginal price, and within a hop every used pool.
 
-The coordinate of all curves is the depth q = 1/√(marginal output per input), Q64: it grows as more
-goes in. Against q the input of a constant-product curve is a straight line, and so is that of two
-such curves one after the other; a bin of one price is a step. So every curve is a polyline, the
-best mixture of polylines is found by bisection, and nothing needs a float or an iteration.
+All curves are drawn against the depth q = 1/√(marginal output per input), Q64. The depth grows as
+more goes in. The input of a constant-product curve is a straight line in q, and so is the input of
+two such curves in a row; a bin has one price and is a step. So every curve is a polyline, and a
+bisection over the corners finds the best mixture in integers.
 """
 
 from bisect import bisect_left, bisect_right
@@ -25,13 +25,13 @@ ONE = 1 << 64
 LEGS_MAX = 14
 # Fraction bits of a slope (input per q): small pools have small slopes.
 _SLOPE_BITS = 32
-# Parts of a mixture, per million, of which many are left out at once where they may not pay.
+# Doubtful parts below this share of the whole, per million, are first left out all at once.
 _SMALL_PART = 50_000
 _CUTS_TRIED = 3
 
 
 class Curve(NamedTuple):
-    """Corner points: to depth `depths[i]` goes the input `ins[i]` in all and gives `outs[i]`."""
+    """Corners of a polyline: an input of `ins[i]` reaches `depths[i]` and gives `outs[i]`."""
 
     depths: list[int]
     ins: list[int]
@@ -39,11 +39,11 @@ class Curve(NamedTuple):
 
     @property
     def most(self) -> int:
-        """The most base units that it takes: each corner may be rounded down by a unit."""
+        """The most base units that the curve takes; rounding may cost a unit at each corner."""
         return self.ins[-1] + len(self.ins)
 
     def before(self, depth: int) -> int:
-        """What goes in before the steps that lie at exactly this depth."""
+        """The input that reaches this depth, without the steps at exactly this depth."""
         index = bisect_left(self.depths, depth)
         if index == len(self.depths):
             return self.ins[-1]
@@ -52,7 +52,7 @@ class Curve(NamedTuple):
         return self._between(index - 1, depth)
 
     def through(self, depth: int) -> int:
-        """What goes in with the steps that lie at exactly this depth."""
+        """The input that reaches this depth, with the steps at exactly this depth."""
         index = bisect_right(self.depths, depth) - 1
         if index < 0:
             return 0
@@ -61,7 +61,7 @@ class Curve(NamedTuple):
         return self._between(index, depth)
 
     def depth_of(self, amount: int) -> int:
-        """The depth that is reached when `amount` has gone in; the last one beyond the most."""
+        """The depth that an input of `amount` reaches; the last depth if it is more than `most`."""
         index = bisect_left(self.ins, amount)
         if index == len(self.ins):
             return self.depths[-1]
@@ -78,11 +78,11 @@ class Curve(NamedTuple):
 
 
 def curve_of(pieces: Iterable[Piece], limit: int) -> Curve:
-    """The curve of all these pieces together, as far as an input of `limit` reaches.
+    """The curve of all pieces together, as far as an input of `limit` reaches.
 
-    The pieces may be those of several pools, in any order.
+    The pieces may come from several pools, in any order.
     """
-    # At each depth: how the slope changes, and the step there.
+    # By depth: the change of the slope, and the step.
     slopes: dict[int, int] = {}
     steps: dict[int, tuple[int, int]] = {}
     for piece in pieces:
@@ -119,9 +119,9 @@ def curve_of(pieces: Iterable[Piece], limit: int) -> Curve:
 
 
 def chained(first: Curve, second: Curve, limit: int, depth_max: int) -> Curve:
-    """The curve of a path: what `first` gives goes into `second`; its `outs` are empty.
+    """The curve of a path: the output of `first` goes into `second`. Its `outs` are empty.
 
-    It ends where an input of `limit`, the depth `depth_max`, or the end of either curve is reached.
+    It ends at an input of `limit`, at the depth `depth_max`, or where either curve ends.
     """
     i = j = 0
     depth_one, depth_two, taken = first.depths[0], second.depths[0], 0
@@ -154,9 +154,9 @@ def chained(first: Curve, second: Curve, limit: int, depth_max: int) -> Curve:
 
 
 def share(curves: Sequence[Curve], amount: int) -> tuple[list[int], int]:
-    """How much of `amount` goes into each curve so that all end at the same depth, and that depth.
+    """The parts of `amount` with which all curves end at the same depth, and that depth.
 
-    The parts sum to `amount`; what is beyond the end of all curves goes to the greatest part.
+    The parts sum to `amount`. If the curves cannot take all of it, the greatest part gets the rest.
     """
     if len(curves) == 1:
         return [amount], curves[0].depth_of(amount)
@@ -191,7 +191,7 @@ Path = Sequence[Sequence[PoolSide]]
 
 
 class Share(NamedTuple):
-    """What one pool takes and gives, in base units."""
+    """One pool of a hop, with its input and output in base units."""
 
     side: PoolSide
     amount_in: int
@@ -206,12 +206,12 @@ class Hop(NamedTuple):
 
     @property
     def amount_in(self) -> int:
-        """What goes into the hop."""
+        """The input of all pools, in base units."""
         return sum(share.amount_in for share in self.shares)
 
     @property
     def amount_out(self) -> int:
-        """What the hop gives."""
+        """The output of all pools, in base units."""
         return sum(share.amount_out for share in self.shares)
 
 
@@ -236,10 +236,11 @@ class TooSmall(Exception):
 
 
 class Mixer:
-    """Finds the best mixtures for one amount; curves are worked out once and kept.
+    """Finds the best mixtures for one amount; it works out each curve once.
 
-    A leg more must bring more than `leg_cost` base units out. `reference` is what the amount is
-    worth at the reference price, in base units out; with it, paths that are too dear are passed by.
+    A leg must bring more than `leg_cost` base units out, and a mixture has at most `legs_max` legs.
+    `reference` is the amount's worth at the reference price, in base units out. With it, the mixer
+    skips paths that begin at too dear a price.
     """
 
     def __init__(
@@ -259,7 +260,7 @@ class Mixer:
         self._chains: dict[tuple[tuple[PoolSide, ...], ...], tuple[int, Curve]] = {}
 
     def best(self, paths: Sequence[Path]) -> Mixture:
-        """How to share the amount over paths of one or two hops so that most comes out.
+        """The mixture over paths of one or two hops with the greatest net output.
 
         Raises TooShallow and TooSmall.
         """
@@ -276,7 +277,7 @@ class Mixer:
         return best
 
     def most(self, path: Path) -> int:
-        """No more than this comes out of the path for the amount."""
+        """An upper bound of the path's output for the amount."""
         if self._reference is None:
             return NOWHERE
         most = self._reference + 1
@@ -306,13 +307,13 @@ class Mixer:
         return max(found, key=lambda each: each.net)
 
     def _single(self, path: Path) -> Mixture:
-        """The only way over a path of one pool a hop."""
+        """The mixture over a path with one pool in each hop."""
         amount, hops = self._amount, []
         for (side,) in path:
             if not side.takes(amount):
                 first = side.pieces(1)[:1]
                 raise TooSmall if first and amount <= first[0].amount_in else TooShallow
-            # The depth of the only way is compared with nothing.
+            # Nothing is compared with the depth of a single way.
             hops.append(Hop((Share(side, amount, side.amount_out(amount)),), 0))
             amount = hops[-1].amount_out
         return Mixture((tuple(hops),), amount, len(hops), amount - len(hops) * self._leg_cost)
@@ -346,7 +347,7 @@ class Mixer:
         return max(found, key=lambda each: each.net)
 
     def _mixture(self, paths: Sequence[Path]) -> Mixture:
-        """The best mixture over all these paths, whatever each leg brings."""
+        """The best mixture over these paths, without regard to the cost and number of legs."""
         amount = self._amount
         depth_max = self._best_depth(paths)
         used = [path for path in paths if self._start(path) < depth_max]
@@ -392,7 +393,7 @@ class Mixer:
         return used, share(curves, amount)[0]
 
     def _start(self, path: Path) -> int:
-        """A depth before which the path does not begin."""
+        """A lower bound of the depth at which the path begins."""
         square = self._start_squared
         for hop in path:
             square = square * EDGE_SCALE // max(side.edge for side in hop)
@@ -407,7 +408,7 @@ class Mixer:
         known = self._chains.get(key)
         if known is not None and known[0] >= depth_max:
             return known[1]
-        # What a hop's depth can grow to while the other hop is at its start.
+        # A hop cannot get deeper than this, because the other hop is at its start or deeper.
         growth = (depth_max << 64) // max(self._start(path), 1)
         ends = [min(_first_depth(side) for side in hop) * growth >> 64 for hop in path]
         first = self._curve(path[0], amount, ends[0])
@@ -447,7 +448,7 @@ class Mixer:
         return known[2]
 
     def _way(self, path: Path, amount: int) -> Way | None:
-        """The path with this input, hop by hop in exact units; None where a hop gives nothing."""
+        """The path's hops with this input, in exact units; None if a hop gives nothing."""
         hops: list[Hop] = []
         if len(path) == 1:
             path = [self._direct(path[0], amount)[0]]
@@ -460,7 +461,10 @@ class Mixer:
         return tuple(hops)
 
     def _hop(self, sides: Sequence[PoolSide], amount: int) -> Hop | None:
-        """The best shares of the pools; one that would give nothing for its share is left out."""
+        """The best shares of the pools; None if no pool gives anything.
+
+        A pool that would give nothing for its share gets none, for its swap would fail on chain.
+        """
         while sides:
             parts, depth = share([self._curve([side], amount) for side in sides], amount)
             shares = [
@@ -486,9 +490,10 @@ def _depth(way: Way) -> int:
 
 
 class _Part(NamedTuple):
-    """A whole way of a mixture, or one leg of it by hop and place; what it brings is `surplus`.
+    """A way of a mixture, or one leg of the way, named by its hop and its place in the hop.
 
-    `size` is its input in the whole input, per million.
+    `surplus` is what the part brings, in base units out; `size` is its share of the whole input,
+    per million.
     """
 
     surplus: int
@@ -499,9 +504,9 @@ class _Part(NamedTuple):
 
 
 def _parts(mixture: Mixture) -> list[_Part]:
-    """The parts without which the others would still make a mixture.
+    """The parts that a mixture can do without.
 
-    A part's surplus is about what it brings: its output less what the others give for its input, at
+    The surplus is an estimate: the part's output, less what the others would give for its input at
     the marginal price at which all end.
     """
     parts: list[_Part] = []
@@ -537,7 +542,7 @@ def _with_fewer_legs(mixture: Mixture, leg_cost: int) -> Iterator[list[Path]]:
 
 
 def _given(amount: int, depth: int) -> int:
-    """What `amount` gives at the marginal price of a depth."""
+    """The output of `amount` at the marginal price of a depth."""
     return (amount << 128) // (depth * depth)
 
 
