@@ -10,6 +10,7 @@ from dataclasses import dataclass
 SIMULATION = "simulation"
 LIVE = "tests/functions/test_live.py::test_"
 ACCESS = "tests/functions/test_access.py::test_"
+API = "tests/functions/test_api.py::test_"
 WORKER = "tests/functions/test_worker.py::test_"
 FAULTS = "tests/functions/test_faults.py::test_"
 SWEEPER = "tests/functions/test_sweeper.py::test_"
@@ -70,6 +71,7 @@ MUTANTS = (
         ORDERS,
         'if stored.get("writer") != item["writer"]:',
         "if False:",
+        API + "the_same_key_and_body_answer_the_stored_order",
     ),
     Mutant(
         "a repeated update of its own is taken for another writer's",
