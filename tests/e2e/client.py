@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -12,13 +13,14 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake
 
+from functions.client import AsyncClient, Patience
 from functions.orders.order import Status
+from infra.cli.watch import as_json
 
 Json = dict[str, Any]
 # Each request under way at the same moment is a Lambda worker of its own: a process, locally.
@@ -37,7 +39,11 @@ class Unanswered(Exception):
 
 
 class Client:
-    """One user of the stack at `http_url` and `web_socket_url`, by an API key (or none)."""
+    """One user of the stack at `http_url` and `web_socket_url`, by an API key (or none).
+
+    `api` is the client for programs. `http` and `socket` are plain, for what it would hide: the
+    status of an answer, and an update that is pushed twice.
+    """
 
     def __init__(
         self, http_url: str, web_socket_url: str, api_key: str, ca_bundle: Path | None = None
@@ -52,6 +58,14 @@ class Client:
             timeout=MESSAGE_SECONDS_MAX,
             limits=httpx.Limits(max_connections=AT_ONCE),
         )
+        self.api = AsyncClient(
+            http_url,
+            api_key,
+            web_socket_url=web_socket_url,
+            patience=Patience(request=MESSAGE_SECONDS_MAX, call=MESSAGE_SECONDS_MAX),
+            tls=self.tls,
+            trust_env=False,
+        )
         self._opening = asyncio.Semaphore(AT_ONCE)
 
     async def submit(self, order: Json | None = None, **headers: str) -> httpx.Response:
@@ -62,21 +76,12 @@ class Client:
         )
 
     async def accepted(self, **fields: Any) -> Json:
-        """A new order that the stack accepted.
-
-        A 5xx of the gateway itself (a function that is dead or out of time) says nothing about the
-        order, so the client asks again with the same key. A 5xx of the API is a failure.
-        """
-        key, give_up_at = str(uuid4()), time.monotonic() + MESSAGE_SECONDS_MAX
-        for tries in count():
-            answer = await self.submit(ORDER | fields, idempotency_key=key)
-            by_api = answer.headers["content-type"].startswith("application/problem+json")
-            if answer.status_code < 500 or by_api or time.monotonic() > give_up_at:
-                break
-            await _back_off(tries)
-        assert answer.status_code in (200, 202), answer.text
-        order: Json = answer.json()
-        return order
+        """A new order that the stack accepted, with other fields than ORDER's."""
+        given = {
+            re.sub(r"[A-Z]", lambda found: f"_{found[0].lower()}", name): value
+            for name, value in (ORDER | fields).items()
+        }
+        return as_json(await self.api.submit(**given))
 
     async def read(self, order_id: str) -> Json:
         answer = await self.http.get(f"/api/orders/{order_id}")
@@ -139,6 +144,7 @@ class Client:
 
     async def close(self) -> None:
         await self.http.aclose()
+        await self.api.close()
 
 
 async def _back_off(tries: int) -> None:
