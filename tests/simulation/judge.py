@@ -147,7 +147,7 @@ def _judge_balances(
     simulation: Simulation, stored: dict[str, Json], followers: list[Follower]
 ) -> None:
     """What the chain took and gave is what the clients were told, to the base unit."""
-    (everything,) = (follower for follower in followers if follower.all)
+    everything = next(follower for follower in followers if follower.all)
     told: Counter[str] = Counter()
     for order_id, item in stored.items():
         request = json.loads(item["request"]["S"])

@@ -21,6 +21,7 @@ from botocore.retries.quota import RetryQuota
 from tests.simulation.clients import Asked, Follower, Trader
 from tests.simulation.environments import AWS, Copy, Release, hook_clients
 from tests.simulation.judge import judge
+from tests.simulation.programs import programs
 from tests.simulation.simulation import Simulation
 
 CHUNK = 10
@@ -121,8 +122,11 @@ class Bench:
             for release in RELEASES
         ]
 
-    def run(self, seed: int) -> Simulation:
-        """The run of one seed, judged; raises Violation."""
+    def run(self, seed: int, *, with_programs: bool = False) -> Simulation:
+        """The run of one seed, judged; raises Violation.
+
+        `with_programs` has the client for programs follow the orders too.
+        """
         random.seed(seed)  # botocore draws its backoff from the global generator
         simulation = self.simulation = Simulation(seed, self.releases)
         draw = simulation.random
@@ -139,6 +143,8 @@ class Bench:
             Follower(simulation, f"follower{n}", [draw.choice(orders)], all_=False)
             for n in range(draw.choice([1, 2]))
         ]
+        if with_programs:
+            followers += programs(simulation, orders)
         self._run_clients(simulation, traders, followers)
         if simulation.plan.night:
             simulation.pass_night()

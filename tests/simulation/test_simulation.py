@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.simulation.runs import EXPECTED_COVERAGE, Bench, Tally, bench, run_all
 
 SEEDS = 150
+PROGRAM_SEEDS = 40
 
 
 @pytest.fixture
@@ -31,3 +33,11 @@ def test_a_seed_is_replayed_to_the_letter(ready: Bench) -> None:
     assert len(first) > 50
     ready.run(12)
     assert ready.run(11).scheduler.log == first
+
+
+def test_the_client_for_programs_hands_over_every_update_once_and_in_order(ready: Bench) -> None:
+    met: Counter[str] = Counter()
+    for seed in range(PROGRAM_SEEDS):
+        met += ready.run(seed, with_programs=True).coverage
+    assert met["updates handed over"] > 10 * PROGRAM_SEEDS
+    assert met["connections cut"] > 0
