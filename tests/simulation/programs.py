@@ -21,7 +21,7 @@ ROUTES = {("POST", "/api/orders/execute"): "execute_order", ("GET", "/api/orders
 
 
 class _Complete(Exception):
-    """The program has all that it follows."""
+    """The run has ended."""
 
 
 class SimulatedTransport:
@@ -56,6 +56,7 @@ class SimulatedTransport:
         """Open a connection; raises Lost."""
         if not self._client.connect():
             raise Lost("refused")
+        self._client.listed = False
         return SimulatedSocket(self._client)
 
     async def sleep(self, seconds: float) -> None:
@@ -87,6 +88,7 @@ class SimulatedSocket:
 
     def __init__(self, client: Follower) -> None:
         self._client = client
+        self._subscribed = False  # to every order, as the last frame said
 
     async def send(self, text: str) -> None:
         """Send a message; raises Lost."""
@@ -99,13 +101,17 @@ class SimulatedSocket:
         self._client.send(message)
 
     async def receive(self, seconds: float) -> str | None:
-        """The next message, None in time, or Lost; raises _Complete when nothing more comes."""
-        if self._client.complete:
+        """The next message, None in time, or Lost; raises _Complete when the run has ended."""
+        if self._subscribed:  # and the client has read the list since
+            self._client.listed = True
+        if self._client.done:
             raise _Complete
         if not self._client.frames:
             self._client.wait_for_frame(ceil(max(0, seconds) * 1000))
         if self._client.frames:
-            return json.dumps(self._client.frames.pop(0))
+            frame = self._client.frames.pop(0)
+            self._subscribed = frame.get("type") == "subscribed"
+            return json.dumps(frame)
         self._require_connection()
         return None
 
