@@ -28,7 +28,7 @@ from rich.console import Console
 
 import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions import runtime, watcher, worker
-from functions.contract import unix_ms
+from functions.contract import unix_ms, wake_key
 from functions.dex import router, tokens
 from functions.dex.errors import NoRoutesFound
 from functions.orders import waiting
@@ -36,8 +36,9 @@ from functions.orders.order import Order, OrderType, Status, first_update, order
 from functions.orders.stored import index_keys, new_item, stored_order
 from functions.simulation import market
 from functions.simulation.network import Network
-from functions.store import clients, resting
+from functions.store import clients, orders, queue, resting
 from infra.costs import (
+    GB,
     MONTH_SECONDS,
     WATCHER_MB,
     Usage,
@@ -48,6 +49,7 @@ from infra.costs import (
 from tests.functions.world import Context
 from tests.load.machine import figures
 from tests.load.recording import logged_to
+from tests.load.units import STORED_OVERHEAD_BYTES, all_write_units, item_bytes
 from tests.simulation.cloud import Cloud, Table, serve
 
 BEGIN_MS = 1_760_000_000_200
@@ -65,6 +67,7 @@ class Sorted(Table):
 
     def __post_init__(self) -> None:
         self.sorted: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+        self.write_units = 0
 
     def put(self, key: tuple[str, ...], item: Json | None, now_ms: int) -> None:
         before = self.get(key)
@@ -78,6 +81,7 @@ class Sorted(Table):
             if new:
                 insort(self.sorted[new[0]], new[1])
         self.history[key] = [(now_ms, item)]
+        self.write_units += all_write_units(before, item or {})
 
 
 def _entry(index: str, item: Json | None) -> tuple[tuple[str, str], tuple[str, str]] | None:
@@ -94,7 +98,6 @@ class SortedCloud(Cloud):
         known = self.tables["orders"]
         self.tables["orders"] = Sorted(known.keys, known.indexes)
         self.calls: Counter[str] = Counter()
-        self.read_units = 0.0
 
     def answer(self, operation: str, body: Json) -> Json:
         self.calls[operation] += 1
@@ -445,6 +448,73 @@ def idle_watching_month(cpu_ms: float) -> Usage:
     }
 
 
+@dataclass
+class Life:
+    """What one order used until it was confirmed, the watcher's part left out."""
+
+    calls: Counter[str]
+    write_units: int
+    judged: int  # worker's invocations
+    worker_cpu_ms: float
+    item_bytes: int
+
+    def usage(self, days: int) -> Usage:
+        """With the days for which it rested; their storage is all that they cost."""
+        billed = billed_ms(cpu_ms=self.worker_cpu_ms, memory_mb=256, waited_ms=3_000)
+        stored = (self.item_bytes + 4 * STORED_OVERHEAD_BYTES) / GB * days / 30
+        messages = self.calls["SendMessage"] + self.calls["SendMessageBatch"]
+        return {
+            "invocation": self.judged + 1,
+            "gb_second": gb_seconds(billed, 256),
+            "sqs_request": 3 * messages,
+            "write_unit": self.write_units,
+            "read_unit": 2 * self.calls["GetItem"],
+            "stored_gb_month": stored,
+            "recoverable_gb_month": stored,
+        }
+
+
+def life() -> Life:
+    """Of a limit order that comes to rest, is woken when its price comes, and executes."""
+    with floor() as on:
+        source, target = tokens.find("SOL"), tokens.find("USDC")
+        units, now = 10**source.decimals, second_at(on.clock.ms)
+        made = first_update(str(UUID(int=1, version=4)), on.clock.ms)
+        request = {"type": "limit", "tokenIn": "SOL", "tokenOut": "USDC", "amount": "1"}
+        probe = order_of({**request, "limitPrice": "1"}, [made])
+        outs = [out_in(probe, now + second) or 0 for second in range(600)]
+        # A price that is still there when the transaction lands.
+        steady = [min(outs[n : n + 5]) for n in range(len(outs) - 5)]
+        wanted = next(out for out in steady if out > max(outs[:10]))
+        price = price_of(units, source, wanted, target)
+        order = order_of({**request, "limitPrice": price}, [made])
+        table = on.cloud.tables["orders"]
+        assert isinstance(table, Sorted)
+        resting.take_over(on.clock.ms)
+        table.write_units = 0
+        orders.create_order(order, "desk")
+        queue.enqueue(order.order_id)
+        begun = time.process_time()
+        on.take_until(on.clock.ms + 1_000)
+        calls = Counter(on.cloud.calls)
+        cpu_ms = (time.process_time() - begun) * 1000
+        while not on.order(order.order_id).status.terminal:
+            on.cloud.calls.clear()
+            begun = time.process_time()
+            key = wake_key(worker.network.best_price(source, target))
+            item = table.get((order.order_id,)) or {}
+            if item["wakeAbove"]["S"] <= key:
+                queue.enqueue_all([order.order_id], woken=True)
+                on.take_until(on.clock.ms + 900)
+                calls += on.cloud.calls
+                cpu_ms += (time.process_time() - begun) * 1000
+            on.clock.ms += 1000
+            assert resting.take_over(on.clock.ms)  # as a watcher does, now and then
+            table.write_units -= 1
+        item = table.get((order.order_id,)) or {}
+        return Life(calls, table.write_units, on.judged, cpu_ms, item_bytes(item))
+
+
 def quiet_ticks(count: int, seconds: int = 20) -> Outcome:
     """Ticks beside so many resting orders none of whose prices comes."""
     with floor() as on:
@@ -469,7 +539,7 @@ def quiet_ticks(count: int, seconds: int = 20) -> Outcome:
 def main() -> None:
     """Print when orders executed, how long ticks take, and what the watcher costs."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--orders", type=int, nargs="+", default=[1_000])
+    parser.add_argument("--orders", type=int, nargs="*", default=[1_000])
     parser.add_argument("--seconds", type=int, default=120)
     parser.add_argument("--reach", type=float, default=0.002, help="of the prices, 0.01 is 1 %%")
     parser.add_argument("--quiet", type=int, nargs="*", default=[100, 10_000, 100_000])
@@ -505,6 +575,15 @@ def main() -> None:
     table.add_row("nothing", f"{dollars(idle_watching_month(5)):.2f}")
     table.add_row("orders of one pair", f"{dollars(watching_month(1)):.2f}")
     table.add_row(f"orders of all {len(PAIRS)} pairs", f"{dollars(watching_month(len(PAIRS))):.2f}")
+    console.print(table)
+    one = life()
+    table = figures("A limit order that rests, and executes", "", "")
+    for name, count in one.calls.items():
+        table.add_row(name, str(count))
+    table.add_row("taken by the worker", str(one.judged))
+    table.add_row("write units", str(one.write_units))
+    for days in (0, 1, 30):
+        table.add_row(f"dollars a million, {days} days", f"{1e6 * dollars(one.usage(days)):.2f}")
     console.print(table)
 
 
