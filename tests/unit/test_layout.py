@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SHARED = {"__init__", "contract", "push", "runtime", "telemetry"}
+SHARED = {"__init__", "contract", "delivery", "messages", "push", "runtime", "telemetry"}
 HANDLERS = sorted({path.stem for path in (ROOT / "functions").glob("*.py")} - SHARED)
 
 
@@ -41,4 +41,4 @@ def test_a_function_starts_without_what_only_others_use(handler: str) -> None:
     assert "boto3" in loaded
     assert f"{powertools}.openapi.models" not in loaded  # not even the API, until it is asked
     assert (powertools in loaded) == (handler == "api")
-    assert ("pydantic" in loaded) == (handler != "authorizer")
+    assert ("pydantic" in loaded) == (handler not in {"authorizer", "notifier"})
