@@ -22,6 +22,14 @@ from infra.cli.deployed import Deployed
 Json = dict[str, Any]
 KEY = API_KEY.new()
 TERMINAL = ("confirmed", "failed", "cancelled", "expired")
+PRICES = {
+    "tokenIn": "SOL",
+    "tokenOut": "USDC",
+    "points": [
+        {"timestamp": f"2026-01-31T12:0{minute}:00.000Z", "reference": f"15{minute}.5"}
+        for minute in range(5)
+    ],
+}
 QUOTE = {
     "tokenIn": "SOL",
     "tokenOut": "USDC",
@@ -109,8 +117,8 @@ class Engine:
         for thread in self.threads:
             thread.join()
 
-    def update(self, order_id: str, status: str, *, age_s: float = 0) -> Json:
-        """Store the next update of an order and push it to whom it concerns."""
+    def update(self, order_id: str, status: str, *, age_s: float = 0, **more: str) -> Json:
+        """Store the next update of an order, with more fields, and push it to whom it concerns."""
         with self.lock:
             updates = self.orders.setdefault(order_id, [])
             at = datetime.now(UTC) - timedelta(seconds=age_s)
@@ -119,6 +127,7 @@ class Engine:
                 "sequence": len(updates) + 1,
                 "status": status,
                 "timestamp": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                **more,
             }
             updates.append(update)
             for connection, followed in list(self.connections.items()):
@@ -296,6 +305,8 @@ class _Http(BaseHTTPRequestHandler):
 
     def _got(self, path: str, query: dict[str, list[str]]) -> tuple[int, Json]:
         engine = self.engine
+        if path == "/api/prices":
+            return 200, PRICES
         if path == "/api/quote":
             return 200, QUOTE
         if path == "/api/me":

@@ -1,0 +1,67 @@
+"""The README's bot against a server that behaves as documented; tests/e2e runs it on the stack."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from tests.client.engine import KEY, Engine
+
+README = Path(__file__).parents[2] / "README.md"
+LINES_MAX = 30
+
+
+def bot() -> str:
+    """The program in the README."""
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    return str(code)
+
+
+def run_bot(url: str, key: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """The bot's run, which does not wait for a price; no proxy leads to this machine."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
+    }
+    environment |= {"OEE_URL": url, "OEE_API_KEY": key, "ABOVE": "0.5", **more}
+    return subprocess.run(
+        [sys.executable, "-c", bot()],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_the_bot_of_the_readme_is_short() -> None:
+    assert len([line for line in bot().splitlines() if line.strip()]) <= LINES_MAX
+
+
+def test_the_bot_of_the_readme_sells_at_its_limit_and_buys_back() -> None:
+    engine = Engine()
+
+    def live() -> None:
+        while not engine.orders:
+            time.sleep(0.01)
+        (order_id,) = engine.orders
+        for status in ("routing", "resting", "building", "submitted"):
+            engine.update(order_id, status)
+        engine.update(order_id, "confirmed", outAmount="230.1", executedPrice="153.4")
+
+    living = threading.Thread(target=live)
+    living.start()
+    run = run_bot(engine.http_url, KEY)
+    living.join()
+    engine.stop()
+    assert run.returncode == 0, run.stderr
+    assert [line.split()[1] for line in run.stdout.splitlines()] == [
+        *("pending", "routing", "resting", "building", "submitted", "confirmed")
+    ]
+    sold, bought = engine.requested.values()
+    assert (sold["type"], sold["limitPrice"]) == ("limit", "152.6330")
+    assert (bought["tokenIn"], bought["amount"]) == ("USDC", "230.1")
