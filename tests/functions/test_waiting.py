@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -634,6 +635,31 @@ def test_if_the_change_or_the_cancellation_is_first_the_trigger_does_nothing(
     final = world.read(order["orderId"])
     assert final["status"] == ("resting" if request_of == "change" else "cancelled")
     assert "submitted" not in statuses(final)
+
+
+def test_a_worker_that_is_overtaken_by_a_change_does_not_store_what_woke_the_order_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = rest(world)
+    change(world, order, {"limitPrice": priced(world, "1.2")})
+    network = worker.network
+
+    class Overtaken:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(network, name)
+
+        def snapshots(self) -> Any:
+            monkeypatch.setattr(worker, "network", network)
+            change(world, order, {"limitPrice": priced(world, "1.05")})
+            assert wake(world, order)["status"] == "resting"
+            return network.snapshots()
+
+    monkeypatch.setattr(worker, "network", Overtaken())
+    queue.enqueue(order["orderId"], woken=True)
+    world.work()
+    stored = orders.load_order(order["orderId"])
+    price = Fraction(stored.order.limit_price or 0)
+    assert wake_key(price * Fraction(999, 1000)) < (stored.wake.above or "") <= wake_key(price)
 
 
 def test_a_cancelled_order_never_executes(world: World) -> None:
