@@ -153,6 +153,25 @@ def test_a_look_up_of_followers_serves_all_batches_of_a_second(
     assert len(look_ups) == 2
 
 
+def test_the_age_of_a_look_up_counts_from_before_its_query(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_ups: list[str] = []
+    look_up = connections.followers_of_all
+
+    def slow(owner: str) -> list[str]:
+        look_ups.append(owner)
+        found = look_up(owner)
+        runtime.sleep(connections.LOOKUP_SECONDS)  # the answer takes so long
+        return found
+
+    monkeypatch.setattr(connections, "followers_of_all", slow)
+    for _ in range(2):
+        world.submit()
+        world.publish()
+    assert len(look_ups) == 2
+
+
 def test_following_one_order_and_all_orders_gives_each_update_once(world: World) -> None:
     client = world.connect("c1")
     order_id = world.submit()["orderId"]

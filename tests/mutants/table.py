@@ -155,6 +155,7 @@ MUTANTS = (
         PUBLISHER,
         "LookUp(connections.followers_of_all(owner), now, seconds)",
         "LookUp(connections.followers_of_all(owner), now_ms(), monotonic())",
+        LIVE + "the_age_of_a_look_up_counts_from_before_its_query",
     ),
     Mutant(
         "a look-up of followers serves ten times as long",
