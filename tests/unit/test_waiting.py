@@ -57,7 +57,7 @@ def test_each_side_of_an_oco_order_is_reached_at_its_price(
 def test_an_order_without_a_route_waits_for_its_own_prices() -> None:
     both = order("oco", limit_price="110", stop_price="90")
     found = waiting.wake(both, None, Fraction(100))
-    assert found == Wake(wake_key(Fraction(110)), wake_key(Fraction(90)))
+    assert found == Wake(wake_key(110 * (1 - waiting.ROUNDING)), wake_key(Fraction(90)))
 
 
 @pytest.mark.parametrize("share", [10**6, 20, 3])
