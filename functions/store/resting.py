@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 _KEY: dict[str, AttributeValueTypeDef] = {"orderId": {"S": WATCHED_PAIRS_ID}}
-_WATCHER_MS = 140_000  # no watcher ticks longer: then its time runs out
+WATCHER_MS = 140_000  # no watcher ticks longer: then its time runs out
 _WATCHER = "watcher"  # its other attributes are named by the pairs
 
 
@@ -38,7 +38,7 @@ class Watched(NamedTuple):
     @property
     def ticks(self) -> bool:
         """Whether a watcher ticks, as far as this can tell."""
-        return now_ms() - self.watcher < _WATCHER_MS
+        return now_ms() - self.watcher < WATCHER_MS
 
 
 class Nearest(NamedTuple):
