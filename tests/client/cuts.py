@@ -1,7 +1,7 @@
 """Random cuts: `uv run python -m tests.client.cuts --cuts 1000` follows orders over all of them.
 
 Orders are submitted and live their lives while connections are closed, networks go, frames and
-answers are lost and the key is replaced. One follower has all orders, and each of some orders a
+answers are lost, updates are pushed again and the key is replaced. One follower has all orders, and each of some orders a
 follower of its own. At the end every follower must have had every update once and in order.
 """
 
@@ -27,8 +27,8 @@ QUICK = Patience(
 )
 ROUTES = (("confirmed",) * 3 + ("failed",), ("routing", "building", "submitted"))
 ORDERS_AT_ONCE = 20
-FOLLOWED_APART = 5  # one order of so many has a follower of its own
-MESSAGES_LOST = 0.02
+FOLLOWED_APART = 2  # one order of so many has a follower of its own
+MESSAGES_LOST = 0.08
 SECONDS_MAX = 60
 THREADS = 500
 ALL = "*"
@@ -135,7 +135,10 @@ class Run:
         """One fault."""
         engine, chance = self.engine, self.chance
         kind = chance.choice(
-            ("server closed", "network cut", "network cut", "frame lost", "answer lost", "key")
+            (
+                *("server closed", "network cut", "network cut", "frame lost", "answer lost"),
+                *("key", "pushed again"),
+            )
         )
         self.outcome.cuts[kind] += 1
         with engine.lock:
@@ -147,6 +150,11 @@ class Run:
                 engine.http_faults += chance.choice(
                     [["lost before"], ["lost after"], [503], [429, 500]]
                 )
+            if kind == "pushed again":  # a batch of the stream is retried
+                for connection, followed in engine.connections.items():
+                    orders = followed - {ALL} or engine.orders.keys()
+                    for updates in (engine.orders[order_id] for order_id in orders):
+                        engine.push(connection, chance.choice(updates))
             if kind == "key":  # it expires: connections stay until they are cut
                 self.keys.append(API_KEY.new())
                 engine.key = self.keys[-1]
