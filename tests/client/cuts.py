@@ -1,8 +1,9 @@
 """Random cuts: `uv run python -m tests.client.cuts --cuts 1000` follows orders over all of them.
 
 Orders are submitted and live their lives while connections are closed, networks go, frames and
-answers are lost, updates are pushed again and the key is replaced. One follower has all orders, and each of some orders a
-follower of its own. At the end every follower must have had every update once and in order.
+answers are lost, updates are pushed again and the key is replaced. One follower has all orders, and
+each of some orders a follower of its own. At the end every follower must have had every update once
+and in order.
 """
 
 from __future__ import annotations
