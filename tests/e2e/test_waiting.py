@@ -15,7 +15,7 @@ from functions.dex.router import find_route
 from functions.simulation.market import SLOT_MS, VENUES, snapshot
 from tests.e2e.client import Client, Json
 
-WINDOW_SECONDS = 240
+WINDOW_SECONDS = 90
 PAIRS = (("SOL", "USDC"), ("RAY", "USDC"), ("JUP", "SOL"))
 
 
@@ -28,7 +28,7 @@ def price(one: str, other: str, *, better_than: float) -> str:
     source, target = tokens.find(one), tokens.find(other)
     units = 10**source.decimals
     outs = []
-    for ms in range(now_ms(), now_ms() + WINDOW_SECONDS * 1000, 4000):
+    for ms in range(now_ms(), now_ms() + WINDOW_SECONDS * 1000, 2000):
         pools = {venue: snapshot(venue, ms // SLOT_MS) for venue in VENUES}
         outs.append(find_route(source, target, units, 0, pools).out_amount)
     chosen = sorted(outs)[int(better_than * len(outs))]
