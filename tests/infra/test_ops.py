@@ -19,7 +19,14 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.stub import ANY, Stubber
 from moto import mock_aws
 
-from functions.contract import OPEN_ORDERS_INDEX, iso, order_id_of, order_message, unix_ms
+from functions.contract import (
+    OPEN_BY_OWNER_INDEX,
+    OPEN_ORDERS_INDEX,
+    iso,
+    order_id_of,
+    order_message,
+    unix_ms,
+)
 from functions.orders.order import Order, OrderError, Status, first_update, order_of
 from infra.cli import ops
 from infra.cli.deployed import Deployed, NotDeployed
@@ -106,9 +113,15 @@ def create_tables() -> None:
         kinds = zip(key, ("HASH", "RANGE"), strict=False)
         return [{"AttributeName": name, "KeyType": kind} for name, kind in kinds]
 
-    index: Json = {"IndexName": OPEN_ORDERS_INDEX, "Projection": {"ProjectionType": "KEYS_ONLY"}}
-    index["KeySchema"] = schema(["openShard", "idleSince"])
-    table("orders", ["orderId"], GlobalSecondaryIndexes=[index])
+    def index(name: str, key: list[str]) -> Json:
+        keys_only = {"ProjectionType": "KEYS_ONLY"}
+        return {"IndexName": name, "Projection": keys_only, "KeySchema": schema(key)}
+
+    indexes = [
+        index(OPEN_ORDERS_INDEX, ["openShard", "idleSince"]),
+        index(OPEN_BY_OWNER_INDEX, ["openOwner"]),
+    ]
+    table("orders", ["orderId"], GlobalSecondaryIndexes=indexes)
     table("connections", ["owner", "connectionId"])
     table("access", ["id"])
 
@@ -429,6 +442,8 @@ def test_stats_tell_what_is_open_and_what_waits_now(
 ) -> None:
     for _ in range(10):
         engine.order(now_ms())
+    resting = {"orderId": {"S": str(uuid4())}, "openOwner": {"S": "desk"}}  # without an expiry
+    boto3.client("dynamodb").put_item(TableName="orders", Item=resting)
     confirmed(engine)
     for number, until_ms in enumerate((now_ms() + HOUR_MS, now_ms() - HOUR_MS)):
         item = {"owner": {"S": "desk"}, "connectionId": {"S": str(number)}}
@@ -439,10 +454,10 @@ def test_stats_tell_what_is_open_and_what_waits_now(
     monkeypatch.setattr(stats, "from_metrics", lambda *_: flow)
     monkeypatch.setattr(stats, "oldest_seconds", lambda *_: 7.0)
     found = json.loads(run("stats", "--json").out)["now"]
-    assert (found["openOrders"], found["connections"]) == (10, 1)
+    assert (found["openOrders"], found["connections"]) == (11, 1)
     assert (found["deadLetters"]["visible"], found["orderQueue"]["visible"]) == (1, 0)
     text = run("stats").out
-    assert "10 open orders, 1 connections" in text
+    assert "11 open orders, 1 connections" in text
     assert "oldest message: 7 s" in text
 
 

@@ -4,13 +4,12 @@ import argparse
 import math
 import time
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from functions.contract import METRICS_NAMESPACE, OPEN_ORDERS_INDEX, OPEN_SHARDS, Metric, iso
+from functions.contract import METRICS_NAMESPACE, OPEN_BY_OWNER_INDEX, Metric, iso
 from infra.cli.command import whole_number
 from infra.cli.deployed import Deployed
 from infra.cli.ops.backlog import QUEUES, counts, in_words
@@ -191,17 +190,10 @@ def _dimensions(values: dict[str, str]) -> list[Json]:
 
 def _now(stack: Deployed, now_ms: int) -> Json:
     dynamodb = stack.client("dynamodb")
-
-    def open_orders(shard: str) -> int:
-        pages = dynamodb.get_paginator("query").paginate(
-            TableName=stack.output("OrdersTable"),
-            IndexName=OPEN_ORDERS_INDEX,
-            KeyConditionExpression="openShard = :shard",
-            ExpressionAttributeValues={":shard": {"S": shard}},
-            Select="COUNT",
-        )
-        return sum(page["Count"] for page in pages)
-
+    # Every open order is in this index, one that rests as well.
+    open_orders = dynamodb.get_paginator("scan").paginate(
+        TableName=stack.output("OrdersTable"), IndexName=OPEN_BY_OWNER_INDEX, Select="COUNT"
+    )
     # The table is small: one item for each connection, some thousands at most.
     connections = dynamodb.get_paginator("scan").paginate(
         TableName=stack.output("ConnectionsTable"),
@@ -209,10 +201,8 @@ def _now(stack: Deployed, now_ms: int) -> Json:
         ExpressionAttributeValues={":now": {"N": str(now_ms // 1000)}},
         Select="COUNT",
     )
-    with ThreadPoolExecutor(len(OPEN_SHARDS)) as pool:
-        open_count = sum(pool.map(open_orders, OPEN_SHARDS))
     return {
-        "openOrders": open_count,
+        "openOrders": sum(page["Count"] for page in open_orders),
         "connections": sum(page["Count"] for page in connections),
         **{queue: counts(stack, queue) for queue in QUEUES},
     }
