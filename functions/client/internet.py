@@ -31,7 +31,7 @@ class Internet:
         trust_env: bool = True,
         seconds: float = 30,
     ) -> None:
-        self._tls, self._seconds = tls, seconds
+        self._tls, self._seconds = tls or ssl.create_default_context(), seconds
         self._proxy: Literal[True] | None = True if trust_env else None
         self._http = httpx.AsyncClient(
             base_url=url, verify=tls or True, trust_env=trust_env, timeout=seconds

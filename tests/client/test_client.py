@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -31,6 +32,8 @@ from functions.client import (
     Status,
     Update,
 )
+from functions.client.internet import Internet
+from functions.client.transport import Lost
 from functions.contract import API_KEY
 from tests.client.engine import KEY, Engine
 
@@ -351,3 +354,11 @@ def test_the_client_needs_neither_boto3_nor_powertools() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+async def test_a_secure_websocket_needs_no_certificates_of_its_own() -> None:
+    """Nothing listens there: the connection is lost, and it was tried."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(Lost):
+        await Internet("https://x", trust_env=False).connect(f"wss://127.0.0.1:{port}", {})
