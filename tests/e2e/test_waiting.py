@@ -59,7 +59,7 @@ async def test_orders_execute_when_their_prices_come_though_nothing_is_asked_of_
     wanted: list[tuple[Json, str]] = []
     for one, other in PAIRS:
         pair = {"tokenIn": one, "tokenOut": other, "amount": "1"}
-        high, low = price(one, other, better_than=0.8), price(one, other, better_than=0.2)
+        high, low = price(one, other, better_than=0.7), price(one, other, better_than=0.3)
         far = f"{float(high) * 2:.9f}"
         stop = {"stopPrice": low, "slippageBps": 1000}
         wanted.append(({**pair, "type": "limit", "limitPrice": high}, "limit"))
