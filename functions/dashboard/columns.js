@@ -18,7 +18,7 @@ export function worthThen(order, amountIn) {
   return worth(order.tokenIn, amountIn);
 }
 
-const valueOf = (order) => (isStable(order.tokenOut) && order.outAmount ? Number(order.outAmount) : worthThen(order, order.amount));
+const valueOf = (order) => (isStable(order.tokenOut) && order.outAmount && !isOpen(order) ? Number(order.outAmount) : worthThen(order, order.amount));
 
 /** The type of an order; one that a TWAP order made is a slice of it. */
 const typeText = (order) => (order.parentId ? "Slice" : typeName(order.type));
