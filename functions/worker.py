@@ -222,7 +222,7 @@ def _rest(order: Order, rest: Rest, stored: Wake, *, again: bool) -> None:
         due = waiting.due_ms(order)
         if due is not None and due - now_ms() < EXPIRY_NEAR_MS:
             _await(order)
-        if waiting.improves(rest.wake, stored, _reference(order)):
+        if waiting.improves(rest.wake, stored, _best_price(order)):
             orders.rest_on(order, rest.wake)
         elif not again:
             if _is_new_at_rest(order) and not resting.watched().ticks:
@@ -323,7 +323,7 @@ def _judge(order: Order, route: router.Route | None) -> Next:
         return Append(order.next_update(Status.BUILDING, now_ms(), trigger=trigger, route=shown))
     if order.time_in_force is TimeInForce.IOC:
         return _expire(order)
-    wake = waiting.wake(order, out_amount, _reference(order))
+    wake = waiting.wake(order, out_amount, _best_price(order))
     if order.status is Status.RESTING:
         return Rest(wake)
     return Rest(wake, order.resting_update(now_ms()))
@@ -335,7 +335,7 @@ def _best_route(order: Order, pools: Mapping[str, Snapshot | str]) -> router.Rou
     return router.find_route(token_in, token_out, units, order.slippage_bps or 0, pools)
 
 
-def _reference(order: Order) -> Fraction:
+def _best_price(order: Order) -> Fraction:
     return network.best_price(*_pair(order))
 
 

@@ -133,7 +133,7 @@ def plans() -> dict[str, Plan]:
     return {
         "prod": prod,
         "kept": with_settings(prod, api_gateway_log_role=False),
-        "few": with_settings(prod, max_concurrency=4),
+        "few": with_settings(prod, max_concurrency=3),
         "first": make_plan(["stage=prod", "wakeIndexes=1"]),
         "snap": make_plan(["stage=prod", "snapStart=true"]),
         "local": make_plan([], "http://127.0.0.1:4566"),
@@ -258,8 +258,8 @@ def test_a_new_account_has_room_for_fewer_workers(aws: Aws, prod: Plan) -> None:
     aws.answers[("lambda", "get_account_settings")] = [concurrency(10)]
     found = the(Level.WARNING, of_account(aws.account(), prod))
     assert "runs 10 functions at once" in found.what
-    assert "4 fit" in found.why
-    assert "-c maxConcurrency=4" in found.mend
+    assert "3 fit" in found.why
+    assert "-c maxConcurrency=3" in found.mend
     assert f"--quota-code L-B99A9384 --desired-value 1000 --region {REGION}" in found.mend
 
 
@@ -272,7 +272,7 @@ def test_what_others_have_reserved_is_not_there(aws: Aws, prod: Plan) -> None:
     aws.answers[("lambda", "get_account_settings")] = [concurrency(1000, reserved=990)]
     found = the(Level.WARNING, of_account(aws.account(), prod))
     assert "990 of them reserved" in found.what
-    assert "--desired-value 1006" in found.mend
+    assert "--desired-value 1007" in found.mend
 
 
 def test_no_fewer_workers_are_advised_than_a_mapping_accepts(aws: Aws, prod: Plan) -> None:

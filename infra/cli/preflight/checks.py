@@ -13,8 +13,9 @@ from infra.cli.preflight.finding import Finding, Level
 from infra.cli.preflight.plan import Plan
 from infra.cli.printing import Report
 
-# The functions that run beside the worker: API, authorizer, WebSocket, publisher, sweeper, watcher.
-OTHERS_AT_ONCE = 6
+# The functions beside the worker: API, authorizer, WebSocket, publisher, sweeper, watcher,
+# notifier.
+OTHERS_AT_ONCE = 7
 WORKERS_MIN = 2  # the least that an event source mapping of SQS accepts
 CONCURRENCY_DEFAULT = 1000
 # https://docs.aws.amazon.com/general/latest/gr/lambda-service.html
