@@ -333,6 +333,15 @@ def test_the_client_without_asyncio_does_the_same(engine: Engine) -> None:
             client.order(str(uuid4()))
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own handler of Ctrl-C; a process of pytest-xdist has none."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_follower_without_asyncio_can_be_interrupted(engine: Engine) -> None:
     main = threading.main_thread().ident
     assert main
