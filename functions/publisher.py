@@ -45,7 +45,7 @@ class LookUp(NamedTuple):
         return 0 <= now_ms - self.began_ms < within * 1000 and seconds - self.began_seconds < within
 
 
-_lookups: dict[str, LookUp] = {}
+look_ups: dict[str, LookUp] = {}
 
 
 class OutOfTime(Exception):
@@ -163,11 +163,11 @@ def _followers_of_all(owner: str) -> dict[str, frozenset[str]]:
     subscription is too old to be used.
     """
     now, seconds = now_ms(), monotonic()
-    known = _lookups.get(owner)
+    known = look_ups.get(owner)
     if known is None or not known.is_fresh(now, seconds):
-        if len(_lookups) >= LOOKUPS_MAX:
-            _lookups.clear()
-        known = _lookups[owner] = LookUp(connections.followers_of_all(owner), now, seconds)
+        if len(look_ups) >= LOOKUPS_MAX:
+            look_ups.clear()
+        known = look_ups[owner] = LookUp(connections.followers_of_all(owner), now, seconds)
     return known.found
 
 

@@ -192,7 +192,7 @@ class Bench:
         self.calls.begin(plan)
         self.clock.at_ms = now_ms
         submission.rooms.clear()
-        publisher._lookups.clear()
+        publisher.look_ups.clear()
 
 
 @contextmanager

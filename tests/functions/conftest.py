@@ -62,7 +62,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     for cached in (clients.dynamodb, clients.sqs, push._client):
         cached.cache_clear()
     submission.rooms.clear()
-    publisher._lookups.clear()
+    publisher.look_ups.clear()
     with mock_aws():
         world = World()
         monkeypatch.setattr(push, "_client", lambda: world.connections)

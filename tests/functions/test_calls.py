@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.load.calls import busy_and_first, total
+from tests.load.calls import busy_and_first, total, with_a_webhook
 
 
 def test_an_order_of_a_busy_owner_makes_these_calls_and_his_first_one_these_besides() -> None:
@@ -19,3 +19,10 @@ def test_an_order_of_a_busy_owner_makes_these_calls_and_his_first_one_these_besi
         "publish": {"Query": 1},
     }
     assert total(busy) == 12
+
+
+def test_a_webhook_for_one_status_adds_a_message_and_the_look_up_of_its_delivery() -> None:
+    assert with_a_webhook() == {
+        "publish": {"SendMessageBatch": 1},
+        "deliver": {"GetItem": 1},
+    }

@@ -54,7 +54,7 @@ def test_updates_carry_the_details_of_their_step(world: World) -> None:
     assert set(pending) == set(routing) == common
     assert set(building) == common | {"route"}
     assert set(submitted) == common | {"txHash"}
-    assert set(confirmed) == common | {"txHash", "outAmount", "executedPrice"}
+    assert set(confirmed) == common | {"txHash", "outAmount", "executedPrice", "execution"}
 
 
 def test_a_subscriber_resumes_after_the_sequence_that_it_has(world: World) -> None:

@@ -1,8 +1,9 @@
 """Calls: `uv run python -m tests.load.calls` counts the AWS calls of one market order.
 
 One follower, who subscribes at once; over moto, counted by botocore's events, so a call that is
-sent again counts once. The owner is busy: what is remembered of him from one order to the next
-is warm. What his first order costs beyond that stands beside it.
+sent again counts once. The owner is busy: what the functions remember of an owner from one order
+to the next is warm. What an owner's first order costs beyond that stands beside it, and what one
+webhook for `confirmed` adds.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from tests.load.machine import figures
 from tests.load.recording import Journey, journey
+from tests.receiver import receiving
 
 Counts = dict[str, dict[str, int]]
 
@@ -25,6 +27,20 @@ def busy_and_first() -> tuple[Counts, Counts]:
         first = _of_one_order(under_way, with_key=True)
         busy = _of_one_order(under_way)
     return busy, added(first, busy)
+
+
+def with_a_webhook() -> Counts:
+    """What a webhook for `confirmed` adds; Lambda's own calls for its queue are not counted."""
+    with journey() as under_way, receiving() as receiver:
+        under_way.order()
+        busy = _of_one_order(under_way)
+        under_way.create_webhook(receiver.url, "confirmed")
+        under_way.order()
+        under_way.notify()
+        under_way.recorder.take()
+        under_way.order()
+        under_way.notify()
+        return added(under_way.recorder.counts(), busy)
 
 
 def added(more: Counts, less: Counts) -> Counts:
@@ -47,28 +63,31 @@ def _of_one_order(under_way: Journey, *, with_key: bool = False) -> Counts:
     return under_way.recorder.counts()
 
 
-def report(busy: Counts, first: Counts) -> Table:
-    """Both counts, a function a row."""
-    table = figures("AWS calls of one market order", "function", "busy", "first", "which")
-    table.columns[3].justify = "left"
-    for name in dict.fromkeys([*first, *busy]):
-        calls, extra = busy.get(name, {}), first.get(name, {})
+def report(busy: Counts, first: Counts, webhook: Counts) -> Table:
+    """All counts, a function a row."""
+    title = "AWS calls of one market order"
+    table = figures(title, "function", "busy", "first", "webhook", "which")
+    table.columns[4].justify = "left"
+    for name in dict.fromkeys([*first, *busy, *webhook]):
+        calls, more = busy.get(name, {}), {"first": first, "webhook": webhook}
         which = [f"{count} {operation}" for operation, count in calls.items()]
-        which += [f"first: {count} {operation}" for operation, count in extra.items()]
+        for cause, counts in more.items():
+            which += [f"{cause}: {count} {name_}" for name_, count in counts.get(name, {}).items()]
+        sums = [sum(counts.get(name, {}).values()) for counts in more.values()]
         table.add_row(
             name,
             str(sum(calls.values())),
-            f"+{sum(extra.values())}" if extra else "",
+            *(f"+{count}" if count else "" for count in sums),
             ", ".join(which),
         )
     table.add_section()
-    table.add_row("in all", str(total(busy)), f"+{total(first)}", "")
+    table.add_row("in all", str(total(busy)), f"+{total(first)}", f"+{total(webhook)}", "")
     return table
 
 
 def main() -> None:
     argparse.ArgumentParser(prog="python -m tests.load.calls", description=__doc__).parse_args()
-    Console().print(report(*busy_and_first()))
+    Console().print(report(*busy_and_first(), with_a_webhook()))
 
 
 if __name__ == "__main__":

@@ -141,6 +141,16 @@ class Journey:
         assert all(self.world.read(each)["status"] == "confirmed" for each in order_ids)
         return order_ids
 
+    def create_webhook(self, url: str, *statuses: str) -> None:
+        """A webhook of the owner, which the publisher knows at once."""
+        self.world.create_webhook(url, *statuses)
+        publisher.look_ups.clear()
+
+    def notify(self) -> None:
+        """Deliver what the webhook queue holds."""
+        with self.recorder.of("deliver"):
+            assert self.world.notify() == []
+
     def images(self) -> list[tuple[Item | None, Item]]:
         """Every write to the orders table so far: the item before it, if any, and after it."""
         records = (record.record["dynamodb"] for record in orders_table().stream_shard.items)
@@ -163,7 +173,7 @@ def journey() -> Iterator[Journey]:
         for cached in used:
             cached.cache_clear()
         submission.rooms.clear()
-        publisher._lookups.clear()
+        publisher.look_ups.clear()
         world, recorder = World(), Recorder()
         endpoint: Any = push._client()
         endpoint.meta.events.register_first("before-send", pushed)
