@@ -24,14 +24,22 @@ SLOW = (
 HERE = Path(__file__).parent
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what takes long, and what one process must run: a file, or all tests of one stack."""
+    """Mark what takes long, and what belongs together."""
     for item in items:
         if any(item.path.is_relative_to(HERE / name) for name in SLOW):
             item.add_marker("slow")
-        shares = "target" in getattr(item, "fixturenames", ())
-        group = "the deployed stack" if shares else str(item.path.relative_to(HERE))
-        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    """What of the suite one process must run: all tests of the shared stack, or a file."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    # A dashboard without a made-up `engine` is the stack's.
+    if "target" in fixtures or ("dashboard" in fixtures and "engine" not in fixtures):
+        return "the deployed stack"
+    return str(item.path.relative_to(HERE))
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
