@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from botocore import session
 
-# Each test over moto begins a session of botocore, which would read AWS's models anew: half of the
-# time of such a test.
+# Each test over moto starts a botocore session. Without this cache every session would read AWS's
+# models again, which is half of the time of such a test.
 setattr(session, "create_loader", cache(session.create_loader))  # noqa: B010 - mypy: no assigning
 
 # Left out by `-m "not slow"`: tests that deploy a stack, start Lambda's runtime, generate hundreds
@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what takes long, and what belongs together."""
+    """Mark slow tests, and tests that must share a process: those of a file, or of one stack."""
     for item in items:
         if any(item.path.is_relative_to(HERE / name) for name in SLOW):
             item.add_marker("slow")

@@ -1,4 +1,4 @@
-"""The real events in events/, for every test that hands one to a function."""
+"""The real events in events/, for tests that invoke a function."""
 
 from __future__ import annotations
 

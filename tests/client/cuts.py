@@ -1,9 +1,9 @@
 """Random cuts: `uv run python -m tests.client.cuts --cuts 1000` follows orders over all of them.
 
-Orders are submitted and live their lives while connections are closed, networks go, frames and
-answers are lost, updates are pushed again and the key is replaced. One follower has all orders, and
-each of some orders a follower of its own. At the end every follower must have had every update once
-and in order.
+Orders are submitted and executed while connections are closed, networks fail, frames and answers
+are lost, updates are pushed twice and the key is replaced. One follower follows all orders, and
+some orders have a follower of their own. At the end every follower must have received every update
+once and in order.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from functions.client import Client, Patience, Update
 from functions.contract import API_KEY
 from tests.client.engine import KEY, Engine, Json
 
-# A busy machine is no failure, so nothing is given up before a minute has passed.
+# A busy machine is slow, so a wait fails only after a minute.
 QUICK = Patience(
     request=20, call=60, lost=60, answer=0.2, renew=0.3, backoff=0.002, backoff_max=0.02
 )
 ROUTES = (("confirmed",) * 3 + ("failed",), ("routing", "building", "submitted"))
 ORDERS_AT_ONCE = 20
-FOLLOWED_APART = 2  # one order of so many has a follower of its own
+FOLLOWED_APART = 2  # one order in this many has a follower of its own
 MESSAGES_LOST = 0.08
 SECONDS_MAX = 60
 THREADS = 500
@@ -38,7 +38,7 @@ END = "00000000-0000-4000-8000-000000000000"  # the order after which the follow
 
 @dataclass
 class Outcome:
-    """What the followers had, against what the engine stored."""
+    """What the followers received, against what the engine stored."""
 
     cuts: Counter[str] = field(default_factory=Counter)
     orders: int = 0
@@ -49,7 +49,7 @@ class Outcome:
     made_twice: int = 0
 
     def count(self, seen: list[Update], stored: list[Json]) -> None:
-        """Count what one follower had of one order."""
+        """Count what one follower received of one order."""
         sequences = [update.sequence for update in seen]
         self.updates += len(sequences)
         self.lost += len({update["sequence"] for update in stored} - set(sequences))
@@ -73,16 +73,16 @@ class Run:
         self.client = Client(
             self.engine.http_url, lambda: self.keys[-1], patience=QUICK, trust_env=False
         )
-        self.seen: dict[str, list[Update]] = defaultdict(list)  # by the follower of all
+        self.seen: dict[str, list[Update]] = defaultdict(list)  # by the follower of all orders
         self.apart: dict[str, list[Update]] = {}
         self.submitted: list[str] = []
 
     def go(self, cuts: int) -> Outcome:
-        """So many cuts, and what came of them."""
+        """Make this many cuts and return the outcome."""
         with ThreadPoolExecutor(THREADS) as threads:
             following = threads.submit(self._follow_all)
             apart: list[Future[None]] = []
-            _wait_until(lambda: self.engine.followed(ALL))  # it has orders from now on
+            _wait_until(lambda: self.engine.followed(ALL))  # it follows new orders now
             self.engine.loses_push = lambda: self.chance.random() < MESSAGES_LOST
             while self.outcome.cuts.total() < cuts:
                 open_ids = self._open()
@@ -93,7 +93,7 @@ class Run:
                         apart.append(threads.submit(self._follow, order_id))
                 for order_id in self.chance.sample(open_ids, k=min(3, len(open_ids))):
                     self._advance(order_id)
-                # Without a follower there is nothing to cut.
+                # A cut needs a follower that is connected.
                 _wait_until(lambda: following.done() or self.engine.followed(ALL))
                 time.sleep(self.chance.choice([0, 0, 0.003]))
                 self._cut()
@@ -133,7 +133,7 @@ class Run:
             self.engine.update(order_id, status)
 
     def _cut(self) -> None:
-        """One fault."""
+        """Inject one fault."""
         engine, chance = self.engine, self.chance
         kind = chance.choice(
             (
@@ -151,12 +151,12 @@ class Run:
                 engine.http_faults += chance.choice(
                     [["lost before"], ["lost after"], [503], [429, 500]]
                 )
-            if kind == "pushed again":  # a batch of the stream is retried
+            if kind == "pushed again":  # the stream retries a batch
                 for connection, followed in engine.connections.items():
                     orders = followed - {ALL} or engine.orders.keys()
                     for updates in (engine.orders[order_id] for order_id in orders):
                         engine.push(connection, chance.choice(updates))
-            if kind == "key":  # it expires: connections stay until they are cut
+            if kind == "key":  # a replaced key ends no connection that is open
                 self.keys.append(API_KEY.new())
                 engine.key = self.keys[-1]
         if kind in ("server closed", "network cut"):
@@ -197,7 +197,7 @@ def _wait_until(is_so: Callable[[], bool]) -> None:
 
 
 def run(seed: int, cuts: int) -> Outcome:
-    """The outcome of a seed."""
+    """Run a seed and return its outcome."""
     return Run(seed).go(cuts)
 
 

@@ -1,4 +1,4 @@
-"""A server that behaves as both APIs are documented, with faults that a test asks for."""
+"""A server that behaves as both APIs are documented, with faults that a test requests."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ QUOTE = {
     "reason": "Whirlpool gives most.",
     "slot": 7,
 }
-# Of an HTTP request: answered with this status; not carried out; carried out and not answered.
+# The faults of an HTTP request: a status as the answer; not executed; executed but not answered.
 HttpFault = int | Literal["lost before", "lost after"]
 
 
 class Engine:
-    """The documented behaviour of both APIs, with faults that a test asks for."""
+    """The documented behaviour of both APIs, with faults that a test requests."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -118,7 +118,7 @@ class Engine:
             thread.join()
 
     def update(self, order_id: str, status: str, *, age_s: float = 0, **more: str) -> Json:
-        """Store the next update of an order, with more fields, and push it to whom it concerns."""
+        """Store the order's next update, with more fields, and push it to the order's followers."""
         with self.lock:
             updates = self.orders.setdefault(order_id, [])
             at = datetime.now(UTC) - timedelta(seconds=age_s)
@@ -140,7 +140,7 @@ class Engine:
             connection.send(json.dumps(message))
 
     def cut(self, *, abruptly: bool = False) -> None:
-        """End every connection: with a goodbye, or as a network does that is gone."""
+        """End every connection: with a close frame, or without one, as when the network fails."""
         with self.lock:
             cut, self.connections = list(self.connections), {}
         for connection in cut:

@@ -23,7 +23,7 @@ def bot() -> str:
 
 
 def run_bot(url: str, key: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """The bot's run, which does not wait for a price; no proxy leads to this machine."""
+    """Run the bot without the wait for a price. No proxy, for none leads to this machine."""
     environment = {
         name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
     }

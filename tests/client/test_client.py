@@ -212,7 +212,7 @@ async def test_an_order_is_followed_to_its_end_over_cuts(
     assert statuses(seen) == LIFE
     resumed = [m["sinceSequence"] for m in engine.sent(orderId=order.order_id)]
     assert resumed == sorted(resumed)
-    assert resumed[-1] > 0  # it does not begin anew
+    assert resumed[-1] > 0  # it continues after the last update
 
 
 async def test_a_follower_resumes_after_the_sequence_that_it_has(
@@ -226,7 +226,7 @@ async def test_a_follower_resumes_after_the_sequence_that_it_has(
 async def test_an_update_that_is_repeated_or_lost_is_handed_over_once(
     engine: Engine, client: AsyncClient
 ) -> None:
-    """The last one is lost as well: no later update tells of it."""
+    """The last update is lost too, so no later update reveals the gap."""
     order_id = live(engine, "pending")
     following = asyncio.create_task(collected(client.follow(order_id)))
     await eventually(lambda: engine.followed(order_id))
@@ -299,7 +299,7 @@ async def test_all_orders_are_followed_from_now_on_or_from_a_moment(
         following = asyncio.create_task(follow())
         await eventually(lambda: engine.followed("*"))
         await asyncio.to_thread(engine.cut)
-        engine.update(old, "building")  # while there is no connection, of an order not yet seen
+        engine.update(old, "building")  # without a connection, of an unknown order
         engine.update(recent, "routing")
         await eventually(lambda seen=seen, wanted=wanted: len(seen) >= len(wanted))  # type: ignore[misc]
         assert sorted(seen) == sorted(wanted)
@@ -335,7 +335,7 @@ def test_the_client_without_asyncio_does_the_same(engine: Engine) -> None:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Python's own handler of Ctrl-C; a process of pytest-xdist has none."""
+    """Install Python's handler of Ctrl-C, which a process of pytest-xdist lacks."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -366,7 +366,7 @@ def test_the_client_needs_neither_boto3_nor_powertools() -> None:
 
 
 async def test_a_secure_websocket_needs_no_certificates_of_its_own() -> None:
-    """Nothing listens there: the connection is lost, and it was tried."""
+    """Nothing listens there, so a lost connection shows that the client tried to connect."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(Lost):

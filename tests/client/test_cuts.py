@@ -1,4 +1,4 @@
-"""Followers over random cuts; `python -m tests.client.cuts` does a thousand."""
+"""Followers miss no update over random cuts; `python -m tests.client.cuts` makes a thousand."""
 
 from __future__ import annotations
 

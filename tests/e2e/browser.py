@@ -1,4 +1,4 @@
-"""A Chromium for the dashboard's tests: one that is named, the system's, or one fetched once."""
+"""Finds a Chromium for the dashboard's tests: from CHROMIUM_PATH, the system, or npm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, sync_playwright
 from infra.cli.node import NODE, NPX, with_node
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-# Its binary is a headless shell that brings the libraries which a small machine lacks.
+# This package contains a headless shell and the libraries that a small machine lacks.
 PACKAGE = "@sparticuz/chromium@153.0.0"
 AXE = "axe-core@4.14.1"
 FLAGS = (
@@ -48,14 +48,14 @@ _FONTS = """<?xml version="1.0"?>
 
 @dataclass(frozen=True)
 class Chromium:
-    """A browser's binary and the folder of libraries that it brings along, if any."""
+    """A browser's binary, and the folder of its own libraries if it has any."""
 
     binary: Path
     libraries: Path | None = None
 
     @property
     def environment(self) -> dict[str, str | float | bool]:
-        """In which it runs."""
+        """The environment variables with which it runs."""
         if self.libraries is None:
             return {**os.environ}
         known = os.environ.get("LD_LIBRARY_PATH")
@@ -65,7 +65,7 @@ class Chromium:
 
 
 def find() -> Chromium:
-    """CHROMIUM_PATH, else a Chromium or Chrome of the system, else the one from npm."""
+    """The browser of CHROMIUM_PATH, else the system's Chromium or Chrome, else the one from npm."""
     if named := os.environ.get("CHROMIUM_PATH"):
         return Chromium(Path(named))
     if of_system := next(filter(None, map(shutil.which, NAMES)), None):
@@ -108,12 +108,12 @@ def launched(chromium: Chromium | None = None) -> Iterator[Browser]:
 
 
 def axe_source() -> str:
-    """axe-core, as a script."""
+    """The source of axe-core, as a script."""
     return (npm_package(AXE) / "axe.min.js").read_text(encoding="utf-8")
 
 
 def npm_package(name: str) -> Path:
-    """The folder of an npm package, fetched once: npm checks what it fetches by its hash."""
+    """The folder of an npm package, fetched once; npm checks the package's hash."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "order-execution-engine" / name.replace("/", "-").removeprefix("@")
     if not folder.exists():
@@ -164,7 +164,7 @@ def _inflate(compressed: Path, file: Path) -> None:
 
 
 def _move(made: Path, place: Path) -> None:
-    """Two may have fetched it at once: the first one's stays."""
+    """Two processes may fetch the package at once; the folder of the first one stays."""
     try:
         made.rename(place)
     except OSError:

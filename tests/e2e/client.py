@@ -23,26 +23,26 @@ from functions.orders.order import Status
 from infra.cli.watch import as_json
 
 Json = dict[str, Any]
-# Each request under way at the same moment is a Lambda worker of its own: a process, locally.
+# Each concurrent request takes a Lambda environment of its own, which is a process locally.
 AT_ONCE = 20
-# A busy machine is no failure: what should happen is waited for this long.
+# A busy machine is slow, so every wait lasts this long before it fails.
 OPEN_SECONDS_MAX = 300
 MESSAGE_SECONDS_MAX = 300
 TRY_AGAIN_SECONDS = 0.5
 TERMINAL = {status.value for status in Status if status.terminal}
-# At the default slippage one order in some thousands fails by the market, as in life.
+# At the default slippage the market makes one order in some thousands fail.
 ORDER: Json = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1, "slippageBps": 1000}
 
 
 class Unanswered(Exception):
-    """The gateway could not bring a message of this connection to its function."""
+    """The gateway could not deliver a message of this connection to the function."""
 
 
 class Client:
     """One user of the stack at `http_url` and `web_socket_url`, by an API key (or none).
 
-    `api` is the client for programs. `http` and `socket` are plain, for what it would hide: the
-    status of an answer, and an update that is pushed twice.
+    `api` is the client for programs. `http` and `socket` show what that client hides: the status
+    of an answer, and an update that is pushed twice.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Client:
         )
 
     async def accepted(self, **fields: Any) -> Json:
-        """A new order that the stack accepted, with other fields than ORDER's."""
+        """Submit a new order, which must be accepted; the arguments replace fields of ORDER."""
         given = {
             re.sub(r"[A-Z]", lambda found: f"_{found[0].lower()}", name): value
             for name, value in (ORDER | fields).items()
@@ -91,7 +91,7 @@ class Client:
 
     @asynccontextmanager
     async def socket(self) -> AsyncIterator[ClientConnection]:
-        """A connection opened by the API key, however often the gateway refuses at first.
+        """Open a connection with the API key, and try again while the gateway refuses.
 
         On AWS a refusal for good is 401 (no identity source) or 403 (denied); an authorizer that
         fails is 500, throttling 429, and a function that fails behind $connect a 5xx. The emulator
@@ -113,7 +113,7 @@ class Client:
 
     @asynccontextmanager
     async def opened(self, ticket: str = "") -> AsyncIterator[ClientConnection]:
-        """A connection opened by the API key or by a ticket, at the first try or not at all."""
+        """Open a connection with the API key or a ticket; there is only one try."""
         async with AsyncExitStack() as opened:
             async with self._opening:
                 opening = connect(
@@ -121,7 +121,7 @@ class Client:
                     additional_headers={} if ticket else self.headers,
                     ssl=self.tls,
                     open_timeout=MESSAGE_SECONDS_MAX,
-                    ping_timeout=None,  # a machine busy with cold starts is no dead connection
+                    ping_timeout=None,  # a busy machine can answer a ping late
                 )
                 socket = await opened.enter_async_context(opening)
             yield socket
@@ -148,12 +148,12 @@ class Client:
 
 
 async def _back_off(tries: int) -> None:
-    """Wait before another try, so that functions that start cold do not do so all at once."""
+    """Wait before another try, so that cold starts are spread over time."""
     await asyncio.sleep(random.uniform(0, TRY_AGAIN_SECONDS * 2 ** min(tries, 5)))
 
 
 async def follow_all(socket: ClientConnection) -> None:
-    """Follow every order of the owner; returns once the stack has said so."""
+    """Follow every order of the owner; returns once the stack has acknowledged the subscription."""
     while True:
         await socket.send('{"orderId":"*"}')
         with suppress(Unanswered):
@@ -179,7 +179,7 @@ async def receive(socket: ClientConnection, timeout: float = MESSAGE_SECONDS_MAX
 
 
 async def updates_of(socket: ClientConnection, order_id: str) -> list[Json]:
-    """The updates of one order up to its terminal one, then what else comes within a moment."""
+    """The updates of one order up to the terminal one, and any that arrive a moment later."""
     updates: list[Json] = []
     while not updates or updates[-1]["status"] not in TERMINAL:
         message = await receive(socket)
@@ -190,7 +190,7 @@ async def updates_of(socket: ClientConnection, order_id: str) -> list[Json]:
 
 
 async def rest_of(socket: ClientConnection, order_id: str, seconds: float = 0.3) -> list[Json]:
-    """Updates of the order that still come within `seconds`: none, if nothing is sent twice."""
+    """The order's updates that arrive within `seconds` after its end: none, if none is repeated."""
     updates: list[Json] = []
     try:
         while True:

@@ -1,8 +1,8 @@
-"""The deployed stack: started once a session by the code of `uv run local`, or given by URL.
+"""The deployed stack: `uv run local`'s code starts it once a session, or a URL names it.
 
-The local one enforces IAM and speaks TLS only, so a grant that is missing fails what needs it.
-Against a stack that is given by URL, the tests marked `emulator` are left out: they reach for
-what only a local stack has (its processes, tables, logs and deployments).
+The local stack enforces IAM and speaks TLS only, so a missing grant fails the calls that need it.
+Against a stack that is given by URL, the tests marked `emulator` are deselected: they use the
+processes, tables, logs and deployments of a local stack.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from tests.e2e.browser import launched
 from tests.e2e.client import Client
 from tests.e2e.dashboard import ALONE, Dashboard, MadeUpEngine, tab
 
-# Venues answer ten times as fast as they do by default, only asked-for faults happen, what is known
-# of a key is forgotten after a moment, and an order that nothing moves is soon found.
+# Venues answer ten times as fast as by default, only requested faults happen, the authorizer caches
+# a key for a moment only, and the sweeper re-queues an idle order soon.
 CONTEXT = {
     "latencyScale": "0.1",
     "quoteErrorPpm": "0",
@@ -53,12 +53,12 @@ class Target:
         return Client(self.http_url, self.web_socket_url, key, self.ca_bundle)
 
 
-# What a stack is deployed with that these tests are run against by its URL.
+# The settings that a stack needs for these tests to be run against its URL.
 NEEDED = "-c simulateAllowed=true -c quoteErrorPpm=0 -c dropPpm=0"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs the emulator, where the stack is given by URL."""
+    """Deselect the tests that need the emulator if the stack is given by URL."""
     url, web_socket_url = config.getoption("url"), config.getoption("ws_url")
     if not url and not web_socket_url:
         return
@@ -128,7 +128,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def dashboard(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Dashboard]:
-    """A tab of a fresh profile: for the stack's dashboard, or without a stack beside `engine`."""
+    """A tab with a fresh profile: on the stack's dashboard, or on a page that `engine` serves."""
     alone = "engine" in request.fixturenames
     with tab(browser, ALONE if alone else request.getfixturevalue("target")) as dashboard:
         yield dashboard
@@ -136,7 +136,7 @@ def dashboard(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Dash
 
 @pytest.fixture
 def engine(dashboard: Dashboard) -> MadeUpEngine:
-    """Makes up all that the dashboard is answered, so that no stack is needed."""
+    """A made-up engine that answers the dashboard, so that the test needs no stack."""
     return MadeUpEngine(dashboard)
 
 

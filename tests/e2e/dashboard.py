@@ -1,4 +1,4 @@
-"""The dashboard as its tests see it: a tab in Chromium, and an engine that a test makes up."""
+"""The dashboard in its tests: a tab in Chromium, and a made-up engine that a test controls."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ _run, _amounts = random.randint(2, 99), count(1)
 
 
 def new_amount() -> str:
-    """An amount that no other order of this run has, as rows show it."""
+    """An amount that no other order of this run has, as text that a row shows."""
     return f"{_run}.{next(_amounts):03}1"
 
 
 class Dashboard:
-    """One tab with the dashboard, and what went wrong in it."""
+    """One tab with the dashboard, and the problems that it reported."""
 
     def __init__(self, page: Page, target: Target | Alone) -> None:
         self.page, self.target = page, target
@@ -67,14 +67,14 @@ class Dashboard:
             self.problems.append(f"{message.text} {message.location.get('url')}")
 
     def open(self, key: str | None = None, *, live: bool = True) -> None:
-        """Come by a link with a key, and use it."""
+        """Open a link with a key, and accept the key."""
         self.come(key or self.target.api_key)
         self.page.click("#gate-use")
         if live:
             self.is_live()
 
     def come(self, key: str) -> None:
-        """Come by a link with a key."""
+        """Open a link with a key."""
         self.page.goto(f"{self.target.http_url}/#key={key}")
 
     def is_live(self) -> None:
@@ -94,13 +94,13 @@ class Dashboard:
         return self.row(amount)
 
     def forgive(self, pattern: str) -> None:
-        """Problems that a test means to make."""
+        """Ignore these problems, which the test causes on purpose."""
         self.problems = [each for each in self.problems if not re.search(pattern, each)]
 
 
 @contextmanager
 def tab(browser: Browser, target: Target | Alone, **options: Any) -> Iterator[Dashboard]:
-    """A tab of a fresh profile; in the end nothing may have gone wrong in it."""
+    """A tab with a fresh profile; it must have reported no problem by the end."""
     common = {"viewport": DESKTOP, "ignore_https_errors": True, "locale": "en-US"}
     options = {**common, **options}
     context = browser.new_context(**options)
@@ -116,7 +116,7 @@ def has_status(row: Locator, status: str) -> None:
 
 
 def execute(client: httpx.Client, amount: str, **fields: Any) -> str:
-    """Submit an order beside the browser; its id."""
+    """Submit an order without the browser; returns its id."""
     body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": amount, **fields}
     answer = client.post("/api/orders/execute", json=body)
     assert answer.status_code == 202, answer.text
@@ -124,7 +124,7 @@ def execute(client: httpx.Client, amount: str, **fields: Any) -> str:
 
 
 def axe_violations(page: Page) -> list[str]:
-    """What axe finds serious in the page as it stands."""
+    """The serious violations that axe finds in the page as it is now."""
     page.evaluate(axe_source())
     violations = page.evaluate("async () => (await axe.run()).violations")
     return [
@@ -182,7 +182,7 @@ def made_up_order(number: int, status: str = "routing", **fields: Any) -> Json:
 
 
 def stamp(from_now: timedelta) -> str:
-    """A time as the API tells it."""
+    """A time as the API writes it."""
     return f"{datetime.now(UTC) + from_now:%Y-%m-%dT%H:%M:%S.000Z}"
 
 
@@ -218,7 +218,7 @@ QUOTE: Json = {**ROUTE, "tokenIn": "SOL", "tokenOut": "USDC", "referencePrice": 
 
 @dataclass(frozen=True)
 class Alone:
-    """Where the page is without a stack: nothing is reached, all is made up."""
+    """The addresses of a page without a stack; every answer is made up."""
 
     http_url: str = "https://engine.test"
     web_socket_url: str = "wss://updates.engine.test"
@@ -229,7 +229,7 @@ ALONE = Alone()
 
 
 def serve_files(page: Page) -> None:
-    """Give a context's pages their files, with the policy of the API, without a stack."""
+    """Serve the dashboard's files to a browser context, with the API's security policy."""
     offered = replace(settings, web_socket_url=ALONE.web_socket_url, simulate_allowed=True)
 
     def answer(route: Route) -> None:
@@ -243,7 +243,7 @@ def serve_files(page: Page) -> None:
 
 
 class MadeUpEngine:
-    """Answers the page's calls and its WebSocket in place of the stack."""
+    """Answers the page's HTTP requests and its WebSocket in place of the stack."""
 
     def __init__(self, dashboard: Dashboard) -> None:
         page = dashboard.page
@@ -350,7 +350,7 @@ def made_up_candles(query: dict[str, str]) -> list[Json]:
 
 
 def answer_as_the_engine(socket: WebSocketRoute, message: Json) -> None:
-    """What the engine answers to a message."""
+    """The engine's answer to a message."""
     if message["action"] == "ping":
         socket.send(json.dumps({"type": "pong"}))
     else:

@@ -1,4 +1,4 @@
-"""Other releases of this project, and an operator's hold on the stack that runs them."""
+"""Other releases of this project, and an operator's actions on the stack that runs them."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def sweep(stack: Stack) -> None:
 
 @contextmanager
 def impatient(stack: Stack) -> Iterator[None]:
-    """An order's message is dead after one failure, and comes again from there every moment.
+    """Make a message a dead letter after one failure, and retry dead letters every moment.
 
-    In the cloud it fails five times, six minutes apart. As it is never read a second time here,
-    no two workers have one message, for which the queue's patience is there.
+    In the cloud a message fails five times, six minutes apart. Here the order queue delivers each
+    message once, so no two workers hold the same one: that is why the visibility timeout is long.
     """
     sqs = stack.deployed.client("sqs")
     orders, dead = stack.outputs["OrderQueueUrl"], stack.outputs["DeadLetterQueueUrl"]
@@ -67,7 +67,7 @@ def impatient(stack: Stack) -> Iterator[None]:
 
 @contextmanager
 def no_sweeps(stack: Stack) -> Iterator[None]:
-    """The sweeper's schedule is off."""
+    """Switch the sweeper's schedule off."""
     events, name = stack.deployed.client("events"), _name(stack, "AWS::Events::Rule", "EveryMinute")
     events.disable_rule(Name=name)
     try:

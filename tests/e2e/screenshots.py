@@ -1,4 +1,4 @@
-"""`uv run python -m tests.e2e.screenshots`: the README's pictures, of a stack at work."""
+"""`uv run python -m tests.e2e.screenshots` takes the README's pictures of a working stack."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SWAPS = (("SOL", "USDC", "800"), ("JUP", "BONK", "2500"), ("USDC", "JitoSOL", "9
 
 
 def main() -> None:
-    """Let a stack work for a minute, then photograph it in each dress."""
+    """Let a stack work for a minute, then photograph the dashboard in each theme."""
     FOLDER.mkdir(exist_ok=True)
     with running_stack(context=LIVELY) as stack, launched() as browser:
         page = opened(browser, stack, viewport=DESKTOP, color_scheme="light")
@@ -88,7 +88,7 @@ def shoot(
     scroll: bool = False,
     **options: Any,
 ) -> None:
-    """Photograph the page a moment after new orders were submitted."""
+    """Photograph the page a moment after it submitted new orders."""
     page = opened(browser, stack, device_scale_factor=1.5, **options)
     page.fill("#amount", "800")
     page.locator("#amount").blur()

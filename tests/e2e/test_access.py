@@ -1,4 +1,4 @@
-"""Only the owner gets in: keys, tickets and walls at the real gateway, and what comes uninvited."""
+"""Only the owner has access: keys, tickets, other owners and hostile input at the real gateway."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_a_disabled_key_is_refused_once_it_is_no_longer_remembered(target:
     assert (await client.http.get("/api/orders")).status_code == 200
     assert await connects(client)
     disable(target.deployed, name)
-    assert not await connects(client)  # nothing is remembered there
+    assert not await connects(client)  # the authorizer does not cache WebSocket handshakes
     async with asyncio.timeout(MESSAGE_SECONDS_MAX):
         while (await client.http.get("/api/orders")).status_code == 200:
             await asyncio.sleep(0.2)
@@ -180,7 +180,7 @@ async def test_whatever_one_connection_sends_it_is_answered_or_closed_and_no_oth
 
 
 async def attacked(client: Client, frames: list[str | bytes]) -> None:
-    """Send all at once on a connection; each is answered unless that was closed."""
+    """Send all messages at once; each must be answered unless the connection was closed."""
     try:
         async with client.socket() as socket:
             for frame in frames:

@@ -1,4 +1,4 @@
-"""The test client itself: what it takes as "try again"."""
+"""The test client retries after the answers that may pass."""
 
 from __future__ import annotations
 

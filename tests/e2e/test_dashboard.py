@@ -82,7 +82,7 @@ def test_a_submission_that_the_network_lost_is_sent_again_as_the_same_order(
     def lose_first_answer(route: Route) -> None:
         keys.append(route.request.headers.get("idempotency-key"))
         if len(keys) == 1:
-            route.fetch()  # it arrives, but its answer never comes back
+            route.fetch()  # the order is stored, but the answer is lost
             route.abort()
         else:
             route.continue_()
@@ -302,7 +302,7 @@ def test_without_its_chart_library_the_page_still_takes_and_shows_orders(
 def test_a_subscription_whose_answer_was_lost_is_asked_for_again(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
-    """Under throttling API Gateway answers a frame of its own, and the engine sees no call."""
+    """A throttling API Gateway answers with its own frame and does not invoke the function."""
     lost = {"message": "Internal server error", "connectionId": "c=", "requestId": "r="}
 
     def lose_the_first(socket: WebSocketRoute, message: Json) -> None:
@@ -388,7 +388,7 @@ def test_offline_time_stands_still_and_the_page_says_how_old_it_is(
     row = page.locator(".row")
     step = row.locator(".live")
     before = step.text_content()
-    expect(step).not_to_have_text(str(before))  # time goes by
+    expect(step).not_to_have_text(str(before))  # the shown time goes on
     page.context.set_offline(True)
     expect(page.locator("#connection-text")).to_have_text(
         re.compile(r"^Offline, last known (Jan 31, )?\d\d:\d\d:\d\d$")
@@ -423,7 +423,7 @@ def test_an_engine_that_cannot_be_reached_is_as_good_as_none(
 def test_orders_that_began_and_ended_while_the_page_was_away_are_found(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
-    """Also one that was created a moment before the newest known order, and was not heard of."""
+    """One of them was created a moment before the newest known order."""
     page = dashboard.page
     page.clock.install(time=NOON + timedelta(seconds=110))
     known = [made_up_order(number, "confirmed") for number in (100, 99, 97)]
@@ -495,7 +495,7 @@ def test_the_page_works_without_the_file_that_would_load_it_again(dashboard: Das
 
 
 def test_the_first_render_takes_at_most_six_requests_and_120_kb(dashboard: Dashboard) -> None:
-    """From an empty cache to the orders: what a page load asks of an account with few functions."""
+    """From an empty cache to the shown orders. A small account allows few concurrent calls."""
     page = dashboard.page
     dashboard.open()
     has_status(dashboard.submit(new_amount()), "confirmed")
@@ -522,7 +522,7 @@ def test_the_first_render_takes_at_most_six_requests_and_120_kb(dashboard: Dashb
 # --- many -------------------------------------------------------------------------------------
 
 
-# How long this browser takes on this machine to build and lay out a plain table of 2,000 cells.
+# Measures the time that this browser needs on this machine for a plain table of 2,000 cells.
 UNIT_MS = """() => Math.min(...Array.from({ length: 5 }, () => {
     const began = performance.now();
     const table = document.body.appendChild(document.createElement("table"));

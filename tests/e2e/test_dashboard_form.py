@@ -1,4 +1,4 @@
-"""The order form: what is typed is what is placed, and nothing ruinous is placed unasked."""
+"""The order form submits exactly what was typed, and asks before it submits a ruinous order."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_the_keypad_of_a_phone_has_the_point_that_is_needed(
 
 
 def place(page: Page, placed: list[Json], kind: str, understood: str) -> Json:
-    """Submit the form; the terms of the order's body, beside what all have."""
+    """Submit the form; returns the fields of the order's body that not every order has."""
     expect(page.locator("#understood")).to_have_text(understood)
     accepted = len(placed)
     page.click("#submit")
@@ -157,7 +157,7 @@ def test_each_type_of_order_has_its_own_fields_and_is_placed_as_the_api_takes_it
 
     page.get_by_role("radio", name="Limit").check()
     expect(page.locator("#limit-price")).to_have_attribute("placeholder", re.compile("^now 150"))
-    expect(page.locator("#terms-error")).to_be_empty()  # nothing is wrong yet
+    expect(page.locator("#terms-error")).to_be_empty()  # no error is shown yet
     expect(page.locator("#stop-price")).to_be_hidden()
     expect(page.locator("#slippage-title")).to_be_hidden()
     page.click("#submit")
@@ -336,7 +336,7 @@ def test_the_arrows_move_the_mark_and_enter_takes_it(
     keyboard.press("Enter")
     expect(field).to_have_value(symbol)
     expect(field).to_have_attribute("aria-expanded", "false")
-    expect(page.locator("#form-status")).to_be_empty()  # Enter took the token and sent nothing
+    expect(page.locator("#form-status")).to_be_empty()  # Enter did not submit the form
 
 
 def test_escape_brings_back_the_token_that_was_chosen(
@@ -611,7 +611,7 @@ def test_a_page_that_nobody_touches_asks_seldom_and_only_for_what_is_new(
     )
 
     def wait(seconds: int) -> None:
-        """Let time go by on the page, with answers coming in between."""
+        """Move the page's clock on in steps, so that answers arrive in between."""
         for _ in range(seconds):
             page.clock.run_for(1000)
             page.wait_for_timeout(20)
@@ -629,7 +629,7 @@ def test_a_page_that_nobody_touches_asks_seldom_and_only_for_what_is_new(
         for query in queries
     ]
     assert seconds[0] >= timedelta(minutes=15)
-    assert max(seconds[1:]) <= timedelta(seconds=40)  # only what is new
+    assert max(seconds[1:]) <= timedelta(seconds=40)  # only new candles
     page.mouse.move(200, 300)
     asked = len(engine.calls)
     wait(20)

@@ -1,4 +1,4 @@
-"""The list of orders: one line an order, found again, exported, and acted on where it stands."""
+"""The list of orders: one line for each order, with filters, export and actions."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_orders_are_sorted_by_each_column_and_exported_as_they_are_shown(
     rows = list(csv.DictReader(file.read_text().splitlines()))
     assert [row["outAmount"] for row in rows] == ["100", "200", "300"]
     assert rows[0]["executedPrice"] == "150.2"
-    assert {row["clientOrderId"] for row in rows} == {'\'=1+1,"x"'}  # no formula
+    assert {row["clientOrderId"] for row in rows} == {'\'=1+1,"x"'}  # not as a formula
     page.get_by_role("columnheader", name="Time").get_by_role("button").click()
     assert shown(page) == [3, 2, 1]
 
@@ -232,7 +232,7 @@ def test_a_resting_order_shows_price_distance_and_expiry_and_is_changed_in_its_r
     expect(page.locator("#change")).to_be_hidden()
     expect(live.nth(1)).to_have_text(re.compile(r"^limit 170\.000 .* · no expiry$"))
     assert changes == [{"limitPrice": "170", "expiresAt": None}] * 2
-    # A later update without an expiry takes it away, and one price changed by another tab comes.
+    # A later update without an expiry removes it, and a price that another tab changed is shown.
     engine.push(limit | changed, "resting", limitPrice="175")
     expect(live.nth(1)).to_have_text(re.compile(r"^limit 175\.000 "))
     dashboard.forgive("409")
@@ -241,7 +241,7 @@ def test_a_resting_order_shows_price_distance_and_expiry_and_is_changed_in_its_r
 def test_an_order_that_has_waited_for_long_is_among_the_open_ones(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
-    """It is far beyond the first pages of the list."""
+    """The order is far beyond the first pages of the list."""
     newer = [made_up_order(number, "confirmed") for number in range(400, 100, -1)]
     engine.orders = [*newer, made_up_order(1, "resting", type="limit", limitPrice="160")]
     dashboard.open()

@@ -1,4 +1,4 @@
-"""What the dashboard looks like: nothing cut off, nothing that jumps, and states for every eye."""
+"""The dashboard's looks: no text is cut off, nothing jumps, no state is told by colour alone."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def every_kind_of_order() -> list[Json]:
         made_up_order(40, "resting", type="limit", limitPrice="160", expiresAt=FAR),
         made_up_order(41, "resting", type="oco", limitPrice="0.00712345", stopPrice="0.006", **BUY),
         made_up_order(42, "working", type="twap", slices=100, **SLICED),
-        made_up_order(43, "thawing", type="iceberg"),  # of a later release
+        made_up_order(43, "thawing", type="iceberg"),  # a status of a later release
     ]
     return [*reversed(waiting), mixed, again, long, *reversed(others), *reversed(failed)]
 
 
-# Texts of which a part is not seen: cut by a box around them, or running into a neighbour.
+# Finds texts that are partly hidden: cut by a box around them, or overlapping a neighbour.
 CUT_OFF = """() => {
     const found = [];
     const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -142,7 +142,7 @@ def test_no_number_legend_or_word_is_cut_off_at_any_width(
 
 @pytest.mark.parametrize("width", [1440, 1280, 390, 320])
 def test_a_row_has_one_height_whatever_becomes_of_its_order(browser: Browser, width: int) -> None:
-    """Else what is below it moves away under the pointer."""
+    """A row that grew would move the rows below it away from the pointer."""
     with tab(browser, ALONE, viewport={"width": width, "height": 900}) as dashboard:
         page, engine = dashboard.page, MadeUpEngine(dashboard)
         engine.orders = every_kind_of_order()

@@ -1,4 +1,4 @@
-"""An order's own page and URL, and how the dashboard tells what has become of orders."""
+"""An order's own page and URL, and how the dashboard announces the ends of orders."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_fill_is_told_by_a_toast_the_title_the_icon_and_a_notification(
     expect(page.locator("#news")).to_have_text(
         re.compile("Sold 109 SOL for 301.00 USDC at 150.500 SOL/USDC")
     )
-    expect(page).to_have_title(re.compile("^1"))  # it is being looked at
+    expect(page).to_have_title(re.compile("^1"))  # the page is visible, so it sends no notification
     page.evaluate("document.hasFocus = () => false")
     engine.push(orders[1], "confirmed", **fill)
     expect(page).to_have_title(re.compile(r"^\(1\) Sold 108 SOL for 301\.00 USDC"))

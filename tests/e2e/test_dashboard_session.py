@@ -1,4 +1,4 @@
-"""The dashboard's session: whose key is used, and what is left when it ends."""
+"""The dashboard's session: which key it uses, and what remains after it ends."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_orders_of_another_owner_are_absent_before_and_after_a_change_of_key
 def test_a_link_with_a_key_is_used_only_when_the_user_says_so(
     dashboard: Dashboard, other_key: str
 ) -> None:
-    """Else a link could make somebody place orders of another owner without noticing."""
+    """Otherwise a link could make users place orders for another owner without noticing."""
     page, mine = dashboard.page, new_amount()
     dashboard.open()
     has_status(dashboard.submit(mine), "confirmed")
@@ -100,7 +100,7 @@ def test_a_link_with_a_key_is_used_only_when_the_user_says_so(
     dashboard.is_live()
     expect(page.locator("#change-key")).to_have_text("Key of other")
     expect(dashboard.row(mine)).to_have_count(0)
-    # The connection of the session before may have been on its way.
+    # The earlier session may have been opening its connection.
     dashboard.forgive("closed before the connection is established")
 
 
@@ -176,9 +176,9 @@ TYPE_AN_AMOUNT = """() => {
 
 
 def lose_the_right(dashboard: Dashboard) -> None:
-    """The key is disabled, as the next call finds."""
+    """Disable the key, which the page learns from its next call."""
     dashboard.page.route("**/api/**", lambda route: route.fulfill(status=401, json={}))
-    # Not by `fill`: if another call finds it first, the form is hidden already.
+    # Not by `fill`: if another call is refused first, the form is hidden already.
     dashboard.page.evaluate(TYPE_AN_AMOUNT)
 
 
@@ -233,7 +233,7 @@ def test_a_key_that_another_tab_takes_is_taken_here_too(
 def test_an_answer_to_the_key_before_is_not_shown(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
-    """The first owner's orders arrive late, when the second owner has signed in."""
+    """The first owner's orders arrive only after the second owner has signed in."""
     page = dashboard.page
     late: list[Route] = []
 

@@ -1,4 +1,4 @@
-"""The deployed stack when things break: killed workers, cut lines, a restart."""
+"""The deployed stack under faults: killed workers, cut connections, a restart."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ FOLLOWERS = 20
 KILLS = 6
 RESTARTED = 10
 KILL_APART_SECONDS = 1.0
-SWEPT_SECONDS_MAX = 600  # the sweeper comes each minute; a busy machine is no failure
+SWEPT_SECONDS_MAX = 600  # the sweeper runs each minute; the rest is for a busy machine
 
 
 @pytest.mark.emulator
 async def test_two_hundred_orders_survive_workers_killed_mid_swap_and_lines_cut(
     target: Target, client: Client
 ) -> None:
-    """Each order executes once, and each follower, cut off time and again, misses nothing."""
+    """Each order executes once, and each follower misses nothing though it is cut off often."""
     assert target.deployed
     if not PROC.exists():
         pytest.skip("the emulator's processes are found by Linux's /proc")
@@ -51,7 +51,7 @@ async def test_two_hundred_orders_survive_workers_killed_mid_swap_and_lines_cut(
     assert await killing >= KILLS
     seen = {order_id: updates for share in followed for order_id, updates in share.items()}
     assert set(seen) >= set(ids)
-    # Once each: a status is neither lost with its worker nor had a second time by the next.
+    # A killed worker loses no status, and the next worker repeats none.
     assert [order_id for order_id, updates in seen.items() if not whole(updates)] == []
     stored = await asyncio.gather(*(client.read(order_id) for order_id in seen))
     assert {order["status"] for order in stored} == {"confirmed"}
@@ -60,7 +60,7 @@ async def test_two_hundred_orders_survive_workers_killed_mid_swap_and_lines_cut(
 
 @pytest.mark.emulator
 async def test_orders_and_their_keys_survive_a_restart_with_the_data_kept(tmp_path: Path) -> None:
-    """It stops while swaps are under way, and their messages with it."""
+    """The stack stops while swaps are under way, and keeps their messages."""
     data, context = tmp_path / "data", CONTEXT | {"latencyScale": "1"}
     keys = [f"restart-{number}" for number in range(RESTARTED)]
     with running_stack(data=data, context=context) as stack:
@@ -87,7 +87,7 @@ async def test_a_subscriber_who_comes_after_the_end_sees_the_whole_life(client: 
 
 
 async def _kill_workers_mid_swap(client: Client, ours: str) -> int:
-    """Kill the workers' processes while transactions of theirs are under way; how many."""
+    """Kill workers whose transactions are under way; returns how many were killed."""
     killed, last = 0, 0.0
     while killed < KILLS:
         with suppress(ConnectionClosed, TimeoutError, Unanswered):
@@ -105,7 +105,7 @@ async def _kill_workers_mid_swap(client: Client, ours: str) -> int:
 
 
 async def _follow_more_until(killing: asyncio.Task[int], client: Client) -> dict[str, list[Json]]:
-    """Orders one after another, so that there are swaps to kill on a fast machine as well."""
+    """Submit orders one after another, so that a fast machine too has swaps under way to kill."""
     seen: dict[str, list[Json]] = {}
     while not killing.done():
         order = await client.accepted()
@@ -114,7 +114,7 @@ async def _follow_more_until(killing: asyncio.Task[int], client: Client) -> dict
 
 
 def _workers(ours: str) -> Iterator[int]:
-    """The processes of the worker function of our emulator: no other has its environment."""
+    """The worker's processes in this emulator, recognised by their environment."""
     for folder in PROC.glob("[0-9]*"):
         with suppress(OSError):
             environment = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
@@ -126,7 +126,7 @@ def _workers(ours: str) -> Iterator[int]:
 async def _follow_with_cuts(
     client: Client, order_ids: list[str], moments: random.Random
 ) -> dict[str, list[Json]]:
-    """Every update of the orders, by a client whose line is cut after every few messages."""
+    """Collect every update of the orders by a client whose connection is cut every few messages."""
     seen: dict[str, list[Json]] = {order_id: [] for order_id in order_ids}
 
     def unfinished() -> list[str]:

@@ -14,11 +14,11 @@ from tests.e2e.client import ORDER, Client, Json, follow_all, receive, updates_o
 
 LIFE = ["pending", "routing", "building", "submitted", "confirmed"]
 
-INDEXED_SECONDS_MAX = 30  # DynamoDB's indexes are a moment behind their table
+INDEXED_SECONDS_MAX = 30  # DynamoDB's indexes lag their table by a moment
 
 
 def whole(updates: list[Json]) -> bool:
-    """Every status once, in order, under the sequences 1 to 5."""
+    """Check that every status arrived once, in order, under the sequences 1 to 5."""
     return [(u["sequence"], u["status"]) for u in updates] == list(enumerate(LIFE, start=1))
 
 
@@ -81,7 +81,7 @@ async def test_a_slow_subscriber_gets_its_terminal_status_all_the_same(client: C
     async with client.socket() as socket:
         await socket.send(json.dumps({"orderId": order["orderId"]}))
         while (await client.read(order["orderId"]))["status"] != "confirmed":
-            await asyncio.sleep(0.5)  # reads nothing until after the end
+            await asyncio.sleep(0.5)  # this subscriber reads nothing until the order has ended
         assert whole(await updates_of(socket, order["orderId"]))
 
 
@@ -138,7 +138,7 @@ async def test_the_front_page_leads_to_a_page(client: Client) -> None:
 
 
 async def test_a_cancelled_order_stays_cancelled(client: Client) -> None:
-    """The worker may be first: then the cancellation is refused and the order confirmed."""
+    """If the worker is first, the cancellation is refused and the order is confirmed."""
     order = await client.accepted()
     answer = await client.http.delete(f"/api/orders/{order['orderId']}")
     updates = await client.follow(order["orderId"])

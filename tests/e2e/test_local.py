@@ -1,4 +1,4 @@
-"""`uv run local` and the commands beside it, run by what it prints."""
+"""`uv run local`, and the commands that it prints."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def start(command: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 def run(command: str, *arguments: str) -> tuple[int, str]:
-    """The exit code of a command and what it printed."""
+    """Run a command; returns its exit code and its output."""
     process = start(command, *arguments)
     printed, _ = process.communicate(timeout=WAIT_SECONDS_MAX)
     return process.returncode, printed
@@ -119,7 +119,7 @@ def test_the_first_order_meets_no_function_that_has_to_start(local: Local) -> No
     key = {"authorization": f"Bearer {local.after('API key')}"}
     base = local.after("API docs").removesuffix("/docs")
     orders = httpx.get(f"{base}/api/orders", headers=key, timeout=60).json()["orders"]
-    assert orders == []  # warming has left none behind
+    assert orders == []  # warming has left no order behind
 
     answer = placed(local)
     assert answer.status_code == 202, answer.text

@@ -51,7 +51,7 @@ def run(
 
 @contextmanager
 def stopped(stack: Deployed, *queues: str) -> Iterator[None]:
-    """No function takes what these queues hold while the block runs."""
+    """Stop the functions that read these queues while the block runs."""
     sqs, lambda_ = stack.client("sqs"), stack.client("lambda")
     arns = [
         sqs.get_queue_attributes(QueueUrl=stack.outputs[queue], AttributeNames=["QueueArn"])[
@@ -76,7 +76,7 @@ def stopped(stack: Deployed, *queues: str) -> Iterator[None]:
 
 
 async def eventually(told: Callable[[], bool]) -> None:
-    """Wait until it is so."""
+    """Wait until the condition is true."""
     deadline = time.monotonic() + WAIT_SECONDS_MAX
     while not told():
         assert time.monotonic() < deadline
@@ -146,7 +146,7 @@ async def test_a_dead_letter_is_given_back_to_the_worker(
         order_id = (await client.accepted())["orderId"]
 
         def dead() -> int:
-            """Receive it as workers that fail do, until SQS has had enough."""
+            """Receive the message, as failing workers do, until SQS makes it a dead letter."""
             sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=0)
             _, (story,) = run("trace", order_id)
             visible: int = story["queues"]["deadLetters"]["visible"]

@@ -1,4 +1,4 @@
-"""What an operator does to a running stack: rotate keys, upgrade, roll back, redrive."""
+"""Rehearsals of an operator's work on a running stack: rotate keys, upgrade, roll back, redrive."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from tests.e2e.test_ops import eventually, stopped
 
 pytestmark = pytest.mark.emulator
 
-# An order takes as long as in the cloud, so that a deployment meets it under way; few workers at
-# once, for a release starts them all anew.
+# An order takes as long as in the cloud, so that a deployment finds orders under way. Few workers
+# run at once, because a deployment restarts all of them.
 SLOWER = CONTEXT | {"latencyScale": "1", "maxConcurrency": "5"}
 ORDERS, BEFORE, AFTER = 100, 20, 10
 APART_SECONDS = 0.1
-FOLLOWED_APART = 10  # one order of so many has a follower of its own
+FOLLOWED_APART = 10  # one order in this many has a follower of its own
 POISONED = 20
-SILENT_SECONDS = 5  # after which the sweeper is run, and a follower comes back
-SETTLED_SECONDS_MAX = 480  # a busy machine is no failure
+SILENT_SECONDS = 5  # after this time the sweeper is run, and a follower reconnects
+SETTLED_SECONDS_MAX = 480  # long enough for a busy machine
 
-# The next release writes its name into each update: a field that this one does not know.
+# The next release writes its name into each update, in a field that this release does not know.
 MODEL = "functions/orders/order.py"
 FIELD = "    next_slice_at: Timestamp | None = None\n\n\nclass Order(Model):\n"
 NEXT = (
     (MODEL, FIELD, f"    release: str | None = None\n{FIELD}"),
     (MODEL, "timestamp=iso(now_ms)", 'timestamp=iso(now_ms), release="next"'),
 )
-# This one fails with every order once it is routed, and with every dead letter.
+# The poisoned release fails every routed order and every dead letter.
 POISON = 'raise RuntimeError("poisoned")'
 LOAD = "order, owner, transaction, _ = orders.load_order(order_id)"
 BAD = (
@@ -60,7 +60,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(work: Path) -> Iterator[Stack]:
-    """A stack that these tests have to themselves."""
+    """A stack that no other test uses."""
     with running_stack(context=SLOWER, environment=ENFORCED, work=work) as stack:
         yield stack
 
@@ -103,7 +103,7 @@ async def test_a_key_is_rotated_without_a_refusal_or_a_missed_update(stack: Stac
             seen = [await receive(leaving)]
         await several(answers)
         using.append(second)
-        await several(answers)  # what was asked with the first is answered
+        await several(answers)  # requests that were sent with the first key are answered
         disable(stack.deployed, "old")
         assert whole(seen + await second.follow(cut, since=seen[-1]["sequence"]))
         assert whole(await updates_of(staying, cut))
@@ -123,7 +123,7 @@ async def test_a_key_is_rotated_without_a_refusal_or_a_missed_update(stack: Stac
 
 
 async def several(answers: list[int]) -> None:
-    """Return after some more answers have come."""
+    """Wait until some more answers have arrived."""
     enough = len(answers) + 5
     while len(answers) < enough:
         await asyncio.sleep(0.05)
@@ -154,7 +154,7 @@ async def test_a_roll_back_goes_on_with_what_the_newer_release_began(
 async def test_after_a_poisoned_release_a_redrive_takes_every_order_to_its_end(
     stack: Stack, client: Client, work: Path
 ) -> None:
-    """Nothing else could: the sweeper is off, and a dead letter's function would end it failed."""
+    """Only the redrive can: the sweeper is off, and the dead-letter function would fail them."""
     await asyncio.to_thread(stack.deploy, release(work / "bad", *BAD))
     with no_sweeps(stack), ExitStack() as kept:
         with impatient(stack):
@@ -168,7 +168,7 @@ async def test_after_a_poisoned_release_a_redrive_takes_every_order_to_its_end(
         await asyncio.to_thread(stack.deploy, ROOT)
         moved: list[str] = []
         async with asyncio.timeout(SETTLED_SECONDS_MAX):
-            while len(moved) < POISONED:  # the last hold on a letter may have to run out yet
+            while len(moved) < POISONED:  # a dead letter may still be hidden after its last receive
                 moved += await asyncio.to_thread(list, redrive(stack.deployed, *ORDERS_QUEUES))
             lives = [await followed(client, order_id) for order_id in ids]
     assert {order_id_of(body) for body in moved} == set(ids)
@@ -177,14 +177,14 @@ async def test_after_a_poisoned_release_a_redrive_takes_every_order_to_its_end(
 
 
 def dead_letters(stack: Stack) -> int:
-    """How many there are, whether somebody holds them or not."""
+    """The number of dead letters, visible or in flight."""
     return sum(counts(stack.deployed, "deadLetters").values())
 
 
 async def lives_over_a_deployment(stack: Stack, client: Client, project: Path) -> Lives:
-    """The updates of orders that were posted before, during and after it, all confirmed.
+    """The updates of orders that were posted before, during and after a deployment, all confirmed.
 
-    One follower of all orders has them, and each of some orders a follower of its own too.
+    One follower receives all of them, and some orders have a follower of their own too.
     """
     lives: Lives = {}
     each: list[asyncio.Task[list[Json]]] = []
@@ -225,15 +225,15 @@ async def lives_over_a_deployment(stack: Stack, client: Client, project: Path) -
 
 
 async def placed(client: Client) -> str:
-    """The id of a new order. A request that ends with its function is made again, as one order.
+    """Submit an order; returns its id. A request whose function is stopped is repeated.
 
-    The emulator ends what a function is doing when it is updated; Lambda lets it finish.
+    The emulator stops the running invocations of a function that is updated; Lambda does not.
     """
     return str((await client.accepted())["orderId"])
 
 
 async def followed(client: Client, order_id: str) -> list[Json]:
-    """The order's updates, for one who comes back when he is cut off or hears nothing."""
+    """Collect the order's updates; reconnect after a cut or a silence."""
     life: list[Json] = []
     while under_way(life):
         with suppress(ConnectionClosed, TimeoutError, Unanswered):
@@ -245,12 +245,12 @@ async def followed(client: Client, order_id: str) -> list[Json]:
 
 
 def take(life: list[Json], message: Json) -> None:
-    """Add the next update; one that comes again is what it was."""
+    """Add the next update; an update that arrives again must be unchanged."""
     update = {name: value for name, value in message.items() if name != "_received"}
     if update["sequence"] == len(life) + 1:
         life.append(update)
     found = life[update["sequence"] - 1 : update["sequence"]]
-    assert found == [update], "an update was skipped, or is not what it was"
+    assert found == [update], "an update was skipped or changed"
 
 
 def under_way(life: list[Json] | None) -> bool:
@@ -258,7 +258,7 @@ def under_way(life: list[Json] | None) -> bool:
 
 
 def handed_over(lives: Lives, earlier: str | None, later: str | None) -> list[str]:
-    """The orders that one release began and another one ended."""
+    """Count the orders that one release began and another one ended."""
     return [
         order_id
         for order_id, life in lives.items()
@@ -267,7 +267,7 @@ def handed_over(lives: Lives, earlier: str | None, later: str | None) -> list[st
 
 
 async def told_by_api(client: Client, lives: Lives) -> Lives:
-    """The updates of the same orders as a GET answers them."""
+    """The updates of the same orders, by GET."""
     return {order_id: (await client.read(order_id))["updates"] for order_id in lives}
 
 

@@ -1,4 +1,4 @@
-"""No secret is in a log: of the functions, of the gateway, of the emulator. It runs last."""
+"""No log of the functions, the gateway or the emulator holds a secret. This test runs last."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_no_log_of_the_whole_run_holds_a_key_or_a_ticket(
         order = await client.accepted()
     await client.follow(order["orderId"])
     texts = dict(logged(target))
-    assert any(order["orderId"] in text for text in texts.values())  # they are those of this run
+    assert any(order["orderId"] in text for text in texts.values())  # the logs of this run
     for name, text in texts.items():
         for secret in (target.api_key, other_key, ticket):
             assert secret not in text, name

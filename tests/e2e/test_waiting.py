@@ -1,6 +1,6 @@
-"""Orders that wait, on the deployed stack: each comes to rest, and ends as its price or time says.
+"""Orders that wait, on the deployed stack: each rests, and its price or its time ends it.
 
-The market is known, so prices are chosen that it reaches soon.
+The simulated market is known in advance, so the tests choose prices that it reaches soon.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def now_ms() -> int:
 
 
 def price(one: str, other: str, *, better_than: float) -> str:
-    """The price of one whole token that beats this part of those of the next minutes."""
+    """The price of one whole token that is higher than this share of the next minutes' prices."""
     source, target = tokens.find(one), tokens.find(other)
     units = 10**source.decimals
     outs = []
@@ -40,7 +40,7 @@ def statuses(updates: list[Json]) -> list[str]:
 
 
 async def rested(client: Client, **order: Any) -> Json:
-    """An order that the stack has accepted and that has come to rest."""
+    """Submit an order, and wait until it rests."""
     body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1", **order}
     answer = await client.submit(body)
     assert answer.status_code == 202, answer.text
@@ -55,7 +55,7 @@ async def rested(client: Client, **order: Any) -> Json:
 async def test_orders_execute_when_their_prices_come_though_nothing_is_asked_of_the_stack(
     client: Client,
 ) -> None:
-    """Most come to rest first, and all see their price again and again within minutes."""
+    """Most orders rest first; the market reaches each price several times within minutes."""
     wanted: list[tuple[Json, str]] = []
     for one, other in PAIRS:
         pair = {"tokenIn": one, "tokenOut": other, "amount": "1"}
@@ -78,7 +78,7 @@ async def test_orders_execute_when_their_prices_come_though_nothing_is_asked_of_
 
 
 async def test_an_order_expires_at_its_time(client: Client) -> None:
-    expiry = now_ms() + 30_000  # a busy machine needs some of it to let the order rest
+    expiry = now_ms() + 30_000  # a busy machine needs part of this time until the order rests
     order = await rested(client, type="limit", limitPrice="100000", expiresAt=iso(expiry))
     updates = await client.follow(order["orderId"])
     assert statuses(updates) == ["pending", "routing", "resting", "expired"]

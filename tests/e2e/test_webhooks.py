@@ -12,7 +12,7 @@ from tests.e2e.client import ORDER
 from tests.e2e.conftest import Target
 from tests.receiver import answering, receiving
 
-SECONDS_MAX = 120  # a busy machine is no failure
+SECONDS_MAX = 120  # long enough for a busy machine
 
 
 @pytest.mark.emulator
@@ -25,7 +25,7 @@ def test_an_order_is_told_to_a_webhook_that_refuses_at_first(
         made = client.post("/api/webhooks", json={"url": receiver.url, "statuses": ["confirmed"]})
         assert made.status_code == 201
         webhook = made.json()
-        time.sleep(1.1)  # the publisher remembers for a second who follows an owner
+        time.sleep(1.1)  # the publisher caches the followers of an owner for a second
         order_id = client.post("/api/orders/execute", json=ORDER).json()["orderId"]
         until = time.monotonic() + SECONDS_MAX
         while not receiver.received and time.monotonic() < until:

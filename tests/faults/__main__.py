@@ -1,4 +1,4 @@
-"""`uv run python -m tests.faults`: each call's every fault, then random ones, as a table."""
+"""`uv run python -m tests.faults` injects every fault at each call, then random ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FAILURES_SHOWN = 10
 
 
 def main() -> None:
-    """Run what is asked for; exit 1 if a promise was broken."""
+    """Run the schedules that the command line names; exit 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--schedules", type=int, default=1000, help="random ones (1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the first random one (0)")

@@ -1,4 +1,4 @@
-"""One bench for all schedules of a module: setting it up takes longer than running one."""
+"""One bench for all schedules of a module, because its set-up takes longer than a schedule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every AWS call that the handlers make gets a number, and some numbers a fault."""
+"""Numbers every AWS call of the handlers, and injects faults at some numbers."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from tests.stepping import Killed, in_turns, pause, pause_at_calls
 class Kind(StrEnum):
     """What happens to a call."""
 
-    FAIL = "fail"  # refused, and so is each of botocore's own retries
-    REPEAT = "repeat"  # takes effect; the answer is lost, and botocore sends it once more
-    LOSE = "lose"  # takes effect; neither its answer nor that of any retry arrives
-    KILL_BEFORE = "kill-before"  # its process dies before it takes effect
-    KILL_AFTER = "kill-after"  # its process dies after it has taken effect
+    FAIL = "fail"  # AWS refuses the call and each of botocore's retries
+    REPEAT = "repeat"  # the call takes effect; its answer is lost, and botocore repeats it
+    LOSE = "lose"  # the call takes effect; neither its answer nor that of a retry arrives
+    KILL_BEFORE = "kill-before"  # the process dies before the call takes effect
+    KILL_AFTER = "kill-after"  # the process dies after the call has taken effect
 
 
 Effect = Callable[[], Any]
 
 
 class Calls:
-    """Numbers the calls of a schedule from 0 and lets happen to them what is planned."""
+    """Numbers the calls of a schedule from 0 and injects the planned faults."""
 
     def __init__(self) -> None:
         self.begin({})
@@ -55,7 +55,7 @@ class Calls:
         self._kind: Kind | None = None
 
     def number(self, name: str) -> Kind | None:
-        """Count a call; what is to happen to it, if anything."""
+        """Count a call; returns its fault, if it has one."""
         kind = self._kind = self.plan.get(len(self.names))
         self.names.append(name)
         if kind:
@@ -63,7 +63,7 @@ class Calls:
         return kind
 
     def watch(self, client: Any) -> None:
-        """Have all calls of a boto3 client numbered: a call once, however often it is sent."""
+        """Number all calls of a boto3 client: a call once, however often botocore sends it."""
         client.meta.events.register_first("before-call", self._before_call)
         client.meta.events.register_first("before-send", self._before_send)
 
@@ -86,7 +86,7 @@ class Calls:
         raise ReadTimeoutError(endpoint_url=request.url)
 
     def push(self, name: str, effect: Effect) -> None:
-        """The same for a call to the stage's @connections endpoint."""
+        """Do the same for a call to the stage's @connections endpoint."""
         match self.number(name):
             case Kind.FAIL:
                 raise ClientError({"Error": {"Code": "LimitExceededException"}}, name)
@@ -112,7 +112,7 @@ def _throttled(url: str) -> AWSResponse:
 
 
 class Clock:
-    """The time that the handlers are told; sleeping moves it on."""
+    """The handlers' clock, which only sleeping moves on."""
 
     def __init__(self) -> None:
         self.at_ms = 0
@@ -130,7 +130,7 @@ class Clock:
 
 
 class CountedConnections(Connections):
-    """The @connections endpoint, its calls numbered; `deliver` is the clients' end."""
+    """The @connections endpoint with numbered calls; `deliver` hands a frame to the clients."""
 
     def __init__(self, calls: Calls) -> None:
         super().__init__()
@@ -151,12 +151,12 @@ class CountedConnections(Connections):
 
 
 def _one_after_the_other(calls: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Make the calls without threads, so that they come in one order only."""
+    """Make the calls without threads, so that their order is always the same."""
     return [call() for call in calls]
 
 
 class FaultyWorld(World):
-    """Its tables and queue can be looked into and emptied without a call."""
+    """A world whose tables and queue can be read and emptied without a numbered call."""
 
     def tables(self, name: str) -> Any:
         from moto.dynamodb.models import dynamodb_backends
@@ -173,7 +173,7 @@ class FaultyWorld(World):
 
 @dataclass
 class Bench:
-    """The handlers over moto, ready for one schedule after the other."""
+    """The handlers over moto, for one schedule after the other."""
 
     world: FaultyWorld
     calls: Calls
@@ -197,12 +197,12 @@ class Bench:
 
 @contextmanager
 def bench() -> Iterator[Bench]:
-    """Everything that faults need: the product's code as it is, under a clock that is moved."""
+    """A bench: the unchanged product under a clock that the schedule moves."""
     calls, clock = Calls(), Clock()
     connections = CountedConnections(calls)
     with (
         Path(os.devnull).open("w") as unread,
-        redirect_stdout(unread),  # metrics are printed, as Lambda wants them
+        redirect_stdout(unread),  # the handlers print their metrics, as Lambda expects
         pytest.MonkeyPatch.context() as patch,
         mock_aws(),
     ):
@@ -218,7 +218,7 @@ def bench() -> Iterator[Bench]:
         patch.setattr(worker, "at_once", in_turns)
         patch.setattr(worker, "network", replace(worker.network, latency_scale=1))
         patch.setattr(worker, "settings", replace(runtime.settings, retry_base_ms=1000))
-        # botocore's own retries cost no time and never run out over many schedules.
+        # botocore's retries take no time here, and their budget outlasts many schedules.
         patch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _seconds: None))
         patch.setattr(RetryQuota, "acquire", lambda _quota, _capacity: True)
         level = runtime.logger.log_level

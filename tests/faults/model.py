@@ -17,18 +17,18 @@ from typing import NamedTuple
 
 from functions.orders.order import MAX_ATTEMPTS, TRANSITIONS, Status
 
-# Enough for every order of crash and redelivery, and keeps the model small; of an order that waits
-# once, for it has more states of its own.
+# Enough for every sequence of crashes and redeliveries in a small model. An order that waits has
+# more states of its own, so its messages are received only once.
 RECEIVES_MAX = 2
 QUEUED, DEAD, GONE = "queued", "dead", "gone"
-WAITING_ATTEMPTS = 2  # of an order that waits
-ENDED_WITHOUT = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)  # without an execution
+WAITING_ATTEMPTS = 2  # for an order that waits
+ENDED_WITHOUT = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)  # endings without an execution
 
 
 class Item(NamedTuple):
     """The order as the table holds it; `sent` has one entry for each attempt.
 
-    An entry is what became of that attempt's transaction: "" (none was signed), "?" (not known
+    An entry is the outcome of that attempt's transaction: "" (none was signed), "?" (not known
     yet), "landed", "lost", or "late" (it landed after the order's expiry).
     """
 
@@ -39,24 +39,24 @@ class Item(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A message of the order: where it is (a worker's number while that worker has it)."""
+    """A message of the order, and its place: a worker's number while that worker holds it."""
 
     place: str | int = QUEUED
     receives: int = 0
 
 
 class State(NamedTuple):
-    """All that decides what can happen next; a worker has a copy of the item as it last saw it."""
+    """Everything that decides what can happen next; a worker has the item as it last read it."""
 
     item: Item = Item()
     messages: tuple[Message, ...] = (Message(), Message(GONE))
     workers: tuple[Item | None, ...] = (None, None)
-    # A client's request to end or change it has read this order, and will write this status.
+    # A client's request to cancel or change the order: the copy that it read, the status to write.
     client: tuple[Status, Item] | None = None
     cancelled: bool = False  # the cancellation was answered with success
     waits: bool = False  # the order waits for a price
     changed: bool = False  # one change was asked for
-    expired: bool | None = None  # whether the order's expiry has passed; None: it has none
+    expired: bool | None = None  # whether the order's expiry has passed; None if it has no expiry
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def successors(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
     if state.waits:
         yield from _wait(state, rules)
     open_order = not state.item.status.terminal
-    # An order that rests is swept only when its expiry is due.
+    # The sweeper re-queues a resting order only when its expiry is due.
     idle = open_order and (state.item.status is not Status.RESTING or state.expired)
     free = [i for i, message in enumerate(state.messages) if message.place == GONE]
     if rules.sweeper_requeues and idle and free:
@@ -99,7 +99,7 @@ def successors(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
 
 
 def _wait(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
-    """What can happen to an order that waits: the watcher, a change, its expiry."""
+    """Steps on an order that waits: by the watcher, by a change, by its expiry."""
     if state.expired is False:
         yield "pass the expiry", state._replace(expired=True)
     rests = state.item.status is Status.RESTING
@@ -138,7 +138,7 @@ def _receive(state: State, number: int, rules: Rules) -> Iterator[tuple[str, Sta
 
 
 def _work(state: State, number: int, copy: Item, rules: Rules) -> Iterator[tuple[str, State]]:
-    """One step of a worker from its copy; a refused write ends its work on the order."""
+    """One step of a worker from its copy of the order; a refused write ends its work."""
     if copy.status is Status.RESTING:
         yield "woken in vain", _release(state, number, GONE)
     for status, retries in _next_statuses(state, copy, rules):
@@ -164,7 +164,7 @@ def _next_statuses(state: State, copy: Item, rules: Rules) -> Iterator[tuple[Sta
         yield Status.EXPIRED, False
     elif copy.status is Status.ROUTING:
         yield from ((Status.BUILDING, False), (Status.FAILED, False), again)
-        if state.waits:  # or at once, if it may not wait
+        if state.waits:  # or without resting, if the order may not wait
             yield from ((Status.RESTING, False), (Status.EXPIRED, False))
     elif copy.status is Status.RESTING:
         yield Status.BUILDING, False
@@ -176,12 +176,12 @@ def _next_statuses(state: State, copy: Item, rules: Rules) -> Iterator[tuple[Sta
             yield Status.CONFIRMED, False
         elif outcome in ("", "lost", "late") or not rules.outcome_is_awaited:
             yield again
-            if state.waits and not last and not state.expired:  # refused: the price was gone
+            if state.waits and not last and not state.expired:  # refused on chain
                 yield Status.RESTING, True
 
 
 def _serve_client(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
-    """A client cancels the order, or changes it: a read, then a conditional write."""
+    """A client's request to cancel or change the order: a read, then a conditional write."""
     if state.client is None:
         if state.item.status in (Status.PENDING, Status.RESTING):
             yield "ask to cancel", state._replace(client=(Status.CANCELLED, state.item))
@@ -215,7 +215,7 @@ def _end_dead_letters(state: State, rules: Rules) -> Iterator[tuple[str, State]]
         if item.status is Status.SUBMITTED and rules.dead_letter_awaits_the_outcome:
             outcome = item.sent[item.attempt - 1]
             if outcome == "?":
-                continue  # it stays in the dead-letter queue until the outcome is known
+                continue  # the message stays in the dead-letter queue until the outcome is known
             ending = Status.CONFIRMED if outcome == "landed" else Status.FAILED
         written = _write(buried, item, ending, rules)
         assert written is not None
@@ -225,7 +225,7 @@ def _end_dead_letters(state: State, rules: Rules) -> Iterator[tuple[str, State]]
 def _write(
     state: State, copy: Item, status: Status, rules: Rules, *, retries: bool = False
 ) -> State | None:
-    """The order's next update, on the condition that its sequence is still that of the copy."""
+    """Write the order's next update, if its sequence is still that of the copy."""
     item = state.item
     if rules.writes_are_conditional and copy.sequence != item.sequence:
         return None
@@ -254,7 +254,7 @@ def _with_copy(state: State, number: int, copy: Item | None) -> State:
 
 
 def _release(state: State, number: int, place: str = QUEUED) -> State:
-    """The worker lets its message go: acknowledged (GONE), or visible again (QUEUED)."""
+    """Release the worker's message: acknowledge it (GONE) or make it visible again (QUEUED)."""
     index = next(i for i, message in enumerate(state.messages) if message.place == number)
     message = Message(place, state.messages[index].receives if place == QUEUED else 0)
     return _with_copy(_with_message(state, index, message), number, None)
@@ -283,7 +283,7 @@ def explore(
 ) -> dict[State, list[tuple[str, State]]]:
     """Every reachable state with its successors; raises Unsafe at one that breaks a promise.
 
-    Of a market order, or of one that `waits` for a price.
+    The order is a market order, or one that `waits` for a price.
     """
     rules = rules or Rules()
     graph: dict[State, list[tuple[str, State]]] = {}

@@ -1,4 +1,4 @@
-"""Many schedules on all cores, and what they came to."""
+"""Runs many schedules on all cores, and sums up their results."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.faults.schedule import BASES, Schedule, every_call
 
 CHUNK = 20
 
-Task = tuple[int, dict[int, Kind] | None]  # a seed, and the faults instead of those it draws
+Task = tuple[int, dict[int, Kind] | None]  # a seed, and the faults that replace those it draws
 
 
 @dataclass
 class Tally:
-    """What some schedules came to."""
+    """The results of some schedules."""
 
     schedules: int = 0
     calls: int = 0
@@ -42,12 +42,12 @@ def single_faults() -> Iterator[Task]:
 
 
 def random_faults(count: int, first_seed: int) -> Iterator[Task]:
-    """Schedules with the faults that they draw."""
+    """Schedules with random faults, which each seed draws."""
     return ((seed, None) for seed in range(first_seed, first_seed + count))
 
 
 def run_all(tasks: list[Task], jobs: int) -> Iterator[Tally]:
-    """Run the tasks in `jobs` processes; a tally each time some are done."""
+    """Run the tasks in `jobs` processes; yields a tally each time some are done."""
     chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
     with get_context("spawn").Pool(jobs, _open_bench) as pool:
         yield from pool.imap_unordered(_run, chunks)
@@ -74,7 +74,7 @@ def _run(tasks: list[Task]) -> Tally:
         schedule = Schedule(ready, seed, plan)
         try:
             schedule.run()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+        except Exception as error:  # noqa: BLE001 - any exception is a finding
             tally.failures.append(f"{error!r:.500}\n  {replay_line(schedule)}")
         names = ready.calls.names
         tally.schedules += 1

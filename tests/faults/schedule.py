@@ -31,11 +31,11 @@ SWEEP_AFTER_MS = 131_000  # idle for 120 s, counted from the next ten
 TURNS_MAX = 400
 CALLS_TYPICAL = 50  # a fault beyond a schedule's last call does not happen, and is not counted
 
-# Schedules of which each call gets each fault: retried, cancelled, and poisonous.
+# The schedules in which every call gets every fault: a retried, a cancelled and a poisonous order.
 BASES = (24, 10, 30)
 
 Json = dict[str, Any]
-# What an order asks to be simulated, and how it must end if nothing else goes wrong.
+# The fault that an order asks for, and how the order must end if there is no other fault.
 LIVES: list[tuple[Json | None, str]] = [
     (None, "confirmed"),
     ({"fault": "dropped_transaction", "attempts": 1}, "confirmed"),
@@ -59,8 +59,8 @@ class Asked:
     simulate: Json | None
     ending: str
     order_id: str = ""
-    cancelled: bool | None = None  # None: not asked for, or not answered yet
-    wants: list[str] = field(default_factory=list)  # what the client is still going to do
+    cancelled: bool | None = None  # None: not requested, or not answered yet
+    wants: list[str] = field(default_factory=list)  # what the client will still do
 
 
 @dataclass
@@ -75,14 +75,14 @@ class Message:
 
 @dataclass
 class Subscriber:
-    """A client that follows one order, or all, and comes back when it is cut off."""
+    """A client that follows one order, or all orders, and reconnects when it is cut off."""
 
     name: str
     asked: Asked | None  # None: follows all
     connection_id: str = ""
     connections: int = 0
     following: bool = False
-    # Orders older than the following of all: live updates of theirs may precede the replay.
+    # Orders that are older than this subscription: their live updates may precede their replay.
     older: set[str] = field(default_factory=set)
     seen: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     complaints: list[str] = field(default_factory=list)
@@ -94,7 +94,7 @@ class Subscriber:
     def receive(self, text: str) -> None:
         message = json.loads(text)
         if "error" in message and "status" not in message:
-            if message["error"]["code"] == "INTERNAL":  # a fault; the client tries again
+            if message["error"]["code"] == "INTERNAL":  # after a fault the client tries again
                 return
             self.complaints.append(f"{self.name} was refused: {text}")
         if "sequence" not in message:
@@ -111,18 +111,18 @@ class Subscriber:
             self.following = True
 
 
-# What the worker asks of the network in each status.
+# The call of the network that the worker makes in each status.
 _CALL_OF = {Status.ROUTING: "ask", Status.BUILDING: "sign", Status.SUBMITTED: "outcome"}
 
 
 class Ledger:
-    """What was ever written to each order: the simulated chain, and the order's own history."""
+    """Every write to each order: transactions on the simulated chain, and the order's history."""
 
     def __init__(self) -> None:
         self._transactions: dict[str, dict[str, str]] = defaultdict(dict)
 
     def observe(self, change: Json) -> None:
-        """Take in one write; raises Violation if it took back an earlier one."""
+        """Record one write; raises Violation if it reverts an earlier one."""
         new, old = change["NewImage"], change.get("OldImage", {})
         before, after = old.get("updates", {}).get("L", []), new["updates"]["L"]
         if after[: len(before)] != before:
@@ -135,7 +135,7 @@ class Ledger:
                 raise Violation(f"transaction {signature} was stored twice, and differs")
 
     def judge(self, order: Order) -> None:
-        """One ending, no gap, and exactly one swap executed if that is what the ending says."""
+        """Check for one terminal status, no gap, and one executed swap if confirmed, else none."""
         sequences = [update.sequence for update in order.updates]
         if sequences != list(range(1, len(sequences) + 1)):
             raise Violation(f"sequences with a gap: {sequences}")
@@ -156,7 +156,7 @@ class Ledger:
 
 
 class Schedule:
-    """What `seed` makes happen; `plan` replaces the faults that it draws."""
+    """The schedule of `seed`; `plan` replaces the faults that the seed draws."""
 
     def __init__(self, bench: Bench, seed: int, plan: dict[int, Kind] | None = None) -> None:
         self.bench, self.seed = bench, seed
@@ -180,14 +180,14 @@ class Schedule:
         self.stream_retries = 0
         self.ledger = Ledger()
         self.numbers = count()
-        self.faulted: set[str] = set()  # invocations with a fault that botocore could not mend
+        self.faulted: set[str] = set()  # invocations that retries could not save
         self.log: list[str] = []
 
     def _chance(self, share: float) -> bool:
         return self.random.random() < share
 
     def _asked(self, number: int) -> Asked:
-        # The first life is by far the usual one.
+        # Most orders ask for no fault.
         simulate, ending = LIVES[0] if self._chance(0.5) else self.random.choice(LIVES)
         wants = [w for w, share in (("repeat", 0.2), ("cancel", 0.15)) if self._chance(share)]
         return Asked(f"{self.seed}-{number}", simulate, ending, wants=["submit", *wants])
@@ -195,7 +195,7 @@ class Schedule:
     # --- running
 
     def run(self) -> None:
-        """Take turns until nothing is left to do; raises Violation."""
+        """Run until no event is left; raises Violation."""
         self.bench.reset(self.plan, EPOCH_MS + self.seed * 1000)
         self.bench.connections.deliver = self._deliver
         with self._poisoned():
@@ -224,7 +224,7 @@ class Schedule:
             worker.network = healthy
 
     def _turns(self) -> Iterator[Callable[[], None]]:
-        """Everything that could happen next."""
+        """The events that could happen next."""
         now = self.bench.clock.at_ms
         for asked in self.orders:
             if asked.wants:
@@ -244,10 +244,10 @@ class Schedule:
             yield self._bury
         if self.records:
             yield self._publish
-            yield self._publish  # the stream is quick
+            yield self._publish  # the stream delivers soon
 
     def _wait(self) -> bool:
-        """Let time pass to what comes next; False if nothing does."""
+        """Let time pass until the next event; False if there is none."""
         messages = self.queue + self.dead
         if messages:
             self.bench.clock.at_ms = min(message.due_ms for message in messages)
@@ -261,11 +261,11 @@ class Schedule:
         return False
 
     def _invoke(self, name: str, call: Callable[[], Any]) -> Any:
-        """One invocation; None if it failed. Then take over what it left in queue and stream."""
+        """Invoke a function; None if it failed. Then collect its messages and stream records."""
         hit = len(self.bench.calls.hit)
         try:
             answer = call()
-        except (Killed, Exception) as error:  # noqa: BLE001 - whatever it is, Lambda sees it fail
+        except (Killed, Exception) as error:  # noqa: BLE001 - Lambda counts any failure
             answer = None
             self.log.append(f"{name}: {type(error).__name__}")
         else:
@@ -304,7 +304,7 @@ class Schedule:
             path = f"/api/orders/{asked.order_id}"
             answer = self._invoke(want, lambda: self.bench.world.http("cancel_order", path=path))
             if answer is None or answer.status >= 500:
-                return  # asks again
+                return  # the client tries again
             if answer.status not in (200, 409):
                 raise Violation(f"cancel answered {answer.status}: {answer.text}")
             asked.cancelled = answer.status == 200
@@ -347,19 +347,19 @@ class Schedule:
             subscriber.older.update(listed)
             self._invoke("follow all", lambda: send("*"))
             if subscriber.following:
-                # One that fails, and he does all of it again.
+                # If one call fails, the client subscribes again from the start.
                 subscriber.following = all(
                     self._succeeds("follow", partial(send, order_id)) for order_id in listed
                 )
             return
         order_id = subscriber.asked.order_id
-        # The answer is the replay; only who asks on from the end gets none, and knows it all.
+        # The answer is the replay. A subscription from the terminal update on needs no answer.
         subscriber.following = self._succeeds("follow", partial(send, order_id))
 
     def _deliver(self, connection_id: str, data: bytes) -> None:
         subscriber = next(s for s in self.subscribers if s.connection_id == connection_id)
         subscriber.receive(data.decode())
-        if self._chance(0.02):  # the line is cut, and the engine may or may not hear of it
+        if self._chance(0.02):  # the connection ends, and the engine may or may not learn of it
             self.bench.connections.open.discard(connection_id)
             if self._chance(0.5):
                 self.goodbyes.append(connection_id)
@@ -413,7 +413,7 @@ class Schedule:
         for message in batch:
             if message.number in kept:
                 message.due_ms = self.bench.clock.at_ms + hidden_ms
-            elif self._chance(0.03):  # a copy comes from a server that missed all this
+            elif self._chance(0.03):  # a server of SQS missed the delete
                 message.receives = 0
             else:
                 queue.remove(message)
@@ -432,7 +432,7 @@ class Schedule:
     # --- judging
 
     def _stored(self) -> list[Order]:
-        # The table's contents as they are, without a call that would be numbered.
+        # Reads the table without a numbered call.
         items = self.bench.world.tables("orders").items.values()
         return [stored_order(item.to_json()["Attributes"]).order for item in items]
 
@@ -455,12 +455,12 @@ class Schedule:
         if asked.cancelled is not None and asked.cancelled != (order.status is Status.CANCELLED):
             raise Violation(f"cancellation answered {asked.cancelled}, order {order.status}")
         ending = order.error.code if order.error else str(order.status)
-        # Five faults, or a poisonous step, may use up what a message has of deliveries.
+        # Five faults, or a poisonous step, may use up the deliveries of a message.
         allowed = {asked.ending} | ({"cancelled"} if asked.cancelled else set())
         if self.poison or len(self.bench.calls.hit) >= RECEIVES_MAX:
             allowed |= {"INTERNAL"}
         if self.poison is Status.SUBMITTED:
-            # The attempts that were left are not made: it ends as its transaction did.
+            # The dead-letter function makes no further attempt: the transaction decides.
             allowed |= {"SLIPPAGE_TOLERANCE_EXCEEDED", "FAILED_TO_LAND"}
         if ending not in allowed:
             raise Violation(f"the order ended as {ending}, not {allowed}")
@@ -481,6 +481,6 @@ class Schedule:
 
 
 def every_call(bench: Bench, seed: int) -> int:
-    """How many calls the schedule of `seed` makes when nothing happens to any of them."""
+    """The number of calls in the schedule of `seed` without any fault."""
     Schedule(bench, seed, {}).run()
     return len(bench.calls.names)

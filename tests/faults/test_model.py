@@ -1,4 +1,4 @@
-"""Every interleaving of the order core: safe, and an end is always reachable."""
+"""Every interleaving of the order core is safe, and can still reach an end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from functions.orders.order import TRANSITIONS, Status
 from tests.faults.model import Rules, State, Unsafe, explore, without_an_end
 
-# As the README says: of a market order, and of one that waits for a price.
+# The numbers in the README: for a market order, and for one that waits for a price.
 STATES = {False: 24_505, True: 111_443}
 
 
@@ -22,7 +22,7 @@ def test_every_interleaving_is_safe_and_can_end(waits: bool) -> None:
 
 
 def made_in(graph: dict[State, list[tuple[str, State]]]) -> set[tuple[Status, Status]]:
-    """The transitions that the model makes."""
+    """The status transitions that the model makes."""
     return {
         (state.item.status, after.item.status)
         for state, following in graph.items()
@@ -32,7 +32,7 @@ def made_in(graph: dict[State, list[tuple[str, State]]]) -> set[tuple[Status, St
 
 
 def known(waits: bool) -> set[tuple[Status, Status]]:
-    """The product's transitions of such an order; a twap order alone is ever `working`."""
+    """The product's transitions of such an order; only a twap order is ever `working`."""
     left_out = {Status.WORKING} if waits else {Status.WORKING, Status.RESTING, Status.EXPIRED}
     modelled = TRANSITIONS.keys() - left_out
     return {(one, other) for one in modelled for other in TRANSITIONS[one] & modelled}

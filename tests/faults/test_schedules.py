@@ -1,4 +1,4 @@
-"""Nothing lost, nothing twice, whatever happens to whichever call."""
+"""No fault at any call loses or repeats an order or an update."""
 
 from __future__ import annotations
 

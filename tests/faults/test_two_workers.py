@@ -1,4 +1,4 @@
-"""Several workers on one order, interleaved call by call, with all that may come between."""
+"""Several workers on one order, interleaved call by call with faults and other events."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def _current(bench: Bench) -> Iterator[None]:
 
 
 class TwoWorkers(RuleBasedStateMachine):
-    """One order, its messages, and the workers that have one of them each."""
+    """One order, its messages, and the workers, each of which holds one message."""
 
     @initialize(
         life=st.sampled_from([*LIVES, *[LIVES[0]] * len(LIVES)]),
-        # Either ends the order, so it comes at one place, or not at all.
+        # Either one ends the order, so it happens at most once.
         cancelled_at=st.sampled_from([None, None, None, Status.PENDING]),
         buried_at=st.sampled_from([None, None, *WORKED_ON, Status.SUBMITTED]),
     )
@@ -66,7 +66,7 @@ class TwoWorkers(RuleBasedStateMachine):
         simulate, _ = life
         fields = {"simulate": simulate} if simulate else {}
         self.order_id = self.bench.world.submit(f"order-{next(_orders)}", **fields)["orderId"]
-        # From the beginning there are two, by a message that came twice.
+        # SQS delivered the first message twice, so there are two from the beginning.
         self.running = [self.worker() for _ in range(2)]
 
     def worker(self) -> Stepped:
@@ -92,7 +92,7 @@ class TwoWorkers(RuleBasedStateMachine):
         for _ in range(steps):
             worker.step()
             self.interfere()
-            if worker.ended:  # and its message is deleted
+            if worker.ended:  # and its message is acknowledged
                 self.running.remove(worker)
                 return
 
@@ -100,7 +100,7 @@ class TwoWorkers(RuleBasedStateMachine):
     @rule(chosen=st.integers(0, WORKERS_MAX - 1))
     def kill(self, chosen: int) -> None:
         self.running.pop(chosen % len(self.running)).kill()
-        self.messages.append(self.bench.clock.at_ms)  # it comes again, and early
+        self.messages.append(self.bench.clock.at_ms)  # the message is delivered again, and early
 
     @rule()
     def deliver_twice(self) -> None:
@@ -144,7 +144,7 @@ class TwoWorkers(RuleBasedStateMachine):
         records.clear()
 
     def teardown(self) -> None:
-        """Whatever happened, the order ends, once, and with one swap or none."""
+        """In every case the order ends once, with one swap or none."""
         if not _bench or not hasattr(self, "order_id"):
             return
         for _ in range(STEPS_MAX):

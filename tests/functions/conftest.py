@@ -42,7 +42,7 @@ from tests.functions.world import World
 
 
 class Clock(runtime.Clock):
-    """The machine's clocks, ahead by what handlers have slept: they sleep without waiting."""
+    """The machine's clocks plus the time that handlers have slept, so that no sleep takes time."""
 
     def __init__(self) -> None:
         self.slept_seconds = 0.0
@@ -74,7 +74,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """The log lines of the handlers, as they are written."""
+    """The log lines that the handlers have written."""
     written = io.StringIO()
     handler = runtime.logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)

@@ -1,4 +1,4 @@
-"""The HTTP API's gateway in process: what API Gateway does between a client and the handlers."""
+"""The HTTP API's gateway in process; it does what API Gateway does between client and handlers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def gateway(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 @cache
 def _owner(authorization: str) -> str:
-    """The authorizer's answer, which the gateway remembers."""
+    """The owner that the authorizer found; the gateway caches it."""
     asked = event("authorizer_http") | {"headers": {"authorization": authorization}}
     told = authorizer.handler(asked, Context())
     assert told["isAuthorized"] is True
@@ -58,7 +58,7 @@ def _event(environ: Environ) -> dict[str, Any]:
         for name, value in environ.items()
         if name.startswith("HTTP_")
     }
-    headers.pop("accept-encoding", None)  # the client here does not unpack what it asks for
+    headers.pop("accept-encoding", None)  # this client asks for gzip but does not unpack it
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         if environ.get(name):
             headers[name.replace("_", "-").lower()] = environ[name]

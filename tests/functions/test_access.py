@@ -1,4 +1,4 @@
-"""Only the owner gets in: keys, tickets, walls between owners, and limits."""
+"""Only the owner has access: keys, tickets, separation of owners, and limits."""
 
 from __future__ import annotations
 
@@ -281,7 +281,7 @@ def test_the_order_of_another_is_not_found_by_any_route(world: World) -> None:
     for name in ("get_order", "cancel_order"):
         theirs, none = (world.http(name, path=p, owner="other") for p in (path, unknown))
         assert theirs.status == none.status == 404
-        # Nothing but the id tells an order of another from one that is not there.
+        # An order of another owner is answered like one that does not exist, apart from the id.
         assert theirs.json | {"detail": ""} == none.json | {"detail": ""}
         assert theirs.headers == none.headers
     assert world.read(path.rpartition("/")[2])["status"] == "pending"
@@ -369,7 +369,7 @@ def test_an_owner_has_at_most_so_many_open_orders(world: World) -> None:
     assert int(refused.headers["Retry-After"]) > 0
     assert world.queued() == 3
     others = world.http("execute_order", body=ORDER, headers={}, owner="other")
-    assert others.status == 202  # and keeps nobody else from his
+    assert others.status == 202  # and the limit of one owner restricts no other owner
     world.http("cancel_order", path=f"/api/orders/{first['orderId']}")
     assert world.http("execute_order", body=ORDER, headers={}).status == 202
 
@@ -397,7 +397,7 @@ def test_ended_orders_make_room(world: World) -> None:
 def test_the_default_limit_is_1000_and_is_counted_seldom(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One environment never exceeds it: what a count allows is a part of what was free."""
+    """One environment never exceeds the limit: a count allows only a part of what was free."""
     accepted, counts = 0, 0
 
     def count(_owner: str) -> int:
@@ -416,7 +416,7 @@ def test_the_default_limit_is_1000_and_is_counted_seldom(
 def test_a_count_of_open_orders_serves_no_longer_than_a_second(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another environment may have filled the limit since."""
+    """Another environment may have reached the limit since then."""
     free = settings.max_open_orders
     monkeypatch.setattr(orders, "open_order_count", lambda _owner: settings.max_open_orders - free)
     monkeypatch.setattr(runtime.clock, "now_ms", lambda: 1_800_000_000_000)

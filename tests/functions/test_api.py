@@ -476,7 +476,7 @@ NOON = 1_770_033_600_000
 
 @pytest.fixture
 def noon(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock stands at 12:00:00.250."""
+    """A clock that stands at 12:00:00.250."""
     monkeypatch.setattr(runtime.clock, "now_ms", lambda: NOON + 250)
 
 
@@ -687,7 +687,7 @@ def test_a_file_that_a_page_names_is_kept_by_the_browser_for_good(world: World, 
 
 
 def test_a_file_under_another_hash_is_not_found(world: World) -> None:
-    """A page of the release before asks for it, and loads itself again."""
+    """A page of the earlier release asks for such a file, and then reloads itself."""
     (name, *_) = files_named_by(world.http("get_front_page").text)
     other = re.sub(r"[0-9a-f]{16}", "0" * 16, name)
     assert world.http("get_docs", path=f"/{other}").status == 404
@@ -716,7 +716,7 @@ GZIP = {"accept-encoding": "gzip, deflate, br"}
 def test_a_long_answer_is_compressed_for_who_accepts_that(world: World, name: str) -> None:
     plain, packed = world.http(name), world.http(name, headers=GZIP)
     assert packed.headers["Content-Encoding"] == "gzip"
-    assert packed.text == plain.text or name == "get_prices"  # which move on
+    assert packed.text == plain.text or name == "get_prices"  # prices change by the second
     assert len(packed.body) < len(plain.body)
     assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
     assert "Content-Encoding" not in plain.headers

@@ -1,4 +1,4 @@
-"""What one market order with one follower costs in AWS calls: a new call is a decision."""
+"""The AWS calls of one market order with one follower, so that no call is added unnoticed."""
 
 from __future__ import annotations
 

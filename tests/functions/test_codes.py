@@ -1,4 +1,4 @@
-"""Each code that a client can see comes from one enumeration, and all documents say the same."""
+"""Each code that a client can see comes from one enumeration, and all documents list it."""
 
 from __future__ import annotations
 

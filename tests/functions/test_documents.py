@@ -1,4 +1,4 @@
-"""The documents for programs: valid by the formats' own schemas and tools, and true."""
+"""The documents for programs are valid by their formats' own schemas and tools, and correct."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.functions.world import World
 
 ASYNCAPI_SCHEMAS = "@asyncapi/specs@6.11.1"
 POSTMAN = "postman-collection@5.3.1"
-# Postman's own library reads the collection, and says which requests it has found.
+# Postman's own library reads the collection and lists the requests in it.
 READ_COLLECTION = """
 const { Collection } = require("postman-collection");
 let text = "";
@@ -57,7 +57,7 @@ def described(world: World) -> Json:
 
 
 def validator(document: Json, message: str) -> Any:
-    """Holds a value against the schema of a message."""
+    """Validates a value against the schema of a message."""
     reference = document["components"]["messages"][message]["payload"]["$ref"]
     return jsonschema_rs.validator_for(
         {"$ref": reference, "components": {"schemas": document["components"]["schemas"]}}
@@ -184,7 +184,7 @@ def test_every_request_of_the_collection_succeeds_as_it_stands(world: World) -> 
             }
             body = {"body": json.loads(request["body"]["raw"])} if "body" in request else {}
             name = {"POST": "execute_order", "GET": "list_orders"}.get(request["method"])
-            if name is None:  # of an order in the right state
+            if name is None:  # an order in the state that the request needs
                 continue
             headers = {"idempotency-key": str(done)}
             answer = world.http(name, path=path, query=query, headers=headers, **body)
@@ -229,7 +229,7 @@ def test_orders_are_exported_page_by_page_with_one_line_of_names(world: World) -
     made = [world.submit(key=key)["orderId"] for key in ("a", "=cmd()", "c", "d", "e")]
     world.settle()
     text, path, query = "", "/api/orders.csv", {"limit": "2"}
-    for pages in range(1, 10):  # noqa: B007 - it is counted
+    for pages in range(1, 10):  # noqa: B007 - the last value is the count
         answer = world.http("list_orders", path=path, query=query)
         assert (answer.status, answer.headers["Content-Type"]) == (200, "text/csv; charset=utf-8")
         text += answer.text

@@ -1,4 +1,4 @@
-"""The edges of the HTTP API: exactly what the document says is accepted, and nothing else."""
+"""The edges of the HTTP API: it accepts exactly what its document allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fault makes of one handler; tests/faults has all of them together."""
+"""Faults in one handler at a time; tests/faults combines all handlers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def statuses(world: World, connection_id: str) -> list[str]:
 
 
 def submitted(world: World, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> dict[str, Any]:
-    """An order whose worker died as soon as its transaction was stored."""
+    """An order whose worker died just after it had stored the transaction."""
     order_id = world.submit(**fields)["orderId"]
     append = orders.append_update
 
@@ -44,7 +44,7 @@ def submitted(world: World, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> d
 
 
 def bury_later(world: World, order: dict[str, Any]) -> Any:
-    """Give the order's dead letter when the order is idle and its transaction's fate is known."""
+    """Deliver the dead letter once the order is idle and its transaction's outcome is known."""
     sleep(settings.sweep_idle_seconds)
     assert world.bury(json.dumps({"orderId": order["orderId"]})) == {"batchItemFailures": []}
     return world.read(order["orderId"])
@@ -91,7 +91,7 @@ def test_a_write_whose_answer_was_lost_is_known_as_ones_own(world: World) -> Non
 
 
 def test_an_order_whose_put_is_repeated_because_its_answer_was_lost_is_new(world: World) -> None:
-    waits = iter([0])  # seconds after which botocore sends the request again
+    waits = iter([0])  # botocore's timeout in seconds, after which it repeats the request
     events: Any = clients.dynamodb().meta.events
     name = "needs-retry.dynamodb.PutItem"
 
@@ -100,7 +100,7 @@ def test_an_order_whose_put_is_repeated_because_its_answer_was_lost_is_new(world
 
     events.register_first(name, lose_the_answer)
     try:
-        order = world.submit("a-key")  # 202, not the 200 of an order that was there before
+        order = world.submit("a-key")  # 202, not the 200 of an order that was stored before
     finally:
         events.unregister(name, lose_the_answer)
     assert list(waits) == []
@@ -168,7 +168,7 @@ def test_a_slow_connection_is_given_up_after_its_time(
     order_id = world.submit()["orderId"]
     world.send(world.connect("slow"), {"orderId": order_id})
     world.work()
-    world.connections.before_post = lambda _connection_id: sleep(10)  # what each push takes
+    world.connections.before_post = lambda _connection_id: sleep(10)  # a slow push
     closed: list[str] = []
     monkeypatch.setattr("functions.publisher.close", closed.append)
     world.publish()

@@ -1,4 +1,4 @@
-"""Hostile input: what the document allows and what it does not, and bodies of any bytes."""
+"""Hostile input: requests that the document allows or forbids, and bodies of random bytes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.functions.gateway import gateway
 from tests.functions.hostile import NAUGHTY, Case, attack
 from tests.functions.world import Context, World
 
-CASES = 200  # valid, and as many invalid, of each operation
+CASES = 200  # this many valid and as many invalid requests for each operation
 CASES_MIN = 2000
 BODIES = 2000
 
@@ -83,7 +83,7 @@ likely_orders = st.fixed_dictionaries(
     },
     optional={"slippageBps": st.integers(-1, 10_001)},
 )
-# As they stand in JSON: none of these is a float, and some are no Decimal.
+# Numbers as JSON text: none is parsed as a float, and some do not fit a Decimal.
 raw_numbers = st.sampled_from(["1", "1.5", "1e2", "50.0", "-0", "1e400", "1e-400", "9" * 5000]) | (
     st.builds("{}e{}{}".format, st.integers(-1, 1), st.sampled_from(["", "-"]), st.just(10**18))
 )
@@ -108,7 +108,7 @@ bodies = st.one_of(
 
 @pytest.fixture
 def stored(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
-    """What would have been stored, without a table."""
+    """The orders that would have been stored; there is no table."""
     created: list[Order] = []
     monkeypatch.setattr(orders, "open_order_count", lambda _owner: 0)
     monkeypatch.setattr(orders, "create_order", lambda order, _owner: created.append(order))

@@ -90,7 +90,7 @@ def test_all_orders_of_the_owner_are_followed_from_now_on(world: World) -> None:
 
 
 class ClocksApart:
-    """A wall clock and a monotonic clock that pass at different rates while a handler sleeps."""
+    """A wall clock and a monotonic clock that run at different rates while a handler sleeps."""
 
     def __init__(self, world: World, wall_rate: float = 1, monotonic_rate: float = 1) -> None:
         self._world, self._rates = world, (wall_rate, monotonic_rate)
@@ -103,7 +103,7 @@ class ClocksApart:
         return self._seconds
 
     def sleep(self, seconds: float) -> None:
-        self._world.publish()  # while the client waits for its answer, an old look-up may be used
+        self._world.publish()  # before the answer, an old look-up may be used
         wall_rate, monotonic_rate = self._rates
         self._now_ms += round(seconds * wall_rate * 1000)
         self._seconds += seconds * monotonic_rate
@@ -119,7 +119,7 @@ def test_from_the_answer_on_no_update_is_missed_whatever_the_clocks_do(
 ) -> None:
     monkeypatch.setattr(runtime, "clock", ClocksApart(world, wall_rate, monotonic_rate))
     world.submit()
-    world.settle()  # the publisher has looked up the owner's followers
+    world.settle()  # the publisher has read the owner's followers
     world.send(world.connect("c1"), {"orderId": "*"})
     assert world.connections.received["c1"] == [{"type": "subscribed", "orderId": "*"}]
     world.submit()
@@ -201,7 +201,7 @@ def test_unsubscribing_ends_the_pushes(world: World) -> None:
 def test_a_late_repeat_of_the_write_that_stored_a_connection_leaves_it_a_follower(
     world: World,
 ) -> None:
-    """botocore repeats a write whose answer does not come, and the first one may come later."""
+    """botocore repeats a write without an answer, and the first request may arrive later."""
     world.connect("c1")
     (stored,) = world.dynamodb.scan(TableName="connections")["Items"]
     world.send("c1", {"orderId": "*"})
@@ -383,7 +383,7 @@ def test_a_record_that_comes_again_repeats_its_updates_under_their_sequence(worl
 def test_a_push_that_fails_for_any_reason_closes_its_connection_and_no_batch_comes_again(
     world: World,
 ) -> None:
-    """So no record and no connection can hold up the stream, however long Lambda would retry."""
+    """So no record and no connection can block the stream, however long Lambda would retry."""
     order_id = world.submit()["orderId"]
     for client in ("broken", "here"):
         world.send(world.connect(client), {"orderId": order_id})
@@ -410,11 +410,11 @@ def test_who_comes_back_as_documented_lacks_no_update_that_the_stream_gave_up(
     unseen = world.submit()["orderId"]
     while world.queued():
         world.work()
-    assert world.stream()  # Lambda gave up these records
+    assert world.stream()  # Lambda dropped these records
     later = world.submit()["orderId"]
     world.settle()
     assert statuses(world, "one") == LIFE[:1]
-    assert statuses(world, "all") == [*LIFE[:1], *LIFE]  # and of the later order
+    assert statuses(world, "all") == [*LIFE[:1], *LIFE]  # and one update of the later order
     runtime.sleep(2 * 3600)
     for connection_id in ("one", "all"):
         world.disconnect(connection_id)

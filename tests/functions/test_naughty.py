@@ -1,4 +1,4 @@
-"""A published list of texts that break programs, in every place where the HTTP API takes text."""
+"""A published list of texts that break programs, in every field where the HTTP API takes text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAIR = {"tokenIn": "SOL", "tokenOut": "USDC"}
 
 
 def refused_by_name(answer: Answer, field: str) -> bool:
-    """Whether the answer refuses this very field; any other refusal, or a failure, is an error."""
+    """Whether the answer refuses exactly this field; any other refusal fails the test."""
     if answer.status in (200, 202):
         return False
     assert answer.status == 400, answer.text

@@ -1,4 +1,4 @@
-"""What each function is granted is what it calls: no less, and nothing for later."""
+"""Each function may make exactly the calls that it makes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from tests.infra.granted import (
 
 Calls = dict[str, dict[str, set[str]]]
 
-# What Lambda does in the function's role, to bring it messages and records; no code calls it.
+# Lambda makes these calls in the function's role to read queues and streams; no code does.
 BY_LAMBDA: dict[str, dict[str, set[str]]] = {
     "worker": {QUEUE: RECEIVE},
     "dead_letters": {DEAD_LETTERS: RECEIVE},
@@ -66,7 +66,7 @@ INDEXES = {
 
 
 class Recorder:
-    """Which function calls what; one runs at a time."""
+    """Records which function makes which call; one function runs at a time."""
 
     def __init__(self) -> None:
         self.calls: Calls = defaultdict(lambda: defaultdict(set))
@@ -88,7 +88,7 @@ class Recorder:
 
 
 def resources(running: str, given: dict[str, Any]) -> Iterator[str]:
-    """What a call of a function is about, in the words of GRANTED."""
+    """The resources of a call, by their names in GRANTED."""
     if "QueueUrl" in given:
         yield {settings.queue_url: QUEUE, settings.webhook_queue_url: WEBHOOKS}[given["QueueUrl"]]
     elif "IndexName" in given:
@@ -136,7 +136,7 @@ def recorder(world: World, monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 
 def live_by_webhook(world: World) -> None:
-    """All that an owner and the engine do with a webhook whose receiver is not there."""
+    """Every call that an owner and the engine make for a webhook whose receiver does not answer."""
     webhook = world.create_webhook("http://127.0.0.1:9/", "pending")["webhookId"]
     world.http("list_orders", path="/api/webhooks", query={})
     world.submit()
@@ -148,7 +148,7 @@ def live_by_webhook(world: World) -> None:
 
 
 def live(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that the engine does: every route, message and trigger, good and bad."""
+    """Everything that the engine does: every route, message and trigger, good and bad."""
     live_by_webhook(world)
     world.authorize_http(authorization=f"Bearer {world.add_key('desk-7')}")
     world.authorize_websocket(world.ticket())

@@ -1,4 +1,4 @@
-"""Lambda's event source and SQS's redelivery: one order's message harms no other order's."""
+"""Redelivery by Lambda and SQS: one order's message never delays another order for good."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HIDDEN_SECONDS = 360  # the order queue's visibility timeout
 
 
 class Deadly:
-    """A network on which one order kills the process of its worker, at its first call."""
+    """A network that kills the worker's process at the first call for one order."""
 
     def __init__(self, network: Network, poison: str) -> None:
         self._network, self._poison = network, poison
@@ -45,7 +45,7 @@ class Message:
 
 
 class EventSource:
-    """The order queue with its dead letters, and Lambda, which brings its messages to the worker.
+    """The order queue with its dead letters, and Lambda, which hands its messages to the worker.
 
     As AWS documents it: a batch that ends with its process returns whole, a message that was
     reported as failed returns alone, each after the visibility timeout; a message that was received
@@ -59,7 +59,7 @@ class EventSource:
         self.dead: list[Message] = []
 
     def poll(self, *, throttled: bool = False) -> None:
-        """Receive one batch and invoke the worker; a throttled invocation never reaches it."""
+        """Receive one batch and invoke the worker; a throttled invocation does not reach it."""
         batch: list[Message] = []
         for message in [m for m in self.messages if m.visible_at <= runtime.monotonic()]:
             if message.receives == RECEIVES_MAX:
@@ -93,7 +93,7 @@ class EventSource:
 
 @pytest.fixture(autouse=True)
 def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker's process that dies takes all of its threads along, so there is only one."""
+    """Run without threads, because a process that dies ends all of its threads at once."""
 
     def in_turn(calls: Sequence[Callable[[], Any]], _seconds: float) -> list[Any]:
         return [call() for call in calls]
@@ -103,7 +103,7 @@ def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def submitted(world: World, count: int) -> list[str]:
     order_ids = [world.submit()["orderId"] for _ in range(count)]
-    world.sqs.purge_queue(QueueUrl=world.queue_url)  # their messages are those of EventSource
+    world.sqs.purge_queue(QueueUrl=world.queue_url)  # EventSource holds their messages
     return order_ids
 
 
@@ -119,11 +119,11 @@ def test_an_order_that_kills_its_workers_takes_none_of_its_batch_along(
     order_ids = submitted(world, BATCH_SIZE)
     source, poison = EventSource(order_ids), order_ids[place]
     monkeypatch.setattr(worker, "network", cast("Network", Deadly(worker.network, poison)))
-    for _ in range(RECEIVES_MAX + 1):  # bounded: half an hour
+    for _ in range(RECEIVES_MAX + 1):  # at most half an hour
         source.poll()
         runtime.sleep(HIDDEN_SECONDS)
     assert source.messages == []
-    for letter in source.dead:  # those of the neighbours find that their orders have ended
+    for letter in source.dead:  # the other messages find that their orders have ended
         world.bury(letter.body)
     endings = {order_id: ending(world, order_id) for order_id in order_ids}
     assert endings == {id_: "INTERNAL" if id_ == poison else "confirmed" for id_ in order_ids}

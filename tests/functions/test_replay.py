@@ -1,4 +1,4 @@
-"""Orders that the handlers executed, worked out again from what is stored."""
+"""Executed orders, computed again from their stored data."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def key(price: int | str) -> str:
 
 
 def rest(world: World, order_id: str, pair: str = PAIR, **keys: str) -> None:
-    """An item with what the indexes look at."""
+    """An item with the attributes of the indexes."""
     item = {"orderId": order_id, "wakePair": pair, **keys}
     world.dynamodb.put_item(
         TableName="orders", Item={name: {"S": value} for name, value in item.items()}
@@ -56,7 +56,7 @@ def test_the_nearest_keys_are_the_ones_that_the_price_reaches_first(world: World
 
 
 def test_all_pages_of_an_index_are_read(world: World) -> None:
-    """A page of DynamoDB holds a megabyte."""
+    """DynamoDB ends a page at one megabyte."""
     long = "x" * 1000
     for number in range(1100):
         rest(world, f"{number:04}{long}", wakeAbove=key(number))

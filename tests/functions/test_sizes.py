@@ -1,4 +1,4 @@
-"""The largest order, message and answer that this stack makes, against what AWS takes."""
+"""The largest order, message and answer of this stack, against AWS's limits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KB, MB = 1024, 1024 * 1024
 ITEM_BYTES_MAX = 400 * KB
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 FRAME_BYTES_MAX = 32 * KB
-# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, of a synchronous call
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, for a synchronous call
 ANSWER_BYTES_MAX = 6 * MB
 PAGE = 100
 ASSETS = Path(__file__).parents[2] / "functions" / "dashboard"
@@ -27,7 +27,7 @@ ASSETS = Path(__file__).parents[2] / "functions" / "dashboard"
 
 @pytest.fixture
 def largest(world: World) -> tuple[Json, Json]:
-    """The item and the answer of an order with all that makes one long.
+    """The item and the answer of an order of the greatest length.
 
     Direct pools and all hubs at once; three attempts, each with a route, a transaction and an
     error; the longest idempotency key; as many followers as an order can have.
@@ -59,11 +59,11 @@ def test_the_largest_order_is_far_below_what_an_item_may_hold(largest: tuple[Jso
 def test_a_limit_order_that_is_refused_most_often_fits_into_an_item(
     largest: tuple[Json, Json],
 ) -> None:
-    """It is refused no more once its updates have so many bytes, whatever its routes are."""
+    """Once its updates have this many bytes, the next refusal ends it, whatever its routes are."""
     item, _ = largest
     longest = max(len(update["S"].encode()) for update in item["updates"]["L"])
     rest = item_bytes(item | {"updates": {"L": []}})
-    last_try = 4 * (longest + 1)  # resting, building, submitted, and the end
+    last_try = 4 * (longest + 1)  # the updates resting, building, submitted, and the last one
     assert UPDATES_BYTES_MAX + last_try + rest < ITEM_BYTES_MAX
 
 
@@ -71,7 +71,7 @@ def test_a_page_of_orders_that_were_changed_often_is_short_and_has_a_next_one(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [world.submit()["orderId"] for _ in range(5)]
-    monkeypatch.setattr(orders, "PAGE_BYTES_MAX", 300)  # each has 140
+    monkeypatch.setattr(orders, "PAGE_BYTES_MAX", 300)  # each update has 140 bytes
     for status in ({}, {"status": "pending"}, {"status": "open"}):
         found: list[str] = []
         pages = 0
@@ -112,7 +112,7 @@ def test_a_full_page_of_the_largest_orders_is_below_what_lambda_answers(
 
 def test_every_file_of_the_dashboard_is_below_what_lambda_answers() -> None:
     for path in ASSETS.iterdir():
-        # In base64, as an answer in binary is.
+        # In base64, as Lambda returns binary content.
         assert path.stat().st_size * 4 / 3 < ANSWER_BYTES_MAX, path.name
 
 

@@ -38,13 +38,13 @@ def submit(world: World, **fields: Any) -> Json:
 
 
 def go_on(world: World, order: Json, seconds: float = 0) -> Json:
-    """Let time pass, do all that is queued, and the order's own message, which is delayed."""
+    """Let time pass, and take every queued message, the order's own delayed one included."""
     runtime.sleep(seconds)
     queue.enqueue(order["orderId"], woken=True)
     for _ in range(30):
         if not world.work() and not visible(world):
             return world.read(order["orderId"])
-    raise AssertionError("the queue does not run dry")
+    raise AssertionError("the queue does not get empty")
 
 
 def visible(world: World) -> int:
@@ -151,7 +151,7 @@ def test_the_end_of_a_slice_that_told_nobody_is_found_by_the_sweeper(
     runtime.sleep(runtime.settings.sweep_idle_seconds + 11)
     assert world.sweep() == 1
     world.settle()
-    assert world.read(order["orderId"])["slicesDone"] == 3  # late, and so all of them
+    assert world.read(order["orderId"])["slicesDone"] == 3  # late, like all of them
 
 
 def test_a_slice_that_is_due_later_than_a_message_can_wait_is_queued_by_the_sweeper(

@@ -1,4 +1,4 @@
-"""The sweeper: a lost message is replaced, a message that only waits is not."""
+"""The sweeper replaces a lost message, and not one that still waits in the queue."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MINUTE = 60
 
 
 class Queue(Cloud):
-    """The deterministic cloud, with an order queue that keeps its messages until they are taken."""
+    """The deterministic cloud; its order queue keeps its messages until `take` deletes them."""
 
     def __init__(self) -> None:
         super().__init__(runtime.now_ms, waiting=lambda: len(self.sent))
 
     def add_orders(self, count: int) -> list[str]:
-        """Orders that were accepted just now, each with its message."""
+        """Add orders that were accepted just now, each with its message."""
         table, now = self.tables["orders"], runtime.now_ms()
         ids = [str(UUID(int=number)) for number in range(len(table.items(None)), count)]
         for order_id in ids:
@@ -39,7 +39,7 @@ class Queue(Cloud):
         return ids
 
     def take(self, count: int) -> list[str]:
-        """Receive and delete the oldest messages; the orders that they ask for."""
+        """Receive and delete the oldest messages; returns their orders."""
         taken, self.sent = self.sent[:count], self.sent[count:]
         return [order_id_of(message.body) for message in taken]
 
@@ -53,7 +53,7 @@ class Queue(Cloud):
 
 
 class Stopped(runtime.Clock):
-    """A clock that goes on only while somebody sleeps."""
+    """A clock that moves on only while a handler sleeps."""
 
     def __init__(self) -> None:
         self._at_ms = 1_800_000_000_000
@@ -66,7 +66,7 @@ class Stopped(runtime.Clock):
 
 
 class Hurried(Context):
-    """An invocation that has so many milliseconds left at each look at the clock, and then none."""
+    """An invocation whose remaining milliseconds are given for each look at the clock; then 0."""
 
     def __init__(self, *left_ms: int) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ def test_orders_whose_messages_are_received_in_vain_are_swept_once_an_idle_time(
     queue.add_orders(60)
     swept = []
     for _ in range(8):
-        queue.take(100)  # by workers that die: the messages stay hidden
+        queue.take(100)  # by workers that die, so the messages stay hidden
         runtime.sleep(MINUTE)
         swept.append(sweep()["swept"])
     assert swept == [0, 0, 60, 0, 0, 60, 0, 0]

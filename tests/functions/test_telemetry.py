@@ -1,4 +1,4 @@
-"""Metrics and logs: what an operator sees of an order."""
+"""Metrics and logs of an order, for operators."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_confirmed_order_is_counted_and_timed(
     (took,) = counted["TimeToConfirm", here]
     times = world.read(order["orderId"])
     assert took == unix_ms(times["confirmedAt"]) - unix_ms(times["createdAt"])
-    # One for each live update: the replay of "pending" is not late, it was asked for.
+    # One for each live update: the replay of "pending" has no lag, because the client asked for it.
     lags = [lag for name, _, values in found if name == "PushLag" for lag in values]
     assert len(lags) == 4
     assert all(lag >= 0 for lag in lags)

@@ -26,7 +26,7 @@ DAY_MS = 86_400_000
 
 
 class Stopped(runtime.Clock):
-    """A clock that goes on only while somebody sleeps, so that the market is always the same."""
+    """A clock that moves on only while a handler sleeps, so that the market is always the same."""
 
     def __init__(self) -> None:
         self._at_ms = START_MS
@@ -50,13 +50,13 @@ def clock(world: World, monkeypatch: pytest.MonkeyPatch) -> Stopped:
 
 
 def watch() -> None:
-    """Let a watcher tick from now on, for two minutes."""
+    """Claim that a watcher ticks from now on, for two minutes."""
     assert resting.take_over(runtime.now_ms())
 
 
 @pytest.fixture
 def real_latency(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Transactions land when they would; elsewhere in these tests the outcome is known at once."""
+    """Let transactions land at their slots; in the other tests the outcome is known at once."""
     monkeypatch.setattr(worker, "network", replace(worker.network, latency_scale=1))
 
 
@@ -73,7 +73,7 @@ def priced(world: World, factor: str) -> str:
 
 
 def rest(world: World, **fields: Any) -> Json:
-    """An order that rests: by default for a limit price a tenth above the present one."""
+    """Submit an order that rests, by default for a limit price a tenth above the present price."""
     fields = fields or {"type": "limit", "limitPrice": priced(world, "1.1")}
     order_id = world.submit(**fields)["orderId"]
     world.work()
@@ -83,7 +83,7 @@ def rest(world: World, **fields: Any) -> Json:
 
 
 def wake(world: World, order: Json) -> Json:
-    """What the watcher does, and the order after it."""
+    """Let the watcher tick and the worker work; returns the order afterwards."""
     queue.enqueue(order["orderId"], woken=True)
     world.work()
     return world.read(order["orderId"])
@@ -94,7 +94,7 @@ def until(condition: Callable[[], bool]) -> None:
         if condition():
             return
         runtime.sleep(1)
-    raise AssertionError("the price never came")
+    raise AssertionError("the market never reached the price")
 
 
 def change(world: World, order: Json, body: Json, **more: Any) -> Any:
@@ -168,7 +168,7 @@ def test_a_limit_order_executes_once_its_price_comes_and_never_below_it(world: W
 def test_an_order_that_is_woken_in_vain_gets_no_update(world: World) -> None:
     order = rest(world)
     assert wake(world, order) == order
-    queue.enqueue(order["orderId"])  # a message of the sweeper or of an operator
+    queue.enqueue(order["orderId"])  # a message from the sweeper or from an operator
     world.work()
     assert world.read(order["orderId"]) == order
 
@@ -206,7 +206,7 @@ def test_a_stop_order_becomes_a_market_order_at_its_price(world: World) -> None:
 def test_a_stop_that_is_triggered_retries_as_a_market_order_and_never_rests_again(
     world: World,
 ) -> None:
-    price = priced(world, "1.1")  # met at once
+    price = priced(world, "1.1")  # the price is reached at once
     order_id = world.submit(type="stop", stopPrice=price, simulate={"fault": "slippage"})["orderId"]
     world.settle()
     order = world.read(order_id)
@@ -390,7 +390,7 @@ def test_an_order_that_expires_later_than_a_message_can_wait_is_queued_by_the_sw
     assert world.queued() == 1
     assert world.sweep() == 0
     assert world.queued() == 1  # queued once
-    assert item(world, order)["openShard"]["S"] in OPEN_SHARDS  # should that message be lost
+    assert item(world, order)["openShard"]["S"] in OPEN_SHARDS  # if that message is lost
     runtime.sleep(870 + runtime.settings.sweep_idle_seconds)
     assert world.sweep() == 0
     runtime.sleep(1)
@@ -577,7 +577,7 @@ def test_an_order_that_was_changed_too_often_is_changed_no_more(
 
 
 def between_read_and_write(monkeypatch: pytest.MonkeyPatch, first: Callable[[], object]) -> None:
-    """Let another writer be first: it runs after the API has read the order."""
+    """Let another writer be first: its call runs after the API has read the order."""
     get_order = orders.get_order
 
     def read_then_be_overtaken(order_id: str, owner: str) -> Any:
@@ -614,7 +614,7 @@ def test_if_the_change_or_the_cancellation_is_first_the_trigger_does_nothing(
     answers: list[Any] = []
 
     class Overtaken:
-        """A network that is slow enough for a client to act after the worker's read."""
+        """A network on which a client acts between the worker's read and its write."""
 
         def __getattr__(self, name: str) -> Any:
             return getattr(network, name)
@@ -696,7 +696,7 @@ def test_a_repeat_of_a_request_is_answered_with_its_order_though_that_was_change
     first = world.http("execute_order", body=body, headers=headers).json
     world.work()
     change(world, first, {"limitPrice": 500, "expiresAt": None})
-    runtime.sleep(61)  # beyond the expiry that was asked for
+    runtime.sleep(61)  # after the expiry in the request
     again = world.http("execute_order", body=body, headers=headers)
     assert (again.status, again.json["orderId"]) == (200, first["orderId"])
     assert again.json["limitPrice"] == "500"
@@ -910,7 +910,7 @@ def test_a_market_order_is_stored_as_the_first_release_stored_it(world: World) -
 
 
 def test_the_confirmation_of_an_order_that_waited_is_no_latency(world: World) -> None:
-    """The alarm on it would speak of a price that did not come."""
+    """The latency alarm would ring because the market had not reached a price."""
     order = rest(world)
     change(world, order, {"limitPrice": priced(world, "0.9")})
     with pytest.MonkeyPatch.context() as patch:

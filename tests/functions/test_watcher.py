@@ -16,14 +16,14 @@ from functions.store import clients, resting
 from tests.functions.world import Context
 from tests.simulation.cloud import Cloud, Refused, serve
 
-BEGIN_MS = 1_760_000_000_200  # where a second of the market begins
+BEGIN_MS = 1_760_000_000_200  # the beginning of a second of the market
 PAIR = "SOL/USDC"
 SOL, USDC = TOKENS["SOL"], TOKENS["USDC"]
 LOW, HIGH = "0" * 40, "9" * 40
 
 
 class Clock(runtime.Clock):
-    """A clock that stands still but for what is slept, and for what a test adds."""
+    """A clock that moves on only by sleeps and by the time that a test adds."""
 
     def __init__(self) -> None:
         self.ms = BEGIN_MS
@@ -41,7 +41,7 @@ class Clock(runtime.Clock):
 
 
 class Lambda(Context):
-    """An invocation of the watcher on the clock: `seconds` long at most."""
+    """An invocation of the watcher on the clock that lasts `seconds` at most."""
 
     def __init__(self, clock: Clock, seconds: float = 20) -> None:
         super().__init__(seconds)
@@ -52,7 +52,7 @@ class Lambda(Context):
 
 
 class Watched:
-    """The cloud, and what the watcher has asked of it."""
+    """The cloud, and the calls that the watcher has made."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -77,12 +77,12 @@ class Watched:
         resting.announce(pair)
 
     def run(self, seconds: float = 20) -> int:
-        """One invocation; how many it woke."""
+        """Invoke the watcher; returns how many orders it woke."""
         self.calls.clear()
         return int(watcher.handler({}, Lambda(self.clock, seconds))["woken"])
 
     def queued(self) -> list[str]:
-        """The orders queued since the last call; all messages say that they were woken."""
+        """The orders queued since the last call; every message must be marked as woken."""
         bodies = [json.loads(sent.body) for sent in self.cloud.sent]
         self.cloud.sent.clear()
         assert all(body["woken"] for body in bodies)
@@ -116,7 +116,7 @@ def price_key(at_ms: int) -> str:
 
 
 def highest(seconds: int) -> tuple[int, str]:
-    """The second of the next ones, from the second, at which the price is highest; its key."""
+    """The second of the next ones, without the first, with the highest price; and its key."""
     return max(((n, price_key(BEGIN_MS + n * 1000)) for n in range(seconds)), key=lambda it: it[1])
 
 
@@ -181,7 +181,7 @@ def test_an_order_is_seen_though_the_index_lags(watched: Watched) -> None:
 
 
 def test_an_order_whose_new_key_the_index_does_not_have_yet_is_not_lost(watched: Watched) -> None:
-    """The worker replaces the keys of an order that was woken in vain, and announces nothing."""
+    """The worker replaces the keys of an order that was woken in vain, without an announcement."""
     watched.rest("far", wakeAbove=HIGH)
     watched.rest("it", wakeAbove=LOW)
     watched.clock.ms += 60_000
@@ -190,7 +190,7 @@ def test_an_order_whose_new_key_the_index_does_not_have_yet_is_not_lost(watched:
 
     def later() -> None:
         second = (watched.clock.ms - BEGIN_MS) // 1000 - 60
-        if second == 1:  # gone from the index, and not back yet
+        if second == 1:  # the index has lost the old key, and does not have the new one yet
             table.put(("it",), {"orderId": {"S": "it"}}, watched.clock.ms)
         if second == 3:
             item = {"orderId": "it", "wakePair": PAIR, "wakeAbove": key}
@@ -227,7 +227,7 @@ def test_what_sqs_refuses_is_queued_by_the_next_tick(
         return send(body)
 
     monkeypatch.setattr(watched.cloud, "_send_batch", partly)
-    watched.cloud.waiting = lambda: 10**6  # so that the other one is not queued again
+    watched.cloud.waiting = lambda: 10**6  # so that the watcher does not queue the other one again
     assert watched.run(12) == 2
     assert sorted(watched.queued()) == ["one", "two"]
 
@@ -266,7 +266,7 @@ def test_it_leaves_when_the_next_one_ticks_and_a_copy_of_it_leaves_at_once(
     watched.clock.each_second = next_one
     watched.run(150)
     assert watched.clock.ms == BEGIN_MS + 7_000
-    watched.run(150)  # begins before the one that ticks did
+    watched.run(150)  # began before the watcher that ticks
     assert watched.calls == [(BEGIN_MS + 7_000, "GetItem")]
 
 
@@ -300,7 +300,7 @@ def test_a_pair_is_forgotten_when_nothing_has_rested_in_it_for_long(watched: Wat
 
 
 def test_one_that_ticks_goes_on_though_nothing_rests_any_more(watched: Watched) -> None:
-    """The worker sees in its beginning that it ticks, and leaves the order to it."""
+    """The worker sees that this watcher ticks, and relies on it to wake the order."""
     resting.announce(PAIR)
     watched.clock.ms += watcher.FORGET_MS + 1
     began = watched.clock.ms

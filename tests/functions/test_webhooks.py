@@ -1,4 +1,4 @@
-"""Webhooks: how an owner makes them, what they receive, and what happens when they fail."""
+"""Webhooks: how owners manage them, what they receive, and what follows a failed delivery."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.receiver import (
     trickling_until,
 )
 
-OWNER = "desk-7"  # of events/http_execute_order.json
+OWNER = "desk-7"  # the owner in events/http_execute_order.json
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def listed(world: World, **changes: Any) -> list[Json]:
 
 
 def pass_a_second(world: World) -> None:
-    """The publisher remembers for a second who follows an owner."""
+    """Let the publisher's cache of an owner's followers expire, which takes a second."""
     runtime.clock.sleep(1)
 
 
@@ -394,7 +394,7 @@ def test_a_name_that_leads_inward_is_not_called(addresses: list[str]) -> None:
 
 
 def test_the_request_goes_to_the_address_that_was_checked(receiver: Receiver) -> None:
-    """A name that is resolved anew for the connection could lead elsewhere by then."""
+    """If the connection resolved the name again, the name could lead elsewhere by then."""
     asked = []
 
     def resolve(host: str, port: int) -> list[str]:
@@ -417,7 +417,7 @@ def test_a_name_without_an_address_is_a_failure() -> None:
 
 
 def test_a_certificate_of_another_host_is_refused(receiver: Receiver) -> None:
-    """The receiver speaks no TLS at all, which is the simplest wrong certificate."""
+    """The receiver does not speak TLS, which is the simplest case without a valid certificate."""
     url = f"https://desk.example:{receiver.port}"
     with pytest.raises(delivery.Undeliverable):
         delivery.post(url, b"{}", {}, loopback=True, resolve=lambda _h, _p: ["127.0.0.1"])

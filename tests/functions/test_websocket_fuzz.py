@@ -1,4 +1,4 @@
-"""Messages generated from the schema of the WebSocket API, good, bad and ugly."""
+"""Messages generated from the schema of the WebSocket API: valid, invalid and malformed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REFUSALS = {
     ErrorCode.UNKNOWN_ACTION,
     ErrorCode.MESSAGE_TOO_LARGE,
 }
-# JSON as text, for some of it no serializer would write.
+# JSON as text, because no serializer would write some of it.
 UGLY_VALUES = [
     *("null", "true", "false", "[]", "{}", '""', '" "', '"*"', '"**"', '"\\u0000"', '"\\ud800"'),
     *("0", "-0", "-1", "1", "11", "12", "1.0", "1e0", "0.1", "1e400", "-1e400", "NaN", "Infinity"),
@@ -54,7 +54,7 @@ UGLY_FRAMES = [
 
 
 def documented(answer: Any) -> str:
-    """What kind of answer it is; fails for one that functions/README.md does not describe."""
+    """The kind of the answer; fails for an answer that functions/README.md does not describe."""
     match answer:
         case {"error": {"code": code, "message": message, "requestId": request_id, **more}}:
             assert (more, list(answer)) == ({}, ["error"])
@@ -73,7 +73,7 @@ def documented(answer: Any) -> str:
 
 
 class Line:
-    """A connection that follows nothing at first, and the answers to what is sent on it."""
+    """A connection that follows nothing at first, and the answers to its messages."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -82,7 +82,7 @@ class Line:
         world.settle()
 
     def send(self, frame: str) -> list[str]:
-        """The kinds of the answers; the connection still works after them."""
+        """Send a message; returns the kinds of the answers. The connection must still work then."""
         received = self._world.connections.received
         received.clear()
         self._world.send("c1", frame)
@@ -100,7 +100,7 @@ def line(world: World) -> Line:
 
 
 def messages(mode: GenerationMode) -> st.SearchStrategy[Any]:
-    """Messages that the schema allows, or that it does not allow."""
+    """Messages that the schema allows, or messages that it forbids."""
     schema = MESSAGE.json_schema(by_alias=True, ref_template="#/components/schemas/{model}")
     document = {
         "openapi": "3.1.0",
@@ -168,7 +168,7 @@ def test_every_message_that_the_schema_does_not_allow_is_refused_and_told_why(li
 
 
 def ugly_messages() -> Iterator[str]:
-    """Each action with an ugly value in each field, and in a field that there is not."""
+    """Each action with a malformed value in each field, and in an unknown field."""
     fields = ("action", "orderId", "sinceSequence", "", "order_id", "__proto__")
     for action, field, value in product(("subscribe", "unsubscribe", "ping"), fields, UGLY_VALUES):
         known = {"action": f'"{action}"'} | ({} if action == "ping" else {"orderId": '"*"'})

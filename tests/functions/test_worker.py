@@ -1,4 +1,4 @@
-"""The worker: every order to one terminal status, by the way its faults send it."""
+"""The worker takes every order to one terminal status, on the path that its faults determine."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_worker_killed_after_any_step_is_resumed_by_the_next(
 
 
 def killed_in(call: str, world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """An order whose worker died in this call of the network."""
+    """An order whose worker died during this call of the network."""
     order_id = world.submit()["orderId"]
     with monkeypatch.context() as patch:
         error = SystemError("killed")
@@ -105,7 +105,7 @@ def test_an_order_that_kills_its_worker_each_time_takes_no_other_along(
 
 
 class Deadly:
-    """A network that kills the worker which asks it for one order."""
+    """A network that kills the worker at a call for one order."""
 
     def __init__(self, network: Network, order_id: str) -> None:
         self._network, self._order_id = network, order_id
@@ -122,7 +122,7 @@ class Deadly:
 def test_a_transaction_settles_in_the_market_that_it_was_signed_for_whatever_is_deployed_since(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise it could look reverted, and a second attempt would execute the order twice."""
+    """Otherwise it could seem reverted, and a second attempt would execute the order twice."""
     before = worker.network
     elsewhere = next(
         replace(before, seed=f"seed {number}")
@@ -175,7 +175,7 @@ def test_any_number_of_pools_of_one_venue_and_pair_take_part(
 
 
 def sol_price(network: Network) -> int:
-    """What SOL is worth now, in millionths of a USDC."""
+    """The present price of SOL, in millionths of a USDC."""
     (prices,) = network.prices(find("SOL"), find("USDC"), [now_ms()])
     return int(float(prices["reference"]) * 10**6)
 
@@ -292,7 +292,7 @@ def test_a_retry_comes_as_a_delayed_message(world: World, monkeypatch: pytest.Mo
     assert (order["status"], order["attempt"]) == ("routing", 2)
     assert order["nextRetryAt"] > order["updatedAt"]
     assert (world.work(), world.queued()) == ([], 1)
-    queue.enqueue(order_id)  # a duplicate that comes too early waits as well
+    queue.enqueue(order_id)  # a duplicate message that arrives too early waits too
     world.work()
     assert world.read(order_id) == order
 

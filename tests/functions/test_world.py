@@ -1,4 +1,4 @@
-"""The in-process AWS of these tests keeps the promises of AWS that the product relies on."""
+"""The in-process AWS of these tests has the guarantees of AWS on which the product relies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROUNDS = 40
 
 @pytest.fixture
 def busy_threads() -> Iterator[None]:
-    """Python changes from thread to thread as often as it can."""
+    """Let Python switch between threads as often as it can."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield

@@ -1,4 +1,4 @@
-"""A small AWS around the handlers: moto's tables and queue, and connections that are recorded."""
+"""A small AWS around the handlers: moto's tables and queue, and recorded connections."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ _process_request = botocore_stubber.process_request
 
 
 def _serialized(request: Any) -> Any:
-    """DynamoDB and SQS serialize what threads ask of them at once; moto does not."""
+    """Serialize concurrent requests, as DynamoDB and SQS do and moto does not."""
     with _one_request_at_a_time:
         return _process_request(request)
 
 
-# Whatever uses moto by this module's World passes here.
+# Every request to moto in this process passes here.
 setattr(botocore_stubber, "process_request", _serialized)  # noqa: B010 - mypy refuses to assign
 
 
 class Context(LambdaContext):
-    """What Lambda says of an invocation."""
+    """Lambda's context of an invocation."""
 
     def __init__(self, seconds: float = 60) -> None:
         self._seconds = seconds
@@ -56,12 +56,12 @@ class Context(LambdaContext):
         self._invoked_function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:function"
         self._aws_request_id = "52fdfc07-2182-154f-163f-5f0f9a621d72"
 
-    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override] # theirs is static
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override] # theirs: static
         return round(self._seconds * 1000)
 
 
 class FailingNetwork:
-    """A network one of whose calls raises; for `worker.network`."""
+    """A network that raises in one of its calls; for `worker.network`."""
 
     def __init__(self, network: Network, call: str, error: BaseException) -> None:
         self._network, self._call, self._error = network, call, error
@@ -90,7 +90,7 @@ class Answer:
 
 
 class Connections:
-    """Stands for the stage's @connections endpoint; a gone connection answers 410."""
+    """The stage's @connections endpoint; it answers 410 for a closed connection."""
 
     class GoneException(Exception):
         pass
@@ -195,14 +195,14 @@ class World:
         return key
 
     def authorize_http(self, **headers: str) -> str | None:
-        """The owner that an HTTP request with these headers has; None if it is to be refused."""
+        """The owner of an HTTP request with these headers; None if the request is to be refused."""
         answer = authorizer.handler(event("authorizer_http") | {"headers": headers}, Context())
         assert set(answer) == {"isAuthorized", "context"}
         assert answer["isAuthorized"] is True
         return answer["context"]["owner"] or None
 
     def authorize_websocket(self, ticket: str | None = None, **headers: str) -> str | None:
-        """The owner that a handshake with this ticket or these headers has, if it may connect."""
+        """The owner of a handshake with this ticket or these headers; None if it is refused."""
         request = event("authorizer_websocket")
         request["headers"] |= headers
         request["queryStringParameters"] = {"ticket": ticket} if ticket is not None else None
@@ -223,7 +223,7 @@ class World:
         self._websocket("disconnect", connection_id)
 
     def send(self, connection_id: str, message: Json | str, **changes: Any) -> None:
-        """A message of a connection; what the engine answers is in `connections.received`."""
+        """Send a message on a connection; the answer is in `connections.received`."""
         text = message if isinstance(message, str) else json.dumps(message)
         self._websocket("subscribe", connection_id, body=text, **changes)
 
@@ -243,7 +243,7 @@ class World:
     # --- what AWS does
 
     def work(self, seconds: float = 60) -> list[Json]:
-        """Give the worker one batch from the queue; returns the failures that it reports."""
+        """Hand one batch of the queue to the worker; returns the failures that it reports."""
         messages = self.sqs.receive_message(
             QueueUrl=self.queue_url,
             MaxNumberOfMessages=10,
@@ -260,12 +260,12 @@ class World:
         return [dict(failure) for failure in failures]
 
     def bury(self, body: str) -> Json:
-        """Give the dead-letter handler a message."""
+        """Hand a message to the dead-letter handler."""
         message = {"MessageId": "dead", "ReceiptHandle": "dead", "Body": body}
         return dict(dead_letters.handler(sqs_event("dead_letter", [message]), Context()))
 
     def notify(self) -> list[str]:
-        """Give the notifier one batch of the webhook queue; the messages that will come again."""
+        """Hand the notifier one batch of the webhook queue; returns the messages to be retried."""
         messages = self.sqs.receive_message(
             QueueUrl=settings.webhook_queue_url,
             MaxNumberOfMessages=10,
@@ -304,7 +304,7 @@ class World:
             if not self.queued():
                 return
             self.work()
-        raise AssertionError("the queue does not run dry")
+        raise AssertionError("the queue does not get empty")
 
     def queued(self) -> int:
         """Messages in the queue, visible or not."""
