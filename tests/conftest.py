@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from botocore import session
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # Each test over moto starts a botocore session. Without this cache every session would read AWS's
 # models again, which is half of the time of such a test.
@@ -24,22 +26,40 @@ SLOW = (
 HERE = Path(__file__).parent
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark slow tests, and tests that must share a process: those of a file, or of one stack."""
+    """Mark what takes long."""
     for item in items:
         if any(item.path.is_relative_to(HERE / name) for name in SLOW):
             item.add_marker("slow")
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
-def _group(item: pytest.Item) -> str:
-    """What of the suite one process must run: all tests of the shared stack, or a file."""
-    fixtures = set(getattr(item, "fixturenames", ()))
-    # A dashboard without a made-up `engine` is the stack's.
-    if "target" in fixtures or ("dashboard" in fixtures and "engine" not in fixtures):
-        return "the deployed stack"
-    return str(item.path.relative_to(HERE))
+# What of tests/e2e does without the stack that the others share.
+ALONE = (
+    "test_client.py",
+    "test_dashboard_chart.py",
+    "test_dashboard_list.py",
+    "test_dashboard_looks.py",
+    "test_dashboard_news.py",
+    "test_local.py",
+    "test_rehearsals.py",
+)
+
+
+class Scopes(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each process whole files, and all tests of the shared stack to one process.
+
+    pytest-xdist has marks for that, but pytest 9 does not see the names that it makes of them.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        shared = file.startswith("tests/e2e/") and not file.endswith(ALONE)
+        return "tests/e2e" if shared else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scopes:
+    """How pytest-xdist deals out the tests."""
+    return Scopes(config, log)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
