@@ -132,13 +132,16 @@ class WebhookList(Model):
 
 
 class PricePoint(Model):
-    """Prices at one moment: tokenOut for one tokenIn, as decimal text."""
+    """Prices at one moment: tokenOut for one tokenIn, as decimal text.
+
+    Each venue with a pool of this pair has its price under the venue's own name.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, DecimalText]
 
     timestamp: Timestamp
     reference: str
-    raydium: str | None = Field(default=None, description="absent without a pool of this pair")
-    meteora: str | None = Field(default=None, description="absent without a pool of this pair")
-    whirlpool: str | None = Field(default=None, description="absent without a pool of this pair")
 
 
 class PriceList(Model):

@@ -5,7 +5,7 @@ import { byId, h, say } from "./dom.js";
 import { learnPrice } from "./dollars.js";
 import { every } from "./pace.js";
 import { onTurn, pairOf, shownPrice } from "./pairs.js";
-import { CHART_LIBRARY } from "./stack.js";
+import { CHART_LIBRARY, VENUES } from "./stack.js";
 import { gain, price, title } from "./words.js";
 
 const MINUTE = 60, HOUR = 3600, DAY = 86_400;
@@ -23,7 +23,6 @@ const WIDTHS = { "5m": 5, "15m": 15, "1h": MINUTE, "6h": 5 * MINUTE, "1d": 15 * 
 const ANSWERED_MAX = 1000;
 const AGAIN_MS = 5_000;
 const AGAIN_IDLE_MS = 30_000;
-const VENUES = ["raydium", "meteora", "whirlpool"];
 const VENUE_STYLES = [0, 2, 1]; // solid, dashed, dotted: not told by colour alone
 const CHOICE = "oee.chart";
 

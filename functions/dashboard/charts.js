@@ -3,6 +3,7 @@
 import { call } from "./api.js";
 import { byId, h, say } from "./dom.js";
 import { every } from "./pace.js";
+import { VENUES } from "./stack.js";
 import { duration, number, title } from "./words.js";
 
 const MINUTES = 15;
@@ -11,7 +12,6 @@ const PRICES_EVERY_MS = 10_000;
 const PRICES_IDLE_EVERY_MS = 30_000;
 const OUTCOMES_EVERY_MS = 1_000;
 const HEIGHT = 132;
-const VENUES = ["raydium", "meteora", "whirlpool"];
 const DASHES = [undefined, [6, 4], [2, 3]];
 
 const NO_PRICES = [[], [], ...VENUES.map(() => [])]; // times, the reference, each venue

@@ -9,9 +9,9 @@ import { accepted, risksOf } from "./guard.js";
 import { onTurn, pairOf, shownPrice } from "./pairs.js";
 import { Picker } from "./picker.js";
 import { Quote } from "./quote.js";
-import { ORDER_TYPES, SIMULATE_ALLOWED, TOKENS } from "./stack.js";
+import { ORDER_TYPES, SIMULATE_ALLOWED, TOKENS, VENUES } from "./stack.js";
 import { OPTIONAL, readExpiry, readPrice, readWhole, showTerms, TERMS, writtenPrice } from "./terms.js";
-import { dollars, price, shortId, typeName } from "./words.js";
+import { dollars, price, shortId, title, typeName } from "./words.js";
 
 const AT_ONCE = 5;
 const SLIPPAGE_PLACES = 2;
@@ -57,6 +57,7 @@ export class Form {
     onPrice(() => this.#showWorth());
     onTurn(() => this.#turned());
     byId("faults").hidden = !SIMULATE_ALLOWED;
+    byId("fault-venue").append(...VENUES.map((venue) => h("option", { value: venue }, title(venue))));
     // A keypad without a point could not write what is accepted.
     for (const id of ["amount", "slippage-percent", ...PRICES]) byId(id).inputMode = hasPoint ? "decimal" : "text";
     byId("order-form").addEventListener("submit", (event) => {

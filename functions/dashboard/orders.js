@@ -1,13 +1,14 @@
 // Every order that the page knows, by the same rules as functions/orders/order.py.
 
+import { TERMINAL_STATUSES } from "./stack.js";
+
 export const STEPS = ["pending", "routing", "building", "submitted", "confirmed"];
-const TERMINAL = new Set(["confirmed", "failed", "cancelled", "expired"]);
 // What an update says of its own moment only, and what a resting order waits for until the next such update.
 const PASSING = ["error", "nextRetryAt", "nextSliceAt"];
 const LAMPORTS = 1e9;
 const CONDITIONS = ["limitPrice", "stopPrice", "expiresAt"];
 
-export const isOpen = (order) => !TERMINAL.has(order.status);
+export const isOpen = (order) => !TERMINAL_STATUSES.includes(order.status);
 
 /** Orders by id; `apply` and `merge` tell every listener each order that changed, and what it was before. */
 export class Orders {

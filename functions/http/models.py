@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Literal
 from uuid import UUID
@@ -20,6 +21,7 @@ from functions.orders.order import (
     Status,
     TimeInForce,
 )
+from functions.simulation.network import VENUES
 
 KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
 UUID_PATTERN = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -71,8 +73,16 @@ def _time(value: object) -> int:
 
 
 def _listed(value: str) -> str:
-    if value not in LISTED:
-        raise ValueError(f"must be {', '.join(map(repr, LISTED[:-1]))} or {LISTED[-1]!r}")
+    return _one_of(LISTED, value)
+
+
+def _venue(value: str) -> str:
+    return _one_of(VENUES, value)
+
+
+def _one_of(options: Sequence[str], value: str) -> str:
+    if value not in options:
+        raise ValueError(f"must be {', '.join(map(repr, options[:-1]))} or {options[-1]!r}")
     return value
 
 
@@ -107,6 +117,9 @@ Expiry = Annotated[
 TokenName = Annotated[str, Field(description="symbol or mint", examples=["SOL"], max_length=64)]
 SlippageBps = Annotated[int, Field(ge=0, le=10_000, description="0.01 % each")]
 ClientKey = Annotated[str, Field(pattern=KEY_PATTERN, examples=["my-order-1"])]
+Venue = Annotated[
+    str, AfterValidator(_venue), WithJsonSchema({"type": "string", "enum": [*VENUES]})
+]
 
 OrderId = Annotated[UUID, BeforeValidator(_uuid), Path(alias="orderId")]
 Time = Annotated[
@@ -169,6 +182,11 @@ class SimulateRequest(Simulate):
     """A fault to be simulated, where the stack permits it."""
 
     model_config = _EXACT
+
+    venue: Venue | None = Field(
+        default=None,
+        description="the venue at fault, all when absent; for venue_down and quote_timeout only",
+    )
 
 
 _SWAP: dict[str, JsonValue] = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1.5"}

@@ -23,9 +23,9 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from functions.dex.tokens import TOKENS
 from functions.http.bundle import bundle
 from functions.orders.failures import FAILURE_WORDS, QUOTE_ERROR_WORDS
-from functions.orders.order import OrderType
+from functions.orders.order import OrderType, Status
 from functions.runtime import settings
-from functions.simulation.network import VALID_MS
+from functions.simulation.network import VALID_MS, VENUES
 
 _OWN = files("functions.dashboard")
 # Powertools brings Swagger UI along, so there is no copy to keep and no other host to ask. Its own
@@ -108,10 +108,13 @@ def _stack() -> str:
         {"symbol": token.symbol, "name": token.name, "mint": token.mint, "decimals": token.decimals}
         for token in TOKENS.values()
     ]
+    terminal = [status for status in Status if status.terminal]
     return (
         f"export const TOKENS = {json.dumps(tokens)};\n"
         f"export const SIMULATE_ALLOWED = {json.dumps(settings.simulate_allowed)};\n"
         f"export const ORDER_TYPES = {json.dumps([*OrderType])};\n"
+        f"export const TERMINAL_STATUSES = {json.dumps(terminal)};\n"
+        f"export const VENUES = {json.dumps(VENUES)};\n"
         # The page loads it once the orders are there, so that it delays nothing.
         f"export const CHART_LIBRARY = {json.dumps('assets/' + _with_hash(_CHART_LIBRARY))};\n"
         # A transaction that has not landed by then never will.

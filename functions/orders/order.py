@@ -138,10 +138,7 @@ class Simulate(Model):
     """A fault to be simulated, where the stack permits it."""
 
     fault: Literal["venue_down", "quote_timeout", "dropped_transaction", "slippage"]
-    venue: Literal["raydium", "meteora", "whirlpool"] | None = Field(
-        default=None,
-        description="the venue at fault, all when absent; for venue_down and quote_timeout only",
-    )
+    venue: str | None = None
     attempts: int = Field(
         default=MAX_ATTEMPTS,
         ge=1,

@@ -101,7 +101,7 @@ def test_amounts_have_their_value_a_quote_its_age_and_a_rate_two_directions(
 
 MODULES = Path(__file__).parents[2] / "functions" / "dashboard"
 STACK = """export const TOKENS = ["SOL", "USDC", "JUP", "BONK"].map((symbol) => ({ symbol }));
-export const FAILURES = {}, QUOTE_ERRORS = {};"""
+export const FAILURES = {}, QUOTE_ERRORS = {}, TERMINAL_STATUSES = [];"""
 
 
 def test_prices_amounts_and_terms_are_read_and_shown_exactly(

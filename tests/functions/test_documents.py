@@ -13,8 +13,10 @@ import jsonschema_rs
 import pytest
 
 from functions.http import asyncapi
+from functions.http.pages import page
 from functions.messages import ErrorCode, ProblemCode
 from functions.orders.order import Status
+from functions.simulation.network import VENUES
 from functions.websocket import MESSAGE
 from infra.cli.node import NODE
 from tests.e2e.browser import npm_installed, npm_package
@@ -263,3 +265,15 @@ def test_an_export_holds_the_orders_of_its_time_and_its_owner(world: World) -> N
         "list_orders", path="/api/orders.csv", query={"from": created, "to": created}
     )
     assert (refused.status, refused.json["errors"][0]["field"]) == (400, "to")
+
+
+def test_documents_and_dashboard_name_the_venues_of_the_network_and_the_ends_of_an_order(
+    world: World,
+) -> None:
+    described = world.http("get_openapi").json["components"]["schemas"]
+    venue = described["SimulateRequest"]["properties"]["venue"]
+    assert {"type": "string", "enum": [*VENUES]} in venue["anyOf"]
+    script = str(page("app.js").body)
+    assert f"const VENUES = {json.dumps(VENUES)};" in script
+    ends = [status for status in Status if status.terminal]
+    assert f"const TERMINAL_STATUSES = {json.dumps(ends)};" in script

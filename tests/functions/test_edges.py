@@ -74,6 +74,10 @@ def test_a_number_of_any_size_that_is_not_whole_is_refused_as_slippage(
         ('{"fault":"slippage","attempts":0}', "simulate.attempts must be at least 1"),
         ('{"fault":"slippage","attempts":4}', "simulate.attempts must be at most 3"),
         ('{"attempts":1}', "simulate.fault is required"),
+        (
+            '{"fault":"venue_down","venue":"orca"}',
+            "simulate.venue must be 'raydium', 'meteora' or 'whirlpool'",
+        ),
         ('"slippage"', "simulate must be a JSON object"),
         ("[]", "simulate must be a JSON object"),
         (
