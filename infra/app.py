@@ -28,7 +28,7 @@ def read_settings(app: App) -> Settings:
 
 
 def main() -> None:
-    """Write the cloud assembly; a setting that cannot be deployed ends it with one line."""
+    """Write the cloud assembly; an invalid setting ends the program with one line."""
     app = App()
     try:
         build(app)

@@ -1,7 +1,7 @@
-"""What the stack costs: AWS's list prices, and the bill of a month without an order.
+"""The stack's costs: AWS's list prices, and the bill for a month without an order.
 
-Prices of us-east-1 in US dollars, without free tiers. They were noted on 2026-11-22, as articles of
-that year quote AWS's pricing pages.
+Prices of us-east-1 in US dollars, without free tiers. They were noted on 2026-11-22 from articles
+of that year that quote AWS's pricing pages.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Usage = dict[str, float]  # units by the names of PRICES
 
 @dataclass(frozen=True)
 class Price:
-    """Dollars for so many units of what a service counts; `page` is one of AWS's pricing pages."""
+    """Dollars for a number of a service's units; `page` is one of AWS's pricing pages."""
 
     service: str
     unit: str
@@ -66,19 +66,19 @@ PRICES = {
 GB = 1024**3
 MONTH_SECONDS = 30 * 24 * 3600
 CORE_MB = 1769  # Lambda gives a function of this memory one core
-POLLERS = 5  # Lambda's on a queue that is idle, each asking every 20 s
+POLLERS = 5  # Lambda's pollers on an idle queue; each makes a request every 20 s
 POLLED_QUEUES = 2
 MINUTES = 30 * 24 * 60  # each has a sweeper and a watcher
 SWEEP_CPU_MS, SWEEP_WAIT_MS = 10.0, 100.0  # assumed
 LINE_OF_METRICS_BYTES = 250  # assumed
-WATCHER_MB = 128  # the least that Lambda offers: it is paid for while orders rest
-WATCH_CPU_MS, WATCH_WAIT_MS = 5.0, 10.0  # assumed, of a watcher that finds nothing resting
-# How many orders the sweeper found, how late the watcher was; the others have no data then.
+WATCHER_MB = 128  # the least that Lambda offers: its time is billed while orders rest
+WATCH_CPU_MS, WATCH_WAIT_MS = 5.0, 10.0  # assumed, for a watcher that finds no resting order
+# The sweeper's orders and the watcher's delay; the other metrics have no data without orders.
 IDLE_METRICS = 2
 
 
 def billed_ms(*, cpu_ms: float, memory_mb: int, waited_ms: float) -> float:
-    """What Lambda bills one invocation for: its CPU on its share of a core, and its waiting."""
+    """The billed duration of one invocation: CPU time on its share of a core, and waiting."""
     share = min(1.0, memory_mb / CORE_MB)
     return ceil(cpu_ms / share + waited_ms)
 
@@ -91,7 +91,7 @@ def gb_seconds(milliseconds: float, memory_mb: int) -> float:
 def idle_month(
     memory_mb: int, *, alarms: int, metrics: int = IDLE_METRICS, snapshots_mb: int = 0
 ) -> Usage:
-    """What thirty days use without a single order.
+    """The usage of thirty days without an order.
 
     Args:
         memory_mb: of the sweeper.
@@ -117,5 +117,5 @@ def idle_month(
 
 
 def dollars(usage: Usage) -> float:
-    """The price of what is used."""
+    """The price of a usage."""
     return sum(PRICES[name].each * units for name, units in usage.items())

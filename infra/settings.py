@@ -1,4 +1,4 @@
-"""What may differ from one deployment to the next: the keys of CDK context, parsed and checked."""
+"""The settings of a deployment: the keys of CDK context, parsed and checked."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from functions.contract import EngineSettings
 
 
 class SettingError(ValueError):
-    """Settings that cannot be deployed, one a line: its key, its value and the rule."""
+    """Settings that cannot be deployed: a line for each with its key, its value and the rule."""
 
 
 def _must(rule: str, holds: Callable[[Any], object]) -> AfterValidator:
@@ -39,13 +39,14 @@ _DAYS = "1 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 292
 _OFFERED = frozenset(map(int, _DAYS.split())).__contains__
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MemoryMb = Annotated[int, Interval(ge=128, le=10_240)]
-# What the functions' logger and Lambda's filter both know; see `_lambda_log_level` in compute.py.
+# Levels that both the functions' logger and Lambda's filter know; see `_lambda_log_level` in
+# compute.py.
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_python_level)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(EngineSettings):
-    """One deployment: what the functions are told, and what only the stack needs.
+    """The settings of one deployment, for the functions and for the stack.
 
     Each field but `version` and `uv` is a key of CDK context in camelCase.
     """
@@ -128,6 +129,6 @@ def _unknown(key: str) -> str:
 
 
 def _rule(message: str) -> str:
-    """What pydantic says of a value, as a rule that follows the value."""
+    """pydantic's error about a value, as a rule that follows the value."""
     rule = re.sub("(Input|String) should", "must", message.removeprefix("Value error, "))
     return rule.partition(", unable to parse")[0]

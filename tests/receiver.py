@@ -1,4 +1,4 @@
-"""A server that receives webhooks, with answers that a test asks for."""
+"""A server that receives webhooks, with answers that a test chooses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Received(NamedTuple):
         return dict(json.loads(self.body))
 
     def verified(self, secret: str) -> Json:
-        """The message, if the secret has signed it; the library raises otherwise."""
+        """The message, if its signature is valid for the secret; the library raises otherwise."""
         return dict(Webhook(secret).verify(self.body, self.headers))
 
 

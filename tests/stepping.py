@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Killed(BaseException):
-    """The process of an invocation is gone: no handler of exceptions sees that."""
+    """The process of an invocation has ended: no exception handler catches this."""
 
 
 class Stepped:
@@ -32,7 +32,7 @@ class Stepped:
             raise self._error
 
     def kill(self) -> None:
-        """End the call where it pauses."""
+        """End the call at its pause."""
         self._killed = True
         self.step()
 

@@ -1,4 +1,4 @@
-"""What the commands share: their options, whole numbers as arguments, errors in one line."""
+"""Shared by the commands: options, whole numbers as arguments, errors in one line."""
 
 import argparse
 import os
@@ -18,18 +18,18 @@ STACK_HELP = (
 
 
 class Problem(Exception):
-    """Why a command cannot be done, in one line for the user."""
+    """A command cannot be executed; the text says why, in one line for the user."""
 
 
 class UnknownOrder(Problem):
-    """There is no order of this id."""
+    """No order has this id."""
 
     def __init__(self, order_id: str) -> None:
         super().__init__(f"There is no order {order_id}.")
 
 
 def canonical_order_id(text: str) -> str:
-    """An order id as the engine writes it; raises UnknownOrder for text that is none."""
+    """An order id as the engine writes it; raises UnknownOrder for text that is no order id."""
     try:
         return str(UUID(text))
     except ValueError:
@@ -38,14 +38,14 @@ def canonical_order_id(text: str) -> str:
 
 @contextmanager
 def exit_on_problem() -> Iterator[None]:
-    """End the program with exit code 1 and one line on stderr where the block cannot go on."""
+    """End the program with exit code 1 and one line on stderr if the block raises a known error."""
     try:
         yield
         sys.stdout.flush()
     except (Problem, BotoCoreError, ClientError) as problem:
         line = " ".join(str(problem).split())
         sys.exit("✗ " + line.encode(errors="backslashreplace").decode())
-    except BrokenPipeError:  # the reader of our answers has ended: `uv run ops … | head`
+    except BrokenPipeError:  # the reader of the output has ended, as in `uv run ops … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
@@ -53,7 +53,7 @@ def exit_on_problem() -> Iterator[None]:
 
 
 def options(*, json: bool = False, key: bool = False) -> argparse.ArgumentParser:
-    """A parent parser with `--stack` and, where asked for, `--json` and `--key`."""
+    """A parent parser with `--stack` and, if requested, `--json` and `--key`."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--stack", default=LOCAL, help=STACK_HELP)
     if json:
@@ -68,7 +68,7 @@ def options(*, json: bool = False, key: bool = False) -> argparse.ArgumentParser
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """A type for argparse: text of a whole number from `least` to `most`."""
+    """A type for argparse: a whole number from `least` to `most`."""
 
     def parse(text: str) -> int:
         # No more digits than the greatest has: Python refuses to read numbers of thousands.

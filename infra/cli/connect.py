@@ -18,10 +18,10 @@ def connected(
     patience: Patience | None = None,
     tell: Callable[[str], None] = lambda _notice: None,
 ) -> Iterator[Client]:
-    """A client of the stack and with the key that the command line names.
+    """Open a client of the stack, with the key that the command line names.
 
-    Raises Problem for what can only be told: no key, a key that is not valid, a refusal.
-    OrderUnknown and NoAnswer are the command's to explain.
+    Raises Problem if there is no key, the key is not valid, or the engine refuses a request.
+    The command itself handles OrderUnknown and NoAnswer.
     """
     stack = find(arguments.stack)
     key = arguments.key or stack.api_key

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.cli.command import LOCAL, Problem
 
-# `uv run local` keeps all of a stack in a folder that is named for its port.
+# `uv run local` keeps all data of a stack in a folder with the name of its port.
 LOCAL_FOLDER = Path(__file__).parents[2] / ".local"
 STACK_FILE = "stack.json"
 PORT_ANSWERS_SECONDS = 2
@@ -25,7 +25,7 @@ class NotDeployed(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
-    """A stack's outputs, and how to reach what they name."""
+    """A stack's outputs, and clients for the resources that they name."""
 
     name: str
     outputs: dict[str, str]
@@ -35,11 +35,11 @@ class Deployed:
     api_key: str = ""
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the stack's account; of the emulator, whatever else is configured."""
+        """A boto3 client of the stack's account; for a local stack always of the emulator."""
         return client(service, self.region, self.endpoint_url, self.ca_bundle)
 
     def output(self, name: str) -> str:
-        """One of the stack's outputs; raises NotDeployed where the stack is not an engine."""
+        """One of the stack's outputs; raises NotDeployed if the stack is not an engine."""
         try:
             return self.outputs[name]
         except KeyError:
@@ -90,7 +90,7 @@ def find(stack: str) -> Deployed:
 
 
 def _local_stack(port: str) -> dict[str, str]:
-    """What `uv run local` says of its stack on this port, or of the only one that runs."""
+    """The local stack on this port, or the only one that runs, from the file of `uv run local`."""
     files = _files()
     ready = [found for found, file in files.items() if file.exists()]
     if not port and len(ready) > 1:
@@ -114,7 +114,7 @@ def _named(ports: list[str]) -> str:
 
 
 def _files() -> dict[str, Path]:
-    """The file of each local stack by its port, if something answers there.
+    """The file of each local stack that answers, by port.
 
     The file is missing while the stack starts. The file of a stack that no longer runs, because
     its process was killed before it could remove it, is removed.
@@ -148,11 +148,11 @@ def client(
     if endpoint_url is None:
         session = boto3.Session(region_name=region)
         return session.client(service)
-    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):  # of a real account, or of none
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):  # credentials of a real account, or none
         os.environ.pop(name, None)
     session = boto3.Session(
         aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 - the emulator's own
+        aws_secret_access_key="test",  # noqa: S106 - the emulator's password
         region_name=region,
     )
     verify = str(ca_bundle) if ca_bundle else None

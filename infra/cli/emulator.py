@@ -25,11 +25,11 @@ STOP_SECONDS_MAX = 30
 
 
 class LocalError(Problem):
-    """Why the local stack cannot run."""
+    """The local stack cannot run; the text says why."""
 
 
 def free_port(port: int) -> int:
-    """The port, or any free one for 0; raises LocalError where it cannot be listened on."""
+    """The port, or any free one for 0; raises LocalError if it cannot be used."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -49,7 +49,7 @@ _KEPT = re.compile(
 
 
 def environment() -> dict[str, str]:
-    """The user's environment less all that could lead to a real account."""
+    """The user's environment without the variables that could lead to a real account."""
     kept = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
     no_proxy = kept.get("NO_PROXY") or kept.get("no_proxy")
     no_proxy = ",".join(filter(None, [no_proxy, "127.0.0.1", "localhost"]))
@@ -150,13 +150,13 @@ def _settings(port: int, temporary: Path, data: Path | None) -> dict[str, str]:
 
 
 def _adopt(data: Path, port: int) -> None:
-    """Correct what the emulator does not find again in the state that it wrote."""
+    """Correct the parts of the saved state that the emulator cannot read back."""
     for state_file in data.glob("*.json"):
         text = state_file.read_text()
-        # It finds a queue by its URL, which has the port of the earlier run.
+        # The emulator finds a queue by its URL, which contains the port of the earlier run.
         text = re.sub(r"(https?://localhost):\d+/", rf"\1:{port}/", text)
         if state_file.name == "lambda.json":
-            # It keeps how far a stream was read but not the stream, so it would skip as far.
+            # It saves the position in a stream but not the stream, so it would skip records.
             state = json.loads(text)
             state["payload"].pop("dynamodb_stream_positions", None)
             text = json.dumps(state)
@@ -165,7 +165,7 @@ def _adopt(data: Path, port: int) -> None:
 
 def _wait_until_healthy(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS_MAX
-    # Its certificate, if it speaks TLS, is made as it starts; no proxy leads to this machine.
+    # The emulator makes its certificate as it starts. A proxy could not reach this machine.
     with httpx.Client(verify=False, trust_env=False, timeout=5) as client:  # noqa: S501
         while time.monotonic() < deadline:
             if process.poll() is not None:
@@ -179,7 +179,7 @@ def _wait_until_healthy(endpoint: str, process: subprocess.Popen[bytes], log: Pa
 
 def kill_group(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
     """End the process, which leads a session of its own, and all that it started."""
-    with suppress(ProcessLookupError, PermissionError):  # macOS: the latter, when all are gone
+    with suppress(ProcessLookupError, PermissionError):  # macOS: the latter, if all have ended
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     if process.stdout:

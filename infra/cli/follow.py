@@ -16,7 +16,7 @@ from rich.text import Text
 from infra.cli.deployed import Deployed
 
 POLL_SECONDS = 0.5
-OVERLAP_MS = 10_000  # a record may be listed a little after its own time
+OVERLAP_MS = 10_000  # CloudWatch Logs may list a record a little later than the record's time
 PLATFORM_LINES = ("START RequestId:", "END RequestId:", "REPORT RequestId:", "INIT_START")
 STYLES = {"DEBUG": "dim", "INFO": "green", "WARNING": "yellow"}
 
@@ -78,7 +78,7 @@ def _readable(at_ms: int, function: str, message: str) -> Text | None:
     if "_aws" in record:  # a metric
         return None
     at = datetime.fromtimestamp(at_ms / 1000, UTC)
-    with suppress(ValueError, KeyError):  # its own time, where it says so
+    with suppress(ValueError, KeyError):  # the record's own time, if it has one
         at = datetime.strptime(record["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
     clock = at.astimezone().strftime("%H:%M:%S.%f")[:-3]
     level = str(record.get("level", ""))

@@ -35,7 +35,7 @@ EMULATOR_LOG = "ministack.log"
 OWNER = "local"
 KEY_FILE = "api-key"
 PORT = 4566
-# As many workers as two cores can drive; faults may be asked for, to see what they do.
+# As many workers as two cores can run. Users may ask for faults, to watch how orders recover.
 LOCAL_CONTEXT = {
     "maxConcurrency": "20",
     "simulateAllowed": "true",
@@ -57,7 +57,7 @@ class Stack:
     ca_bundle: Path | None
     outputs: dict[str, str]
     api_key: str
-    # Deploys a project's folder, this one or another release of it, over what is deployed.
+    # Deploys a project's folder, which may be another release, over the deployed stack.
     deploy: Callable[[Path], object]
 
     @property
@@ -88,7 +88,7 @@ def running_stack(
     work: Path | None = None,
     steps: Steps = _quietly,
 ) -> Iterator[Stack]:
-    """Start and deploy a stack; all that was started ends with the block.
+    """Start and deploy a stack; every started process ends with the block.
 
     Args:
         port: where the emulator listens; 0 picks a free one.
@@ -113,7 +113,7 @@ def running_stack(
         given = {"localEndpoint": endpoint, **LOCAL_CONTEXT, **(context or {})}
         cdk = _Cdk(work)
 
-        # The app is synthesized beside all that has to be there before it can be deployed.
+        # The app is synthesized while the emulator starts and the bootstrap runs.
         with cdk.synthesis(given) as synthesized:
             with steps("Starting the emulator"):
                 settings = dict(environment or {})
@@ -180,7 +180,7 @@ class _Cdk:
         """Begin to synthesize a project's app; yields a function that waits for the end.
 
         The function raises LocalError if the synthesis fails. `cdk deploy` would synthesize the
-        same, but only after everything that has to be there before it.
+        same app, but only after the emulator and the bootstrap are ready.
         """
         settings = json.loads((project / "cdk.json").read_text())["context"] | context
         log = self._work / "synthesis.log"
@@ -217,12 +217,12 @@ class _Cdk:
         self._command = [str(NODE), path, "--no-notices", "--no-color"]
 
     def bootstrap(self) -> None:
-        """Create what the CDK needs in an account."""
+        """Create the resources that the CDK needs in an account."""
         arguments = ["bootstrap", f"aws://{ACCOUNT}/{REGION}"]
         self._run([*self._command, *arguments], "Bootstrapping failed")
 
     def deploy(self, report: Report = lambda _done, _total: None) -> tuple[str, dict[str, str]]:
-        """Deploy what was synthesized; returns the stack's name and its outputs."""
+        """Deploy the synthesized stack; returns its name and its outputs."""
         outputs = self._work / "outputs.json"
         options = ["--app", str(self._assembly), "--outputs-file", str(outputs)]
         options += ["--require-approval", "never", "--method", "direct", "--progress", "events"]
@@ -236,7 +236,7 @@ class _Cdk:
         with self._log.open("a") as log:
             process = subprocess.Popen(  # noqa: S603
                 command,
-                cwd=self._work,  # where no cdk.json asks for a synthesis
+                cwd=self._work,  # a folder without a cdk.json, which would start a synthesis
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -287,7 +287,7 @@ def main() -> None:
 
 def _interrupt(*_: object) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a second one must not cut the clean-up short
+        signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the clean-up
     raise KeyboardInterrupt
 
 
@@ -321,7 +321,7 @@ def announced(stack: Stack, file: Path) -> Iterator[None]:
     whole = file.with_suffix(".tmp")
     whole.touch(mode=0o600)  # it holds the key
     whole.write_text(json.dumps(told, indent=2) + "\n")
-    whole.rename(file)  # nobody reads a part of it
+    whole.rename(file)  # so that no reader sees half of the file
     try:
         yield
     finally:
@@ -329,7 +329,7 @@ def announced(stack: Stack, file: Path) -> Iterator[None]:
 
 
 def explanation(stack: Stack, port: int, data: Path | None) -> list[str]:
-    """What to do with the stack, line by line."""
+    """The lines that explain the use of the stack."""
     order = '{"tokenIn":"SOL","tokenOut":"USDC","amount":"1.5"}'
     which = "" if port == PORT else f" --stack {LOCAL}:{port}"
     lasts = f"are kept in {escape(str(data))}" if data else "end with this run"

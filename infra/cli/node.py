@@ -1,4 +1,4 @@
-"""Node and the CDK command line: both pinned, neither has to be installed by the user."""
+"""Node and the CDK command line: both are pinned, and the user installs neither."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ def _with_cdk(*args: str) -> list[str]:
 
 
 def with_node(environment: dict[str, str]) -> dict[str, str]:
-    """The environment with what the commands need to find Node, and without their notices."""
+    """The environment in which the commands find Node and print no notices."""
     return environment | {
         "PATH": os.pathsep.join([str(NODE.parent), environment.get("PATH", os.defpath)]),
         "JSII_NODE": str(NODE),

@@ -34,7 +34,7 @@ def moment(text: str) -> datetime:
 
 
 def main() -> None:
-    """Place an order; the engine checks what it is given."""
+    """Place an order; the engine validates the arguments."""
     parser = argparse.ArgumentParser(
         prog="uv run order",
         description=__doc__,

@@ -19,7 +19,7 @@ SHOWN = 20
 
 
 def table_of(orders: Iterable[Order]) -> Table:
-    """Orders as a table, a line each."""
+    """Orders as a table with one line for each."""
     table = Table(box=None, header_style="dim", pad_edge=False)
     for name in ("created", "order", "type", "status"):
         table.add_column(name, no_wrap=True)

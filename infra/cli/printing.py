@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-Report = Callable[[int, int | None], None]  # so many done, of so many where that is known
+Report = Callable[[int, int | None], None]  # how many are done, and of how many, if that is known
 
 STYLES = {
     "WARNING": "yellow",
@@ -45,7 +45,7 @@ def plain_console() -> Console:
 
 
 def print_table(table: Table) -> None:
-    """Print a table in its own width: nothing is cut off, whatever the terminal's."""
+    """Print a table in its own width, so that no terminal cuts it off."""
     Console(highlight=False, markup=False, width=1000).print(table)
 
 

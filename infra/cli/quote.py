@@ -1,4 +1,4 @@
-"""`uv run quote SOL USDC 1.5`: what an order would get now, and what each venue alone gives."""
+"""`uv run quote SOL USDC 1.5`: the output of an order now, and of each venue alone."""
 
 import argparse
 
@@ -12,7 +12,7 @@ from infra.cli.watch import as_json
 
 
 def lines_of(quote: QuoteAnswer) -> list[Table | str]:
-    """A quote as lines: the route, its legs, and the venues beside it."""
+    """A quote as lines: the route, its legs, and each venue's quote."""
     legs = Table(box=None, header_style="dim", pad_edge=False)
     for name in ("route", "", "gives", "share"):
         legs.add_column(name)

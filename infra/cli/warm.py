@@ -1,4 +1,4 @@
-"""Starts the functions that an order passes, so that the first order does not wait for them."""
+"""Starts the functions that execute an order, so that the first order waits for no cold start."""
 
 import json
 import ssl
@@ -17,7 +17,7 @@ from functions.contract import order_message
 from infra.cli.command import Problem
 from infra.cli.deployed import Deployed
 
-ANSWER_SECONDS_MAX = 60  # a machine that is busy with something else is no failure
+ANSWER_SECONDS_MAX = 60  # long enough for a busy machine
 
 # The worker accepts no empty batch. It refuses this message, and says so in its log.
 _NO_ORDER = {
@@ -31,17 +31,17 @@ _NO_ORDER = {
     ]
 }
 
-Report = Callable[[int, int], None]  # so many done of so many
+Report = Callable[[int, int], None]  # how many are done, and of how many
 
 
 def warm(stack: Deployed, report: Report) -> None:
-    """Call each function once, in a way that leaves no order, message or connection behind.
+    """Call each function once, without leaving an order, message or connection behind.
 
     The API, the authorizer and the WebSocket's function are called as a client calls them; the
     worker gets a message of an order that does not exist, the publisher an empty batch.
 
     Raises:
-        Problem: a function did not answer, or not as it should.
+        Problem: a function did not answer, or answered with an error.
     """
     functions = stack.functions()
     sequences = (

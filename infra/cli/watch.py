@@ -38,14 +38,14 @@ def update_line(update: dict[str, Any]) -> Text:
 
 
 def as_json(model: BaseModel) -> dict[str, Any]:
-    """What the engine answered, as it writes it."""
+    """The order or update as JSON, in the engine's own form."""
     return model.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def print_updates(updates: Iterable[Update], *, as_lines_of_json: bool) -> Update | None:
-    """Print each update when it comes; the last one.
+    """Print each update when it arrives; returns the last one.
 
-    On a terminal a line below the updates tells what is awaited, and for how long.
+    On a terminal, a line below the updates says how long the next one has been awaited.
     """
     console, last = plain_console(), None
     waiting = Progress(
@@ -66,7 +66,7 @@ def print_updates(updates: Iterable[Update], *, as_lines_of_json: bool) -> Updat
 
 
 def exit_code(last: Update | None) -> int:
-    """How a command ends that followed an order to this update."""
+    """The exit code of a command that followed an order up to this update."""
     if last is None or not last.status.terminal:
         return UNKNOWN
     return CONFIRMED if last.status is Status.CONFIRMED else ENDED_OTHERWISE

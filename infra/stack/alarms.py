@@ -1,4 +1,4 @@
-"""The alarms' rules: when each rings, what that means and what to do first."""
+"""The alarms' rules: when each rings, what it means and what to do first."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from functions.contract import Metric
 from functions.orders.failures import FailureCode
 from infra.stack.metrics import FIVE_MINUTES, ONE_MINUTE, Metrics, total
 
-# Most metrics have no data without traffic, and then nothing went wrong.
+# Most metrics have no data without traffic, which is no fault.
 QUIET = cloudwatch.TreatMissingData.NOT_BREACHING
 # The sweeper emits each minute how many orders it found, 0 as well; the watcher how late it was.
 STOPPED = cloudwatch.TreatMissingData.BREACHING
@@ -26,7 +26,7 @@ class Rule:
     of: int = 1
     silence: cloudwatch.TreatMissingData = QUIET
     means: str
-    first: str  # the command of `uv run ops` to begin with
+    first: str  # the first command of `uv run ops` to run
 
 
 def rules(metrics: Metrics) -> Iterator[Rule]:

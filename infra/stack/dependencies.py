@@ -65,7 +65,7 @@ def install(
 
 def pinned_requirements(uv: str) -> str:
     """The functions' dependencies with their versions and hashes, as uv.lock pins them."""
-    # Below the CDK command line uv would write colour codes between the requirements.
+    # When the CDK command line runs uv, uv would write colour codes between the requirements.
     layout = ["--quiet", "--color", "never", "--no-header", "--no-annotate"]
     content = ["--frozen", "--no-dev", "--no-emit-project", "--project", str(ROOT)]
     return _run([uv, "export", *layout, *content])

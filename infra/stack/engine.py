@@ -1,4 +1,4 @@
-"""The stack: the constructs, what starts each function, and what each function may do."""
+"""The stack: its constructs, the trigger of each function, and each function's permissions."""
 
 from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_events as events
@@ -116,7 +116,7 @@ class Engine(Stack):
             batch_size=BATCH_SIZE,
             report_batch_item_failures=True,
         )
-        # Slow receivers must not take the account's concurrency from the orders.
+        # Slow receivers of webhooks must leave the account's concurrency to the orders.
         lambda_.EventSourceMapping(
             self,
             "DeliverWebhooks",
@@ -127,7 +127,7 @@ class Engine(Stack):
             report_batch_item_failures=True,
         )
         # Without limits, so Lambda retries a batch until the stream drops it after 24 hours. A
-        # connection lives two hours at most: whoever followed has come back and resumed by then.
+        # connection lasts two hours at most, so each follower has reconnected and resumed by then.
         lambda_.EventSourceMapping(
             self,
             "PublishUpdates",
@@ -236,7 +236,7 @@ class Engine(Stack):
 def _allow(
     function: lambda_.Function, resource: str, service: str, actions: str, *, keys: str = ""
 ) -> None:
-    """Grant actions on one resource; with `keys`, on items whose partition key is like it."""
+    """Grant actions on one resource; with `keys`, on items whose partition key matches it."""
     only = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [keys]}} if keys else None
     function.add_to_role_policy(
         iam.PolicyStatement(

@@ -1,4 +1,4 @@
-"""The metrics that alarms and dashboard show: the functions' own, and those of AWS."""
+"""The metrics for the alarms and the dashboard: the functions' own, and AWS's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from infra.stack.storage import Storage
 
 ONE_MINUTE, FIVE_MINUTES = Duration.minutes(1), Duration.minutes(5)
 
-# What the functions call, table by table; an alarm's expression takes ten metrics at most.
+# The functions' calls, by table; an alarm's expression takes ten metrics at most.
 ORDERS_OPERATIONS = ("PutItem", "GetItem", "BatchGetItem", "UpdateItem", "Query")
 CONNECTIONS_OPERATIONS = ("PutItem", "GetItem", "UpdateItem", "DeleteItem", "Query")
 ACCESS_OPERATIONS = ("PutItem", "GetItem", "DeleteItem")

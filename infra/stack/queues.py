@@ -1,4 +1,4 @@
-"""The queue of orders and that of webhooks, each with its dead letters."""
+"""The order queue and the webhook queue, each with its dead-letter queue."""
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_sqs as sqs

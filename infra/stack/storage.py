@@ -12,15 +12,15 @@ from functions.contract import (
     WAKE_BELOW_INDEX,
 )
 
-# A release that is deployed over an older one adds them one by one: see `Settings.wake_indexes`.
+# A deployment over an older release adds these one by one: see `Settings.wake_indexes`.
 WAKE_INDEXES = (WAKE_ABOVE_INDEX, WAKE_BELOW_INDEX)
 
 
 class Storage(Construct):
     """On-demand tables; where data is durable, orders and keys outlive the stack.
 
-    Such a table is protected against deletion by anybody. So it stays after a failed first
-    deployment too: a rollback could not delete it, and would fail.
+    Such a table is protected against deletion, also by CloudFormation. A rollback of a failed first
+    deployment could not delete it, and would fail: so the table stays then too.
     """
 
     def __init__(

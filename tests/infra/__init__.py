@@ -1,3 +1,3 @@
-"""The infrastructure, synthesized; `infra` first, for it tells jsii where Node is."""
+"""Tests of the synthesized stack; `infra` is imported first, to show jsii where Node is."""
 
 import infra  # noqa: F401

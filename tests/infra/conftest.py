@@ -11,9 +11,9 @@ from aws_cdk import App
 from infra.app import build
 
 CDK_JSON = json.loads((Path(__file__).parents[2] / "cdk.json").read_text())
-# As the CDK command line synthesizes, but without building an asset.
+# The context that the CDK command line passes, so that no asset is built.
 CONTEXT: dict[str, Any] = CDK_JSON["context"] | {"aws:cdk:bundling-stacks": []}
-# The contexts that every rule about a deployable template is held against.
+# Every rule about a deployable template is checked against the templates of these contexts.
 VARIANTS: dict[str, dict[str, str]] = {
     "dev": {},
     "prod": {"stage": "prod"},
@@ -31,14 +31,14 @@ VARIANTS: dict[str, dict[str, str]] = {
 
 
 class Template:
-    """A template, read by what its resources are rather than by their logical ids."""
+    """A template whose resources are found by type and property, not by logical id."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
         self.resources: dict[str, dict[str, Any]] = document["Resources"]
 
     def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Logical id (less its hash) to resource."""
+        """The resources of a type, by logical id without its hash."""
         return {
             short(name): resource
             for name, resource in self.resources.items()
@@ -46,7 +46,7 @@ class Template:
         }
 
     def functions(self) -> dict[str, dict[str, Any]]:
-        """Module to properties."""
+        """The properties of each function, by module."""
         found = {}
         for resource in self.of_type("Lambda::Function").values():
             package, module, name = resource["Properties"]["Handler"].split(".")
@@ -94,7 +94,7 @@ def synthesize(folder: Path, **context: str) -> Template:
 
 @pytest.fixture(scope="session")
 def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
-    """One template a stage, and the local one."""
+    """A template for each stage, and the local one."""
     local = {"localEndpoint": "http://127.0.0.1:4566"}
     contexts: dict[str, dict[str, str]] = {"dev": {}, "prod": {"stage": "prod"}, "local": local}
     return {

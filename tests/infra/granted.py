@@ -1,4 +1,4 @@
-"""What each function is granted: action by action, resource by resource."""
+"""The grants of each function, by action and resource."""
 
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 RECEIVE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}

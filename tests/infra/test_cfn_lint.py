@@ -1,4 +1,4 @@
-"""The templates held against CloudFormation's own resource schemas, by cfn-lint."""
+"""cfn-lint checks the templates against CloudFormation's own resource schemas."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IGNORED = {
 
 
 def findings(template: Template) -> list[str]:
-    """What cfn-lint has to say of a template, informational rules included."""
+    """The findings of cfn-lint in a template, informational rules included."""
     asked = ManualArgs(regions=REGIONS, include_checks=["I"], ignore_checks=list(IGNORED))
     return [
         f"{found.rule.id} {'/'.join(str(part) for part in found.path or ())}: {found.message}"

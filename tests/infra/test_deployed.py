@@ -1,4 +1,4 @@
-"""How the commands find a stack: a local one by what runs here, another one by CloudFormation."""
+"""The commands find a local stack by its file, and any other stack by CloudFormation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Start = Callable[..., str]
 
 @pytest.fixture(autouse=True)
 def cloudformation(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, str]]:
-    """Knows every stack; remembers at which endpoint it was asked, and for which stack."""
+    """A CloudFormation that knows every stack and records the endpoint and stack of requests."""
     asked: list[tuple[str | None, str]] = []
 
     def client(_service: str, _region: str | None, endpoint: str | None) -> Any:
@@ -37,7 +37,7 @@ def cloudformation(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, st
 
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Makes what a running local stack leaves for the commands; gives its port."""
+    """Write the file by which the commands find a running local stack; returns its port."""
     monkeypatch.setattr(deployed, "LOCAL_FOLDER", tmp_path)
     with ExitStack() as running:
 

@@ -1,4 +1,4 @@
-"""The CDK's feature flags: cdk.json decides every one, as the pinned CDK recommends."""
+"""cdk.json sets every feature flag of the CDK as the pinned CDK recommends."""
 
 from __future__ import annotations
 

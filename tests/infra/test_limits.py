@@ -1,7 +1,7 @@
-"""The templates held against AWS's documented limits, each with the page that states it.
+"""The templates keep AWS's documented limits, each with the page that states it.
 
-What cfn-lint knows of a single property (its type, pattern and range) is in test_cfn_lint.py;
-here stand the limits on sums and on what two resources mean together.
+cfn-lint checks single properties (type, pattern and range) in test_cfn_lint.py. This module checks
+the limits on sums, and on two resources together.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 from tests.infra.conftest import Template, text
 
 Json = dict[str, Any]
-# A reference is measured as this many characters: no name or ARN of this stack is longer.
+# A reference counts as this many characters: no name or ARN of this stack is longer.
 LONGEST_REFERENCE = "x" * 160
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -43,7 +43,7 @@ WEB_SOCKET_API = (
 
 
 class Limit(NamedTuple):
-    """A range that AWS documents, and what of a template has to be in it."""
+    """A range that AWS documents, and the values of a template that must be in it."""
 
     what: str
     least: float
@@ -53,7 +53,7 @@ class Limit(NamedTuple):
 
 
 def resolved(value: Any) -> Any:
-    """The value with a long text in the place of each reference."""
+    """The value with a long text in place of each reference."""
     match value:
         case {"Fn::Join": [str(between), list(parts)]}:
             return between.join(str(resolved(part)) for part in parts)
@@ -72,7 +72,7 @@ def size(value: Any) -> int:
 
 
 def each(kind: str, name: str) -> Callable[[Template], Iterable[Any]]:
-    """A property of every resource of a kind that has it, by a dotted path."""
+    """The property at a dotted path, of every resource of a type that has it."""
 
     def values(template: Template) -> Iterable[Any]:
         for resource in template.of_type(kind).values():
@@ -86,7 +86,7 @@ def each(kind: str, name: str) -> Callable[[Template], Iterable[Any]]:
 
 
 def sizes(kind: str, name: str) -> Callable[[Template], Iterable[float]]:
-    """How long that property is: characters of a text, members of a list."""
+    """The length of that property: characters of a text, members of a list."""
 
     def values(template: Template) -> Iterable[float]:
         return (len(resolved(value)) for value in each(kind, name)(template))
@@ -109,7 +109,7 @@ def mapped(source: str, name: str) -> Callable[[Template], Iterable[float]]:
 
 
 def numbers(kind: str, by: str) -> Callable[[Template], Iterable[float]]:
-    """How many resources of a kind belong together, by the property that says to what."""
+    """The numbers of resources of a type that share an owner, which a property names."""
 
     def values(template: Template) -> Iterable[float]:
         together: dict[str, int] = defaultdict(int)
@@ -144,7 +144,7 @@ def trust_policies(template: Template) -> Iterable[float]:
 
 
 def function_policies(template: Template) -> Iterable[float]:
-    """The policy of each function that its permissions make together."""
+    """The resource policy of each function, which its permissions make together."""
     together: dict[str, int] = defaultdict(int)
     for name, permission in template.of_type("Lambda::Permission").items():
         properties = permission["Properties"]
@@ -161,7 +161,7 @@ def function_policies(template: Template) -> Iterable[float]:
 
 
 def alarm_seconds(template: Template) -> Iterable[float]:
-    """How far back an alarm looks."""
+    """The seconds that an alarm evaluates."""
     for alarm in template.of_type("CloudWatch::Alarm").values():
         properties = alarm["Properties"]
         periods = [
@@ -316,18 +316,18 @@ def test_a_template_stays_within_a_limit(variants: dict[str, Template], limit: L
 
 
 def test_no_function_sets_a_variable_that_lambda_reserves(variant: Template) -> None:
-    """The list is of https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html."""
+    """The list is from https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html."""
     for module, function in variant.functions().items():
         assert not RESERVED_VARIABLES & set(function["Environment"]["Variables"]), module
 
 
 def test_logs_are_kept_for_a_number_of_days_that_cloudwatch_offers(variant: Template) -> None:
-    """The list is of the page that LOGS names."""
+    """The list is from the page that LOGS names."""
     assert set(each("Logs::LogGroup", "RetentionInDays")(variant)) <= RETENTION_DAYS, LOGS
 
 
 def test_a_message_stays_hidden_for_six_timeouts_of_its_function(variant: Template) -> None:
-    """And for the batching window besides; see the page that QUEUE_CONFIGURING names."""
+    """And for the batching window in addition; see the page that QUEUE_CONFIGURING names."""
     queues, functions = variant.of_type("SQS::Queue"), variant.of_type("Lambda::Function")
     held = 0
     for mapping in variant.of_type("Lambda::EventSourceMapping").values():

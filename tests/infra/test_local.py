@@ -1,4 +1,4 @@
-"""`uv run local`: what it takes from the machine, what it refuses, and what it prints."""
+"""`uv run local`: its use of the machine, its refusals, and its output."""
 
 from __future__ import annotations
 
@@ -214,4 +214,4 @@ def test_what_it_prints_has_each_url_the_key_and_the_commands_of_its_port(tmp_pa
         assert line in text
     kept = "\n".join(local.explanation(STACK, local.PORT, tmp_path))
     assert f"The key and all orders are kept in {tmp_path}." in kept
-    assert "--stack" not in kept  # where none is needed
+    assert "--stack" not in kept  # on the default port it is not needed

@@ -1,4 +1,4 @@
-"""`uv run market`: the market of a moment, and what it refuses."""
+"""`uv run market` shows the market of a moment, and refuses invalid arguments."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What the measurements assume of the stack is what the stack is."""
+"""The assumptions of the measurements about the stack are true."""
 
 from __future__ import annotations
 

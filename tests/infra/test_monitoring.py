@@ -1,4 +1,4 @@
-"""Alarms and the dashboard speak of what exists, and each alarm of what to do."""
+"""Alarms and the dashboard name only existing metrics, and each alarm says what to do."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.infra.conftest import Template, synthesize, text
 from tests.infra.granted import GRANTED
 
 ROOT = Path(__file__).parents[2]
-# What the functions emit: name to dimensions.
+# The metrics that the functions emit, and their dimensions.
 EMITTED = {metric.value: {"service"} for metric in OwnMetric} | {
     OwnMetric.ORDERS_FAILED.value: {"service", "code"}
 }
-# What AWS emits of what it runs, by the names in its documentation.
+# The metrics that AWS emits, by the names in its documentation.
 BY_AWS = {
     "AWS/SQS": {
         "ApproximateAgeOfOldestMessage",
@@ -57,7 +57,7 @@ ALARMS = {
     "WebSocketErrors",
     "WebhookDeadLetters",
 }
-# A line a code, or their sum.
+# One line for each code, or their sum.
 SEARCH = re.compile(
     r"""(?:SUM\()?SEARCH\('\{(\w+),code,service\} MetricName="(\w+)" service="([\w-]+)"', """
     r"""'(\w+)', 60\)\)?"""
@@ -72,7 +72,7 @@ class Metric(NamedTuple):
 
 
 def alarms(template: Template) -> dict[str, dict[str, Any]]:
-    """Name, less the stack's, to properties."""
+    """The properties of each alarm, by its name without the stack's."""
     found = {}
     for resource in template.of_type("CloudWatch::Alarm").values():
         name = resource["Properties"]["AlarmName"].removeprefix(f"{stack(template)}-")
@@ -117,7 +117,7 @@ def shown(template: Template) -> Iterator[Metric]:
 
 
 def assert_exists(template: Template, metric: Metric) -> None:
-    """A metric that nothing emits is never an alarm, and nobody would notice."""
+    """Check that a metric is emitted: an alarm on any other metric would never ring."""
     described = metric.dimensions
     match metric.namespace:
         case "OrderExecutionEngine":
@@ -223,7 +223,7 @@ def test_every_alarm_says_what_to_do_first(template: Template) -> None:
             rf" Then: infra/RUNBOOK\.md, {name}\.",
             description,
         ), description
-        assert len(description) <= 1024  # what CloudWatch keeps
+        assert len(description) <= 1024  # the periods that CloudWatch keeps
 
 
 def test_the_runbook_tells_of_each_alarm(template: Template) -> None:
@@ -256,7 +256,7 @@ def test_an_expression_takes_ten_metrics_at_most_and_uses_each(template: Templat
 def test_an_alarm_that_fills_gaps_with_0_looks_further_back_than_the_newest_point(
     template: Template,
 ) -> None:
-    """The newest point is 0 as long as its metrics are late, and would never be an alarm.
+    """The newest point is 0 while its metrics are late, so alone it would never ring the alarm.
 
     docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html, on FILL
     """
@@ -280,7 +280,7 @@ def test_errors_and_throttles_of_every_function_count(template: Template) -> Non
 def test_throttles_of_every_call_that_a_function_may_make_of_a_table_count(
     template: Template,
 ) -> None:
-    """A grant of a new call without its throttles watched fails here."""
+    """A new call in a function's grants needs its throttles in the alarm."""
     granted = {
         (resource.split(".")[0], action.removeprefix("dynamodb:"))
         for grants in GRANTED.values()

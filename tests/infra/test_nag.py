@@ -1,4 +1,4 @@
-"""cdk-nag's packs AwsSolutions and Serverless find what is accepted here, and nothing else."""
+"""cdk-nag's packs AwsSolutions and Serverless find nothing but the findings accepted here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cdk_nag import AwsSolutionsChecks, ServerlessChecks
 from infra.app import build
 from tests.infra.conftest import CONTEXT
 
-# Rule and construct, both as patterns, and why it is no fault here.
+# Rule and construct, both as patterns, and the reason why the finding is accepted.
 ACCEPTED = {
     ("AwsSolutions-APIG4", "Apis/Http/ANY--*"): "Health, documentation and the dashboard's files "
     "need no key; all else has the authorizer, which test_template.py holds.",
@@ -92,7 +92,7 @@ def test_every_finding_is_accepted_for_a_reason_and_every_acceptance_needed(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     found = set(findings(tmp_path, **context))
-    capfd.readouterr()  # what the packs print of the same
+    capfd.readouterr()  # the packs print the same findings
     all_accepted = ACCEPTED | accepted_too
     matches = {
         finding: [a for a in all_accepted if all(map(fnmatchcase, finding, a))] for finding in found

@@ -40,18 +40,18 @@ HOUR_MS = 3_600_000
 
 
 class Engine:
-    """A stack of moto's, and its orders as the functions store them."""
+    """A stack in moto, with orders as the functions store them."""
 
     def __init__(self, store: ModuleType, stack: Deployed) -> None:
         self.store, self.stack = store, stack
-        self._numbers = itertools.count()  # so that any eight orders are of all shards
+        self._numbers = itertools.count()  # so that eight orders are in all eight shards
         self._logs = boto3.client("logs")
         for group in GROUPS.values():
             self._logs.create_log_group(logGroupName=group)
             self._logs.create_log_stream(logGroupName=group, logStreamName="0")
 
     def order(self, at_ms: int, *statuses: Status, **details: Any) -> Order:
-        """A stored order that was made at a time and went through the statuses, 100 ms each."""
+        """Store an order that was created at a time and spent 100 ms in each of the statuses."""
         order = order_of(REQUEST, [first_update(str(UUID(int=next(self._numbers))), at_ms)])
         self.store.create_order(order, "desk")
         for step, status in enumerate(statuses, start=1):
@@ -61,7 +61,7 @@ class Engine:
         return order
 
     def log(self, function: str, at_ms: int, message: Json | str) -> None:
-        """One line of a function's log; given a record, it says its own time as well."""
+        """Write one line to a function's log; a record contains its own time too."""
         if not isinstance(message, str):
             own = datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S,%f%z")
             message = json.dumps({"timestamp": own, "service": "engine", **message})
@@ -72,7 +72,7 @@ class Engine:
         )
 
     def metric(self, name: str, values: list[float], at_ms: int, **more: str) -> None:
-        """What a function writes to count or measure."""
+        """Write the log line by which a function emits a metric."""
         defined = {
             "Namespace": more.pop("namespace", "OrderExecutionEngine"),
             "Dimensions": [["service", *more]],
@@ -83,7 +83,7 @@ class Engine:
         self.log("worker", at_ms, json.dumps(line))
 
     def dead(self, body: str) -> None:
-        """One more dead letter."""
+        """Add a dead letter."""
         url = self.stack.outputs["DeadLetterQueueUrl"]
         boto3.client("sqs").send_message(QueueUrl=url, MessageBody=body)
 
@@ -131,7 +131,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    # Not above: settings are read once, as they are imported.
+    # Imported here because the settings are read once, at the import.
     from functions.runtime import settings
     from functions.store import clients, orders
 
@@ -152,7 +152,7 @@ Run = Callable[..., SimpleNamespace]
 
 @pytest.fixture
 def run(engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command line; gives its exit code and what it wrote."""
+    """Runs the command line; returns its exit code and its output."""
 
     def run(*arguments: str) -> SimpleNamespace:
         monkeypatch.setattr(ops, "find", lambda _name: engine.stack)
@@ -170,7 +170,7 @@ def now_ms() -> int:
 
 
 def confirmed(engine: Engine) -> Order:
-    """An order that was confirmed a minute ago, at its second attempt."""
+    """An order that was confirmed a minute ago, in its second attempt."""
     at = now_ms() - 60_000
     error = OrderError(code="QUOTES_UNAVAILABLE", message="Nobody answered.")
     order = engine.order(at, Status.ROUTING, Status.ROUTING, attempt=2, error=error)
@@ -485,7 +485,7 @@ def test_the_greatest_accepted_numbers_are_answered(run: Run) -> None:
     assert run("stuck", "--older-than", "0" * 5000 + "7").code == 0
 
 
-# --- errors, and what must agree with the stack
+# --- errors, and names that must agree with the stack
 
 
 def test_a_stack_that_is_no_engine_is_one_clear_line(
@@ -565,7 +565,7 @@ def test_an_order_that_is_not_there_has_no_explanation(run: Run) -> None:
 
 
 def executed(engine: Engine, **stored: str) -> Order:
-    """An order that was executed in the simulated market; `stored` is put in its last update."""
+    """Store an order that was executed in the simulated market; `stored` is in its last update."""
     from functions.dex import router, tokens
     from functions.orders import routes, settlement
     from functions.simulation.network import Network

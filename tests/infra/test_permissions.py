@@ -1,4 +1,4 @@
-"""Each role may do what this table says, to what it says, and nothing else."""
+"""Each role may make exactly the calls in this table, on exactly these resources."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def as_list(value: object) -> list[object]:
 
 
 def granted(template: Template, module: str) -> dict[str, set[str]]:
-    """Actions by resource; where only some items are meant, their keys follow the resource."""
+    """Actions by resource; if a grant is limited to some items, their keys follow the resource."""
     found: dict[str, set[str]] = {}
     for statement in template.statements(module):
         assert statement["Effect"] == "Allow"
@@ -49,7 +49,7 @@ def test_no_role_has_a_managed_policy_or_a_wildcard_action(template: Template) -
         for name, role in template.of_type("IAM::Role").items()
         if "ManagedPolicyArns" in role["Properties"]
     }
-    assert managed == {"ApisLogRole"}  # API Gateway's own, as it asks for it
+    assert managed == {"ApisLogRole"}  # API Gateway requires its own policy
     for policy in template.of_type("IAM::Policy").values():
         for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
             assert all("*" not in str(action) for action in as_list(statement["Action"]))

@@ -1,4 +1,4 @@
-"""`uv run preflight`: each finding, from answers that AWS's own models allow."""
+"""`uv run preflight`: each finding, for answers that AWS's own models allow."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ORDERS_TABLE: Json = {
 
 
 class Aws:
-    """An account that is ready; a test changes what it answers. Unknown calls are errors."""
+    """An account that is ready; a test changes its answers. Unknown calls are errors."""
 
     def __init__(self) -> None:
         self.answers: dict[tuple[str, str], list[Json | str]] = {
@@ -65,7 +65,7 @@ class Aws:
         self.stubbers: dict[str, Stubber] = {}
 
     def deploy(self, status: str, *indexes: str) -> None:
-        """Let there be a stack in this state, whose table of orders has these indexes."""
+        """Add a stack in this state, whose orders table has these indexes."""
         self.answers[("cloudformation", "describe_stacks")] = [stack(status)]
         self.answers[("cloudformation", "describe_stack_resource")] = [ORDERS_TABLE]
         del self.answers[("dynamodb", "list_tables")]
@@ -141,7 +141,7 @@ def plans() -> dict[str, Plan]:
 
 
 def with_settings(plan: Plan, **settings: Any) -> Plan:
-    """The plan of other settings that the checks read, without a synthesis."""
+    """The plan of a deployment with these settings, as the checks read it, without a synthesis."""
     return replace(plan, settings=replace(plan.settings, **settings))
 
 
@@ -159,7 +159,7 @@ def levels(findings: list[Finding]) -> set[Level]:
 
 
 def the(level: Level, findings: list[Finding]) -> Finding:
-    """The one finding of this level."""
+    """Return the only finding of this level."""
     (found,) = [finding for finding in findings if finding.level is level]
     assert found.what
     assert found.why
@@ -438,7 +438,7 @@ def test_tables_and_logs_of_an_earlier_stack_are_named_with_the_way_to_adopt_the
     ]
     kept = next(logical_id for logical_id in ids if "Orders" in logical_id)
     mine, group = f"{STACK}-{kept}-1ABCDEF", f"{STACK}-ComputeApiLogs12345678-xYz"
-    # Of the stage "prod-2", and of other projects.
+    # These belong to the stage "prod-2" and to other projects.
     others = [f"{STACK}-2-{kept}-1ABCDEF", f"x-{mine}", "users"]
     aws.answers[("dynamodb", "list_tables")] = [
         {"TableNames": others, "LastEvaluatedTableName": "users"},

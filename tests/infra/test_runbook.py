@@ -1,4 +1,4 @@
-"""What the runbook tells one to type names what exists, and does what it says."""
+"""The runbook's commands name existing things, and do what the runbook says."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def order(order_id: str, text: str, *, is_open: bool = False) -> dict[str, Any]:
 
 @pytest.fixture
 def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
-    """The restored table, and the stack's own after a loss."""
+    """The restored table, and the stack's own table after a loss of data."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
@@ -70,7 +70,7 @@ def test_what_is_missing_and_finished_is_brought_back_and_what_is_open_is_named(
     tables: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, table = tables
-    for _ in range(2):  # it can be run again
+    for _ in range(2):  # a second run does no harm
         bring_back(monkeypatch)
         assert stored(table) == {"lost": "old", "kept": "new", "damaged": "broken", "later": "new"}
         assert capsys.readouterr().out == "open\n"

@@ -1,4 +1,4 @@
-"""What the context changes beyond a number: expiry, snapshots, the worker's memory."""
+"""Settings that change more than a number: expiry, snapshots, the worker's memory."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def variables(template: Template, module: str) -> dict[str, Any]:
 
 
 def called(template: Template) -> dict[str, str]:
-    """Integration, authorizer and permission of API Gateway to what it calls."""
+    """The target of each integration, authorizer and permission of API Gateway."""
     found = {}
     for kind, name in (("Integration", "IntegrationUri"), ("Authorizer", "AuthorizerUri")):
         for resource_id, resource in template.of_type(f"ApiGatewayV2::{kind}").items():
@@ -149,7 +149,7 @@ def test_the_readme_describes_every_setting_with_its_default_and_its_range() -> 
     (table,) = re.findall(r"\| Name \| Default \|.*\n\|[-|]+\n((?:\|.*\n)+)", README)
     rows = [[cell.strip(" `") for cell in row.split("|")[1:-1]] for row in table.splitlines()]
     described = {name: (default, allowed) for name, default, allowed, _ in rows}
-    assert described.keys() == set(KEYS) - {"localEndpoint"}  # `uv run local` gives that one
+    assert described.keys() == set(KEYS) - {"localEndpoint"}  # `uv run local` sets that one
     for field, kind in get_type_hints(Settings, include_extras=True).items():
         if (name := to_camel(field)) not in described:
             continue
@@ -238,5 +238,5 @@ def test_a_wrong_setting_ends_the_command_with_one_line_and_exit_code_1() -> Non
         check=False,
     )
     assert ended.returncode == 1
-    told = [line for line in ended.stderr.splitlines() if "!!" not in line]  # jsii, of its Node
+    told = [line for line in ended.stderr.splitlines() if "!!" not in line]  # jsii's
     assert told == ["maxConcurrency=1: must be greater than or equal to 2"]

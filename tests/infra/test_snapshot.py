@@ -1,8 +1,8 @@
-"""The templates, as they were when somebody last looked at them.
+"""The templates are as recorded.
 
 A change of the stack changes a file in `__snapshots__`, which a reviewer reads. To write the files
-anew: `uv run pytest tests/infra/test_snapshot.py --snapshot-update`. Why a property is as it is,
-say the other tests.
+again: `uv run pytest tests/infra/test_snapshot.py --snapshot-update`. The other tests say why a
+property has its value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.infra.conftest import VARIANTS, Template, synthesize, text
 PATH = " / "
 
 
-# What differs between stages and between releases, and its name in the recordings.
+# Texts that differ between stages and between releases, and their names in the recordings.
 NAMES = {
     r"(order-execution-engine|orderexecutionengine)-?(dev|prod)": "STACK",
     r"\b(dev|prod)\b": "STAGE",
@@ -32,7 +32,7 @@ NAMES = {
 
 
 def plain(value: Any) -> Any:
-    """A template's value with references as text, and without what each release changes."""
+    """A template's value with references as text, without the parts that every release changes."""
     match value:
         case {"Ref": _} | {"Fn::GetAtt": _} | {"Fn::Join": _}:
             return plain(text(value))

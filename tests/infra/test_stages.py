@@ -1,4 +1,4 @@
-"""What a stage keeps, and that a new release finds it again."""
+"""Each stage keeps its data, and a new release finds the data again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.infra.conftest import Template
 
 README = (Path(__file__).parents[2] / "infra" / "README.md").read_text()
 TABLES = {"StorageOrders79EED263", "StorageConnections942F4ABF", "StorageAccess81B14CCF"}
-# What cannot be made again: orders, and API keys by their hashes.
+# The data that cannot be restored: orders, and the hashes of API keys.
 LASTING_TABLES = TABLES - {"StorageConnections942F4ABF"}
 QUEUES = {
     "QueuesOrdersE4860F80",
@@ -32,9 +32,9 @@ LOG_GROUPS = {
     "ComputeWorkerLogsA70D9C34",
 }
 LOG_ROLE = {"ApisLogRoleE743971B", "ApisLogAccountA9A96B93"}
-# Whoever confirmed a subscription would have to do so again.
+# With a new topic, subscribers would have to confirm their subscriptions again.
 TOPICS = {"MonitoringAlarms66989066"}
-# What a table is replaced for; the rest is changed in place.
+# CloudFormation replaces a table if one of these changes; other properties change in place.
 FIXED_KEYS = {
     "StorageOrders79EED263": ["orderId"],
     "StorageConnections942F4ABF": ["owner", "connectionId"],
@@ -92,7 +92,7 @@ def test_a_destroyed_prod_leaves_orders_keys_and_logs(templates: dict[str, Templ
     policies = by_deletion_policy(templates["prod"])
     assert policies["Retain"] == LASTING_TABLES
     assert policies["RetainExceptOnCreate"] == LOG_GROUPS | LOG_ROLE
-    # Connections end with their API; messages tell no more than the tables do.
+    # Connections end with their API, and messages contain nothing that the tables do not.
     assert policies["Delete"] >= QUEUES | (TABLES - LASTING_TABLES)
     for name in LASTING_TABLES | LOG_GROUPS:
         assert templates["prod"].resources[name]["UpdateReplacePolicy"] == "Retain"
@@ -138,6 +138,6 @@ def test_stages_differ_in_what_they_keep_not_in_what_they_are(
         {(name, r["Type"]) for name, r in templates[stage].resources.items()}
         for stage in ("dev", "prod")
     ]
-    # The ids of permissions name the stack.
+    # The ids of permissions contain the stack's name.
     dev, prod = ({i for i in stage if i[1] != "AWS::Lambda::Permission"} for stage in of_stage)
     assert dev == prod

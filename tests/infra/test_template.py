@@ -1,4 +1,4 @@
-"""Why the templates are as they are; what they consist of is in `__snapshots__`."""
+"""The properties of the templates that have a reason; `__snapshots__` has their whole content."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from functions.watcher import STOP_MS_BEFORE_TIMEOUT
 from tests.infra import access_log_variables
 from tests.infra.conftest import Template, short, synthesize, text
 
-# What an access log may hold: nothing that a client could put a secret into.
+# The fields that an access log may hold: clients can put a secret into none of them.
 HARMLESS = {
     "connectionId",
     "eventType",
@@ -100,9 +100,9 @@ def test_lambda_does_not_stop_orders_that_come_back_to_the_worker(template: Temp
 def test_a_watcher_starts_each_minute_and_may_run_until_the_next_but_one(
     template: Template, tmp_path: Path
 ) -> None:
-    """EventBridge may be late, and start one twice: a watcher leaves when the next one ticks.
+    """EventBridge may start a watcher late or twice: a watcher ends when the next one ticks.
 
-    Lambda would retry a failed one twice, when its second is long past:
+    Lambda would retry a failed watcher twice, but its seconds have passed by then:
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
     """
     (rule,) = template.of_type("Events::Rule").values()
@@ -114,9 +114,9 @@ def test_a_watcher_starts_each_minute_and_may_run_until_the_next_but_one(
     assert invocations["Properties"]["MaximumRetryAttempts"] == 0
     assert invocations["Properties"]["MaximumEventAgeInSeconds"] == 60
     watcher = template.functions()["watcher"]
-    # The worker counts on it that a watcher ticks as long as this, unless the next one does.
+    # The worker relies on a watcher to tick for this long, unless the next one has taken over.
     assert watcher["Timeout"] * 1000 - STOP_MS_BEFORE_TIMEOUT == WATCHER_MS > 120_000
-    assert "ReservedConcurrentExecutions" not in watcher  # refused where an account has only 10
+    assert "ReservedConcurrentExecutions" not in watcher  # an account may have only 10
 
 
 def test_the_first_of_two_deployments_adds_one_index_and_starts_no_watcher(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_the_publisher_reads_the_whole_stream_and_retries_as_long_as_the_stream_
     assert mapping["ParallelizationFactor"] == 10
     assert mapping["BisectBatchOnFunctionError"] is True
     limits = {"MaximumRetryAttempts", "MaximumRecordAgeInSeconds"}
-    # Nothing is given up, so nothing is set aside; and a batch that fails comes again whole.
+    # Lambda drops no record, so it needs no destination; and it retries a failed batch as a whole.
     assert not mapping.keys() & (limits | {"DestinationConfig", "FunctionResponseTypes"})
 
 
@@ -171,7 +171,7 @@ def test_all_but_health_documentation_and_the_dashboards_files_is_behind_the_aut
     found = routes(template)
     assert found.pop("ANY /{proxy+}") == "ApisHttpAccess"
     assert found.pop("$connect") == "ApisWebSocketAccess"
-    # Messages come on a connection that was let in, with the owner that it was let in for.
+    # Messages arrive on an authorized connection, with the owner that the authorizer found.
     assert found.pop("$default") is found.pop("$disconnect") is None
     assert set(found) == {f"ANY {path}" for path in (*PUBLIC_PATHS, "/assets/{name}")}
     assert set(found.values()) == {None}
@@ -189,7 +189,7 @@ def test_one_function_authorizes_both_apis_and_is_remembered_half_a_minute_over_
     assert http["EnableSimpleResponses"] is True
     assert http["IdentitySource"] == ["$request.header.Authorization"]
     assert http["AuthorizerResultTtlInSeconds"] == 30
-    # Present in every handshake, whether it brings a header or a ticket.
+    # Present in every handshake, with a key in a header or with a ticket.
     assert web_socket["IdentitySource"] == ["route.request.header.Host"]
     assert "AuthorizerResultTtlInSeconds" not in web_socket
 
@@ -224,7 +224,7 @@ def test_access_logs_hold_neither_path_nor_query_nor_headers(template: Template)
 
 
 def test_the_http_apis_log_does_not_fill_the_accounts_resource_policy(template: Template) -> None:
-    """docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html tells of the limit and the name."""
+    """docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html states the limit and the name."""
     named = {
         name: group["Properties"]["LogGroupName"]
         for name, group in template.of_type("Logs::LogGroup").items()
@@ -232,7 +232,7 @@ def test_the_http_apis_log_does_not_fill_the_accounts_resource_policy(template: 
     }
     assert named.keys() == {"ApisHttpAccessLogs"}
     assert text(named["ApisHttpAccessLogs"]).startswith("/aws/vendedlogs/order-execution-engine-")
-    # A group that an earlier stack of this name has left behind does not stand in the way.
+    # A group of an earlier stack with this name does not block the deployment.
     assert "AWS::StackId" in str(named["ApisHttpAccessLogs"])
 
 
@@ -257,7 +257,7 @@ def strings(value: Any) -> Iterator[str]:
 
 
 def test_no_url_or_arn_holds_the_stack_to_one_partition(template: Template) -> None:
-    """Only AWS::URLSuffix and AWS::Partition know those of China and of GovCloud."""
+    """Only AWS::URLSuffix and AWS::Partition are right in China and in GovCloud too."""
     for said in strings([template.document["Resources"], template.document["Outputs"]]):
         assert "arn:aws" not in said
         assert "aws.amazon.com" not in said

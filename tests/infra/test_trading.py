@@ -34,7 +34,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `uv run NAME ARGUMENTS`; gives its exit code and what it wrote."""
+    """Runs `uv run NAME ARGUMENTS`; returns its exit code and its output."""
     mains = {"order": order.main, "orders": orders.main, "quote": quote.main}
 
     def run(name: str, *arguments: str) -> SimpleNamespace:

@@ -1,4 +1,4 @@
-"""The calls by which `uv run local` starts the functions before the stack is ready."""
+"""The calls with which `uv run local` starts the functions before the stack is ready."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 
 @pytest.fixture
 def invoked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Json]:
-    """What each function was invoked with; one named "broken" fails."""
+    """The payloads of each function's invocations; a function named "broken" fails."""
     events: dict[str, Json] = {}
 
     def invoke(**given: Any) -> Json:

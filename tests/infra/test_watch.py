@@ -58,7 +58,7 @@ Run = Callable[..., SimpleNamespace]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command line; gives its exit code and what it wrote."""
+    """Runs the command line; returns its exit code and its output."""
 
     def run(*arguments: str) -> SimpleNamespace:
         monkeypatch.setattr(sys, "argv", ["watch", *arguments])
@@ -126,7 +126,7 @@ def test_an_order_is_watched_to_its_end_over_cuts(
     assert (result.code, shown(result, order_id)) == (0, LIFE)
     resumed = [m["sinceSequence"] for m in engine.sent(orderId=order_id)]
     assert resumed == sorted(resumed)
-    assert resumed[-1] > 0  # it does not begin anew
+    assert resumed[-1] > 0  # it continues after the last update
 
 
 def test_a_subscription_without_an_answer_is_sent_again(
@@ -243,10 +243,10 @@ class Endless:
         eventually(lambda: self.engine.followed("*"))
 
     def result(self) -> SimpleNamespace:
-        """What was printed by the time that its key was disabled."""
+        """The output up to the time at which the key was disabled."""
         self.wait()
         renewed = len(self.engine.sent(orderId="*")) + 2
-        eventually(lambda: len(self.engine.sent(orderId="*")) >= renewed)  # it has read the rest
+        eventually(lambda: len(self.engine.sent(orderId="*")) >= renewed)  # the rest is read
         self.engine.key = "disabled"
         self.engine.cut()
         result = self.watcher.result()
@@ -332,7 +332,7 @@ def test_over_any_cuts_every_update_is_shown_once_and_in_order(
             with engine.lock:
                 repeated = chance.choice(list(engine.orders.values()))[-1]
                 for connection, followed in engine.connections.items():
-                    if "*" in followed:  # a batch of pushes is retried
+                    if "*" in followed:  # the publisher retries a batch of pushes
                         engine.push(connection, repeated)
         elif move < 0.40 and len(lives) < 30:
             order_id = new_order(engine)

@@ -1,4 +1,4 @@
-"""What `cdk deploy` would upload, in Lambda's runtime on this machine; moto answers for AWS."""
+"""The files that `cdk deploy` would upload, run by Lambda's runtime here, with moto as AWS."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _version(python: str) -> str:
         text=True,
         check=False,
     )
-    return told.stdout.strip()  # nothing, where `python` is only a name for none
+    return told.stdout.strip()  # empty output if `python` is a name without a program
 
 
 @pytest.fixture(scope="session")
@@ -92,9 +92,9 @@ def life(
     runtime: Runtime,
     aws: str,
 ) -> Life:
-    """What became of every event in events/, and what was logged at one level."""
+    """The result of every event in events/, and the log lines at one level."""
     folder = tmp_path_factory.mktemp(f"life-{request.param}")
-    # Without latency, and without faults by chance: every order is confirmed at once.
+    # Without latency and random faults, every order is confirmed at once.
     certain = {"latencyScale": "0", "quoteErrorPpm": "0", "dropPpm": "0"}
     template = synthesize(folder / "cdk.out", logLevel=request.param, **certain)
     return live(template, folder, runtime, aws, level=request.param)

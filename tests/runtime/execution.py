@@ -34,7 +34,7 @@ class Runtime(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a function posted for an event: "response" or "error", and its body."""
+    """A function's answer to an event: "response" or "error", and its body."""
 
     kind: str
     body: Any
@@ -68,7 +68,7 @@ class ExecutionEnvironment:
             )
 
     def invoke(self, event: Json) -> Outcome:
-        """What the function makes of an event; of one that it cannot start for, its error."""
+        """Hand over an event; returns the function's answer, or its error if it cannot start."""
         self._events.put(event)
         deadline = time.monotonic() + ANSWER_SECONDS_MAX
         while time.monotonic() < deadline:

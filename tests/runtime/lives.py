@@ -1,4 +1,4 @@
-"""Every event in events/, taken by its function in Lambda's runtime, and what was logged of it."""
+"""Every event in events/, handled by its function in Lambda's runtime, and the resulting log."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tests.events import EVENTS, Json, event
 from tests.infra.conftest import Template
 from tests.runtime.execution import ExecutionEnvironment, Outcome, Runtime
 
-LEVELS: tuple[str, ...] = get_args(get_args(LogLevel)[0])  # all that may be asked for
+LEVELS: tuple[str, ...] = get_args(get_args(LogLevel)[0])  # every fault that an order may ask for
 REGION = "us-east-1"
-OWNER = "desk-7"  # of the events
+OWNER = "desk-7"  # the owner in the events
 KEY = "oee_EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXA"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "ASIAEXAMPLEEXAMPLE12",
     "AWS_SECRET_ACCESS_KEY": "EXAMPLE/secret/access/key/EXAMPLE0123456",
     "AWS_SESSION_TOKEN": "EXAMPLEsessionTokenEXAMPLE0123456789abcdef==",
 }
-# The function that takes an event, by the beginning of the event's name, in the order of a life.
+# The function that handles an event, by the start of the event's name, in an order's sequence.
 TAKEN_BY = {
     "http": "api",
     "authorizer": "authorizer",
@@ -45,11 +45,11 @@ RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)"
 
 @dataclass
 class Life:
-    """What the functions answered, pushed and wrote to their logs."""
+    """The answers, pushes and log lines of the functions."""
 
     level: str
     asset: Path
-    # By event; of what is made here besides, by the names in `live`.
+    # By event; further answers by the names in `live`.
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     accepted: list[str] = field(default_factory=list)
     pushed: list[tuple[str, Json]] = field(default_factory=list)
@@ -83,7 +83,7 @@ def severity(level: str) -> int:
 
 
 def live(template: Template, folder: Path, runtime: Runtime, aws: str, *, level: str) -> Life:
-    """Run the events in the order of an order's life."""
+    """Run the events in the sequence of an order's life."""
     (asset,) = (folder / "cdk.out").glob("asset.*")
     life = Life(level, asset)
     account = Account(template, aws, suffix=level)
@@ -140,7 +140,7 @@ def _events(life: Life, functions: dict[str, ExecutionEnvironment]) -> None:
     for number in range(BATCH):
         order = event("http_execute_order")
         order["headers"]["idempotency-key"] = f"batch-{number}"
-        # At the default slippage one order in some thousands fails by the market, as in life.
+        # At the default slippage the market makes one order in some thousands fail.
         order["body"] = json.dumps(json.loads(order["body"]) | {"slippageBps": 1000})
         answer = functions["api"].invoke(order).body
         life.accepted.append(json.loads(answer["body"])["orderId"])
@@ -186,7 +186,7 @@ class Account:
                 self._ids[name] = created["QueueUrl"]
             else:
                 self._ids[name] = name
-        # Of all functions together: a variable has the same value in each that has it.
+        # One dictionary for all functions, because a variable has the same value in each of them.
         self.variables = {
             name: self._value(value)
             for function in template.functions().values()
@@ -235,4 +235,4 @@ class Account:
                 return between.join(self._value(part) for part in parts)
             case str():
                 return value
-        raise AssertionError(f"a variable's value that is not understood here: {value}")
+        raise AssertionError(f"unknown form of a variable's value: {value}")

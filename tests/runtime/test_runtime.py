@@ -14,7 +14,7 @@ from tests.events import EVENTS
 from tests.runtime.execution import Runtime
 from tests.runtime.lives import BATCH, DEAD_ORDER, TAKEN_BY, Life, severity
 
-CONNECTION = "UrZ6idTPliACEvA="  # of the events
+CONNECTION = "UrZ6idTPliACEvA="  # the owner in the events
 ORDER = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
 
 
@@ -110,7 +110,7 @@ def test_metrics_come_out_whatever_the_level(life: Life) -> None:
 
 
 def test_no_log_line_holds_a_key_a_ticket_or_a_credential(life: Life) -> None:
-    if severity(life.level) <= severity("INFO"):  # above it a function may have nothing to say
+    if severity(life.level) <= severity("INFO"):  # at a higher level a function may log nothing
         assert all(life.written.values())
     for module, lines in life.written.items():
         for line in lines:

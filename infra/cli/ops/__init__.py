@@ -1,4 +1,4 @@
-"""`uv run ops`: find out what happens to a stack's orders, and repair what stands still."""
+"""`uv run ops`: find out what happens to a stack's orders, and re-queue those that are stuck."""
 
 import argparse
 import sys

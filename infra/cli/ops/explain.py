@@ -1,4 +1,4 @@
-"""`ops explain`: an order's routes and landing, worked out again beside what was stored."""
+"""`ops explain`: an order's routes and landing, computed again beside the stored ones."""
 
 import argparse
 from typing import Any

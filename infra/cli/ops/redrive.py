@@ -9,13 +9,13 @@ from infra.cli.deployed import Deployed
 from infra.cli.ops.backlog import QUEUES, counts
 from infra.cli.printing import plain_console, print_json, progress
 
-# A queue of dead letters, and where its messages come from.
+# A queue of dead letters, and the queue that its messages come from.
 ORDERS, WEBHOOKS = ("deadLetters", "orderQueue"), ("webhookDeadLetters", "webhookQueue")
 
 RECEIVE_MAX = 10
-# Without a wait SQS asks a part of its servers only, and may answer none although there are some.
+# Without a wait SQS asks only some of its servers, and may find no message although there are some.
 RECEIVE_WAIT_SECONDS = 1
-HIDDEN_SECONDS = 60  # a message that was received but not moved is visible again after this
+HIDDEN_SECONDS = 60  # after this time a message that was received but not moved is visible again
 
 
 def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -48,15 +48,15 @@ def run(stack: Deployed, arguments: argparse.Namespace) -> None:
 
 
 def redrive(stack: Deployed, dead_letters: str, queue: str) -> Iterator[str]:
-    """Move dead letters to the queue they come from, both of `QUEUES`; yields each one's body.
+    """Move dead letters to their source queue, both named in `QUEUES`; yields each one's body.
 
-    The dead-letter function takes each dead letter of an order at once and ends its order. So what
-    is found in that queue is what the function could not process either, because of a defect that
-    has been mended since, or a fault of AWS. It tries again and again. This command returns the
-    order to the worker instead, which continues where the order stands. A message that the function
-    holds at the moment is not seen and stays. A message that is moved twice does no harm, since the
-    worker obeys what is stored of the order, and receivers of webhooks know a repeated id. (SQS can
-    move messages by itself, but the emulator cannot.)
+    The dead-letter function takes each dead letter of an order at once and ends its order. So the
+    queue holds only messages that the function could not process either, because of a defect that
+    has been mended since, or a fault of AWS. The function retries them. This command returns the
+    order to the worker instead, which continues from the order's status. A message that the
+    function holds at the moment is hidden and stays. A message that is moved twice does no harm,
+    because the worker follows the stored order, and receivers of webhooks ignore a repeated id.
+    (SQS can move messages by itself, but the emulator cannot.)
     """
     sqs = stack.client("sqs")
     source, target = (stack.output(QUEUES[name]) for name in (dead_letters, queue))

@@ -1,4 +1,4 @@
-"""`ops stats`: a stack's counts and latencies of the last minutes, and what waits now."""
+"""`ops stats`: a stack's counts and latencies of the last minutes, and its present backlog."""
 
 import argparse
 import math
@@ -68,11 +68,11 @@ def run(stack: Deployed, arguments: argparse.Namespace) -> None:
 
 
 def stats(stack: Deployed, minutes: int) -> Json:
-    """Counts and latencies of the last `minutes`, and, as `now`, what is open and what waits.
+    """Counts and latencies of the last `minutes`, and as `now` the open orders and the backlog.
 
-    In AWS they come from CloudWatch's metrics. The emulator makes no metrics of the log lines that
-    carry them, so for a local stack they are read from the log itself. A percentile is null where
-    nothing was measured.
+    In AWS they come from CloudWatch's metrics. The emulator makes no metrics from log lines in the
+    embedded metric format, so for a local stack they are read from the log itself. A percentile
+    without any measurement is null.
     """
     end_ms = time.time_ns() // 1_000_000
     start_ms = end_ms - minutes * 60_000
@@ -155,7 +155,7 @@ def oldest_seconds(stack: Deployed, end_ms: int) -> float | None:
 
 
 def _ask(client: Any, asked: list[Figure], minutes: int, end_ms: int) -> list[float | None]:
-    """Each figure over the whole minutes up to that of `end_ms`; None where there is no data."""
+    """Each figure over the whole minutes up to that of `end_ms`; None if there is no data."""
     end_s = (end_ms // 60_000 + 1) * 60
     queries: list[Json] = [
         {
@@ -180,7 +180,7 @@ def _ask(client: Any, asked: list[Figure], minutes: int, end_ms: int) -> list[fl
     ):
         for result in page["MetricDataResults"]:
             found[result["Id"]] += result["Values"]
-    # One period is the whole time, so there is one value or none.
+    # The period covers the whole time, so there is one value or none.
     return [max(found[query["Id"]], default=None) for query in queries]
 
 
@@ -190,7 +190,7 @@ def _dimensions(values: dict[str, str]) -> list[Json]:
 
 def _now(stack: Deployed, now_ms: int) -> Json:
     dynamodb = stack.client("dynamodb")
-    # Every open order is in this index, one that rests as well.
+    # Every open order is in this index, also a resting one.
     open_orders = dynamodb.get_paginator("scan").paginate(
         TableName=stack.output("OrdersTable"), IndexName=OPEN_BY_OWNER_INDEX, Select="COUNT"
     )
@@ -209,7 +209,7 @@ def _now(stack: Deployed, now_ms: int) -> Json:
 
 
 def _metrics_of(record: Json) -> list[str]:
-    """Names of the metrics that a log line carries; none if it carries none of ours."""
+    """Names of the engine's metrics in a log line."""
     embedded = record.get("_aws")
     directives = embedded.get("CloudWatchMetrics", []) if isinstance(embedded, dict) else []
     return [

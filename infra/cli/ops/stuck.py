@@ -13,7 +13,7 @@ from infra.cli.command import whole_number
 from infra.cli.deployed import Deployed
 from infra.cli.printing import plain_console, print_json, progress
 
-FOUND = 3  # exit code 1 means that the command could not look, 2 a wrong command line
+FOUND = 3  # exit code 1 means that the command failed, 2 that the command line is wrong
 OLDER_THAN_SECONDS, OLDER_THAN_SECONDS_MAX = 300, 366 * 24 * 3600
 BATCH_GET_MAX = 100
 
@@ -41,14 +41,14 @@ def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(stack: Deployed, arguments: argparse.Namespace) -> int:
-    """Print each order and queue it again if asked to; returns the exit code."""
+    """Print each order, and re-queue it if requested; returns the exit code."""
     console, now_ms, orders = plain_console(), time.time_ns() // 1_000_000, 0
     sqs, queue = stack.client("sqs"), stack.output("OrderQueueUrl")
     with progress("Looking for idle orders", among_answers=True) as report:
         for order in stuck(stack, now_ms - arguments.older_than * 1000):
             orders += 1
             report(orders, None)
-            if arguments.requeue:  # an order that was being executed after all takes no harm
+            if arguments.requeue:  # an order that a worker is executing takes no harm
                 sqs.send_message(QueueUrl=queue, MessageBody=order_message(order["orderId"]))
             if arguments.json:
                 print_json(order)
@@ -63,8 +63,8 @@ def run(stack: Deployed, arguments: argparse.Namespace) -> int:
 def stuck(stack: Deployed, before_ms: int) -> Iterator[Json]:
     """Open orders without an update since before `before_ms` (Unix), a page of a shard at a time.
 
-    An order that waits for its next attempt counts only from the time of that attempt on. Every
-    open order is read, because the index dates the idle time of an order anew when it is swept.
+    An order that waits for its next attempt is idle only from the time of that attempt on. Every
+    open order is read, because a sweep restarts an order's idle time in the index.
     """
     client, table = stack.client("dynamodb"), stack.output("OrdersTable")
     pages = client.get_paginator("query")
@@ -79,7 +79,7 @@ def stuck(stack: Deployed, before_ms: int) -> Iterator[Json]:
         ):
             keys = [{"orderId": item["orderId"]} for item in page["Items"]]
             read = _read(client, table, keys)
-            # The index is a moment behind the table: some orders have ended since.
+            # The index lags the table by a moment: some orders have ended since.
             still_open = [_order(item) for item in read if "openShard" in item]
             idle = [order for order in still_open if order["idleSince"] < before]
             yield from sorted(idle, key=lambda order: str(order["idleSince"]))

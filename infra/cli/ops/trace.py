@@ -19,10 +19,10 @@ from infra.cli.printing import STYLES, plain_console, print_json, progress, upda
 
 CLOCKS_APART_MS = 5_000
 VISIBILITY_TIMEOUT_MS = 6 * 60_000  # of the order queue
-# A message can be delivered again, and be logged again, as long after its order's end.
+# This long after an order's end, a message of it can still be delivered and logged again.
 AFTER_THE_END_MS = RECEIVES_MAX * VISIBILITY_TIMEOUT_MS
 
-# These are the same in every line of a function, or stand elsewhere in the answer.
+# These are the same in every line of a function, or elsewhere in the answer.
 _LEFT_OUT = {"timestamp", "order_id", "service", "cold_start", "function_name"}
 _SHOWN = ("sequence", "attempt", "code", "reason", "status", "exception_name")
 
@@ -38,7 +38,7 @@ def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(stack: Deployed, arguments: argparse.Namespace) -> None:
-    """Print what is known of the order."""
+    """Print the trace of the order."""
     found = trace(stack, canonical_order_id(arguments.order))
     if arguments.json:
         print_json(found)
@@ -49,9 +49,9 @@ def run(stack: Deployed, arguments: argparse.Namespace) -> None:
 def trace(stack: Deployed, order_id: str) -> Json:
     """The order, its `timeline` (updates and log lines by time), `messages` and `queues`.
 
-    SQS cannot be searched, and receiving a message hides it from its function and counts as one
-    of its deliveries. So `messages` are those that the log names, and `queues` says how many
-    messages there are of all orders.
+    SQS cannot be searched: to receive a message would hide it from its function, and count as a
+    delivery. So `messages` are those that the log names, and `queues` counts the messages of all
+    orders.
 
     Raises:
         UnknownOrder: there is no such order.

@@ -1,4 +1,4 @@
-"""`uv run preflight`: find out what would stop a deployment, before it begins; changes nothing."""
+"""`uv run preflight`: find what would stop a deployment, before it begins; changes nothing."""
 
 import argparse
 
@@ -77,7 +77,7 @@ def findings(context: list[str], region: str | None, stack: str | None) -> list[
 
 def _of_account(account: Account, plan: Plan) -> list[Finding]:
     caller = caller_finding(account)
-    if caller.level is Level.BLOCKER:  # without credentials nothing else can be asked
+    if caller.level is Level.BLOCKER:  # without credentials no other check can run
         return [caller]
     with progress("Asking the account") as report:
         return [caller, *account_findings(account, plan, report)]

@@ -1,4 +1,4 @@
-"""What of an AWS account would stop a deployment, or harm the stack; every call only reads."""
+"""Checks an AWS account for problems that would stop a deployment or harm the stack; only reads."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from infra.cli.printing import Report
 # The functions beside the worker: API, authorizer, WebSocket, publisher, sweeper, watcher,
 # notifier.
 OTHERS_AT_ONCE = 7
-WORKERS_MIN = 2  # the least that an event source mapping of SQS accepts
+WORKERS_MIN = 2  # the least maximum concurrency of an event source mapping of SQS
 CONCURRENCY_DEFAULT = 1000
 # https://docs.aws.amazon.com/general/latest/gr/lambda-service.html
 CONCURRENCY_QUOTA = "L-B99A9384"
@@ -44,7 +44,7 @@ class Account:
 
 
 def caller_finding(account: Account) -> Finding:
-    """Whose credentials there are, and of which account."""
+    """Find the caller's identity and account."""
     if not account.region:
         return Finding(
             Level.BLOCKER,
@@ -69,7 +69,7 @@ def caller_finding(account: Account) -> Finding:
 
 
 def account_findings(account: Account, plan: Plan, report: Report) -> Iterator[Finding]:
-    """What each check finds; a check whose call is refused is a warning."""
+    """The findings of each check; a check whose call is refused is a warning."""
     for number, (subject, action, check) in enumerate(CHECKS, start=1):
         try:
             yield from check(account, plan)
@@ -80,7 +80,7 @@ def account_findings(account: Account, plan: Plan, report: Report) -> Iterator[F
 
 
 def bootstrap(account: Account, plan: Plan) -> Iterator[Finding]:
-    """Whether CDK's own stack is there, and new enough for this one."""
+    """Whether the CDK's own stack exists, and is new enough for this stack."""
     name = plan.bootstrap_parameter
     mend = "uv run cdk bootstrap"
     try:
@@ -103,7 +103,7 @@ def bootstrap(account: Account, plan: Plan) -> Iterator[Finding]:
 
 
 def concurrency(account: Account, plan: Plan) -> Iterator[Finding]:
-    """Whether the workers leave Lambda room for the other functions."""
+    """Whether the workers leave enough concurrency for the other functions."""
     limits = account.client("lambda").get_account_settings()["AccountLimit"]
     total, free = limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"]
     wanted = plan.settings.max_concurrency
@@ -127,7 +127,7 @@ def concurrency(account: Account, plan: Plan) -> Iterator[Finding]:
 
 
 def log_role(account: Account, plan: Plan) -> Iterator[Finding]:
-    """Whether API Gateway may write access logs, and what the deployment would replace."""
+    """Whether API Gateway may write access logs, and which role the deployment would replace."""
     if plan.settings.local:
         return
     arn = account.client("apigateway").get_account().get("cloudwatchRoleArn") or ""
@@ -165,7 +165,7 @@ def _role_exists(account: Account, name: str) -> bool:
 
 
 def region_offers(account: Account, plan: Plan) -> Iterator[Finding]:
-    """Whether the region has the services, arm64, and SnapStart where it is asked for."""
+    """Whether the region has the services, arm64, and SnapStart if the settings use it."""
     if account.local:
         return
     session: Any = boto3.Session()
@@ -209,7 +209,7 @@ def region_offers(account: Account, plan: Plan) -> Iterator[Finding]:
 
 
 def earlier_stack(account: Account, plan: Plan) -> Iterator[Finding]:
-    """Whether there is a stack of that name that can be updated, or what an earlier one left."""
+    """Whether a stack of this name can be updated, or which resources an earlier one left."""
     name = plan.settings.stack_name
     cloudformation = account.client("cloudformation")
     try:
@@ -254,7 +254,7 @@ def earlier_stack(account: Account, plan: Plan) -> Iterator[Finding]:
 def _index_changes(account: Account, cloudformation: Any, plan: Plan) -> Iterator[Finding]:
     """Whether the deployment would add or remove more indexes of a table than one.
 
-    DynamoDB refuses that, and CloudFormation does not do it one by one:
+    DynamoDB refuses that, and CloudFormation does not split it:
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.OnlineOps.html
     """
     for logical_id, resource in plan.resources.items():
@@ -324,7 +324,7 @@ def _left_behind(account: Account, plan: Plan) -> Iterator[Finding]:
 
 
 def _mapping(tables: list[str], plan: Plan) -> str:
-    """What `cdk import` wants to know; of two tables for one place the last one stands."""
+    """The mapping that `cdk import` reads; of two tables for one logical id it names the last."""
     mapping = {
         logical_id: {"TableName": table}
         for logical_id, resource in plan.resources.items()
@@ -340,7 +340,7 @@ def _reason(error: Exception) -> str:
 
 
 Check = Callable[[Account, Plan], Iterator[Finding]]
-# What is checked, the IAM actions that it needs, and the check.
+# The subject of each check, the IAM actions that it needs, and the check.
 CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("The bootstrap", "ssm:GetParameter", bootstrap),
     ("Lambda's concurrency", "lambda:GetAccountSettings", concurrency),

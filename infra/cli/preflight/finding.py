@@ -1,11 +1,11 @@
-"""A finding of the preflight: what, why it matters, and the command that mends it."""
+"""A finding of the preflight: the fact, why it matters, and the command that mends it."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Level(Enum):
-    """Whether a deployment can go on."""
+    """Whether a deployment can proceed."""
 
     FINE = "fine"
     WARNING = "warning"

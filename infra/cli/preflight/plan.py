@@ -1,4 +1,4 @@
-"""What a deployment would create, and what it costs without orders: from the synthesized stack."""
+"""The resources that a deployment would create, and their cost without orders."""
 
 import json
 from collections import Counter
@@ -34,9 +34,9 @@ class Plan:
     """A stack as it would be deployed."""
 
     settings: Settings
-    resources: dict[str, Any]  # of the template, by logical id
+    resources: dict[str, Any]  # the template's resources, by logical id
     bootstrap_version: int
-    bootstrap_parameter: str  # the SSM parameter that holds the version that is there
+    bootstrap_parameter: str  # the SSM parameter that holds the version of the CDK's stack
 
 
 def make_plan(context: list[str], local_endpoint: str | None = None) -> Plan:
@@ -93,7 +93,7 @@ def plan_findings(plan: Plan) -> Iterator[Finding]:
 
 
 def _watched(resource: dict[str, Any]) -> int:
-    """How many metrics an alarm watches: each of them is paid for."""
+    """The number of metrics that an alarm watches; AWS bills each of them."""
     if resource["Type"] != "AWS::CloudWatch::Alarm":
         return 0
     metrics = resource["Properties"].get("Metrics")
