@@ -32,7 +32,7 @@ WATCH_SECONDS_MAX = 300
 
 @dataclass
 class Run:
-    """What one run saw; times in Unix seconds."""
+    """The observations of one run; times in Unix seconds."""
 
     posted: dict[str, tuple[float, float]] = field(default_factory=dict)  # sent, answered
     updates: dict[str, list[Json]] = field(default_factory=lambda: defaultdict(list))
@@ -72,7 +72,7 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def rate(times: list[float]) -> float:
-    """Events per second over the middle eighty percent, where neither ramp counts."""
+    """Events per second over the middle eighty percent, without the ramps at either end."""
     middle = sorted(times)[len(times) // 10 : -(len(times) // 10) or None]
     return (len(middle) - 1) / max(middle[-1] - middle[0], 1e-9)
 
@@ -81,7 +81,7 @@ Row = list[float]  # p50, p95 and p99 in ms, or one number
 
 
 def simulated_ms(updates: list[Json], scale: float) -> float | None:
-    """What was simulated of an order that was confirmed at its first attempt; None for others."""
+    """The simulated part of an order that was confirmed at its first attempt; None for others."""
     statuses = {update["status"]: update for update in updates}
     if "confirmed" not in statuses or any("attempt" in update for update in updates):
         return None
@@ -137,7 +137,7 @@ def faultless(run: Run) -> tuple[int, int, int, int]:
 
 
 def report(runs: list[Run], scale: float, title: str) -> Table:
-    """The figures of the runs: medians, and what went wrong in any of them."""
+    """The figures of the runs: medians, and the faults of all runs."""
     table = figures(title, "figure", "p50", "p95", "p99")
     for name, row in middle([summary(run, scale) for run in runs]).items():
         table.add_row(name, *(f"{value:.0f}" if len(row) > 1 else f"{value:.1f}" for value in row))

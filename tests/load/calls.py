@@ -1,9 +1,8 @@
 """Calls: `uv run python -m tests.load.calls` counts the AWS calls of one market order.
 
-One follower, who subscribes at once; over moto, counted by botocore's events, so a call that is
-sent again counts once. The owner is busy: what the functions remember of an owner from one order
-to the next is warm. What an owner's first order costs beyond that stands beside it, and what one
-webhook for `confirmed` adds.
+One follower subscribes at once. The calls go to moto and are counted by botocore's events, so a
+call that is retried counts once. The owner is busy, so the functions' caches of the owner are warm.
+Further columns show what an owner's first order adds, and what one webhook for `confirmed` adds.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ Counts = dict[str, dict[str, int]]
 
 
 def busy_and_first() -> tuple[Counts, Counts]:
-    """Calls by function and operation: of a busy owner's order, and what his first one adds."""
+    """Calls by function and operation: of a busy owner's order, and added by an owner's first."""
     with journey() as under_way:
         first = _of_one_order(under_way, with_key=True)
         busy = _of_one_order(under_way)
@@ -30,7 +29,7 @@ def busy_and_first() -> tuple[Counts, Counts]:
 
 
 def with_a_webhook() -> Counts:
-    """What a webhook for `confirmed` adds; Lambda's own calls for its queue are not counted."""
+    """The calls that a webhook for `confirmed` adds, without Lambda's own calls for its queue."""
     with journey() as under_way, receiving() as receiver:
         under_way.order()
         busy = _of_one_order(under_way)
@@ -44,7 +43,7 @@ def with_a_webhook() -> Counts:
 
 
 def added(more: Counts, less: Counts) -> Counts:
-    """What `more` has beyond `less`; functions without any are left out."""
+    """The calls in `more` beyond those in `less`; functions without any are left out."""
     beyond = {name: dict(Counter(more[name]) - Counter(less.get(name, {}))) for name in more}
     return {name: calls for name, calls in beyond.items() if calls}
 
@@ -64,7 +63,7 @@ def _of_one_order(under_way: Journey, *, with_key: bool = False) -> Counts:
 
 
 def report(busy: Counts, first: Counts, webhook: Counts) -> Table:
-    """All counts, a function a row."""
+    """All counts, with a row for each function."""
     title = "AWS calls of one market order"
     table = figures(title, "function", "busy", "first", "webhook", "which")
     table.columns[4].justify = "left"

@@ -55,7 +55,7 @@ _QUEUE = "docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quo
 
 @dataclass(frozen=True)
 class Limit:
-    """So much there is of something a second, or at once; an order needs so much of it."""
+    """A quota, per second or at once, and the part of it that one order needs."""
 
     name: str
     quota: float
@@ -69,7 +69,7 @@ class Limit:
 
 
 def limits(order: Measured, settings: Settings) -> list[Limit]:
-    """All of them, the one that breaks first first."""
+    """All limits; the one that is reached first comes first."""
     memory = Memory(worker=settings.worker_memory_mb, others=settings.memory_mb)
     busy = Load(worker_batch=BATCH_SIZE, publisher_batch=BATCH_SIZE)
     runs = invocations(order, busy, memory)
@@ -149,7 +149,7 @@ def limits(order: Measured, settings: Settings) -> list[Limit]:
 
 @dataclass(frozen=True)
 class Drain:
-    """How a burst went; seconds from its first order, and of each order to its confirmation."""
+    """The result of a burst: seconds from its first order, and to each order's confirmation."""
 
     seconds: float
     waits: list[float]
@@ -164,10 +164,10 @@ def simulate(
     at_first: int = POLLERS_AT_FIRST,
     more_per_second: float = POLLERS_MORE_PER_SECOND,
 ) -> Drain:
-    """The queue under orders that arrive then (seconds, ascending).
+    """Simulate the queue under orders that arrive at these times (seconds, ascending).
 
-    A poller takes what is there, up to ten orders, as soon as it is free, and holds them together;
-    beyond the first ones a poller comes to be at its own time, up to `concurrency`.
+    A free poller takes up to ten waiting orders at once and holds them together. Lambda adds
+    pollers to the first ones over time, up to `concurrency`.
     """
     begun = arrivals[0]
     free = [
@@ -191,12 +191,12 @@ def simulate(
 
 
 def burst(orders: int, seconds: float) -> list[float]:
-    """So many orders, evenly over so many seconds."""
+    """The arrival times of orders that are spread evenly over some seconds."""
     return [number * seconds / orders for number in range(orders)]
 
 
 def batch_seconds(order: Measured) -> float:
-    """How long a worker has a full batch, its AWS calls included."""
+    """The seconds for which a worker holds a full batch, its AWS calls included."""
     return (held_ms(BATCH_SIZE) + order.worker_calls * CALL_MS) / 1000
 
 
@@ -234,7 +234,7 @@ def _cells(drain: Drain) -> list[str]:
 
 
 def check_table(run: Run, held_seconds: float) -> Table:
-    """A run on this machine beside the simulation of its arrivals; all its pollers are there."""
+    """A run on this machine beside the simulation of its arrivals, all pollers from the start."""
     arrivals = sorted(answered for _, answered in run.posted.values())
     ends = {order_id: updates[-1]["_received"] for order_id, updates in run.updates.items()}
     waits = [ends[order_id] - answered for order_id, (_, answered) in run.posted.items()]
@@ -248,7 +248,7 @@ def check_table(run: Run, held_seconds: float) -> Table:
 
 
 def check(console: Console) -> Run:
-    """A burst on a local stack, after one that warms it."""
+    """A burst on a local stack, after a burst that warms it."""
     console.print("Starting the local stack …")
     context = {
         "latencyScale": "1",

@@ -1,8 +1,8 @@
 """Cold start: `uv run python -m tests.load.cold_start` weighs the import of each handler.
 
-Each in a fresh process, against another that only makes boto3's DynamoDB client: CPU time of the
-process from its start to its end, the median of several interleaved rounds. The import alone, and
-with the DynamoDB client, which the functions make at their first call.
+Each import runs in a fresh process, beside another that only makes boto3's DynamoDB client. The
+figure is the CPU time of the process from start to end, the median of several interleaved rounds:
+of the import alone, and with the DynamoDB client, which the functions make at their first call.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ VARIANTS = ("import", "with client")
 BARE = "import boto3; boto3.client('dynamodb')"
 START_SECONDS_MAX = 60
 Seconds = dict[tuple[str, str], list[float]]
-# As in Lambda, where the runtime sets them.
+# Lambda's runtime sets these.
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
@@ -64,7 +64,7 @@ def cpu_seconds(program: str) -> float:
 
 
 class Start(NamedTuple):
-    """What is run in a process of its own."""
+    """A program that runs in a process of its own."""
 
     name: str
     variant: str

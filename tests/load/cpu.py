@@ -1,9 +1,9 @@
 """CPU: `uv run python -m tests.load.cpu` weighs each handler against the bare AWS calls it makes.
 
-One market order with one follower is recorded over moto. Then each handler runs again with AWS
-answered in process by what was recorded (no sockets, no moto, simulated latency 0),
-and in turn with it a bare loop makes the very same calls, same parameters and answers, by clients
-as boto3 makes them. CPU time of the process, all threads; the median of several rounds.
+One market order with one follower is recorded over moto. Then each handler runs again, and the
+recorded answers are replayed in process (no sockets, no moto, simulated latency 0). In turn with
+it, a bare loop makes the same calls, with the same parameters and answers, by boto3's clients.
+The figure is the CPU time of the process, all threads; the median of several rounds.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Handler = Callable[[Json, Any], Any]
 
 @dataclass(frozen=True)
 class Part:
-    """What one function does for `orders` orders: its events, and the calls that it makes."""
+    """The work of one function for `orders` orders: its events, and its calls."""
 
     name: str
     handler: Handler
@@ -54,7 +54,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Weight:
-    """CPU seconds an order: of the handler, and of nothing but its AWS calls."""
+    """CPU seconds per order: of the handler, and of its AWS calls alone."""
 
     handler: float
     bare: float
@@ -68,7 +68,7 @@ class Weight:
 
 
 class Replay:
-    """Answers AWS calls with what was recorded for the same operation on the same order."""
+    """Answers AWS calls with the recorded answers for the same operation on the same order."""
 
     def __init__(self, calls: list[Call]) -> None:
         recorded: dict[tuple[str, str, bytes], list[Call]] = defaultdict(list)
@@ -92,7 +92,7 @@ class Replay:
 
 
 def record() -> tuple[list[Part], list[Call]]:
-    """The parts of a busy owner's orders, and all calls that were seen, his first ones too."""
+    """The parts of a busy owner's orders, and all recorded calls, those of the first orders too."""
     with journey() as under_way:
         under_way.order()
         seen = under_way.recorder.take()
@@ -135,7 +135,7 @@ def _subscribe(order_id: str) -> Json:
 
 @contextmanager
 def replayed(calls: list[Call]) -> Iterator[tuple[Replay, dict[str, Any]]]:
-    """Plain clients by service; they and the functions' own are answered by what was recorded."""
+    """Plain clients by service; they and the functions' clients get the recorded answers."""
     replay = Replay(calls)
     cached = (clients.dynamodb, clients.sqs, push._client)
     for each in cached:
@@ -183,7 +183,7 @@ def measure(rounds: int, orders: int) -> dict[str, list[Weight]]:
         for number in track(range(rounds + 1), "Weighing", console=Console(stderr=True)):
             for part in parts:
                 weight = weigh(part, replay, plain, max(1, orders // part.orders))
-                if number:  # the first one warms up
+                if number:  # the first round warms up
                     name = f"work, batch of {part.orders}" if part.name == "work" else part.name
                     weights[name].append(weight)
     for batch in (1, BATCH):
@@ -194,7 +194,7 @@ def measure(rounds: int, orders: int) -> dict[str, list[Weight]]:
 
 
 def report(weights: dict[str, list[Weight]]) -> Table:
-    """The rounds' medians, a part a row, the sums last."""
+    """The rounds' medians: a row for each part, the sums last."""
     columns = ("function", "handler (ms)", "bare calls (ms)", "ratio", "of the rounds")
     table = figures("CPU of one market order", *columns)
     for name, rounds in weights.items():

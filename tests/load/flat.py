@@ -32,7 +32,7 @@ BEFORE_MS = 1_700_000_000_000
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one operation: AWS calls, DynamoDB's units, bytes that AWS answered."""
+    """The cost of one operation: AWS calls, DynamoDB's units, bytes in AWS's answers."""
 
     calls: int
     write_units: int
@@ -111,7 +111,7 @@ def _cost(under_way: Journey, name: str, step: Callable[[], None]) -> Cost:
 
 
 def report(costs: dict[int, dict[str, Cost]]) -> Table:
-    """An operation a row; a cell says calls, write units, read units, bytes answered."""
+    """A row for each operation; a cell shows calls, write units, read units, bytes answered."""
     columns = [f"{orders:,} orders" for orders in costs]
     table = figures("Calls / write units / read units / bytes answered", "operation", *columns)
     for name in next(iter(costs.values())):

@@ -1,4 +1,4 @@
-"""What every table of a measurement says of itself: when and on what it was made."""
+"""The date and machine that every table of a measurement shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def machine() -> str:
 
 
 def dated(subject: str) -> str:
-    """A table's title: what it tells, today's date (UTC), this machine."""
+    """A table's title: its subject, today's date (UTC), this machine."""
     return f"{subject} · {datetime.now(UTC):%F} · {machine()}"
 
 
@@ -29,5 +29,5 @@ def figures(title: str, *columns: str) -> Table:
 
 
 def sources(pages: Iterable[str]) -> str:
-    """A line for each page that the figures are from; a table has no room for them."""
+    """A line for each page that the figures are from, because a table has no room for them."""
     return "\n".join(["Sources:", *(f"  {page}" for page in dict.fromkeys(filter(None, pages)))])

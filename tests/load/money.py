@@ -1,9 +1,10 @@
 """Money: `uv run python -m tests.load.money` prices a million market orders, service by service.
 
-What an order needs (AWS calls, write units with their index writes, pushes, log lines) is measured
-on its way through the handlers over moto; what time costs is that of the simulated venues plus the
-CPU that `tests.load.cpu` measured, on Lambda's share of a core. Prices: infra/costs.py.
-One follower; his connection counts a minute an order. Orders are stored for a month.
+The needs of an order (AWS calls, write units with their index writes, pushes, log lines) are
+measured over moto, by an order that passes through the handlers. The billed time is that of the
+simulated venues plus the CPU that `tests.load.cpu` measured, on Lambda's share of a core. Prices:
+infra/costs.py. Each order has one follower, whose connection counts for a minute. Orders are stored
+for a month.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ MILLION = 1_000_000
 MONTH_HOURS = 730
 # 2026-11-22, tests.load.cpu, of a run, a record, an order; Lambda gives a core at 1,769 MB.
 CPU_MS = {"api": 1.6, "websocket": 0.6, "publisher": 0.4, "worker": 5.0}
-BATCH_CPU_MS = 0.3  # the worker's beside its orders
+BATCH_CPU_MS = 0.3  # of a run of the worker, without its orders
 CALL_MS = 8.0  # assumed of one AWS call in the region; the handlers make theirs in sequence
 PUSH_MS = 12.0  # assumed of one call of the stage's @connections endpoint
 ACCESS_LOG_BYTES = 400  # assumed of one line of a gateway's access log
@@ -50,7 +51,7 @@ ACCESS_LOG_BYTES = 400  # assumed of one line of a gateway's access log
 
 @dataclass(frozen=True)
 class Measured:
-    """What one order needed on its way over moto."""
+    """The measured needs of one order over moto."""
 
     api_calls: int
     websocket_calls: int
@@ -62,7 +63,7 @@ class Measured:
     other_writes: int
     reads: float
     log_bytes: int
-    shared_log_bytes: int  # metrics, which a batch writes once
+    shared_log_bytes: int  # lines of metrics, which each batch writes once
 
     @property
     def write_units(self) -> int:
@@ -83,7 +84,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Load:
-    """How busy the stack is, and whether its worker sits a landing out or has it queued."""
+    """How busy the stack is, and whether its worker waits for a landing or re-queues the order."""
 
     worker_batch: int = 1
     publisher_batch: int = 1
@@ -96,7 +97,7 @@ BUSY = Load(worker_batch=10, publisher_batch=10)
 
 @dataclass(frozen=True)
 class Memory:
-    """Of the functions, in MB."""
+    """The memory of the functions, in MB."""
 
     worker: int
     others: int
@@ -141,7 +142,7 @@ def _facts(images: list[tuple[Item | None, Item]], calls: list[Call], logs: str)
 
 
 def held_ms(batch: int, *, samples: int = 400, seed: int = 0) -> float:
-    """How long the simulated venues hold a worker's batch, on average."""
+    """The average milliseconds for which the simulated venues hold a worker's batch."""
     chance = random.Random(seed)
     return fmean(
         batch_ms(
@@ -161,14 +162,14 @@ def idle_units(batch: int) -> float:
 
 
 def quoted_ms(batch: int, *, samples: int = 400, seed: int = 0) -> float:
-    """The same up to the signature only."""
+    """The same, up to the signature only."""
     chance = random.Random(seed)
     ids = ([str(UUID(int=chance.getrandbits(128))) for _ in range(batch)] for _ in range(samples))
     return BUILDING_MS + fmean(max(map(quoting_ms, batch_ids)) for batch_ids in ids)
 
 
 def of_one_order(order: Measured, load: Load, memory: Memory) -> Usage:
-    """Everything that one order uses."""
+    """The usage of one order."""
     usage: dict[str, float] = defaultdict(float)
     usage["http_request"] = 1
     usage["message"] = 1 + order.pushes
@@ -192,7 +193,7 @@ def of_one_order(order: Measured, load: Load, memory: Memory) -> Usage:
 
 
 def invocations(order: Measured, load: Load, memory: Memory) -> list[tuple[str, float, float, int]]:
-    """Function, runs an order, milliseconds a run, MB."""
+    """Function, runs per order, milliseconds per run, MB."""
     batch = load.worker_batch
     records = load.publisher_batch
     once = {
@@ -252,20 +253,20 @@ ALWAYS_ON_ORDERS_PER_SECOND = 50
 
 
 def load_of(orders_a_day: float) -> Load:
-    """The same all day long; batches are full from BUSY_FROM on."""
+    """The load of a day with evenly spread orders; batches are full from BUSY_FROM on."""
     rate = orders_a_day / DAY_SECONDS
     batch = 10 if rate >= BUSY_FROM else 1
     return Load(worker_batch=batch, publisher_batch=batch)
 
 
 def month(order: Measured, orders_a_day: float, memory: Memory, fixed: Usage) -> float:
-    """Dollars of thirty such days, with what is fixed."""
+    """Dollars for thirty such days, fixed costs included."""
     each = dollars(of_one_order(order, load_of(orders_a_day), memory))
     return 30 * orders_a_day * each + dollars(fixed)
 
 
 def always_on() -> Usage:
-    """The smallest sensible one for a month: two of everything, behind one load balancer."""
+    """The smallest sensible always-on stack for a month: two tasks behind one load balancer."""
     return {
         "vcpu_hour": TASKS * TASK_VCPU * MONTH_HOURS,
         "gb_hour": TASKS * TASK_GB * MONTH_HOURS,
@@ -301,7 +302,7 @@ def crossing(order: Measured, memory: Memory, fixed: Usage) -> int:
 
 @dataclass
 class Answers:
-    """What the tables show."""
+    """The figures in the tables."""
 
     order: Measured
     memory: Memory

@@ -1,4 +1,4 @@
-"""One order's way through the handlers over moto, with every AWS call of it written down."""
+"""Records every AWS call of one order's journey through the handlers over moto."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 @dataclass
 class Call:
-    """One AWS call: by which function, what it was given, and what it was answered."""
+    """One AWS call: the calling function, the parameters, and the answer."""
 
     function: str
     service: str
@@ -41,7 +41,7 @@ class Call:
 
     @property
     def read_units(self) -> float:
-        """DynamoDB's; what a Query went through and left out counts as items of the mean size."""
+        """DynamoDB's read units; items that a Query filters out count at the mean size."""
         consistent = self.given.get("ConsistentRead", False)
         match self.operation:
             case "GetItem":
@@ -59,7 +59,7 @@ class Call:
 
 
 class Recorder:
-    """Writes down the calls of the clients that it watches while a function is named."""
+    """Records the calls of the watched clients while a function is named."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -67,7 +67,7 @@ class Recorder:
 
     @contextmanager
     def of(self, function: str) -> Iterator[None]:
-        """The calls within the block are this function's."""
+        """Attribute the calls within the block to this function."""
         self._function = function
         try:
             yield
@@ -75,7 +75,7 @@ class Recorder:
             self._function = ""
 
     def watch(self, client: Any) -> None:
-        """Have all calls of a boto3 client written down: a call once, however often it is sent."""
+        """Record all calls of a boto3 client: a call once, however often botocore sends it."""
         events = client.meta.events
         events.register("provide-client-params.*.*", self._begin)
         events.register("response-received.*.*", self._end)
@@ -89,7 +89,7 @@ class Recorder:
         }
 
     def take(self) -> list[Call]:
-        """The calls so far; the next ones begin a new list."""
+        """Return the calls so far, and begin a new list."""
         calls, self.calls = self.calls, []
         return calls
 
@@ -107,14 +107,14 @@ class Recorder:
 
 
 def orders_table() -> Any:
-    """What moto has of the table, to be looked into and filled without a call."""
+    """moto's own table, which can be read and filled without a call."""
     from moto.dynamodb.models import dynamodb_backends
 
     return dynamodb_backends["123456789012"]["eu-central-1"].tables["orders"]
 
 
 class Journey:
-    """A world in which every call is written down."""
+    """A world in which every call is recorded."""
 
     def __init__(self, world: World, recorder: Recorder, logs: StringIO) -> None:
         self.world, self.recorder, self.logs = world, recorder, logs
@@ -122,7 +122,7 @@ class Journey:
         world.connect(CONNECTION)
 
     def order(self) -> str:
-        """A market order with one follower from its first moment on; its id."""
+        """Execute a market order with one follower from the start; returns its id."""
         (order_id,) = self.orders(1)
         return order_id
 
@@ -142,12 +142,12 @@ class Journey:
         return order_ids
 
     def create_webhook(self, url: str, *statuses: str) -> None:
-        """A webhook of the owner, which the publisher knows at once."""
+        """Create a webhook of the owner, which the publisher uses at once."""
         self.world.create_webhook(url, *statuses)
         publisher.look_ups.clear()
 
     def notify(self) -> None:
-        """Deliver what the webhook queue holds."""
+        """Deliver the messages of the webhook queue."""
         with self.recorder.of("deliver"):
             assert self.world.notify() == []
 
@@ -157,7 +157,7 @@ class Journey:
         return [(record.get("OldImage"), record["NewImage"]) for record in records]
 
     def _publish(self) -> None:
-        """Push what the stream holds, one invocation a record."""
+        """Publish the stream's records, one invocation for each."""
         records = self.world.stream()
         self.records += records
         with self.recorder.of("publish"):
@@ -177,7 +177,7 @@ def journey() -> Iterator[Journey]:
         world, recorder = World(), Recorder()
         endpoint: Any = push._client()
         endpoint.meta.events.register_first("before-send", pushed)
-        # No second passes, however slow the machine: what serves one serves all of it.
+        # The clock stands still, so that a cache lasts for the whole journey on a slow machine too.
         stopped = runtime.now_ms()
         clock = SimpleNamespace(
             now_ms=lambda: stopped, monotonic=lambda: 0.0, sleep=lambda _seconds: None
@@ -198,11 +198,11 @@ Stream = TypeVar("Stream", bound=TextIO)
 
 @contextmanager
 def logged_to(stream: Stream) -> Iterator[Stream]:
-    """The functions' log and metrics go there."""
+    """Send the functions' log and metrics to this stream."""
     handler = cast("StreamHandler[TextIO]", runtime.logger.registered_handler)
     before = handler.setStream(stream)
     try:
-        with redirect_stdout(stream):  # metrics are printed, as Lambda wants them
+        with redirect_stdout(stream):  # the functions print their metrics, as Lambda expects
             yield stream
     finally:
         if before:
@@ -215,6 +215,6 @@ def pushed(request: Any, **_: Any) -> AWSResponse:
 
 
 def canned(url: str, status: int, headers: dict[str, str], body: bytes) -> AWSResponse:
-    """An answer of AWS that needs no socket."""
+    """Give a prepared answer of AWS, so that no socket is needed."""
     raw = SimpleNamespace(stream=lambda **_: iter([body]))
     return AWSResponse(url, status, HTTPHeaders.from_pairs(headers.items()), raw)

@@ -56,14 +56,14 @@ BEGIN_MS = 1_760_000_000_200
 QUEUE_MS = 300  # from a message's sending to its worker's first step
 PAGE = 1000
 PAIRS = list(permutations(tokens.TOKENS, 2))
-ORACLE_ORDERS = 300  # so many of a large run are judged second by second
+ORACLE_ORDERS = 300  # this many orders of a large run are judged second by second
 WAKE_INDEXES = ("wakeAbove", "wakeBelow")
 Json = dict[str, Any]
 
 
 @dataclass
 class Sorted(Table):
-    """A table that keeps only the present, and its wake indexes in order."""
+    """A table that keeps only the present items, with sorted wake indexes."""
 
     def __post_init__(self) -> None:
         self.sorted: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
@@ -92,7 +92,7 @@ def _entry(index: str, item: Json | None) -> tuple[tuple[str, str], tuple[str, s
 
 @dataclass
 class SortedCloud(Cloud):
-    """Answers queries of the wake indexes in the time of their answer, and counts the calls."""
+    """A cloud whose queries of the wake indexes read only their answers; it counts the calls."""
 
     def __post_init__(self) -> None:
         known = self.tables["orders"]
@@ -139,7 +139,7 @@ class SortedCloud(Cloud):
 
 
 class Clock(runtime.Clock):
-    """A clock that only sleeping moves; `pass_to` is called with the time to which it moves."""
+    """A clock that only sleeps move on; it calls `pass_to` with the new time."""
 
     def __init__(self) -> None:
         self.ms = BEGIN_MS
@@ -159,7 +159,7 @@ class Clock(runtime.Clock):
 
 
 class Invocation(Context):
-    """A watcher's time: until a minute has passed on the clock."""
+    """An invocation of the watcher, which ends after a minute on the clock."""
 
     def __init__(self, clock: Clock, until_ms: int) -> None:
         super().__init__()
@@ -183,7 +183,7 @@ class Floor:
     _mark: float = 0
 
     def put(self, order: Order, wake: waiting.Wake) -> None:
-        """Store an order as the worker would have left it."""
+        """Store an order as the worker stores a resting one."""
         item = new_item(order, "desk", writer="test")
         for name, value in index_keys(order, wake).items():
             item.pop(name, None)
@@ -268,7 +268,7 @@ def pools_in(second: int) -> dict[str, Any]:
 
 
 def out_in(order: Order, second: int) -> int | None:
-    """What the best route gives for the order in a second."""
+    """The output of the best route for the order in a second."""
     one, other = tokens.find(order.token_in), tokens.find(order.token_out)
     with suppress(NoRoutesFound):
         units = tokens.to_units(order.amount, one)
@@ -357,7 +357,7 @@ def best_price_at(order: Order, ms: int) -> Fraction:
 
 
 def at_rest(order: Order, now_ms: int) -> tuple[Order, waiting.Wake]:
-    """The order as the worker lets it rest, and the keys that it gives it."""
+    """The order as it rests, and the keys that the worker gives it."""
     for step in (routing_update(order.order_id, now_ms), None):
         order = order.apply(step or order.resting_update(now_ms))
     out = out_in(order, second_at(now_ms))
@@ -366,7 +366,7 @@ def at_rest(order: Order, now_ms: int) -> tuple[Order, waiting.Wake]:
 
 @dataclass
 class Outcome:
-    """What became of the orders of a run; seconds of lag by order."""
+    """The outcomes of the orders of a run; seconds of lag by order."""
 
     orders: int
     executed: int
@@ -379,7 +379,7 @@ class Outcome:
 
 
 def run(count: int, *, seconds: int, reach: float, seed: int = 1) -> Outcome:
-    """Let `count` orders rest on all pairs for so many seconds, and hold them to the oracle."""
+    """Let `count` orders rest on all pairs for some seconds, and compare them with the oracle."""
     drawn = random.Random(seed)
     with floor() as on:
         since = second_at(on.clock.ms)
@@ -435,7 +435,7 @@ def watching_month(pairs: int) -> Usage:
 
 
 def idle_watching_month(cpu_ms: float) -> Usage:
-    """What it uses in a month in which nothing rests; `cpu_ms` of one invocation."""
+    """The watcher's usage in a month in which nothing rests; `cpu_ms` is that of one invocation."""
     minutes = MONTH_SECONDS / 60
     run_ms = billed_ms(cpu_ms=cpu_ms, memory_mb=WATCHER_MB, waited_ms=10)
     return {
@@ -450,7 +450,7 @@ def idle_watching_month(cpu_ms: float) -> Usage:
 
 @dataclass
 class Life:
-    """What one order used until it was confirmed, the watcher's part left out."""
+    """The usage of one order until it was confirmed, without the watcher's part."""
 
     calls: Counter[str]
     write_units: int
@@ -475,7 +475,7 @@ class Life:
 
 
 def life() -> Life:
-    """Of a limit order that comes to rest, is woken when its price comes, and executes."""
+    """The usage of a limit order that rests, is woken at its price, and executes."""
     with floor() as on:
         source, target = tokens.find("SOL"), tokens.find("USDC")
         units, now = 10**source.decimals, second_at(on.clock.ms)
@@ -509,14 +509,14 @@ def life() -> Life:
                 calls += on.cloud.calls
                 cpu_ms += (time.process_time() - begun) * 1000
             on.clock.ms += 1000
-            assert resting.take_over(on.clock.ms)  # as a watcher does, now and then
+            assert resting.take_over(on.clock.ms)  # as a watcher does at times
             table.write_units -= 1
         item = table.get((order.order_id,)) or {}
         return Life(calls, table.write_units, on.judged, cpu_ms, item_bytes(item))
 
 
 def quiet_ticks(count: int, seconds: int = 20) -> Outcome:
-    """Ticks beside so many resting orders none of whose prices comes."""
+    """Measure ticks beside this many resting orders whose prices are not reached."""
     with floor() as on:
         drawn = random.Random(count)
         for number in range(count):

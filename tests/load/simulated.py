@@ -1,4 +1,4 @@
-"""How long the simulated venues and chain delay one order."""
+"""The delays of one order by the simulated venues and chain."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from functions.simulation.network import BUILDING_MS, QUOTE_MS
 
 
 def quoting_ms(identity: str) -> int:
-    """Until the slower venue has quoted for the first attempt."""
+    """Milliseconds until the slower venue has quoted for the first attempt."""
     return max(draw(*QUOTE_MS, identity, 1, "quote", venue) for venue in market.VENUES)
 
 
 def landing_ms(identity: str, signed_ms: int) -> int:
-    """From the signature (Unix milliseconds) to the slot at which the first attempt lands."""
+    """Milliseconds from the signature (a Unix time in ms) to the slot of the first attempt."""
     slot = market.slot_at(signed_ms)
     transaction = chain.Transaction(
         identity=identity,
@@ -35,11 +35,11 @@ def landing_ms(identity: str, signed_ms: int) -> int:
 
 
 def held_ms(identity: str, begun_ms: int) -> int:
-    """The whole of it, for an order that a worker begins then."""
+    """All delays in milliseconds, for an order that a worker begins at this time."""
     signed_ms = begun_ms + quoting_ms(identity) + BUILDING_MS
     return signed_ms - begun_ms + landing_ms(identity, signed_ms)
 
 
 def batch_ms(identities: Sequence[str], begun_ms: int) -> int:
-    """How long a worker holds these orders, which it takes on at once."""
+    """Milliseconds for which a worker holds these orders, which it begins together."""
     return max(held_ms(identity, begun_ms) for identity in identities)

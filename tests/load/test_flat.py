@@ -1,4 +1,4 @@
-"""What a call costs does not depend on how much is stored."""
+"""The cost of a call does not depend on the number of stored orders."""
 
 from __future__ import annotations
 

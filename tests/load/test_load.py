@@ -1,4 +1,4 @@
-"""The figures of a run that is known."""
+"""The figures of a known run."""
 
 from __future__ import annotations
 

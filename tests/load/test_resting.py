@@ -30,7 +30,7 @@ from tests.load.resting import (
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_every_order_executes_in_the_first_second_in_which_it_can(seed: int) -> None:
-    """The oracle looks at the routes of every second; a message takes 0.3 s to its worker."""
+    """The oracle computes the routes of every second; a message reaches its worker after 0.3 s."""
     outcome = run(len(PAIRS), seconds=30, reach=0.002, seed=seed)
     assert outcome.early == outcome.missed == []
     assert outcome.executed == len(outcome.lags) >= 10
@@ -41,7 +41,7 @@ def test_a_tick_costs_the_same_beside_a_hundred_times_as_many_orders() -> None:
     few, many = quiet_ticks(100), quiet_ticks(10_000)
     assert set(few.tick_calls) == set(many.tick_calls) == {1}
     assert few.judged == many.judged == 0
-    # Ten times as slow is no measurement of a busy machine.
+    # The factor of ten allows for a busy machine.
     assert median(many.tick_cpu_ms) < 10 * median(few.tick_cpu_ms)
 
 
@@ -53,7 +53,7 @@ def test_the_watcher_costs_a_dollar_a_month_where_nothing_rests_and_five_where_o
 
 
 def test_no_second_in_which_an_order_can_execute_passes_without_waking_it() -> None:
-    """Orders whose price is exactly what they get at some later time, up to a month from now."""
+    """The orders' prices are exactly their outputs at some later time, up to a month from now."""
     drawn = random.Random(5)
     checked = 0
     for number in range(4 * len(PAIRS)):

@@ -24,7 +24,7 @@ class Index:
     keys: tuple[str, ...]
 
     def entry(self, item: Item | None) -> Item | None:
-        """What the index holds of an item; None if it lacks one of the keys."""
+        """The index's entry for an item; None if the item lacks one of the keys."""
         if item is None or any(key not in item for key in self.keys):
             return None
         return {key: item[key] for key in self.keys}
@@ -41,19 +41,19 @@ ORDERS_INDEXES = (
 
 
 def item_bytes(item: Item) -> int:
-    """The size of an item, in DynamoDB's JSON, as it counts for units."""
+    """The size of an item, given in DynamoDB's JSON, by DynamoDB's rules."""
     return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
 
 
 def write_units(before: Item | None, after: Item | None) -> int:
-    """Of one write to a table: by the larger of the item before and after it."""
+    """Write units of one write to a table, by the larger of the item before and after it."""
     return _ceil(max(item_bytes(before or {}), item_bytes(after or {}), 1), WRITE_UNIT_BYTES)
 
 
 def index_write_units(
     before: Item | None, after: Item | None, indexes: Iterable[Index]
 ) -> dict[str, int]:
-    """What the same write costs each index: nothing where its entry stays as it is.
+    """Write units of the same write in each index: none if the index's entry does not change.
 
     An entry whose key changes is deleted and put.
     """
@@ -66,13 +66,13 @@ def index_write_units(
 
 
 def all_write_units(before: Item | None, after: Item) -> int:
-    """Of one write to the orders table, with what it costs the table's indexes."""
+    """Write units of one write to the orders table and its indexes."""
     indexes = index_write_units(before, after, ORDERS_INDEXES)
     return write_units(before, after) + sum(indexes.values())
 
 
 def read_units(sizes: Sequence[int], *, consistent: bool, together: bool) -> float:
-    """Of a read of items of these sizes in bytes: a Query rounds them up `together`."""
+    """Read units for items of these sizes in bytes; a Query rounds them up `together`."""
     pages = [sum(sizes)] if together else sizes
     units = sum(_ceil(max(size, 1), READ_UNIT_BYTES) for size in pages)
     return units if consistent else units / 2

@@ -1,6 +1,6 @@
 """One-line breakages of the product, each with the test that must catch it.
 
-That is a test of the fast lane, or the simulation.
+Each such test is in the fast lane, or is the simulation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`uv run python -m tests.simulation`: many seeds on all cores, and what they met."""
+"""`uv run python -m tests.simulation` runs many seeds on all cores and counts the covered cases."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FAILURES_SHOWN = 10
 
 
 def main() -> None:
-    """Run the seeds; exit 1 if a promise was broken, 2 if something was never met."""
+    """Run the seeds; exit 1 if a promise was broken, 2 if a case was never covered."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000, help="how many (1000)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")

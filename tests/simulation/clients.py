@@ -39,25 +39,25 @@ class Unanswered(Exception):
 
 @dataclass
 class Asked:
-    """An order as its client knows it; one without a key is a slice, which the engine made."""
+    """An order as its client knows it; an order without a key is a slice, which the engine made."""
 
     key: str
     body: Json = field(default_factory=dict)
     order_id: str = ""
     # None: not asked for, or never answered definitely.
     cancelled: bool | None = None
-    # The updates that answers to its client showed, by sequence.
+    # The updates in the answers to the client, by sequence.
     told: dict[int, Json] = field(default_factory=dict)
 
     def note(self, order: Json) -> None:
-        """Keep what an answer says of the order."""
+        """Record the order in an answer."""
         for update in order["updates"]:
             if self.told.setdefault(update["sequence"], update) != update:
                 raise Violation(f"two answers show two different updates {update['sequence']}")
 
 
 class Client:
-    """What every client can do: requests, and one WebSocket connection at a time."""
+    """A client, with requests and one WebSocket connection at a time."""
 
     def __init__(self, simulation: Simulation, name: str) -> None:
         self.simulation, self.name = simulation, name
@@ -117,7 +117,7 @@ class Client:
         return True
 
     def send(self, message: Json) -> None:
-        """Send a frame. Nobody tells a client whether it was handled: an answer may come."""
+        """Send a frame. An answer may follow, but does not have to."""
         with suppress(Unanswered):
             self._websocket("subscribe", self.connection_id, json.dumps(message))
 
@@ -129,7 +129,7 @@ class Client:
         frame = json.loads(text)
         self.frames.append(frame)
         if frame.get("type") == "subscribed":
-            # From now on no update is missed: those that are stored by now may be.
+            # No update from now on may be missed; those that were stored earlier may be.
             for item in self.simulation.stored_orders():
                 stored = len(item["updates"]["L"])
                 self.pushed[item["orderId"]["S"]] = stored
@@ -155,7 +155,7 @@ class Client:
         scheduler = self.simulation.scheduler
         answers: list[Any] = []
         while not self.simulation.invoke(function, request, answers.append):
-            self.wait(200)  # every environment is busy: throttled, as the client sees it
+            self.wait(200)  # every environment is busy, so Lambda throttles the request
         task = scheduler.current()
         task.waits_for = lambda: bool(answers)
         scheduler.pause(f"asks {function}", delay_ms=REQUEST_MS_MAX)
@@ -179,7 +179,7 @@ class Trader(Client):
         self.done = False
 
     def run(self) -> None:
-        """Do all that this client wants, each until there is a definite answer."""
+        """Make all of this client's requests, each until there is a definite answer."""
         draw = self.simulation.random
         self.wait(draw.randrange(draw.choice([3_000, 3_000, 200_000])))
         if not self.asked.body:
@@ -236,7 +236,7 @@ class Trader(Client):
         return True
 
     def _end(self) -> bool:
-        """Cancel the order; True once it has ended, in whichever way."""
+        """Cancel the order; True once it has ended, with any status."""
         if not self._cancel():
             return False
         if self.asked.cancelled:
@@ -264,7 +264,7 @@ class Trader(Client):
 
 @dataclass
 class Seen:
-    """What a follower has of one order."""
+    """The updates that a follower has received of one order."""
 
     texts: dict[int, str] = field(default_factory=dict)
     ended: bool = False
@@ -294,7 +294,7 @@ class Follower(Client):
     def complete(self) -> bool:
         """Whether the terminal update of each order has arrived, with all before it.
 
-        A follower of everything waits for slices too, of which it is told like of any order.
+        A follower of every order waits for slices too, which are orders like any other.
         """
         if self.all and not (self.connected and self.listed):
             return False
@@ -335,7 +335,7 @@ class Follower(Client):
         return False
 
     def _follow_all(self) -> bool:
-        """Follow every order, then read what happened while this client was away."""
+        """Follow every order, then read the updates of the time without a connection."""
         while self.connected and not self._answered():
             self.send({"orderId": "*"})
         if not self.connected:
@@ -389,7 +389,7 @@ class Follower(Client):
             return answer
 
     def _listen(self) -> None:
-        """Take frames as they come; a gap is mended by subscribing again."""
+        """Take frames as they arrive; after a gap, subscribe again."""
         self.wait_for_frame(GOES_QUIET_MS)
         self.read_frames()
         for order_id in [order_id for order_id in self.seen if self._gap(order_id)]:

@@ -2,7 +2,7 @@
 
 `Cloud.answer` takes one request as botocore would send it, so the product's clients are unchanged.
 Reads of an index, and reads that are not consistent, may show an earlier state (`lag_ms`). Pages
-hold few items, so that whoever reads only the first page is found out.
+hold few items, so that code that reads only the first page fails.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PAGE_ITEMS = 3
 
 
 class Refused(Exception):
-    """An error answer of AWS: its code, and what else its body holds."""
+    """An error answer of AWS: its code, and the other fields of its body."""
 
     def __init__(self, code: str, **body: Any) -> None:
         super().__init__(code)
@@ -97,7 +97,7 @@ class Sent:
 
 @dataclass
 class Cloud:
-    """The tables and what was sent to the order queue since it was last emptied."""
+    """The tables, and the messages that were sent to the order queue since it was last emptied."""
 
     now_ms: Callable[[], int]
     lag_ms: Callable[[], int] = lambda: 0

@@ -38,7 +38,7 @@ SETTINGS = {
     "QUOTE_ERROR_PPM": "20000",
     "DROP_PPM": "20000",
     "SIMULATE_ALLOWED": "true",
-    "POWERTOOLS_SERVICE_NAME": "simulated",  # and so a logger of its own
+    "POWERTOOLS_SERVICE_NAME": "simulated",  # so that each copy has its own logger
     "POWERTOOLS_METRICS_NAMESPACE": "OrderExecutionEngine",
     "POWERTOOLS_LOG_LEVEL": "CRITICAL",
 }
@@ -56,7 +56,7 @@ class Release:
 class Copy:
     """One import of a release of the product.
 
-    Everything that the copy sends to the network, or asks it about, is told to `hear` as well.
+    `hear` receives every transaction that the copy sends to the network or asks it about.
     """
 
     def __init__(self, name: str, release: Release) -> None:
@@ -112,7 +112,7 @@ class Copy:
         at_once: Callable[[Sequence[Callable[[], Any]], float], Any],
         hear: Callable[[Copy, str], None],
     ) -> None:
-        """Have this copy tell the time by `clock`, and run parallel calls by `at_once`."""
+        """Let this copy read the time from `clock`, and run parallel calls by `at_once`."""
         self["runtime"].clock = clock
         self.hear = partial(hear, self)
         for module in self.modules.values():
@@ -120,7 +120,7 @@ class Copy:
                 vars(module)["at_once"] = at_once
 
     def _listen(self) -> None:
-        """Tell `hear` of each signed transaction that is sent or asked about."""
+        """Pass each signed transaction that is sent or asked about to `hear`."""
         network = self["simulation.network"].Network
         send, outcome = network.send, network.outcome
 
@@ -136,7 +136,7 @@ class Copy:
 
 
 class Environment:
-    """An environment of one function: on which copy, at which clocks, and whether it is busy.
+    """An environment of one function: its copy, its clocks, and whether it is busy.
 
     `skew_ms` is by how much its wall clock is ahead. `stands_still` says whether its monotonic
     clock stops while it is frozen.
@@ -155,7 +155,7 @@ class Environment:
 
 
 def hook_clients(before_send: Callable[..., Any]) -> None:
-    """Have every boto3 client that is made from now on ask `before_send` for its answers."""
+    """Let `before_send` answer for every boto3 client that is made from now on."""
     boto3.setup_default_session()
     assert boto3.DEFAULT_SESSION is not None
     boto3.DEFAULT_SESSION.events.register_first("before-send", before_send)

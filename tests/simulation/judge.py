@@ -1,7 +1,7 @@
-"""What must be true of a run that has come to rest.
+"""Judges a finished run against the engine's promises.
 
-The judge compares the table's history, what the chain executed (`ledger.py`) and what the clients
-saw. Of the product it uses the tokens' decimals and the names and limits of the contract.
+The judge compares the table's history, the executions on the chain (`ledger.py`) and the clients'
+updates. Of the product it uses the tokens' decimals and the names and limits of the contract.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _judge_history(history: list[Json]) -> None:
 
 
 def _life(states: list[tuple[int, Json | None]]) -> list[tuple[int, Json]]:
-    """When (Unix ms) the item got which state, since it was last put."""
+    """The states of the item since its last put, each with its time (Unix ms)."""
     found: list[tuple[int, Json]] = []
     for at_ms, item in states:
         found = [*found, (at_ms, item)] if item is not None else []
@@ -115,7 +115,7 @@ def _judge_twap(simulation: Simulation, order_id: str, request: Json, updates: l
 
 
 def _judge_execution(simulation: Simulation, history: list[tuple[int, Json]], last: Json) -> None:
-    """At most one of the order's transactions executed, and the order says just that."""
+    """Check that at most one of the order's transactions executed, as the order says."""
     ledger = simulation.ledger
     final = history[-1][1]
     texts = dict.fromkeys(item["transaction"]["S"] for _, item in history if "transaction" in item)
@@ -146,7 +146,7 @@ def _judge_execution(simulation: Simulation, history: list[tuple[int, Json]], la
 def _judge_balances(
     simulation: Simulation, stored: dict[str, Json], followers: list[Follower]
 ) -> None:
-    """What the chain took and gave is what the clients were told, to the base unit."""
+    """Check that the chain's amounts equal those in the clients' updates, to the base unit."""
     everything = next(follower for follower in followers if follower.all)
     told: Counter[str] = Counter()
     for order_id, item in stored.items():

@@ -1,4 +1,4 @@
-"""The chain as the network sees it: which transactions it heard of, and what executed when.
+"""The chain as the network sees it: the transactions that it received, and their executions.
 
 It shares no state with the product. A transaction executes when it lands, whatever the engine
 believes by then; the market's arithmetic at that slot says how much it gives.
@@ -20,7 +20,7 @@ from tests.simulation.scheduler import Scheduler
 
 @dataclass(frozen=True)
 class Execution:
-    """A transaction that executed: at which Unix time (ms), and how many base units it gave."""
+    """A transaction that executed: its Unix time (ms), and the base units that it gave."""
 
     transaction: chain.Transaction
     landed_ms: int
@@ -36,12 +36,12 @@ class Ledger:
     later: list[tuple[int, Callable[[], Any]]]
     coverage: Counter[str]
     broken: list[str]
-    heard: dict[str, str] = field(default_factory=dict)  # the texts, and who sent each first
+    heard: dict[str, str] = field(default_factory=dict)  # the texts, and the first sender of each
     executions: dict[str, Execution] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
 
     def hear(self, copy: Copy, text: str) -> None:
-        """A release sends a signed transaction, or asks what became of it."""
+        """Record that a release sends a signed transaction, or asks for its outcome."""
         transaction = chain.Transaction.from_json(text)
         if text in self.heard:
             self._note_settler(copy, self.heard[text], transaction)
@@ -58,7 +58,7 @@ class Ledger:
         self.later.append((self.scheduler.elapsed_ms + wait_ms, lambda: self._land(text)))
 
     def take(self) -> list[Execution]:
-        """The executions since this was last asked."""
+        """The executions since the last call."""
         found = [each for text, each in self.executions.items() if text not in self.taken]
         self.taken.update(self.executions)
         return found

@@ -25,11 +25,11 @@ class _Complete(Exception):
 
 
 class SimulatedTransport:
-    """The network of one client of a run; its calls never suspend, they let others run."""
+    """The network of one client of a run; its calls never suspend, but let other tasks run."""
 
     def __init__(self, client: Follower) -> None:
         self._client = client
-        # Its own, so that what else happens in a run does not depend on it.
+        # A generator of its own, so that the rest of the run does not depend on it.
         self._random = Random(client.simulation.seed)
 
     async def request(
@@ -88,7 +88,7 @@ class SimulatedSocket:
 
     def __init__(self, client: Follower) -> None:
         self._client = client
-        self._subscribed = False  # to every order, as the last frame said
+        self._subscribed = False  # subscribed to every order, by the last frame
 
     async def send(self, text: str) -> None:
         """Send a message; raises Lost."""
@@ -116,7 +116,7 @@ class SimulatedSocket:
         return None
 
     async def close(self) -> None:
-        """End the connection; the engine may never be told."""
+        """End the connection; the engine may never learn of it."""
         self._client.simulation.cut(self._client.connection_id)
 
     def _require_connection(self) -> None:

@@ -1,4 +1,4 @@
-"""What the clients of a run ask for: orders of every type, and what becomes of them on the way."""
+"""The requests of a run's clients: orders of every type, with changes and cancellations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of the simulation: one seed, many seeds on all cores, and what they came to."""
+"""Runs of the simulation: one seed, or many seeds on all cores, and their results."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ RELEASES = (
         (("meteora", "SOL", "USDC"),),
     ),
 )
-# What must have happened somewhere in a thousand runs: otherwise the simulation looks away.
+# The cases that a thousand runs must cover: otherwise the simulation proves too little.
 EXPECTED_COVERAGE = (
     "kill before",
     "kill after",
@@ -98,7 +98,7 @@ EXPECTED_COVERAGE = (
 
 @dataclass
 class Tally:
-    """What some runs came to."""
+    """The results of some runs."""
 
     runs: int = 0
     steps: int = 0
@@ -136,7 +136,7 @@ class Bench:
         followers: list[Follower] = []
         for number in range(draw.choice([1, 1, 1, 2, 2, 3])):
             orders.append(Asked(f"{seed}-{number}"))
-            if simulation.plan.poison and number == 0:  # one that waits would go on waiting
+            if simulation.plan.poison and number == 0:  # an order that waits would still wait
                 orders[0].body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
             traders.append(Trader(simulation, orders[-1]))
         followers.append(Follower(simulation, "all", orders, all_=True))
@@ -163,7 +163,7 @@ class Bench:
     def _run_clients(
         simulation: Simulation, traders: list[Trader], followers: list[Follower]
     ) -> None:
-        """Run until all that the clients want is done, and judge it."""
+        """Run until all clients have finished, and judge the run."""
         orders = [trader.asked for trader in traders]
         runs = [(c.name, c.run) for c in traders] + [(c.name, c.run) for c in followers]
         for name, run in runs:
@@ -187,7 +187,7 @@ class Bench:
 
 @contextmanager
 def bench() -> Iterator[Bench]:
-    """Everything that runs need."""
+    """A bench for runs."""
     with (
         Path(os.devnull).open("w") as unread,
         redirect_stdout(unread),  # the handlers print their metrics
@@ -203,7 +203,7 @@ def bench() -> Iterator[Bench]:
                 ready.simulation.sleep(seconds)
 
         patch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=sleep))
-        # Nobody checks the signatures, which take a seventh of a run's time.
+        # No one verifies the signatures, which take a seventh of a run's time.
         patch.setattr(SigV4Auth, "add_auth", lambda _auth, _request: None)
         # botocore's budget of retries is refilled by real time, and would make a run depend on it.
         patch.setattr(RetryQuota, "acquire", lambda _quota, _capacity: True)
@@ -211,7 +211,7 @@ def bench() -> Iterator[Bench]:
 
 
 def run_all(seeds: range, jobs: int) -> Iterator[Tally]:
-    """Run the seeds in `jobs` processes; a tally each time some are done."""
+    """Run the seeds in `jobs` processes; yields a tally each time some are done."""
     chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
     with get_context("spawn").Pool(jobs, _open_bench) as pool:
         yield from pool.imap_unordered(_run, chunks)
@@ -232,7 +232,7 @@ def _run(seeds: range) -> Tally:
         tally.runs += 1
         try:
             ready.run(seed)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the finding
+        except BaseException as error:  # noqa: BLE001 - any exception is a finding
             tally.failures.append(
                 f"{error!r:.500}\n  uv run python -m tests.simulation --replay {seed}"
             )

@@ -41,11 +41,11 @@ class Task:
         self.greenlet: greenlet | None = None
 
     def run(self) -> None:
-        """Make the call, and keep what came of it."""
+        """Make the call, and keep its result or error."""
         try:
             if not self.killed:
                 self.result = self.call()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the run judges it
+        except BaseException as error:  # noqa: BLE001 - the run judges any exception
             self.error = error
         self.done = True
 
@@ -110,7 +110,7 @@ class Scheduler:
         return task
 
     def kill(self, environment: object) -> None:
-        """End every task of an environment: none of them does anything more."""
+        """End every task of an environment."""
         for task in self.tasks:
             if task.environment is environment and not task.done:
                 task.killed, task.frozen, task.due_ms = True, False, 0

@@ -63,7 +63,7 @@ class Fate(StrEnum):
     THROTTLE = "throttle for a while"
 
 
-FAILED = object()  # what `finished` is told of an invocation that did not return
+FAILED = object()  # the answer that `finished` gets for an invocation that did not return
 
 
 class Violation(AssertionError):
@@ -71,7 +71,7 @@ class Violation(AssertionError):
 
 
 class Invocation:
-    """One event that a function handles, until when, and who is told how it ended."""
+    """One event that a function handles, its deadline, and the callback for its answer."""
 
     def __init__(
         self, environment: Environment, task: Task, deadline_ms: int, order_ids: set[str]
@@ -93,7 +93,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a seed decides about a whole run."""
+    """The decisions of a seed for a whole run."""
 
     fault_share: float
     slow_share: float
@@ -161,7 +161,7 @@ class Simulation:
         self.dead_queue: list[Message] = []
         self.lanes: dict[str, list[Json]] = defaultdict(list)
         self.lanes_busy: dict[str, int] = {}  # an order's lane, and when it may be read again
-        self.lanes_failed: dict[str, int] = {}  # how many records of a lane failed together
+        self.lanes_failed: dict[str, int] = {}  # how many records of a lane failed in one batch
         self.streamed = 0
         self.later: list[tuple[int, Callable[[], Any]]] = [
             (at_ms, self._deploy) for at_ms in self.plan.deploys_ms
@@ -223,7 +223,7 @@ class Simulation:
             self.scheduler.pass_time(max(due_ms, self.scheduler.elapsed_ms))
 
     def stop(self) -> None:
-        """End what is left in the environments."""
+        """End the remaining tasks in the environments."""
         for environment in self.environments:
             self.scheduler.kill(environment)
         while self.scheduler.step():
@@ -251,7 +251,7 @@ class Simulation:
         )
 
     def _events(self) -> Iterator[Callable[[], None]]:
-        """What the services around the functions could do now."""
+        """The events that the services around the functions could cause now."""
         now = self.scheduler.elapsed_ms
         self._collect()
         yield from (partial(self._do_later, each) for each in self.later if each[0] <= now)
@@ -282,7 +282,7 @@ class Simulation:
         yield min(self.next_sweep_ms, self.next_watch_ms)
 
     def _collect(self) -> None:
-        """Move what the functions wrote to the queue and the stream on to their readers."""
+        """Move the functions' messages and stream records on to their readers."""
         now = self.scheduler.elapsed_ms
         for sent in self.cloud.sent:
             copies = 1
@@ -315,7 +315,7 @@ class Simulation:
         finished: Callable[[Any], None],
         order_ids: set[str] | None = None,
     ) -> bool:
-        """Have a function handle an event; `finished` gets its answer or FAILED.
+        """Invoke a function with an event; `finished` gets the answer or FAILED.
 
         False, and no invocation, if every environment is busy.
         """
@@ -359,7 +359,7 @@ class Simulation:
         return None
 
     def _reap(self) -> None:
-        """Take leave of invocations that have returned, died or run out of time."""
+        """End the invocations that have returned, died or run out of time."""
         for invocation in list(self.running):
             task, environment = invocation.task, invocation.environment
             timed_out = self.scheduler.elapsed_ms >= invocation.deadline_ms
@@ -497,7 +497,7 @@ class Simulation:
         self.invoke("publisher", {"Records": batch}, finished)
 
     def _give_up(self, records: list[Json]) -> None:
-        """The stream no longer has these records, and no client was told of them.
+        """Drop these records from the stream, without a push to any client.
 
         It keeps a record for 24 hours and a connection lasts at most two, so each connection that
         was open when one of them was stored has ended by then.
@@ -631,7 +631,7 @@ class Simulation:
     def _note_append(
         self, key: Json, update: list[Json], environment: Environment, refused: bool
     ) -> None:
-        """Count what became of a write of an order's next update."""
+        """Count the result of a write of an order's next update."""
         if not refused:
             self.writers[key["orderId"]["S"]].add(environment.copy.release.name)
             return
@@ -678,11 +678,11 @@ class Simulation:
 
 
 def _ignore(_answer: Any) -> None:
-    """Nobody waits for this invocation."""
+    """Ignore the answer of this invocation."""
 
 
 class SimulatedContext:
-    """What Lambda tells a handler about its invocation."""
+    """Lambda's context of an invocation."""
 
     function_name = "function"
     memory_limit_in_mb = 512

@@ -50,7 +50,7 @@ def emulated() -> Iterator[World]:
 
 
 class Story:
-    """Calls of the store, drawn from a seed, and what each of them answered."""
+    """Calls of the store, drawn from a seed, and the answer to each."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
@@ -163,7 +163,7 @@ class Story:
 
 
 def images(records: list[Any]) -> list[Any]:
-    """What the stream says of each change, without the random mark of each put."""
+    """The stream's images of each change, without the random mark of each put."""
 
     def told(image: Any) -> Any:
         return {name: value for name, value in image.items() if name != "writer"}

@@ -1,4 +1,4 @@
-"""No interleaving, fault or deployment breaks a promise, and the simulation meets all of them."""
+"""No interleaving, fault or deployment breaks a promise, and the simulation covers all cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must be true of an order that waits for a price, and of one that goes in slices."""
+"""Judges orders that wait for a price, and orders in slices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def judge_conditions(
 ) -> None:
     """Nothing executes below a limit, above a stop or after an expiry; raises Violation.
 
-    `transactions`: the texts of all that the order signed, in order.
+    `transactions`: the texts of all signed transactions of the order, in sequence.
     """
     signed = iter(transactions)
     waits_for, trigger, least = request, None, None

@@ -1,4 +1,4 @@
-"""Nothing in this suite may reach for the network, or fail because the machine is busy."""
+"""No unit test may use the network, or fail because the machine is busy."""
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -1,4 +1,4 @@
-"""How long a route takes; what is billed. Times are shown, and asserted only to be sane."""
+"""The time to find a route, which is billed. Times are printed, and only roughly asserted."""
 
 from collections.abc import Callable
 from itertools import count
@@ -12,7 +12,7 @@ from functions.dex.tokens import TOKENS, to_units
 from functions.simulation import chain, market
 
 SLOT = 4_400_000_000
-# Every round quotes at a slot of its own, so that no pool or ladder is there from the round before.
+# Every round quotes at its own slot, so that no pool or ladder is cached from an earlier round.
 _SLOTS = count(SLOT, 10)
 
 

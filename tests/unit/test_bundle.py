@@ -1,4 +1,4 @@
-"""The bundle of the dashboard's modules: one script with the effect of the modules."""
+"""The bundle of the dashboard's modules is one script with the same effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Candles: against brute force, and cheap where they are closed."""
+"""Candles are equal to those by brute force, and cheap to compute once they are closed."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ START = 1_760_000_000
 
 @dataclass(frozen=True)
 class Sol:
-    """SOL/USDC in a world."""
+    """The prices of SOL/USDC for one seed."""
 
     seed: str = ""
     block = 16
@@ -31,7 +31,7 @@ class Sol:
 
 
 class Counted:
-    """A made-up price that counts the seconds that it was asked for."""
+    """A made-up price that counts the seconds for which it is computed."""
 
     block = 60
 

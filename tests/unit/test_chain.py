@@ -1,4 +1,4 @@
-"""Transactions: what they contain, where they land, and what becomes of them."""
+"""Transactions: their contents, their landing, and their outcomes."""
 
 import json
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from functions.simulation.market import VENUES, VERSION, UnknownMarket, program_
 from tests.unit.figures import figures
 
 SLOT = 4_400_000_000
-# What the first release stored, before transactions named their market.
+# A transaction as the first release stored it, before transactions named their market.
 STORED_BY_AN_EARLY_RELEASE = """
 {"orderId":"0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d","attempt":2,"tokenIn":"JUP","tokenOut":"USDC",
 "amountIn":20000000000,"otherAmountThreshold":9106886249,"recentSlot":4400000000,

@@ -1,4 +1,4 @@
-"""What everybody agrees on is read back as it was written."""
+"""The contract's formats are read back as they were written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draws and simulated faults: the same for the same keys, and as often as they should be."""
+"""Draws and simulated faults are the same for the same keys, and have the right frequency."""
 
 import pytest
 from hypothesis import given as for_all

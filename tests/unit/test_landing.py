@@ -1,4 +1,4 @@
-"""Whole trades land: what a route promises is there some slots later, whatever the amount."""
+"""Whole trades land: a route of any amount still gives its threshold some slots later."""
 
 import random
 
@@ -13,7 +13,7 @@ from functions.simulation.market import VENUES, Snapshot, snapshot
 
 SOL, USDC, BONK = TOKENS["SOL"], TOKENS["USDC"], TOKENS["BONK"]
 SLOT = 4_400_000_000
-# Far more than prices move until a transaction lands.
+# Far more than prices move before a transaction lands.
 ANY_PRICE_BPS = 2_000
 
 

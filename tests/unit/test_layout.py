@@ -1,4 +1,4 @@
-"""Which module may import which, and what a function loads when it starts."""
+"""The modules that a function loads when it starts."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ def test_a_function_starts_without_what_only_others_use(handler: str) -> None:
     ).stdout.split()
     powertools = "aws_lambda_powertools.event_handler"
     assert "boto3" in loaded
-    assert f"{powertools}.openapi.models" not in loaded  # not even the API, until it is asked
+    assert f"{powertools}.openapi.models" not in loaded  # the API loads it later
     assert (powertools in loaded) == (handler == "api")
     assert ("pydantic" in loaded) == (handler not in {"authorizer", "notifier"})

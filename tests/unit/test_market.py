@@ -175,7 +175,7 @@ def test_a_venue_that_is_dearer_one_way_is_cheaper_the_other_way(
     there = market.venue_price(listing.venue, base, quote, slot)
     back = market.venue_price(listing.venue, quote, base, slot)
     lots = market.lot_of(base) * market.lot_of(quote)
-    # Each price is rounded down, and so are the values that it is made of.
+    # Each price is rounded down, and so are the two values whose quotient it is.
     assert there * back == pytest.approx(lots, rel=1e-6 + 3 / min(there, back))
 
 
@@ -194,7 +194,7 @@ def test_no_pools_quote_is_better_than_the_reference(slot: int) -> None:
 
 
 def test_no_cycle_gains_a_unit() -> None:
-    """`python -m tests.load.cycles` looks at 20,000 slots."""
+    """`python -m tests.load.cycles` checks 20,000 slots."""
     drawn = random.Random(0)
     slots = [drawn.randrange(4 * 10**9, 5 * 10**9) for _ in range(150)]
     assert [slot for slot in slots if gain_of_a_cycle(drawn, slot) > 0] == []
@@ -321,7 +321,7 @@ def test_a_pool_that_was_ever_listed_gives_what_it_gave_in_every_version() -> No
 
 
 def fingerprint(listing: Listing, version: int) -> str:
-    """A hash of what the pool gives at several slots, for amounts of both tokens."""
+    """A hash of the pool's outputs at several slots, for amounts of both tokens."""
     tokens = TOKENS[listing.base], TOKENS[listing.quote]
     given = [
         snapshot(listing.venue, slot, seed, version)

@@ -1,4 +1,4 @@
-"""The best mixture: against figures, brute force, and what must hold for any pools."""
+"""The best mixture, checked by figures, by brute force, and by properties of any pools."""
 
 from collections.abc import Sequence
 from itertools import combinations, pairwise
@@ -94,7 +94,7 @@ costs = st.sampled_from([0, 0, 10, 10**4, 10**8])
 
 
 def check(mixture: Mixture, amount: int, leg_cost: int) -> None:
-    """What every mixture promises: every unit is used, every output is what its pool gives."""
+    """Check that the mixture uses every unit, and that each output is exactly its pool's."""
     assert sum(way[0].amount_in for way in mixture.ways) == amount
     for way in mixture.ways:
         for hop in way:
@@ -257,7 +257,7 @@ def test_of_equal_outputs_the_one_with_fewer_legs_wins() -> None:
 
 
 def test_no_leg_gives_nothing_for_its_swap_would_fail_on_chain() -> None:
-    """The tiny pool's fair share is one unit, which buys none."""
+    """The tiny pool's fair share is one unit, for which the pool gives nothing."""
     hop = [curve(20_000, 20_000, fee=0), curve(10**9, 10**9, fee=0), ladder(0, 10**9, bins=1)]
     check(best_mixture([[hop]], 10**6), 10**6, 0)
     with pytest.raises(TooSmall):

@@ -1,4 +1,4 @@
-"""The network's face: what venues answer, what is signed, and what becomes of it when."""
+"""The network: the venues' answers, the signed transactions, and their outcomes over time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ORDER_ID = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
 
 
 class Time:
-    """A clock that moves on by what is slept."""
+    """A clock that only sleeps move on."""
 
     def __init__(self) -> None:
         self.ms = MADE_MS

@@ -1,4 +1,4 @@
-"""An order's life: what may follow what, and what an order is after it."""
+"""An order's transitions, and its state after each update."""
 
 from __future__ import annotations
 

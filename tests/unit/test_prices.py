@@ -1,4 +1,4 @@
-"""The price process: its figures, the rule term for term, and how prices behave."""
+"""The price process: its figures, the rule term by term, and the behaviour of prices."""
 
 import json
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """Money is counted in integers, and the same inputs give the same result in every process.
 
-Which modules these folders may import is told in pyproject.toml, and linted.
+pyproject.toml says which modules these folders may import, and import-linter checks it.
 """
 
 import ast
@@ -16,7 +16,7 @@ MODULES = sorted(
     path
     for folder in ("dex", "simulation")
     for path in (ROOT / "functions" / folder).glob("*.py")
-    if path.stem != "network"  # it waits, and is told by what clock
+    if path.stem != "network"  # it waits by the clock that it is given
 )
 
 INTEGER_MATH = {"isqrt"}

@@ -1,4 +1,4 @@
-"""Constant-product pools: the figures, and what must hold for any of them."""
+"""Constant-product pools: the figures, and properties of any pool."""
 
 from dataclasses import replace
 from typing import Any
@@ -103,7 +103,7 @@ def test_creator_fee_on_output_leaves_the_user_exactly_what_he_asked_for() -> No
 
 
 def test_exact_out_moves_the_reserve_by_what_was_asked_not_by_what_was_paid_for() -> None:
-    """A cheap token's smallest payment buys several units; the user still gets just his."""
+    """A cheap token's smallest payment buys several units; the user gets only those requested."""
     pool = raydium.Pool(10, 10**9, trade_fee_rate=0)
     swap = raydium.swap_exact_out(pool, 7, True)
     assert (swap.amount_in, swap.amount_out, swap.pool.reserve_y) == (1, 7, 10**9 - 7)

@@ -1,4 +1,4 @@
-"""Routes: the best of venues, splits and two hops, and the words that explain it."""
+"""Routes: the best of venues, splits and two hops, and the text that explains the choice."""
 
 from decimal import Decimal
 
@@ -41,7 +41,7 @@ def depth(token_in: Token, slot: int = SLOT) -> int:
 
 
 def check(route: Route) -> None:
-    """What every route promises, whatever it is."""
+    """Check the properties of every route."""
     held = {route.token_in: route.in_amount}
     for token_in in dict.fromkeys(leg.token_in for leg in route.route_plan):
         legs = [leg for leg in route.route_plan if leg.token_in == token_in]

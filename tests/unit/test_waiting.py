@@ -1,4 +1,4 @@
-"""What an order waits for, in base units and in reference prices."""
+"""The prices that an order waits for, in base units and as keys."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_an_order_without_a_route_waits_for_its_own_prices() -> None:
 @pytest.mark.parametrize("share", [10**6, 20, 3])
 @pytest.mark.parametrize("pair", ["SOL/USDC", "RAY/MET", "USDC/RAY", "mSOL/SOL"])
 def test_no_order_sleeps_through_a_moment_at_which_it_could_execute(pair: str, share: int) -> None:
-    """`share`: the part of the most that routes; the prices are those of other moments."""
+    """`share` is the part of the largest amount that routes; the prices are of other moments."""
     clock = [START_MS]
     network = Network(lambda: clock[0], lambda _seconds: None)
     source, target = map(tokens.find, pair.split("/"))

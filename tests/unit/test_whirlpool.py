@@ -428,5 +428,5 @@ def test_liquidity_that_a_tick_takes_below_zero_or_beyond_its_type_is_refused() 
         with pytest.raises(PoolError) as refused:
             swap_exact_in(broken, 12_450 * SOL, a_to_b=True)
         assert refused.value.custom == code
-        # A quote ends where the program would refuse.
+        # A quote never takes an amount that the program would refuse.
         assert 0 < most_of(broken, True) < 12_450 * SOL
