@@ -52,9 +52,9 @@ def _take(record: dict[str, Any]) -> bool:
 def _end(order_id: str) -> None:
     """End the order; raises StillUnderWay.
 
-    An order that moved a moment ago, or that waits for its next attempt or slice, has another
+    An order with a recent update, or one that waits for its next attempt or slice, has another
     message. It is ended only once it has been idle for so long that the sweeper would re-queue it.
-    A resting order is ended only after its expiry: until then, whatever wakes it brings a message.
+    A resting order is ended only after its expiry: until then, the watcher wakes it by a message.
     """
     order, owner, transaction, _ = orders.load_order(order_id)
     logger.thread_safe_append_keys(owner=owner, attempt=order.attempt)
@@ -62,7 +62,7 @@ def _end(order_id: str) -> None:
         return
     due_ms = waiting.due_ms(order)
     if order.status is Status.RESTING and (due_ms is None or due_ms > now_ms()):
-        # Its last worker may have died before it told the watcher.
+        # Its last worker may have died before it announced the order to the watcher.
         resting.announce(wake_pair(order.token_in, order.token_out))
         logger.warning("order rests on after its dead letter")
         return

@@ -24,11 +24,11 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - what a secret's text begins with
 URL_CHARACTERS_MAX = 2000
 CONNECT_SECONDS, READ_SECONDS = 3.0, 5.0
 
-# All addresses that are routed on the public Internet, and among them those that stand for an
-# address of IPv4, which may be a private one (6to4, RFC 3056).
+# All addresses that are routed on the public Internet; and among them those that contain an IPv4
+# address, which may be private (6to4, RFC 3056).
 _GLOBAL_V6, _SIX_TO_FOUR = IPv6Network("2000::/3"), IPv6Network("2002::/16")
 
-# Its warnings hold the URL, and a URL can hold a secret.
+# Its warnings contain the URL, which can contain a secret.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 Resolve = Callable[[str, int], Sequence[str]]
@@ -39,7 +39,7 @@ class Undeliverable(Exception):
 
 
 class InvalidUrl(ValueError):
-    """The URL cannot be a webhook's; the text is the rule that it breaks."""
+    """The URL is not allowed for a webhook; the text is the rule that it breaks."""
 
 
 def new_secret() -> str:
@@ -95,8 +95,8 @@ def check_url(url: str, *, loopback: bool) -> SplitResult:
 def is_allowed(address: str, *, loopback: bool) -> bool:
     """Whether a request may go to this IP address.
 
-    Private, link-local, multicast and reserved addresses are not allowed: a webhook must not
-    reach what only the function can.
+    Private, link-local, multicast and reserved addresses are not allowed: a webhook must not reach
+    hosts that only the function can reach.
     """
     ip = ip_address(address)
     if ip.is_loopback:
@@ -122,8 +122,8 @@ def post(
 ) -> int:
     """The status with which the URL answers a POST; raises Undeliverable.
 
-    The request goes to the address that was checked, so a name cannot lead elsewhere a moment
-    later. No redirect is followed, and of the answer only its head is read.
+    The request goes to the address that was checked, because the name could resolve to another one
+    a moment later. No redirect is followed, and only the head of the answer is read.
     """
     try:
         parts = check_url(url, loopback=loopback)

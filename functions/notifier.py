@@ -15,15 +15,15 @@ from functions.store import notices, webhooks
 from functions.store.notices import Notice
 from functions.store.webhooks import StoredWebhook
 
-# Time enough to connect and to read an answer that trickles in; then the delivery has failed.
+# The time to connect and to read a slow answer; after it the delivery has failed.
 DELIVERY_SECONDS_MAX = 10
 FIRST_RETRY_SECONDS, RETRY_SECONDS_MAX = 5, 3600
 DISABLED_AFTER_MS = 24 * 3600 * 1000
-GONE = 410  # by the specification, the receiver wants no more messages
+GONE = 410  # by the specification, the receiver rejects all further messages
 
 
 class Delivery(NamedTuple):
-    """A record of the queue, what it asks for, and the webhook for which it is."""
+    """A record of the queue, its notice, and its webhook."""
 
     record: dict[str, Any]
     notice: Notice
@@ -32,7 +32,7 @@ class Delivery(NamedTuple):
 
 @telemetry.observed
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, list[dict[str, str]]]:
-    """Deliver a batch at once; each delivery that failed comes again, later each time."""
+    """Deliver a batch concurrently; SQS redelivers each failed message, later each time."""
     due = [found for record in event["Records"] if (found := _delivery(record))]
     results = at_once([partial(_deliver, each) for each in due], DELIVERY_SECONDS_MAX)
     failed = [
@@ -44,7 +44,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, list[di
 
 
 def _delivery(record: dict[str, Any]) -> Delivery | None:
-    """What a record asks for; None if it is malformed, or its webhook deleted or disabled."""
+    """The delivery of a record; None if it is malformed, or its webhook is deleted or disabled."""
     try:
         notice = notices.notice_of(record["body"])
         webhook = webhooks.load(notice.owner, notice.webhook_id)
@@ -57,7 +57,7 @@ def _delivery(record: dict[str, Any]) -> Delivery | None:
 
 
 def _deliver(delivery_: Delivery) -> int | str:
-    """The status that the receiver answered, or why there was none."""
+    """Make the request; returns the receiver's status, or the reason why there is none."""
     notice, webhook = delivery_.notice, delivery_.webhook
     body = notice.payload.encode()
     headers = delivery.headers(webhook.secret, notice.message_id, now_ms(), body)
@@ -69,7 +69,7 @@ def _deliver(delivery_: Delivery) -> int | str:
 
 
 def _settle(delivery_: Delivery, result: int | str) -> bool:
-    """Note what a delivery led to; False if it must be repeated."""
+    """Store the result of a delivery; False if it must be retried."""
     notice, webhook = delivery_.notice, delivery_.webhook
     logger.append_keys(
         owner=notice.owner, webhook_id=webhook.webhook_id, message_id=notice.message_id
@@ -89,7 +89,7 @@ def _settle(delivery_: Delivery, result: int | str) -> bool:
         webhooks.disable(notice.owner, webhook.webhook_id)
         logger.error("webhook disabled", failing_since=since)
         return True
-    if notice.test:  # the owner waits for its result, not for a repetition
+    if notice.test:  # a test is not retried: the owner waits for its result
         return True
     received = int(delivery_.record["attributes"]["ApproximateReceiveCount"])
     notices.hide(delivery_.record["receiptHandle"], retry_seconds(received))
@@ -97,8 +97,8 @@ def _settle(delivery_: Delivery, result: int | str) -> bool:
 
 
 def retry_seconds(received: int) -> int:
-    """How long a message waits after it was received so often; doubled each time, up to an hour.
+    """The wait after this many receives of a message; it doubles each time, up to an hour.
 
-    With `WEBHOOK_RECEIVES_MAX` this makes a day.
+    `WEBHOOK_RECEIVES_MAX` receives take a day in total.
     """
     return min(FIRST_RETRY_SECONDS << min(received - 1, WEBHOOK_RECEIVES_MAX), RETRY_SECONDS_MAX)

@@ -26,7 +26,7 @@ LOOKUPS_MAX = 10_000
 
 
 class LookUp(NamedTuple):
-    """Who follows every order of one owner, and when the look-up began.
+    """The followers of every order of one owner, and when the look-up began.
 
     `found` is as `connections.followers_of_all` returns it.
     """
@@ -59,7 +59,7 @@ class Change(NamedTuple):
     order_id: str
     updates: list[str]
     known: int
-    # For each follower, how many of the first updates it is not to get.
+    # For each follower, the number of first updates to skip.
     skips: dict[str, int]
 
 
@@ -101,7 +101,7 @@ def _read(record: dict[str, Any]) -> Change | None:
     """The change that a stream record describes; None if it is of no order or is unreadable."""
     try:
         return _change(record["dynamodb"])
-    except Exception:  # noqa: BLE001 - whatever is wrong with it
+    except Exception:  # noqa: BLE001 - any unreadable record
         # A retry would fail in the same way, and every order of the shard would wait for it.
         logger.exception("stream record set aside", event_id=record.get("eventID"))
         return None

@@ -28,7 +28,7 @@ class Settings(EngineSettings):
 
 
 settings = settings_from(Settings, os.environ)
-# Given here, because botocore would compose its own anew for each call, twice.
+# Set here, because botocore would otherwise compose the text twice for each call.
 USER_AGENT = f"order-execution-engine/{settings.version}"
 logger = Logger()
 # Powertools obeys the level that the function has in Lambda, which is never above INFO, because
@@ -50,7 +50,7 @@ class Clock:
         return time.time_ns() // 1_000_000
 
     def monotonic(self) -> float:
-        """Seconds since some moment; it never jumps, and tells nothing about the date."""
+        """Seconds since an arbitrary moment; it never jumps, and is unrelated to the date."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -67,7 +67,7 @@ def now_ms() -> int:
 
 
 def monotonic() -> float:
-    """Seconds since some moment, for durations."""
+    """Seconds since an arbitrary moment, for durations."""
     return clock.monotonic()
 
 

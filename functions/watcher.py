@@ -19,12 +19,12 @@ from functions.store.resting import Nearest
 TICK_MS = 1000
 # A tick that begins so long before the function's timeout ends in time, botocore's retries too.
 STOP_MS_BEFORE_TIMEOUT = 10_000
-# How long after a write an index may still answer without it. AWS says "a fraction of a second":
+# How long an index may lag behind a write. AWS says "a fraction of a second":
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html
 INDEX_LAG_MS = 5_000
-# A pair is forgotten when it has had no resting order for so long, so that nothing rests for sure.
+# A pair is no longer watched after this time without a resting order, when no index lag hides one.
 FORGET_MS = 600_000
-# An order that has been woken and still rests is woken again, but not into a queue of so many
+# An order that has been woken and still rests is woken again, unless the queue has this many
 # messages: its first message may be one of them.
 LONG_QUEUE = 100
 
@@ -35,19 +35,19 @@ network = Network(now_ms, sleep, settings.market_seed)
 
 @dataclass
 class Pair:
-    """What a watcher knows of a pair of tokens."""
+    """A watcher's knowledge of a pair of tokens."""
 
     version: int | None = None
     nearest: Nearest = NOTHING
     # Until when (Unix time in milliseconds) `nearest` may be older than the table.
     uncertain_until: int = 0
-    # The orders that the tick before found within reach of the price, and queued.
+    # The orders that the price reached in the earlier tick, which queued them.
     queued: set[str] = field(default_factory=set)
 
 
 @telemetry.observed
 def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]:
-    """Tick once a second until the next watcher does, unless nothing rests; how many were woken.
+    """Tick each second until the next watcher does, unless nothing rests; returns how many it woke.
 
     The schedule starts a watcher each minute, which takes over after its first tick. So a schedule
     that is late, or starts two, leaves no second without a tick. Two watchers that tick at once do
@@ -63,7 +63,7 @@ def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]
             break
         woken += _tick(watched.versions, pairs, end)
         telemetry.time(Metric.WATCHER_LAG, now_ms() - due)
-        # One that ticks goes on though nothing rests: the worker sees it, and counts on it.
+        # A watcher that ticks continues although nothing rests, because the worker relies on it.
         if not ticking and not (watched.versions and resting.take_over(began)):
             break
         ticking = True
@@ -77,7 +77,7 @@ def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]
 
 
 def _tick(versions: Mapping[str, int], pairs: dict[str, Pair], end: float) -> int:
-    """Wake the orders of all pairs whose prices are reached; how many.
+    """Wake the orders of all pairs whose prices are reached; returns how many.
 
     A pair that fails does not delay the others, and is tried again by the next tick.
     """
@@ -87,13 +87,13 @@ def _tick(versions: Mapping[str, int], pairs: dict[str, Pair], end: float) -> in
     for name, version in versions.items():
         try:
             woken += _watch(name, pairs.setdefault(name, Pair()), version, end)
-        except Exception:  # noqa: BLE001 - whatever is wrong with it
+        except Exception:  # noqa: BLE001 - no failure may delay other pairs
             logger.exception("pair not watched", pair=name)
     return woken
 
 
 def _watch(name: str, pair: Pair, version: int, end: float) -> int:
-    """Wake the orders that the pair's price reaches; how many. Asks the indexes only if it must."""
+    """Wake the orders that the pair's price reaches; returns how many. Queries only if it must."""
     now = now_ms()
     if version != pair.version or now < pair.uncertain_until:
         pair.nearest = resting.nearest(name)
@@ -114,9 +114,9 @@ def _watch(name: str, pair: Pair, version: int, end: float) -> int:
 
 
 def _wake(order_ids: Iterator[str], pair: Pair, end: float) -> int:
-    """Queue orders of the pair; how many.
+    """Queue orders of the pair; returns how many.
 
-    Those that the tick before has queued come last, and only while the queue is short.
+    Orders that the earlier tick queued come last, and only while the queue is short.
     """
     before, pair.queued = pair.queued, set()
     again: list[str] = []
@@ -136,7 +136,7 @@ def _wake(order_ids: Iterator[str], pair: Pair, end: float) -> int:
 
 
 def _queue(order_ids: Iterator[str], pair: Pair, end: float) -> int:
-    """Queue orders as long as there is time; how many. The next tick queues what SQS refused."""
+    """Queue orders while there is time; returns how many. The next tick retries those refused."""
     queued = 0
     while monotonic() < end and (batch := list(islice(order_ids, BATCH_SIZE))):
         taken = set(batch) - queue.enqueue_all(batch, woken=True)

@@ -37,11 +37,11 @@ from functions.store import orders, queue, resting
 
 # Before the function's timeout, so that it can still report which messages it has not finished.
 SECONDS_TO_REPORT = 5
-# The message that ends an order at its expiry may come a little early by this machine's clock. So
-# whoever finds the order resting so shortly before its expiry sends another one.
+# The message that ends an order at its expiry may arrive a little early by this machine's clock.
+# So a worker that finds the order resting this shortly before its expiry sends another one.
 EXPIRY_NEAR_MS = 5000
-# No watcher ticks while nothing rests, and the next one starts within a minute. For so long, an
-# order that has come to rest wakes itself each second until a watcher does.
+# No watcher ticks while nothing rests, and the next one starts within a minute. For that time, a
+# resting order re-queues itself each second.
 WITHOUT_WATCHER_MS = 90_000
 
 network = Network(
@@ -214,7 +214,7 @@ def _taken(order_id: str, *, woken: bool) -> StoredOrder:
 def _rest(order: Order, rest: Rest, stored: Wake, *, again: bool) -> None:
     """Let the order rest, and see to it that it is woken by its price and by its expiry."""
     if rest.update:
-        # First, so that a worker that dies here leaves no order without its message.
+        # Send it first, so that a worker that dies here leaves no order without a message.
         _await(order.apply(rest.update))
         order = orders.append_update(order, rest.update, wake=rest.wake)
         _report(order)
@@ -392,13 +392,13 @@ def _settle(order: Order, signed: str | None) -> Next:
 
 
 def _retry(order: Order, error: OrderError) -> Next:
-    """What follows an attempt that failed: a new one, a rest, or the end."""
+    """The step after a failed attempt: a new attempt, a rest, or the end."""
     if order.has_expired(now_ms()) or order.time_in_force is TimeInForce.IOC:
         return _expire(order, error)
     refused = order.status is Status.SUBMITTED and error.code != FailureCode.FAILED_TO_LAND
     if order.trigger is Trigger.LIMIT and refused:
         if order.reverts >= REVERTS_MAX or order.full:
             return Append(order.next_update(Status.FAILED, now_ms(), error=error))
-        # The watcher's next tick wakes it. At this moment the price was not to be had.
+        # The watcher's next tick wakes it, because its price was not available at this moment.
         return Rest(AT_ONCE, order.resting_update(now_ms(), attempt=order.attempt + 1, error=error))
     return Append(retries.after_failure(order, error, now_ms(), settings.retry_base_ms))

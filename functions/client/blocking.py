@@ -36,7 +36,7 @@ def _iterates(
 
 
 class Client:
-    """What AsyncClient is, with the same arguments; an event loop in a thread does the work."""
+    """AsyncClient without asyncio, with the same arguments; its event loop runs in a thread."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.client = AsyncClient(*args, **kwargs)
@@ -76,7 +76,7 @@ class Client:
     follow_all = _iterates(AsyncClient.follow_all)
 
     def wait(self, call: Coroutine[Any, Any, T]) -> T:
-        """The result of a call of `self.client`."""
+        """Wait for a call of `self.client`, and return its result."""
         future = asyncio.run_coroutine_threadsafe(call, self._loop)
         try:
             return future.result()
@@ -85,7 +85,7 @@ class Client:
             raise
 
     def iterate(self, updates: AsyncIterator[T]) -> Iterator[T]:
-        """What an iterator of `self.client` gives."""
+        """The items of an iterator of `self.client`."""
         try:
             while True:
                 try:

@@ -58,11 +58,11 @@ class Patience:
     """
 
     request: float = 30  # for the answer to one HTTP request, and for a connection to open
-    call: float = 60  # for a definite answer to a call, and for the first one to a subscription
+    call: float = 60  # for a definite answer to a call, and for the first answer to a subscription
     lost: float = 600  # for a further answer to a subscription, after a connection was lost
     answer: float = 10  # for the answer to a subscription, before it is sent again
-    # Between subscriptions on a connection that lasts: they keep it open, and find an update that
-    # did not arrive.
+    # Between repeated subscriptions on an open connection. They keep it open, and find an update
+    # that did not arrive.
     renew: float = 240
     backoff: float = 0.5  # before the second try; doubled for each further one
     backoff_max: float = 20
@@ -71,8 +71,8 @@ class Patience:
 class AsyncClient:
     """A client of the engine at `url`, for one API key.
 
-    Every call is repeated until it has a definite answer: after an answer that was lost, a 5xx and
-    a 429. It raises Refused for a definite refusal, and NoAnswer when its patience has ended.
+    Every call is retried until it has a definite answer: after a lost answer, a 5xx and a 429. It
+    raises Refused for a definite refusal, and NoAnswer when its time has ended.
 
     Args:
         key: the API key, or a function that gives it; it is asked again when a key is refused.
@@ -372,7 +372,7 @@ class AsyncClient:
     def _backoff(self, failures: int) -> float:
         patience = self._patience
         ceiling = min(patience.backoff_max, patience.backoff * 2.0 ** min(failures, 30))
-        return ceiling * (0.5 + self._transport.chance() / 2)  # not all clients at once
+        return ceiling * (0.5 + self._transport.chance() / 2)  # spreads the retries of many clients
 
 
 def _given(**fields: Any) -> dict[str, Any]:
@@ -399,7 +399,7 @@ def _parsed(model: type[M], answer: Answer) -> M:
 
 
 def _refusal(answer: Answer) -> EngineError:
-    """What an answer of status 400 and above means; NoAnswer if it tells nothing of the request."""
+    """The error for an answer of status 400 and above; NoAnswer unless it is a refusal."""
     status = answer.status
     try:
         problem: dict[str, Any] = json.loads(answer.text)

@@ -1,6 +1,6 @@
-"""Which updates were handed over, and what is asked next, so that none is lost or repeated.
+"""Tracks the updates that were handed over and asks for the next: none is lost or repeated.
 
-It does what functions/README.md says of the WebSocket, over any transport.
+It follows the recipe for the WebSocket in functions/README.md, over any transport.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functions.orders.order import Order, Update
 ALL = "*"
 # The updates of an order that began before these are known only if it is still open.
 RECENT_MS = 3_600_000
-# The index behind the list is a moment behind, so the list is read from somewhat earlier on.
+# The list's index lags by a moment, so the list is read from somewhat earlier on.
 OVERLAP_MS = 60_000
 SEEN_MAX = 100_000  # orders
 
@@ -25,7 +25,7 @@ Message = Mapping[str, Any]
 
 
 class Step(NamedTuple):
-    """What a message brought."""
+    """The result of a message."""
 
     updates: tuple[Update, ...] = ()
     answers: bool = False  # the subscription
@@ -55,11 +55,11 @@ class OneOrder:
         """Nothing has to be read: the order's updates are replayed."""
 
     def subscription(self) -> Message:
-        """Asks for the last update again, so that there always is an answer."""
+        """The subscription. It asks for the last update again, to get an answer always."""
         return {"orderId": self._order_id, "sinceSequence": max(self._sequence - 1, 0)}
 
     async def take(self, message: Message) -> Step:
-        """Hand over what is next; a gap is filled by subscribing again."""
+        """Hand over the next updates; after a gap, subscribe again."""
         if message.get("orderId") != self._order_id or "status" not in message:
             return Step()
         update = parsed(message)
@@ -91,7 +91,7 @@ class AllOrders:
         self._open: set[str] = set()
 
     async def begin(self) -> None:
-        """Note what the older orders have gone through before now."""
+        """Note which updates of the older orders are before now."""
         noted = {order.order_id: order async for order in self._api.orders(status="open")}
         if not self._replays:
             noted |= await self._recent()
@@ -100,11 +100,11 @@ class AllOrders:
                 self._mark(order.updates[-1])
 
     def subscription(self) -> Message:
-        """Asks for every update from now on."""
+        """The subscription to every update from now on."""
         return {"orderId": ALL}
 
     async def take(self, message: Message) -> Step:
-        """Hand over what is next of an order; what is missing is read."""
+        """Hand over the next updates of an order; read the missing ones."""
         if message.get("type") == "subscribed" and message.get("orderId") == ALL:
             return Step(await self._missed(), answers=True)
         if "status" not in message or "orderId" not in message:
@@ -133,7 +133,7 @@ class AllOrders:
         return found
 
     async def _missed(self) -> tuple[Update, ...]:
-        """What was stored while there was no subscription."""
+        """The updates that were stored while there was no subscription."""
         orders = {order.order_id: order async for order in self._api.orders(status="open")}
         orders |= await self._recent()
         for order_id in self._open - orders.keys():
@@ -148,7 +148,7 @@ class AllOrders:
         return updates
 
     def _unseen(self, orders: list[Order]) -> tuple[Update, ...]:
-        """The updates that were not handed over, marked as handed over, earliest first."""
+        """The updates that were not handed over, earliest first; marks them as handed over."""
         unseen: list[tuple[str, Update]] = []
         for order in orders:
             if order.order_id not in self._seen and order.created_at < self._start:

@@ -1,4 +1,4 @@
-"""What the client needs of a network and a clock: the internet, or a simulation."""
+"""The network and the clock that the client needs: of the internet, or of a simulation."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Socket(Protocol):
 
 
 class Transport(Protocol):
-    """A network, its clocks and its chance."""
+    """A network, its clocks and its random numbers."""
 
     async def request(
         self,
@@ -66,7 +66,7 @@ class Transport(Protocol):
         """Unix time in milliseconds."""
 
     def monotonic(self) -> float:
-        """Seconds since some moment."""
+        """Seconds since an arbitrary moment."""
 
     def chance(self) -> float:
         """A random number from 0 to 1."""

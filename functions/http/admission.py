@@ -60,7 +60,7 @@ def admit(app: APIGatewayHttpResolver, event: dict[str, Any]) -> dict[str, Any]:
     return {
         **event,
         "requestContext": {**event["requestContext"], "http": http},
-        # A body is JSON whatever the client calls it: curl -d calls it a form.
+        # A body is parsed as JSON whatever its Content-Type says: curl -d declares a form.
         "headers": {**event.get("headers", {}), "content-type": "application/json"},
         "body": _body_text(event),
         "isBase64Encoded": False,
@@ -92,7 +92,7 @@ def _check_parameters(route: Any, query: str) -> None:
     if not route.include_in_schema:
         return
     known = {field.alias for field in route.dependant.query_params}
-    # Not by the event's parsed parameters, where "a=1&a=2" and "a=1,2" are the same.
+    # The raw query is parsed, because in the event's parameters "a=1&a=2" and "a=1,2" are the same.
     for name, times in Counter(
         name for name, _ in parse_qsl(query, keep_blank_values=True)
     ).items():
@@ -122,7 +122,7 @@ def _body_text(event: dict[str, Any]) -> str | None:
 def parse_object(text: str) -> dict[str, Any]:
     """A JSON object whose numbers were never floats; raises JSONDecodeError for other text.
 
-    Raises a Problem for a key that is given twice: which of the two is meant?
+    Raises a Problem for a key that is given twice, because either value could be meant.
     """
     try:
         parsed = json.loads(

@@ -1,4 +1,4 @@
-"""What every answer has in common."""
+"""The headers and the compression of every answer."""
 
 from __future__ import annotations
 

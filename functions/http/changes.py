@@ -1,4 +1,4 @@
-"""How an order that waits is cancelled or changed: each by one conditional write."""
+"""Cancels and changes waiting orders, each by one conditional write."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import Any
 
 SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
-# What an operation makes, by the id in its answer; the other requests name the one made last.
+# The id that an operation creates; the other requests use the one that was created last.
 _MADE = {"executeOrder": "orderId", "createWebhook": "webhookId"}
 
 Json = dict[str, Any]

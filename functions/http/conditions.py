@@ -1,4 +1,4 @@
-"""Which conditions an order of each type takes, and whether those that were asked for can be."""
+"""The conditions that an order of each type takes, and their validation."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ FIELDS = (
 
 
 def check_fields(kind: OrderType, given: Set[str], needed: Set[str] | None = None) -> None:
-    """Raise a Problem that names every condition too many, and each that is missing.
+    """Raise a Problem that names every superfluous and every missing condition.
 
-    `needed` is what the type needs unless it is given.
+    `needed` are the required conditions, by default those of the type.
     """
     needed = NEEDED[kind] if needed is None else needed
     errors = []

@@ -1,4 +1,4 @@
-"""What the API says of the market: tokens, quotes and prices, and whether a swap is possible."""
+"""The API's answers about the market: tokens, quotes, prices, and whether a swap is possible."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ network = Network(now_ms, sleep, settings.market_seed)
 
 
 class Swap(NamedTuple):
-    """A swap that was asked for: its tokens, its amount in base units, and its route now."""
+    """A requested swap: its tokens, its amount in base units, and its present route."""
 
     source: Token
     target: Token

@@ -1,4 +1,4 @@
-"""What a browser is served: the dashboard, the documentation, and their files.
+"""The pages for browsers: the dashboard, the documentation, and their files.
 
 A page names its files with a hash of their content, and such a file never changes: a browser asks
 for it once. The page itself is asked for each time, and answered 304 while it is the same.
@@ -71,7 +71,7 @@ def page(name: str, if_none_match: str | None = None) -> Response[Any]:
 
 
 def _policy() -> str:
-    """Only our own files and scripts, and no talk but with both our APIs."""
+    """The security policy: only our own files and scripts, and connections to our own APIs only."""
     web_socket = urlsplit(settings.web_socket_url)
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"

@@ -48,7 +48,7 @@ def bad_field(code: str, field: str, rule: str) -> Problem:
 
 
 def _shown(field: str) -> str:
-    """A client's own name for a field; JSON may hold half a character, which UTF-8 cannot."""
+    """A client's own name for a field; JSON allows a lone surrogate, UTF-8 does not."""
     return field[:FIELD_CHARACTERS_MAX].encode(errors="replace").decode()
 
 

@@ -28,7 +28,7 @@ from functions.store import orders, queue
 
 RETRY_AFTER_SECONDS = 5
 COUNT_SECONDS = 1
-# The other faults befall a whole transaction, which may have legs on several venues.
+# The other faults affect a whole transaction, which may have legs on several venues.
 FAULTS_OF_A_VENUE = ("venue_down", "quote_timeout")
 
 
@@ -149,7 +149,7 @@ def _simulate(request: OrderRequest) -> Simulate | None:
 
 
 def has_room(owner: str) -> bool:
-    """Whether the owner has fewer open orders than the limit, as far as a cheap look can tell.
+    """Whether the owner has fewer open orders than the limit, by a cheap and approximate count.
 
     A count lets this environment accept a twentieth of what was free, for a second, before it
     counts again. So a busy owner costs few calls, and near the limit each order is counted. The

@@ -1,4 +1,4 @@
-"""How an owner makes, lists, tries and deletes webhooks."""
+"""Creates, lists, tests and deletes an owner's webhooks."""
 
 from __future__ import annotations
 

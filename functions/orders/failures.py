@@ -1,4 +1,4 @@
-"""Why an order, or one attempt of it, can fail; why a venue can give no quote.
+"""The reasons why an order or one of its attempts fails, and why a venue gives no quote.
 
 The OpenAPI document, the dashboard and the table in functions/README.md take codes and words from
 here.

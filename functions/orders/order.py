@@ -1,4 +1,4 @@
-"""An order, the updates of its life, and the table of what may follow what."""
+"""An order, its updates, and the table of its transitions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DecimalText = Annotated[str, Field(pattern=r"^\d+(\.\d+)?$", examples=["1.5"])]
 
 
 class OrderType(StrEnum):
-    """What an order waits for before it executes."""
+    """The type of an order: the condition on which it executes."""
 
     MARKET = "market"
     LIMIT = "limit"
@@ -126,7 +126,7 @@ class Model(BaseModel):
         frozen=True,
         alias_generator=to_camel,
         populate_by_name=True,
-        defer_build=True,  # a function that never reads an order starts without building this
+        defer_build=True,  # built by the first function that reads an order
     )
 
     def to_json(self) -> str:

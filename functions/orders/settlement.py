@@ -1,4 +1,4 @@
-"""What becomes of an order's transaction, and the update with which that ends the order."""
+"""The outcome of an order's transaction, and the update with which it ends the order."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def ending(order: Order, outcome: Outcome, now_ms: int, reference: Reference) ->
 
 
 def _ready_ms(order: Order) -> int:
-    """From when on the order could execute: its submission, or the end of its last rest."""
+    """The time from which the order could execute: its submission, or the end of its last rest."""
     rests = [i for i, update in enumerate(order.updates) if update.status is Status.RESTING]
     return unix_ms(order.updates[rests[-1] + 1 if rests else 0].timestamp)
 

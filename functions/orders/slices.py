@@ -1,7 +1,7 @@
-"""The slices of a twap order: when each is due, how much it swaps, and what all have done.
+"""The slices of a twap order: when each is due, how much it swaps, and their sums.
 
-One slice is under way at a time. Slice k of n brings what has been swapped up to k/n of the whole,
-so what a slice did not swap is added to the next, and the amounts add up to the last base unit.
+One slice is under way at a time. The amount of slice k of n completes k/n of the whole. So the next
+slice adds the amount that a slice did not swap, and the sum is exact to the last base unit.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from functions.orders.order import (
     order_of,
 )
 
-# A slice with a limit price waits at least so long, for a transaction needs a few seconds to land.
+# The least wait of a slice with a limit price, because a transaction lands after a few seconds.
 TURN_MS_MIN = 10_000
 
 
 def is_under_way(order: Order) -> bool:
-    """Whether the slice that began last has not been accounted for."""
+    """Whether the latest slice is not yet in the order's sums."""
     return order.slice is not None and order.slice != order.slices_done
 
 
@@ -48,7 +48,7 @@ def turn_ends_ms(order: Order) -> int:
 
 
 def child(order: Order) -> Order:
-    """The present slice as an order of its own; it is the same whoever makes it, and when."""
+    """The present slice as an order of its own; every worker makes the same one, at any time."""
     began = order.updates[-1]
     fields: dict[str, Any] = {
         "parent_id": order.order_id,
@@ -89,7 +89,7 @@ def begin(order: Order, now_ms: int, ended: Order | None = None) -> Update:
 
 
 def after(order: Order, ended: Order, now_ms: int) -> Update:
-    """The update after a slice has ended: the next one begins, is awaited, or all are done."""
+    """The update after a slice has ended: the next one begins or is awaited, or the order ends."""
     if order.slice != order.slices:
         if order.next_slice_at is None or unix_ms(order.next_slice_at) <= now_ms:
             return begin(order, now_ms, ended)
@@ -110,12 +110,12 @@ def after(order: Order, ended: Order, now_ms: int) -> Update:
 
 
 def cancelled(order: Order, ended: Order | None, now_ms: int) -> Update:
-    """The update that cancels what is left of the order; `ended` is its present slice, if any."""
+    """The update that cancels the rest of the order; `ended` is its present slice, if any."""
     return order.next_update(Status.CANCELLED, now_ms, **_accounts(order, ended))
 
 
 def _accounts(order: Order, ended: Order | None) -> dict[str, Any]:
-    """What the slices up to `ended` have done, as fields of an update."""
+    """The sums of the slices up to `ended`, as fields of an update."""
     if ended is None:
         return {}
     done: dict[str, Any] = {"slices_done": order.slice}

@@ -1,4 +1,4 @@
-"""An order as an item of the orders table: what is written, and how it is read back.
+"""An order as an item of the orders table, written and read back.
 
 Items are in DynamoDB's JSON, {"S": …}. Only single attributes are ever updated, so an item that
 an earlier release wrote must stay readable.

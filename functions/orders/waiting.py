@@ -1,4 +1,4 @@
-"""What an order waits for: its prices in base units, and the best prices that wake it."""
+"""The prices that an order waits for, in base units, and the best prices that wake it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from functions.dex import tokens
 from functions.orders import slices
 from functions.orders.order import Order, Status, Trigger
 
-# A route gives a unit less than the pair's best price: its larger amounts go deeper into the pools.
-# By how much less changes until the order is woken, for the pools move against each other. Of all
-# pairs and amounts, the most seen is 0.33 % of the output and a quarter of what the amount loses;
-# `python -m tests.load.margins` measures it.
+# A route gives less per unit than the pair's best price, because larger amounts go deeper into the
+# pools. The difference changes until the order is woken, because the pools move against each other.
+# Of all pairs and amounts, the greatest measured change is 0.33 % of the output and a quarter of
+# the amount's loss against the best price; `python -m tests.load.margins` measures it.
 MARGIN = Fraction(1, 200)
 MARGIN_OF_LOSS = Fraction(1, 4)
-# Pools count in whole units, so that the best price itself is a little uncertain.
+# Pools count in whole units, so the best price itself is rounded.
 ROUNDING = Fraction(1, 10**6)
 
 
@@ -43,7 +43,7 @@ def stop_out(order: Order) -> int:
 
 
 def reached(order: Order, out_amount: int | None) -> Trigger | None:
-    """The price of the order that the best route's output reaches; None is no route at all."""
+    """The price of the order that the best route's output reaches; None means no route."""
     if out_amount is None:
         return None
     if order.limit_price is not None and out_amount >= limit_out(order):
@@ -93,7 +93,7 @@ def improves(new: Wake, stored: Wake, best_price: Fraction) -> bool:
 
 
 def due_ms(order: Order) -> int | None:
-    """When the order must be looked at though nothing wakes it (Unix time in milliseconds).
+    """When the order is due although no price wakes it (Unix time in milliseconds).
 
     None: never, because it rests until it is cancelled.
     """
@@ -115,7 +115,7 @@ def message_delay(order: Order, now_ms: int) -> int | None:
     if due is None or due - now_ms > DELAY_SECONDS_MAX * 1000:
         return None
     if due <= now_ms and slices.is_under_way(order):
-        return None  # the end of the slice brings a message, else the sweeper does
+        return None  # the end of the slice queues the order, or else the sweeper does
     return max(0, -(-(due - now_ms) // 1000))
 
 

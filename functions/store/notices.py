@@ -17,7 +17,7 @@ class NoticesRefused(Exception):
 
 
 class Notice(NamedTuple):
-    """What a webhook is to receive; a repeated message has the same id and payload (JSON)."""
+    """A message to a webhook; a repeated one has the same id and payload (JSON)."""
 
     owner: str
     webhook_id: str
@@ -39,14 +39,14 @@ def notice_of_update(owner: str, webhook_id: str, update_text: str) -> Notice:
 
 
 def notice_of_test(owner: str, webhook_id: str, request_id: str, timestamp: str) -> Notice:
-    """A notice by which an owner tries a webhook."""
+    """The notice with which an owner tests a webhook."""
     payload = {"type": "webhook.test", "timestamp": timestamp, "data": {"webhookId": webhook_id}}
     text = json.dumps(payload, separators=(",", ":"))
     return Notice(owner, webhook_id, f"msg_{webhook_id}_test_{request_id}", text, test=True)
 
 
 def send(notices: Sequence[Notice]) -> None:
-    """Queue notices; raises NoticesRefused. Sending them again repeats only what is repeatable."""
+    """Queue notices; raises NoticesRefused. A retry is safe: receivers ignore repeated ids."""
     for start in range(0, len(notices), BATCH_MAX):
         answer = clients.sqs().send_message_batch(
             QueueUrl=settings.webhook_queue_url,
@@ -66,7 +66,7 @@ def notice_of(message_body: str) -> Notice:
 
 
 def hide(receipt_handle: str, seconds: int) -> None:
-    """Let a message that was received come again after so long."""
+    """Hide a received message for this long, after which SQS delivers it again."""
     clients.sqs().change_message_visibility(
         QueueUrl=settings.webhook_queue_url,
         ReceiptHandle=receipt_handle,

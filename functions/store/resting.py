@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 _KEY: dict[str, AttributeValueTypeDef] = {"orderId": {"S": WATCHED_PAIRS_ID}}
-WATCHER_MS = 140_000  # no watcher ticks longer: then its time runs out
-_WATCHER = "watcher"  # its other attributes are named by the pairs
+WATCHER_MS = 140_000  # no watcher ticks longer, because its invocation ends
+_WATCHER = "watcher"  # the names of its other attributes are the pairs
 
 
 class Watched(NamedTuple):
@@ -37,7 +37,7 @@ class Watched(NamedTuple):
 
     @property
     def ticks(self) -> bool:
-        """Whether a watcher ticks, as far as this can tell."""
+        """Whether a watcher ticks, judged by when the last one began."""
         return now_ms() - self.watcher < WATCHER_MS
 
 
@@ -83,7 +83,7 @@ def announce(pair: str) -> bool:
 
 
 def watched() -> Watched:
-    """What the item says. An eventually consistent read, at half the price; it lags by a moment."""
+    """Read the item, eventually consistently: at half the price, and a moment late."""
     answer = clients.dynamodb().get_item(TableName=settings.orders_table, Key=_KEY)
     return _watched(answer.get("Item", {}))
 
@@ -114,7 +114,7 @@ def take_over(since_ms: int) -> bool:
 
 
 def forget(pair: str, version: int) -> None:
-    """Take a pair without resting orders from the watched ones, unless its version has changed."""
+    """Remove a pair without resting orders from the watched ones, if its version is unchanged."""
     try:
         clients.dynamodb().update_item(
             TableName=settings.orders_table,
@@ -148,7 +148,7 @@ def woken(pair: str, key: str, indexes: Iterable[str]) -> Iterator[str]:
 
 
 def _wakes(index: str, pair: str, *, until: str = "", limit: int | None = None) -> Iterator[Wake]:
-    """What an index has of a pair, the key first that the price reaches first.
+    """The entries of a pair in an index, in the order in which the price reaches their keys.
 
     The sort key of each index has the index's name.
     """

@@ -17,7 +17,7 @@ from functions.store import clients
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-# API Gateway's connection ids are Base64, so none begins like this.
+# API Gateway's connection ids are Base64, so none begins with this.
 ID_PREFIX = "webhook#"
 
 
@@ -28,7 +28,7 @@ class WebhookNotFound(Exception):
 class StoredWebhook(NamedTuple):
     """A webhook; `statuses` is empty if it receives every status.
 
-    `failing_since` and `last_error` tell of the deliveries since the last one that succeeded.
+    `failing_since` and `last_error` describe the failures since the last successful delivery.
     """
 
     webhook_id: str
@@ -92,13 +92,13 @@ def delete(owner: str, webhook_id: str) -> None:
 
 
 def delivery_succeeded(owner: str, webhook: StoredWebhook) -> None:
-    """Forget what failed before, if anything did."""
+    """Clear the earlier failures, if there are any."""
     if webhook.failing_since:
         _update(owner, webhook.webhook_id, "REMOVE failingSince, lastError", {})
 
 
 def delivery_failed(owner: str, webhook_id: str, reason: str, now_ms: int) -> str | None:
-    """Note a failure; since when (ISO 8601) deliveries fail, None if the webhook is deleted."""
+    """Store a failure; returns when failures began (ISO 8601), None if the webhook is deleted."""
     now = iso(now_ms)
     return _update(
         owner,
@@ -122,7 +122,7 @@ def _update(
             TableName=settings.connections_table,
             Key=_key(owner, webhook_id),
             UpdateExpression=change,
-            # It may have been deleted, and must not be created again.
+            # The webhook may have been deleted, and this write must not create it again.
             ConditionExpression="attribute_exists(createdAt)",
             ReturnValues="ALL_NEW",
             **given,
