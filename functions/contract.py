@@ -1,4 +1,4 @@
-"""What functions, infrastructure and tools agree on: names, limits and formats.
+"""The contract of functions, infrastructure and tools: names, limits and formats.
 
 This module reads no environment and imports no AWS library, so every module can import it.
 """
@@ -195,7 +195,7 @@ class Metric(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """What a deployment chooses for the functions.
+    """The settings that a deployment chooses for the functions.
 
     A new setting is one field here, with its range. Its key of CDK context is the name in
     camelCase, and every function receives it as an environment variable of the name in upper case.

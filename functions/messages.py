@@ -1,4 +1,4 @@
-"""What both APIs answer and what the WebSocket takes, for functions, documents and the client."""
+"""The answers of both APIs and the messages to the WebSocket, for functions, documents, client."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def _notices(change: Change) -> Iterator[Notice]:
 
 
 def _followers_of_all(owner: str) -> dict[str, frozenset[str]]:
-    """Who follows every order of the owner; a look-up serves several batches.
+    """The followers of every order of the owner; a look-up serves several batches.
 
     The WebSocket function answers a new follower only when every look-up that began before its
     subscription is too old to be used.

@@ -1,4 +1,4 @@
-"""What all handlers share: settings, logger, clock."""
+"""Shared by all handlers: settings, logger, clock."""
 
 from __future__ import annotations
 

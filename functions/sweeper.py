@@ -29,7 +29,7 @@ LONG_IDLE_FACTOR = 5
 def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]:
     """Re-queue idle orders, those idle longest first; how many, and at least how many are left.
 
-    Each order's idle time starts anew with the sweep, so the next sweeps do not queue it again
+    Each order's idle time restarts with the sweep, so the next sweeps do not queue it again
     before its message could have been received. An order that was not idle takes no harm.
 
     Then give the orders that are due within a quarter of an hour their delayed messages.
@@ -83,7 +83,7 @@ def _queue_due(now: int, context: LambdaContext) -> None:
 
 
 def _due(idle: list[IdleOrder], now: int) -> int:
-    """How many of the idle orders to re-queue.
+    """The number of idle orders to re-queue.
 
     Each message that waits in the queue may be that of one idle order, which a second message
     would not help: it would wait behind the first. So at least as many orders as exceed the

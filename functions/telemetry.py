@@ -1,4 +1,4 @@
-"""What operators see of a handler: the keys of its log lines and its metrics (in EMF)."""
+"""A handler's telemetry: the keys of its log lines, and its metrics (in EMF)."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
-# What of tests/e2e does without the stack that the others share.
+# The modules of tests/e2e that do not use the shared stack.
 ALONE = (
     "test_client.py",
     "test_dashboard_chart.py",
@@ -58,7 +58,7 @@ class Scopes(LoadScopeScheduling):  # type: ignore[misc]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scopes:
-    """How pytest-xdist deals out the tests."""
+    """The way in which pytest-xdist distributes the tests."""
     return Scopes(config, log)
 
 

@@ -84,7 +84,7 @@ def trickling_until(released: threading.Event) -> Behaviour:
 
 
 class Receiver:
-    """What was received, and how the next requests are answered."""
+    """The received requests, and the answers to the next ones."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []

@@ -114,7 +114,7 @@ function forget() {
   announce("");
 }
 
-/** Show what was learnt of orders; if learning failed, connect anew, which catches up. */
+/** Show the orders that were read; if reading failed, reconnect, which reads them again. */
 async function learn(learning) {
   try {
     await learning;

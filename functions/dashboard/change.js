@@ -47,7 +47,7 @@ export class Change {
     byId("change-time").hidden = byId("change-expiry").value !== "custom";
   }
 
-  /** Only what differs is sent, so that a price is not rounded anew. */
+  /** Send only changed fields, so that no price is rounded again. */
   async #send() {
     const order = this.#order;
     const body = {};

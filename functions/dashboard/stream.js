@@ -42,7 +42,7 @@ export class Stream {
     this.#drop();
   }
 
-  /** Connect anew, as after a failure. */
+  /** Reconnect, as after a failure. */
   again() {
     if (this.#session) this.#retry();
   }

@@ -1,4 +1,4 @@
-"""What can go wrong when tokens are swapped, as types; `functions/http` maps them to HTTP."""
+"""The errors of a swap, as types; `functions/http` maps them to HTTP."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

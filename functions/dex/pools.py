@@ -12,7 +12,7 @@ EDGE_SCALE = 10**9
 
 
 class State(Protocol):
-    """What a venue's own pool type must offer."""
+    """The interface of a venue's own pool type."""
 
     def side(self, x_to_y: bool, /) -> Side:
         """The pool for an input of X (or of Y)."""

@@ -60,7 +60,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What an order will do: the legs, the least it accepts, and why this way.
+    """The plan of an order: its legs, the least output that it accepts, and the reason.
 
     Amounts in base units. `advantage_bps` is decimal text, None where no venue could do it alone.
     `reference_difference_bps`, decimal text too, is by how much less comes out than at the
@@ -145,7 +145,7 @@ def find_route(
 def best_price(
     token_in: Token, token_out: Token, snapshots: Mapping[str, Snapshot | str]
 ) -> Fraction:
-    """What the first unit of `token_in` would get, fees included: base units of `token_out`.
+    """The output of the first unit of `token_in`, fees included, in base units of `token_out`.
 
     A pool gives ever less for a unit more, so no amount gets more a unit, by any route. 0 where
     there is none.
@@ -220,7 +220,7 @@ class _Search:
         return self._offer(self._paths)
 
     def alone(self, venue: str) -> Offer:
-        """What the venue does alone: directly or over one hub, whichever gives more."""
+        """The venue's best mixture alone: directly or over one hub, whichever gives more."""
         best: Mixture | None = None
         reasons = []
         for path, most in zip(self._paths, self._most, strict=True):

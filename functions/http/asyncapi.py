@@ -75,7 +75,7 @@ FROM_SERVER: dict[str, tuple[type[Model], list[dict[str, Any]]]] = {
         ],
     ),
 }
-# What each message to the server can be answered with.
+# The possible answers to each message to the server.
 ANSWERS = {
     "subscribe": ("update", "subscribed", "error", "gatewayError"),
     "unsubscribe": ("unsubscribed", "error", "gatewayError"),

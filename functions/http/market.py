@@ -50,7 +50,7 @@ class Swap(NamedTuple):
 
 
 def swap(token_in: str, token_out: str, amount: str, slippage_bps: int) -> Swap:
-    """What was asked for; raises a Problem that names the field at fault.
+    """The requested swap; raises a Problem that names the field at fault.
 
     An amount that is larger than any that routes now is at fault too. Raises NoRoutesFound if
     none routes.

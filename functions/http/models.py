@@ -1,4 +1,4 @@
-"""What the HTTP API takes."""
+"""The requests of the HTTP API."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UUID_PATTERN = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 EXPIRY_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z$"
 TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
 TIME_RULE = "must be a time such as 2026-01-31T12:00:00.000Z"
-# What a broken pattern is told as: it reads on from the field's name.
+# The rule that a broken pattern is reported as; it reads on from the field's name.
 PATTERN_RULES = {
     KEY_PATTERN: "must be 1 to 128 visible ASCII characters without spaces",
     TIME_PATTERN: TIME_RULE,

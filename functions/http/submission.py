@@ -1,4 +1,4 @@
-"""How an order is submitted: once under a key, and within the owner's limit of open orders."""
+"""Submits orders: once under each key, and within the owner's limit of open orders."""
 
 from __future__ import annotations
 

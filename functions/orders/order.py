@@ -317,7 +317,7 @@ class Order(Model):
 
     @property
     def identity(self) -> str:
-        """What no other order ever has: an id may be used again once its order has expired."""
+        """Text that no other order ever has; an id may be used again once the order expired."""
         return f"{self.order_id}@{self.created_at}"
 
     @property

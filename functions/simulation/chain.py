@@ -179,7 +179,7 @@ def never_lands(transaction: Transaction) -> bool:
 
 
 def outcome(transaction: Transaction, seed: str = "") -> Outcome:
-    """What becomes of the transaction, against the pools at the slot where it lands.
+    """The outcome of the transaction, against the pools at the slot where it lands.
 
     `seed` is the setting, for a transaction that has none. Raises UnknownMarket if a newer release
     signed the transaction in a version of the market that this one does not know.

@@ -1,4 +1,4 @@
-"""What the simulated market consists of: the tokens' reference prices and the pools.
+"""The contents of the simulated market: the tokens' reference prices and the pools.
 
 To add a pool, add a listing. To add a venue, add its module to `functions/dex`, a kind of listing
 here, and its listings. See `market` for what a change means for orders under way.

@@ -183,7 +183,7 @@ class PriceSeries:
         highs: dict[str, list[int]] = {}
         for symbol in {*_chain(self.base), *_chain(self.quote)}:
             lows[symbol] = highs[symbol] = [0] * count
-            # What moves both tokens alike cancels.
+            # A movement of both tokens cancels.
             if symbol not in _chain(self.base) or symbol not in _chain(self.quote):
                 found = prices.ranges(self._text(symbol), first, count)
                 lows[symbol], highs[symbol] = [low for low, _ in found], [high for _, high in found]

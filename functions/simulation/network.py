@@ -85,7 +85,7 @@ class Network:
         return market.exact_price(token_in, token_out, slot, self.seed)
 
     def best_price(self, token_in: Token, token_out: Token) -> Fraction:
-        """What the first unit would get now, in whole tokens; no amount gets more a unit."""
+        """The output of the first unit now, in whole tokens; no amount gets more per unit."""
         price = router.best_price(token_in, token_out, self.snapshots())
         return price * Fraction(10**token_in.decimals, 10**token_out.decimals)
 
@@ -137,7 +137,7 @@ class Network:
         """
 
     def outcome(self, signed: str) -> Outcome | Pending:
-        """What has become of a signed transaction by now."""
+        """The present outcome of a signed transaction."""
         transaction = chain.Transaction.from_json(signed)
         slots = chain.known_slot(transaction) - transaction.recent_slot
         known_ms = transaction.recent_slot * market.SLOT_MS + self._scaled(slots * market.SLOT_MS)

@@ -24,7 +24,7 @@ from functions.orders.stored import request_json
 from functions.simulation import chain, market
 
 Json = dict[str, Any]
-# What `moment` raises for a request that the exchange refuses.
+# The errors that `moment` raises for a request that the exchange refuses.
 Refused = DexError
 
 # Why a venue gave no quote although the market has its pools.

@@ -72,7 +72,7 @@ def unfollow_all(owner: str, connection_id: str) -> None:
 
 
 def followers_of_all(owner: str) -> dict[str, frozenset[str]]:
-    """Who follows every order of the owner: ids of connections, and keys of webhooks.
+    """The followers of every order of the owner: ids of connections, and keys of webhooks.
 
     With each the statuses that it is to receive; none means all.
     """

@@ -203,7 +203,7 @@ def rest_on(order: Order, wake: Wake) -> None:
 def _key_changes(
     keys: Mapping[str, str | None],
 ) -> tuple[list[str], str, dict[str, AttributeValueTypeDef]]:
-    """What sets and removes these attributes: SET clauses, the REMOVE clause, and the values."""
+    """The expression that sets and removes these attributes: SET and REMOVE clauses, and values."""
     removed = [name for name, value in keys.items() if value is None]
     return (
         [f"{name} = :{name}" for name, value in keys.items() if value is not None],

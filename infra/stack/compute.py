@@ -107,7 +107,7 @@ class Compute(Construct):
         self.dead_letters = self._function("dead_letters", DEAD_LETTERS_TIMEOUT, orders | queue)
 
     def published(self, function: lambda_.Function) -> lambda_.IFunction:
-        """What an API calls: the function, or with snapshots the alias of its newest version."""
+        """The target of an API: the function, or with snapshots the alias of its newest version."""
         return function.add_alias(PUBLISHED_ALIAS) if self._settings.snap_start else function
 
     def _function(

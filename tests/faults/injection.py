@@ -30,7 +30,7 @@ from tests.stepping import Killed, in_turns, pause, pause_at_calls
 
 
 class Kind(StrEnum):
-    """What happens to a call."""
+    """The faults of a call."""
 
     FAIL = "fail"  # AWS refuses the call and each of botocore's retries
     REPEAT = "repeat"  # the call takes effect; its answer is lost, and botocore repeats it

@@ -420,7 +420,7 @@ def _executed_in(order: Order) -> int | None:
 
 
 def watching_month(pairs: int) -> Usage:
-    """What the watcher uses in thirty days in which orders of so many pairs rest and none is woken.
+    """The watcher's usage in thirty days with resting orders of some pairs, none of them woken.
 
     A read each second; each minute a watcher that asks both indexes of each pair, and takes over.
     """

@@ -1,4 +1,4 @@
-"""What DynamoDB charges for: item sizes, write units and read units by its published rules.
+"""DynamoDB's billing: item sizes, write units and read units by its published rules.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html

@@ -21,7 +21,7 @@ import boto3
 from pydantic import BaseModel
 
 FUNCTIONS = ("api", "websocket", "worker", "publisher", "sweeper", "dead_letters", "watcher")
-# What boto3 reads when a handler makes its client.
+# The variables that boto3 reads when a handler makes its client.
 AWS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",

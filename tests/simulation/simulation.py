@@ -54,7 +54,7 @@ TIMEOUTS = {
 
 
 class Fate(StrEnum):
-    """What happens to a call."""
+    """The fate of a call."""
 
     KILL_BEFORE = "kill before"
     KILL_AFTER = "kill after"

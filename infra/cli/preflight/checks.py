@@ -229,7 +229,7 @@ def earlier_stack(account: Account, plan: Plan) -> Iterator[Finding]:
             yield Finding(
                 Level.WARNING,
                 what,
-                "its first deployment failed; `cdk deploy` deletes it before it begins anew",
+                "its first deployment failed; `cdk deploy` deletes it before it starts again",
                 f"find the cause: aws cloudformation describe-stack-events --stack-name {name}"
                 f" {region}",
             )
@@ -239,7 +239,7 @@ def earlier_stack(account: Account, plan: Plan) -> Iterator[Finding]:
             yield Finding(Level.BLOCKER, what, "it can be updated only after the rollback", mend)
         case "CREATE_FAILED" | "ROLLBACK_FAILED" | "DELETE_FAILED":
             mend = f"{DELETE_STACK} --stack-name {name} {region}"
-            yield Finding(Level.BLOCKER, what, "it can be neither updated nor created anew", mend)
+            yield Finding(Level.BLOCKER, what, "it can be neither updated nor created again", mend)
         case "UPDATE_FAILED":
             mend = f"aws cloudformation rollback-stack --stack-name {name} {region}"
             yield Finding(Level.BLOCKER, what, "it can be updated only after a rollback", mend)
