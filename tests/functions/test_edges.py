@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 import pytest
 
 from functions import runtime
+from functions.simulation.network import VENUES
 from tests.functions.world import Answer, World
 
 ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
@@ -76,7 +77,7 @@ def test_a_number_of_any_size_that_is_not_whole_is_refused_as_slippage(
         ('{"attempts":1}', "simulate.fault is required"),
         (
             '{"fault":"venue_down","venue":"orca"}',
-            "simulate.venue must be 'raydium', 'meteora' or 'whirlpool'",
+            f"simulate.venue must be {', '.join(map(repr, VENUES[:-1]))} or {VENUES[-1]!r}",
         ),
         ('"slippage"', "simulate must be a JSON object"),
         ("[]", "simulate must be a JSON object"),

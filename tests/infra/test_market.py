@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from functions.simulation.network import VENUES
 from infra.cli import market
 
 NOON = "2026-01-31T12:00:00Z"
@@ -24,7 +25,7 @@ def test_a_moment_is_printed_as_json(
     asked = ("--pair", "SOL/USDC", "--at", NOON, "--amount", "1", "99999999", "--json")
     found = json.loads(run(monkeypatch, capsys, *asked))
     assert (found["slot"], found["prices"]["reference"]) == (4_424_652_000, "154.027777")
-    assert {pool["venue"] for pool in found["pools"]} == {"raydium", "meteora", "whirlpool"}
+    assert {pool["venue"] for pool in found["pools"]} == {*VENUES}
     assert all(pool["state"] for pool in found["pools"])
     assert found["routes"]["1"]["routePlan"]
     assert found["routes"]["99999999"]["error"].startswith("No route takes")

@@ -41,22 +41,6 @@ BY_AWS = {
         "MessageCount",
     },
 }
-ALARMS = {
-    "ApiErrors",
-    "ConfirmationsSlow",
-    "DeadLetters",
-    "FunctionErrors",
-    "FunctionThrottles",
-    "InternalFailures",
-    "OrdersSwept",
-    "OrdersTableThrottles",
-    "OrdersWait",
-    "OtherTablesThrottles",
-    "PushesLate",
-    "WatcherLate",
-    "WebSocketErrors",
-    "WebhookDeadLetters",
-}
 # One line for each code, or their sum.
 SEARCH = re.compile(
     r"""(?:SUM\()?SEARCH\('\{(\w+),code,service\} MetricName="(\w+)" service="([\w-]+)"', """
@@ -143,10 +127,6 @@ def assert_exists(template: Template, metric: Metric) -> None:
             assert set(described) == {"ApiId", "Stage"}
             assert (described["ApiId"], described["Stage"]) in stages
     assert metric.name in BY_AWS[metric.namespace]
-
-
-def test_alarms_are_these(template: Template) -> None:
-    assert set(alarms(template)) == ALARMS
 
 
 def test_alarms_and_dashboard_refer_to_what_exists(template: Template) -> None:
