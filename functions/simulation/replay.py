@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from functions.contract import iso, unix_ms
@@ -63,7 +63,7 @@ def _pool(
     address: str, venue: str, source: Token, snapshots: Mapping[str, market.Snapshot]
 ) -> Json:
     pool = snapshots[venue].pool(address)
-    state: Json = asdict(pool.state) if is_dataclass(pool.state) else {}
+    state: object = pool.state if is_dataclass(pool.state) else {}
     return {
         "venue": venue,
         "program": str(pool.program),
@@ -71,8 +71,15 @@ def _pool(
         "base": pool.base.symbol,
         "quote": pool.quote.symbol,
         "takes": tokens.to_text(usable(pool.side(source)), source.decimals),
-        "state": json.loads(json.dumps(state, default=str)),
+        "state": json.loads(json.dumps(state, default=_plain)),
     }
+
+
+def _plain(value: object) -> object:
+    """A dataclass as a dictionary, without what it only remembers; anything else as text."""
+    if not is_dataclass(value):
+        return str(value)
+    return {each.name: getattr(value, each.name) for each in fields(value) if each.compare}
 
 
 def _route(source: Token, target: Token, amount: str, snapshots: Mapping[str, Snapshot]) -> Json:
