@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-
 from tests.faults.injection import Bench, Kind
 from tests.faults.runs import Tally, Task, random_faults, run_all, single_faults
 from tests.faults.schedule import Schedule
+from tests.jobs import jobs
 
 SCHEDULES = 1000
 
 
 def run(tasks: list[Task]) -> Tally:
     tally = Tally()
-    for part in run_all(tasks, os.cpu_count() or 1):
+    for part in run_all(tasks, jobs()):
         tally.add(part)
     return tally
 

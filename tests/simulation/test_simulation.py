@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
+from tests.jobs import jobs
 from tests.simulation.runs import EXPECTED_COVERAGE, Bench, Tally, bench, run_all
 
 SEEDS = 150
@@ -22,7 +22,7 @@ def ready() -> Iterator[Bench]:
 
 def test_no_seed_breaks_a_promise_and_everything_is_met() -> None:
     tally = Tally()
-    for part in run_all(range(SEEDS), os.cpu_count() or 1):
+    for part in run_all(range(SEEDS), jobs()):
         tally.add(part)
     assert tally.failures == []
     assert [name for name in EXPECTED_COVERAGE if not tally.coverage[name]] == []
