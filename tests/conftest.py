@@ -15,6 +15,30 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 # models again, which is half of the time of such a test.
 setattr(session, "create_loader", cache(session.create_loader))  # noqa: B010 - mypy: no assigning
 
+# functions.runtime reads the settings once, when the first test module imports it.
+os.environ.update(
+    {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": "https://ws.example.com/live",
+        "ORDERS_TABLE": "orders",
+        "CONNECTIONS_TABLE": "connections",
+        "ACCESS_TABLE": "access",
+        "QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/orders",
+        "WEBHOOK_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/webhooks",
+        "WEBHOOK_LOOPBACK_ALLOWED": "true",
+        "WEB_SOCKET_URL": "wss://ws.example.com/live",
+        "LATENCY_SCALE": "0",
+        "RETRY_BASE_MS": "0",
+        "QUOTE_ERROR_PPM": "0",
+        "DROP_PPM": "0",
+        "SIMULATE_ALLOWED": "true",
+        "POWERTOOLS_SERVICE_NAME": "order-execution-engine",
+        "POWERTOOLS_METRICS_NAMESPACE": "OrderExecutionEngine",
+    }
+)
+
 # Left out by `-m "not slow"`: tests that deploy a stack, start Lambda's runtime, generate hundreds
 # of cases, break the product on purpose, or measure.
 SLOW = (

@@ -14,10 +14,10 @@ def test_an_example_and_a_message_are_sent_with_the_dashboards_key(dashboard: Da
     expect(page.locator("#key")).to_have_text("Requests are sent with the dashboard's key.")
     submit = page.locator("[id$='-executeOrder']").first
     submit.locator(".opblock-summary-control").click()
-    submit.get_by_role("button", name="Execute").click()
+    submit.get_by_role("button", name="Execute", exact=True).click()
     expect(submit.locator(".live-responses-table")).to_contain_text('"status": "pending"')
     page.get_by_label("Message").fill('{"action":"ping"}')
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send", exact=True).click()
     expect(page.locator("#log")).to_contain_text('{"type":"pong"}')
     page.get_by_role("link", name="Dashboard").click()
     expect(page.get_by_role("heading", name="New order")).to_be_visible()

@@ -21,7 +21,7 @@ from botocore.retries.quota import RetryQuota
 from moto import mock_aws
 from moto.core.models import botocore_stubber
 
-import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
+import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions import publisher, push, runtime, worker
 from functions.http import submission
 from functions.store import clients

@@ -2,32 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-# The settings are read once, when functions.runtime is imported.
-os.environ.update(
-    {
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": "https://ws.example.com/live",
-        "ORDERS_TABLE": "orders",
-        "CONNECTIONS_TABLE": "connections",
-        "ACCESS_TABLE": "access",
-        "QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/orders",
-        "WEBHOOK_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/webhooks",
-        "WEBHOOK_LOOPBACK_ALLOWED": "true",
-        "WEB_SOCKET_URL": "wss://ws.example.com/live",
-        "LATENCY_SCALE": "0",
-        "RETRY_BASE_MS": "0",
-        "QUOTE_ERROR_PPM": "0",
-        "DROP_PPM": "0",
-        "SIMULATE_ALLOWED": "true",
-        "POWERTOOLS_SERVICE_NAME": "order-execution-engine",
-        "POWERTOOLS_METRICS_NAMESPACE": "OrderExecutionEngine",
-    }
-)
-
 import io
 import logging
 from collections.abc import Iterator

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
+import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions.contract import iso
 from tests.load.machine import figures
 from tests.load.recording import CONNECTION, Journey, journey, orders_table

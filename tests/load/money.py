@@ -20,7 +20,7 @@ from uuid import UUID
 from rich.console import Console
 from rich.table import Table
 
-import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
+import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions.orders.stored import IDLE_GRID_MS
 from functions.simulation.network import BUILDING_MS
 from infra.costs import GB, READ_ON, REGION, Usage, billed_ms, gb_seconds, idle_month

@@ -15,7 +15,7 @@ import pytest
 from botocore.awsrequest import AWSResponse, HTTPHeaders
 from moto import mock_aws
 
-import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
+import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions import publisher, push, runtime
 from functions.http import submission
 from functions.store import clients

@@ -26,7 +26,7 @@ from uuid import UUID
 import pytest
 from rich.console import Console
 
-import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
+import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions import runtime, watcher, worker
 from functions.contract import unix_ms, wake_key
 from functions.dex import router, tokens

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tests.functions.conftest  # noqa: F401 - the settings, before the handlers read them
+import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions.contract import iso
 from functions.simulation.network import BUILDING_MS
 from tests.e2e.client import Json

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-import tests.functions.conftest  # noqa: F401 - the settings, before the store reads them
+import tests.conftest  # noqa: F401 - the settings, before the store reads them
 from functions.contract import OPEN_SHARDS, iso
 from functions.orders.order import Order, Status, first_update, order_of, routing_update
 from functions.store import clients, connections, orders, queue
