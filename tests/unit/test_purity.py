@@ -19,7 +19,7 @@ MODULES = sorted(
     if path.stem != "network"  # it waits by the clock that it is given
 )
 
-INTEGER_MATH = {"isqrt"}
+INTEGER_MATH = {"isqrt", "prod"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
