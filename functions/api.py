@@ -21,7 +21,6 @@ from functions.http import (
     guide,
     market,
     openapi,
-    pages,
     problems,
     webhooks,
 )
@@ -55,6 +54,7 @@ from functions.http.models import (
     WebhookRequest,
 )
 from functions.http.openapi import documented, documented_text
+from functions.http.pages import Pages
 from functions.http.problems import Problem, bad_field
 from functions.http.submission import submit
 from functions.messages import (
@@ -78,6 +78,7 @@ from functions.store import access, orders
 
 app = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=admission.parse_object)
 app.exception_handler(Exception)(problems.answer)
+pages = Pages(settings)
 
 
 @telemetry.observed

@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
@@ -24,7 +23,7 @@ from functions.dex.tokens import TOKENS
 from functions.http.bundle import bundle
 from functions.orders.failures import FAILURE_WORDS, QUOTE_ERROR_WORDS
 from functions.orders.order import OrderType, Status
-from functions.runtime import settings
+from functions.runtime import Settings
 from functions.simulation.network import VALID_MS, VENUES
 
 _OWN = files("functions.dashboard")
@@ -48,101 +47,116 @@ _ASSET = re.compile(r'"assets/([^"]+)"')
 _HASHED = re.compile(r"(.+)\.([0-9a-f]{16})(\.\w+)")
 
 
-def page(name: str, if_none_match: str | None = None) -> Response[Any]:
-    """One of the files that a browser may have; 304 if it has it.
+class Pages:
+    """The pages of a stack with these settings; each file is read once."""
 
-    Raises:
-        NotFoundError: there is no such file, or no longer with this hash.
-    """
-    hashed = _HASHED.fullmatch(name)
-    plain = hashed[1] + hashed[3] if hashed else name
-    if plain not in _FILES or (hashed and _hash(plain) != hashed[2]):
-        raise NotFoundError
-    etag = f'W/"{_hash(plain)}"'
-    headers = {
-        **_HEADERS,
-        "Content-Security-Policy": _policy(),
-        "Cache-Control": "public, max-age=31536000, immutable" if hashed else "no-cache",
-        "ETag": etag,
-    }
-    if if_none_match == etag:
-        return Response(HTTPStatus.NOT_MODIFIED, headers=headers, body="")
-    return Response(HTTPStatus.OK, _TYPES[plain.rpartition(".")[2]], _text(plain), headers=headers)
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._texts: dict[str, str] = {}
+        self._hashes: dict[str, str] = {}
+        self._files: dict[str, Callable[[], str]] = {
+            "index.html": lambda: self._html("index.html"),
+            "app.js": self._app,
+            "retry.js": lambda: _own("retry.js"),
+            _CHART_LIBRARY: lambda: _own(_CHART_LIBRARY),
+            "dashboard.css": lambda: _own("dashboard.css"),
+            "docs.html": lambda: self._html("docs.html"),
+            "docs.js": lambda: _own("docs.js"),
+            "docs.css": lambda: _own("docs.css"),
+            "swagger-ui-bundle.min.js": lambda: _swagger("swagger-ui-bundle.min.js"),
+            "swagger-ui.min.css": lambda: _swagger("swagger-ui.min.css"),
+        }
 
+    def page(self, name: str, if_none_match: str | None = None) -> Response[Any]:
+        """One of the files that a browser may have; 304 if it has it.
 
-def _policy() -> str:
-    """The security policy: only our own files and scripts, and connections to our own APIs only."""
-    web_socket = urlsplit(settings.web_socket_url)
-    return (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
-        " base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
-        f" connect-src 'self' {web_socket.scheme}://{web_socket.netloc}"
-    )
+        Raises:
+            NotFoundError: there is no such file, or no longer with this hash.
+        """
+        hashed = _HASHED.fullmatch(name)
+        plain = hashed[1] + hashed[3] if hashed else name
+        if plain not in self._files or (hashed and self._hash(plain) != hashed[2]):
+            raise NotFoundError
+        etag = f'W/"{self._hash(plain)}"'
+        headers = {
+            **_HEADERS,
+            "Content-Security-Policy": self._policy(),
+            "Cache-Control": "public, max-age=31536000, immutable" if hashed else "no-cache",
+            "ETag": etag,
+        }
+        if if_none_match == etag:
+            return Response(HTTPStatus.NOT_MODIFIED, headers=headers, body="")
+        kind = _TYPES[plain.rpartition(".")[2]]
+        return Response(HTTPStatus.OK, kind, self._text(plain), headers=headers)
+
+    def _policy(self) -> str:
+        """The security policy: only our own files and scripts, and connections to our own APIs."""
+        web_socket = urlsplit(self._settings.web_socket_url)
+        return (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+            " base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+            f" connect-src 'self' {web_socket.scheme}://{web_socket.netloc}"
+        )
+
+    def _html(self, name: str) -> str:
+        """A page with the hash in the name of each file, and with the icon inside."""
+        icon = base64.b64encode(_own("icon.svg").encode()).decode()
+        text = _own(name).replace("assets/icon.svg", f"data:image/svg+xml;base64,{icon}")
+        return _ASSET.sub(lambda found: f'"assets/{self._with_hash(found[1])}"', text)
+
+    def _with_hash(self, name: str) -> str:
+        stem, _, ending = name.rpartition(".")
+        return f"{stem}.{self._hash(name)}.{ending}"
+
+    def _app(self) -> str:
+        """The dashboard's modules as one script."""
+        names = {each.name for each in _OWN.iterdir() if each.name.endswith(".js")}
+        modules = {name: _own(name) for name in names} | {"stack.js": self._stack_module()}
+        return bundle(modules, "app.js")
+
+    def _stack_module(self) -> str:
+        """The module with what this stack offers, and with the words for its codes."""
+        tokens = [
+            {
+                "symbol": token.symbol,
+                "name": token.name,
+                "mint": token.mint,
+                "decimals": token.decimals,
+            }
+            for token in TOKENS.values()
+        ]
+        terminal = [status for status in Status if status.terminal]
+        drop_known_after_ms = round(VALID_MS * self._settings.latency_scale)
+        chart_library = f"assets/{self._with_hash(_CHART_LIBRARY)}"
+        return (
+            f"export const TOKENS = {json.dumps(tokens)};\n"
+            f"export const SIMULATE_ALLOWED = {json.dumps(self._settings.simulate_allowed)};\n"
+            f"export const ORDER_TYPES = {json.dumps([*OrderType])};\n"
+            f"export const TERMINAL_STATUSES = {json.dumps(terminal)};\n"
+            f"export const VENUES = {json.dumps(VENUES)};\n"
+            # The page loads it once the orders are there, so that it delays nothing.
+            f"export const CHART_LIBRARY = {json.dumps(chart_library)};\n"
+            # A transaction that has not landed by then never will.
+            f"export const DROP_KNOWN_AFTER_MS = {drop_known_after_ms};\n"
+            f"export const FAILURES = {json.dumps(FAILURE_WORDS)};\n"
+            f"export const QUOTE_ERRORS = {json.dumps(QUOTE_ERROR_WORDS)};\n"
+        )
+
+    def _text(self, name: str) -> str:
+        if name not in self._texts:
+            self._texts[name] = self._files[name]()
+        return self._texts[name]
+
+    def _hash(self, name: str) -> str:
+        if name not in self._hashes:
+            digest = hashlib.sha256(self._text(name).encode()).hexdigest()
+            self._hashes[name] = digest[:16]
+        return self._hashes[name]
 
 
 def _own(name: str) -> str:
     return (_OWN / name).read_text(encoding="utf-8")
 
 
-def _html(name: str) -> str:
-    """A page with the hash in the name of each file, and with the icon inside."""
-    icon = base64.b64encode(_own("icon.svg").encode()).decode()
-    text = _own(name).replace("assets/icon.svg", f"data:image/svg+xml;base64,{icon}")
-    return _ASSET.sub(lambda found: f'"assets/{_with_hash(found[1])}"', text)
-
-
-def _with_hash(name: str) -> str:
-    stem, _, ending = name.rpartition(".")
-    return f"{stem}.{_hash(name)}.{ending}"
-
-
-def _app() -> str:
-    """The dashboard's modules as one script."""
-    names = {each.name for each in _OWN.iterdir() if each.name.endswith(".js")}
-    return bundle({name: _own(name) for name in names} | {"stack.js": _stack()}, "app.js")
-
-
-def _stack() -> str:
-    """The module with what this stack offers, and with the words for its codes."""
-    tokens = [
-        {"symbol": token.symbol, "name": token.name, "mint": token.mint, "decimals": token.decimals}
-        for token in TOKENS.values()
-    ]
-    terminal = [status for status in Status if status.terminal]
-    return (
-        f"export const TOKENS = {json.dumps(tokens)};\n"
-        f"export const SIMULATE_ALLOWED = {json.dumps(settings.simulate_allowed)};\n"
-        f"export const ORDER_TYPES = {json.dumps([*OrderType])};\n"
-        f"export const TERMINAL_STATUSES = {json.dumps(terminal)};\n"
-        f"export const VENUES = {json.dumps(VENUES)};\n"
-        # The page loads it once the orders are there, so that it delays nothing.
-        f"export const CHART_LIBRARY = {json.dumps('assets/' + _with_hash(_CHART_LIBRARY))};\n"
-        # A transaction that has not landed by then never will.
-        f"export const DROP_KNOWN_AFTER_MS = {round(VALID_MS * settings.latency_scale)};\n"
-        f"export const FAILURES = {json.dumps(FAILURE_WORDS)};\n"
-        f"export const QUOTE_ERRORS = {json.dumps(QUOTE_ERROR_WORDS)};\n"
-    )
-
-
-_FILES: dict[str, Callable[[], str]] = {
-    "index.html": lambda: _html("index.html"),
-    "app.js": _app,
-    "retry.js": lambda: _own("retry.js"),
-    _CHART_LIBRARY: lambda: _own(_CHART_LIBRARY),
-    "dashboard.css": lambda: _own("dashboard.css"),
-    "docs.html": lambda: _html("docs.html"),
-    "docs.js": lambda: _own("docs.js"),
-    "docs.css": lambda: _own("docs.css"),
-    "swagger-ui-bundle.min.js": lambda: (_SWAGGER / "swagger-ui-bundle.min.js").read_text("utf-8"),
-    "swagger-ui.min.css": lambda: (_SWAGGER / "swagger-ui.min.css").read_text("utf-8"),
-}
-
-
-@cache
-def _text(name: str) -> str:
-    return _FILES[name]()
-
-
-@cache
-def _hash(name: str) -> str:
-    return hashlib.sha256(_text(name).encode()).hexdigest()[:16]
+def _swagger(name: str) -> str:
+    return (_SWAGGER / name).read_text(encoding="utf-8")

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -26,7 +25,7 @@ from playwright.sync_api import (
     expect,
 )
 
-from functions.http import pages
+from functions.http.pages import Pages
 from functions.runtime import settings
 from tests.e2e.browser import axe_source
 
@@ -226,16 +225,18 @@ class Alone:
 
 
 ALONE = Alone()
+# The dashboard of a stack with the simulated network's usual latency.
+PAGES = Pages(
+    replace(settings, web_socket_url=ALONE.web_socket_url, simulate_allowed=True, latency_scale=1)
+)
 
 
 def serve_files(page: Page) -> None:
     """Serve the dashboard's files to a browser context, with the API's security policy."""
-    offered = replace(settings, web_socket_url=ALONE.web_socket_url, simulate_allowed=True)
 
     def answer(route: Route) -> None:
         name = urlsplit(route.request.url).path.removeprefix("/").removeprefix("assets/")
-        with patch("functions.http.pages.settings", offered):
-            file = pages.page(name or "index.html")
+        file = PAGES.page(name or "index.html")
         kind = {"Content-Type": str(file.content_type)}
         route.fulfill(body=file.body, headers=kind | {k: str(v) for k, v in file.headers.items()})
 

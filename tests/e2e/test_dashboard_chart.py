@@ -11,8 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Request, Route, expect
 
-from functions.http.pages import page as page_file
-from tests.e2e.dashboard import ALONE, Dashboard, Json, MadeUpEngine, made_up_order, stamp
+from tests.e2e.dashboard import ALONE, PAGES, Dashboard, Json, MadeUpEngine, made_up_order, stamp
 
 
 def test_the_chart_has_ranges_candles_lines_venues_a_crosshair_and_own_orders(
@@ -156,4 +155,4 @@ def test_prices_amounts_and_terms_are_read_and_shown_exactly(
 
 
 def test_the_file_of_the_chart_is_not_part_of_the_first_page() -> None:
-    assert "lightweight" not in str(page_file("index.html").body)
+    assert "lightweight" not in str(PAGES.page("index.html").body)

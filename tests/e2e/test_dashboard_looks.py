@@ -196,13 +196,16 @@ def test_the_state_of_a_step_is_a_shape_and_a_word_as_well_as_a_colour(
     page = dashboard.page
     engine.orders = every_kind_of_order()
     dashboard.open()
-    expect(page.locator(".row")).to_have_count(len(engine.orders))
-    drawn = """step => {
+    states = ["done", "now", "todo"]
+    for state in states:
+        expect(page.locator(f".steps [data-state={state}]").first).to_be_visible()
+    # In one go, because a row's cells are made anew when a price comes.
+    drawn = """states => states.map((state) => {
+        const step = document.querySelector(`.steps [data-state=${state}]`);
         const { content, borderTopWidth } = getComputedStyle(step, "::before");
         return `${content} ${borderTopWidth}`;
-    }"""
-    states = ["done", "now", "todo"]
-    signs = [page.locator(f".steps [data-state={s}]").first.evaluate(drawn) for s in states]
+    })"""
+    signs = page.evaluate(drawn, states)
     assert len(set(signs)) == len(states), signs
     for sign, word in zip(signs, ["done", "now", "not reached"], strict=True):
         assert f'/ "{word}"' in sign, sign
@@ -218,8 +221,11 @@ def test_with_forced_colours_each_state_is_still_told(browser: Browser) -> None:
         expect(page.locator(".row")).to_have_count(len(engine.orders))
 
         def background(selector: str, part: str | None = None) -> str:
-            script = "(e, part) => getComputedStyle(e, part).backgroundColor"
-            return str(page.locator(selector).first.evaluate(script, part))
+            # In one go, because a row's cells are made anew when a price comes.
+            script = """([selector, part]) =>
+                getComputedStyle(document.querySelector(selector), part).backgroundColor"""
+            expect(page.locator(selector).first).to_be_attached()
+            return str(page.evaluate(script, [selector, part]))
 
         for group in ("filter", "slippage"):
             chosen = background(f"input[name={group}]:checked + span")

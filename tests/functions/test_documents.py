@@ -13,9 +13,10 @@ import jsonschema_rs
 import pytest
 
 from functions.http import asyncapi
-from functions.http.pages import page
+from functions.http.pages import Pages
 from functions.messages import ErrorCode, ProblemCode
 from functions.orders.order import Status
+from functions.runtime import settings
 from functions.simulation.network import VENUES
 from functions.websocket import MESSAGE
 from infra.cli.node import NODE
@@ -273,7 +274,7 @@ def test_documents_and_dashboard_name_the_venues_of_the_network_and_the_ends_of_
     described = world.http("get_openapi").json["components"]["schemas"]
     venue = described["SimulateRequest"]["properties"]["venue"]
     assert {"type": "string", "enum": [*VENUES]} in venue["anyOf"]
-    script = str(page("app.js").body)
+    script = str(Pages(settings).page("app.js").body)
     assert f"const VENUES = {json.dumps(VENUES)};" in script
     ends = [status for status in Status if status.terminal]
     assert f"const TERMINAL_STATUSES = {json.dumps(ends)};" in script

@@ -34,7 +34,8 @@ TAKEN_BY = {
     "websocket": "websocket",
     "stream": "publisher",
     "sqs_order": "worker",
-    "schedule": "sweeper",
+    "schedule_sweep": "sweeper",
+    "schedule_watch": "watcher",
     "sqs_dead": "dead_letters",
     "sqs_webhook": "notifier",
 }

@@ -26,9 +26,10 @@ def metrics(record: dict[str, object]) -> list[str]:
     return []
 
 
-def test_every_event_is_taken_by_a_function() -> None:
+def test_every_event_has_its_function_and_every_function_an_event(life: Life) -> None:
     untaken = [p.stem for p in EVENTS.glob("*.json") if not p.stem.startswith(tuple(TAKEN_BY))]
     assert untaken == []
+    assert set(TAKEN_BY.values()) == set(life.written)
 
 
 def test_nothing_of_this_projects_environment_can_be_imported(runtime: Runtime) -> None:
@@ -60,6 +61,7 @@ def test_every_function_starts_and_answers_its_events(life: Life) -> None:
     assert {a["statusCode"] for n, a in answers.items() if n.startswith("websocket_")} == {200}
     assert answers["sqs_order"] == answers["sqs_dead_letter"] == {"batchItemFailures": []}
     assert answers["schedule_sweep"]["swept"] >= 1
+    assert answers["schedule_watch"] == {"woken": 0}
 
 
 def test_updates_are_pushed_to_the_connection_that_follows(life: Life) -> None:
@@ -106,6 +108,7 @@ def test_metrics_come_out_whatever_the_level(life: Life) -> None:
         "PushLag",
         "QuoteLatency",
         "TimeToConfirm",
+        "WatcherLag",
     }
 
 
