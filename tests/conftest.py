@@ -57,28 +57,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
-# The modules of tests/e2e that do not use the shared stack.
-ALONE = (
+# The modules of tests/e2e that start no stack, and so may run beside those that do.
+WITHOUT_STACK = (
     "test_client.py",
     "test_dashboard_chart.py",
     "test_dashboard_list.py",
     "test_dashboard_looks.py",
     "test_dashboard_news.py",
-    "test_local.py",
-    "test_rehearsals.py",
 )
 
 
 class Scopes(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives each process whole files, and all tests of the shared stack to one process.
+    """Gives each process whole files, and all tests that need a stack to one process.
 
+    A stack has more processes than two cores have time for, so two must not run at once.
     pytest-xdist has marks for that, but pytest 9 does not see the names that it makes of them.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        shared = file.startswith("tests/e2e/") and not file.endswith(ALONE)
-        return "tests/e2e" if shared else file
+        stack = file.startswith("tests/e2e/") and not file.endswith(WITHOUT_STACK)
+        return "tests/e2e" if stack else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scopes:

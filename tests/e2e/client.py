@@ -23,8 +23,9 @@ from functions.orders.order import Status
 from infra.cli.watch import as_json
 
 Json = dict[str, Any]
-# Each concurrent request takes a Lambda environment of its own, which is a process locally.
-AT_ONCE = 20
+# Each concurrent request takes two Lambda environments, its own and the authorizer's, which are
+# processes locally. Two cores start no more of them within the functions' timeouts.
+AT_ONCE = 6
 # A busy machine is slow, so every wait lasts this long before it fails.
 OPEN_SECONDS_MAX = 300
 MESSAGE_SECONDS_MAX = 300
@@ -67,6 +68,7 @@ class Client:
             trust_env=False,
         )
         self._opening = asyncio.Semaphore(AT_ONCE)
+        self._submitting = asyncio.Semaphore(AT_ONCE)
 
     async def submit(self, order: Json | None = None, **headers: str) -> httpx.Response:
         """POST an order; headers are given with underscores."""
@@ -81,7 +83,8 @@ class Client:
             re.sub(r"[A-Z]", lambda found: f"_{found[0].lower()}", name): value
             for name, value in (ORDER | fields).items()
         }
-        return as_json(await self.api.submit(**given))
+        async with self._submitting:
+            return as_json(await self.api.submit(**given))
 
     async def read(self, order_id: str) -> Json:
         answer = await self.http.get(f"/api/orders/{order_id}")

@@ -25,16 +25,19 @@ def test_an_order_is_told_to_a_webhook_that_refuses_at_first(
         made = client.post("/api/webhooks", json={"url": receiver.url, "statuses": ["confirmed"]})
         assert made.status_code == 201
         webhook = made.json()
-        time.sleep(1.1)  # the publisher caches the followers of an owner for a second
-        order_id = client.post("/api/orders/execute", json=ORDER).json()["orderId"]
-        until = time.monotonic() + SECONDS_MAX
-        while not receiver.received and time.monotonic() < until:
-            time.sleep(0.1)
-        receiver.behaviour = answering(200)
-        while len(receiver.received) < 2 and time.monotonic() < until:
-            time.sleep(0.1)
-        refused, taken = receiver.received[:2]
-        assert client.delete(f"/api/webhooks/{webhook['webhookId']}").status_code == 204
+        try:
+            time.sleep(1.1)  # the publisher caches the followers of an owner for a second
+            order_id = client.post("/api/orders/execute", json=ORDER).json()["orderId"]
+            until = time.monotonic() + SECONDS_MAX
+            while not receiver.received and time.monotonic() < until:
+                time.sleep(0.1)
+            receiver.behaviour = answering(200)
+            while len(receiver.received) < 2 and time.monotonic() < until:
+                time.sleep(0.1)
+            refused, taken = receiver.received[:2]
+        finally:
+            deleted = client.delete(f"/api/webhooks/{webhook['webhookId']}")
+        assert deleted.status_code == 204
     assert refused.id == taken.id
     message = taken.verified(webhook["secret"])
     assert message["data"] == client.get(f"/api/orders/{order_id}").json()["updates"][-1]
