@@ -22,9 +22,9 @@ from moto import mock_aws
 from moto.core.models import botocore_stubber
 
 import tests.conftest  # noqa: F401 - the settings, before the handlers read them
-from functions import publisher, push, runtime, worker
+from functions import delivery, notifier, publisher, push, runtime, worker
 from functions.http import submission
-from functions.store import clients
+from functions.store import clients, notices
 from tests.functions.world import Connections, World
 from tests.stepping import Killed, in_turns, pause, pause_at_calls
 
@@ -150,7 +150,27 @@ class CountedConnections(Connections):
         self.deliver(connection_id, data)
 
 
-def _one_after_the_other(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+class Receiver:
+    """The receiver of webhooks; `take` gets an id and a body, and returns the HTTP status.
+
+    `hide` gets the handle of a message whose delivery failed, and the seconds until its retry.
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self.take: Callable[[str, bytes], int]
+        self.hide: Callable[[str, int], None]
+
+    def post(self, _url: str, body: bytes, headers: dict[str, str], **_: Any) -> int:
+        """In place of `delivery.post`."""
+        return self.take(headers["webhook-id"], body)
+
+    def hidden(self, receipt_handle: str, seconds: int) -> None:
+        """In place of `notices.hide`, with a numbered call."""
+        self._calls.push("ChangeMessageVisibility", lambda: self.hide(receipt_handle, seconds))
+
+
+def _one_after_the_other(calls: Sequence[Callable[[], Any]], _seconds: float = 0) -> list[Any]:
     """Make the calls without threads, so that their order is always the same."""
     return [call() for call in calls]
 
@@ -163,10 +183,10 @@ class FaultyWorld(World):
 
         return dynamodb_backends["123456789012"]["eu-central-1"].tables[name]
 
-    def messages(self) -> list[Any]:
+    def messages(self, name: str = "orders") -> list[Any]:
         from moto.sqs.models import sqs_backends
 
-        queue = sqs_backends["123456789012"]["eu-central-1"].queues["orders"]
+        queue = sqs_backends["123456789012"]["eu-central-1"].queues[name]
         messages: list[Any] = queue._messages
         return messages
 
@@ -179,6 +199,7 @@ class Bench:
     calls: Calls
     clock: Clock
     connections: CountedConnections
+    receiver: Receiver
 
     def reset(self, plan: dict[int, Kind], now_ms: int) -> None:
         """Empty tables, queue and stream; the next call is number 0."""
@@ -187,7 +208,8 @@ class Bench:
             table.items.clear()
             if table.stream_shard:
                 table.stream_shard.items.clear()
-        self.world.messages().clear()
+        for name in ("orders", "webhooks"):
+            self.world.messages(name).clear()
         self.connections.open.clear()
         self.calls.begin(plan)
         self.clock.at_ms = now_ms
@@ -199,7 +221,7 @@ class Bench:
 def bench() -> Iterator[Bench]:
     """A bench: the unchanged product under a clock that the schedule moves."""
     calls, clock = Calls(), Clock()
-    connections = CountedConnections(calls)
+    connections, receiver = CountedConnections(calls), Receiver(calls)
     with (
         Path(os.devnull).open("w") as unread,
         redirect_stdout(unread),  # the handlers print their metrics, as Lambda expects
@@ -214,7 +236,10 @@ def bench() -> Iterator[Bench]:
             pause_at_calls(client)
         patch.setattr(push, "_client", lambda: connections)
         patch.setattr(runtime, "clock", clock)
-        patch.setattr(publisher, "at_once", _one_after_the_other)
+        for module in (publisher, notifier):
+            patch.setattr(module, "at_once", _one_after_the_other)
+        patch.setattr(delivery, "post", receiver.post)
+        patch.setattr(notices, "hide", receiver.hidden)
         patch.setattr(worker, "at_once", in_turns)
         patch.setattr(worker, "network", replace(worker.network, latency_scale=1))
         patch.setattr(worker, "settings", replace(runtime.settings, retry_base_ms=1000))
@@ -224,7 +249,9 @@ def bench() -> Iterator[Bench]:
         level = runtime.logger.log_level
         runtime.logger.setLevel("CRITICAL")
         try:
-            yield Bench(world=world, calls=calls, clock=clock, connections=connections)
+            yield Bench(
+                world=world, calls=calls, clock=clock, connections=connections, receiver=receiver
+            )
         finally:
             runtime.logger.setLevel(level)
             for cached in (clients.dynamodb, clients.sqs):

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
+from operator import itemgetter
 from random import Random
 from typing import Any, cast
 
-from functions import dead_letters, publisher, worker
-from functions.contract import BATCH_SIZE, RECEIVES_MAX
+from functions import dead_letters, notifier, publisher, worker
+from functions.contract import BATCH_SIZE, RECEIVES_MAX, WEBHOOK_RECEIVES_MAX
 from functions.orders.order import Order, Status
 from functions.orders.settlement import Landed
 from functions.orders.stored import stored_order
@@ -26,13 +27,17 @@ from tests.stepping import Killed
 EPOCH_MS = 1_800_000_000_000
 VISIBILITY_MS = 360_000
 DEAD_LETTER_VISIBILITY_MS = 180_000
+WEBHOOK_VISIBILITY_MS = 180_000
 STREAM_RETRIES_MAX = 10
 SWEEP_AFTER_MS = 131_000  # idle for 120 s, counted from the next ten
 TURNS_MAX = 400
 CALLS_TYPICAL = 50  # a fault beyond a schedule's last call does not happen, and is not counted
 
-# The schedules in which every call gets every fault: a retried, a cancelled and a poisonous order.
-BASES = (24, 10, 30)
+WEBHOOK_SHARE = 0.3  # of the schedules
+
+# The schedules in which every call gets every fault: a retried, a cancelled and a poisonous order,
+# and one whose owner has a webhook.
+BASES = (24, 10, 30, 7)
 
 Json = dict[str, Any]
 # The fault that an order asks for, and how the order must end if there is no other fault.
@@ -175,6 +180,11 @@ class Schedule:
         ]
         self.queue: list[Message] = []
         self.dead: list[Message] = []
+        # A webhook for all updates, from before the first order. Its own chance leaves the other
+        # draws of a seed as they are.
+        self.has_webhook = Random(f"webhook {seed}").random() < WEBHOOK_SHARE
+        self.notices: list[Message] = []
+        self.received: dict[str, list[Json]] = defaultdict(list)  # by the id of the message
         self.goodbyes: list[str] = []
         self.records: list[Json] = []
         self.stream_retries = 0
@@ -196,8 +206,12 @@ class Schedule:
 
     def run(self) -> None:
         """Run until no event is left; raises Violation."""
-        self.bench.reset(self.plan, EPOCH_MS + self.seed * 1000)
+        self.bench.reset({}, EPOCH_MS + self.seed * 1000)
         self.bench.connections.deliver = self._deliver
+        self.bench.receiver.take, self.bench.receiver.hide = self._take_notice, self._hide_notice
+        if self.has_webhook:
+            self.bench.world.create_webhook("https://receiver.example/updates")
+        self.bench.calls.begin(self.plan)
         with self._poisoned():
             for _ in range(TURNS_MAX):
                 turns = list(self._turns())
@@ -242,13 +256,15 @@ class Schedule:
             yield self._work
         if any(message.due_ms <= now for message in self.dead):
             yield self._bury
+        if any(message.due_ms <= now for message in self.notices):
+            yield self._notify
         if self.records:
             yield self._publish
             yield self._publish  # the stream delivers soon
 
     def _wait(self) -> bool:
         """Let time pass until the next event; False if there is none."""
-        messages = self.queue + self.dead
+        messages = self.queue + self.dead + self.notices
         if messages:
             self.bench.clock.at_ms = min(message.due_ms for message in messages)
             return True
@@ -273,11 +289,12 @@ class Schedule:
         if any(kind is not Kind.REPEAT for kind in self.bench.calls.hit[hit:]):
             self.faulted.add(name)
         now = self.bench.clock.at_ms
-        sent = self.bench.world.messages()
-        for message in sent:
-            delay_ms = round(max(0, message.delayed_until - message.sent_timestamp))
-            self.queue.append(Message(next(self.numbers), message.body, now + delay_ms))
-        sent.clear()
+        for queue, queued in (("orders", self.queue), ("webhooks", self.notices)):
+            sent = self.bench.world.messages(queue)
+            for message in sent:
+                delay_ms = round(max(0, message.delayed_until - message.sent_timestamp))
+                queued.append(Message(next(self.numbers), message.body, now + delay_ms))
+            sent.clear()
         shard = self.bench.world.tables("orders").stream_shard
         for record in shard.items:
             change = record.to_json()
@@ -386,6 +403,22 @@ class Schedule:
             self.dead, batch, "dead_letter", dead_letters.handler, DEAD_LETTER_VISIBILITY_MS
         )
 
+    def _notify(self) -> None:
+        batch = self._receive(self.notices)
+        if any(message.receives > WEBHOOK_RECEIVES_MAX for message in batch):
+            raise Violation("a notice was given up though its receiver answers")
+        self._consume(self.notices, batch, "webhook", notifier.handler, WEBHOOK_VISIBILITY_MS)
+
+    def _take_notice(self, message_id: str, body: bytes) -> int:
+        """Receive a webhook, or refuse it, or answer too late."""
+        if self._chance(0.1):
+            return 503
+        self.received[message_id].append(json.loads(body))
+        return 504 if self._chance(0.05) else 200
+
+    def _hide_notice(self, receipt_handle: str, seconds: int) -> None:
+        self.hidden[int(receipt_handle)] = seconds * 1000
+
     def _receive(self, queue: list[Message]) -> list[Message]:
         due = [message for message in queue if message.due_ms <= self.bench.clock.at_ms]
         batch = self.random.sample(due, self.random.randint(1, min(BATCH_SIZE, len(due))))
@@ -406,13 +439,15 @@ class Schedule:
             for m in batch
         ]
         event = sqs_event(name, messages)
+        self.hidden: dict[int, int] = {}
         answer = self._invoke(name, lambda: handler(event, Context()))
         kept = {message.number for message in batch}
         if answer is not None:
             kept = {int(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]}
         for message in batch:
             if message.number in kept:
-                message.due_ms = self.bench.clock.at_ms + hidden_ms
+                hidden_for_ms = self.hidden.get(message.number, hidden_ms)
+                message.due_ms = self.bench.clock.at_ms + hidden_for_ms
             elif self._chance(0.03):  # a server of SQS missed the delete
                 message.receives = 0
             else:
@@ -449,6 +484,8 @@ class Schedule:
                 raise Violation("an ended order still counts as open")
         for subscriber in self.subscribers:
             self._judge_subscriber(subscriber, orders)
+        if self.has_webhook:
+            self._judge_webhook(orders)
 
     def _judge_order(self, asked: Asked, order: Order) -> None:
         self.ledger.judge(order)
@@ -478,6 +515,17 @@ class Schedule:
                 raise Violation(
                     f"{subscriber.name} saw {len(seen)} of {len(stored)} updates: {seen}"
                 )
+
+    def _judge_webhook(self, orders: dict[str, Order]) -> None:
+        """Each update must have been received, and a repeated one under its first id."""
+        stored = [update for order in orders.values() for update in order.updates]
+        received = [notices[0]["data"] for notices in self.received.values()]
+        if any(notice != notices[0] for notices in self.received.values() for notice in notices):
+            raise Violation("one id of a webhook's message had two contents")
+        key = itemgetter("orderId", "sequence")
+        expected = [json.loads(update.to_json()) for update in stored]
+        if sorted(received, key=key) != sorted(expected, key=key):
+            raise Violation(f"the webhook received {len(received)} of {len(expected)} updates")
 
 
 def every_call(bench: Bench, seed: int) -> int:

@@ -24,6 +24,7 @@ def test_no_fault_of_any_one_call_breaks_a_promise() -> None:
     assert sum(tally.faults.values()) == len(tasks)
     hit = {name for name, _ in tally.faults}
     assert hit >= {"PutItem", "GetItem", "UpdateItem", "Query", "SendMessage", "PostToConnection"}
+    assert hit >= {"SendMessageBatch", "ChangeMessageVisibility"}
     assert all(tally.faults[name, kind] for name in hit for kind in Kind)
 
 
