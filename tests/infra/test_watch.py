@@ -16,6 +16,7 @@ from uuid import uuid4
 import pytest
 
 from functions.client import Patience
+from functions.client.client import SUBSCRIPTIONS_MAX
 from functions.contract import API_KEY
 from infra.cli import connect, watch
 from infra.cli.deployed import Deployed
@@ -320,6 +321,10 @@ def test_a_list_that_cannot_be_read_begins_a_new_connection(
 ) -> None:
     give_up_after(monkeypatch, call=0.5)
     watching = Endless(engine, start)
+    # Until it has read the answer to its first subscription, it gives up after `call`. After more
+    # subscriptions than it sends without an answer, it has read one.
+    sent = len(engine.sent(orderId="*"))
+    eventually(lambda: len(engine.sent(orderId="*")) > sent + SUBSCRIPTIONS_MAX)
     connects = engine.connects
     engine.http_status = 503
     engine.cut()
