@@ -186,13 +186,27 @@ class AsyncClient:
         return await self._call(Order, "PATCH", f"/api/orders/{order_id}", body=body)
 
     async def orders(
-        self, *, status: str | None = None, since: str | None = None
+        self,
+        *,
+        status: str | None = None,
+        type: OrderType | str | None = None,
+        token_in: str | None = None,
+        token_out: str | None = None,
+        parent_id: str | None = None,
+        since: str | None = None,
     ) -> AsyncIterator[Order]:
-        """The orders, newest first, back to a createdAt (ISO 8601).
+        """The orders that match every given filter, newest first, back to a createdAt (ISO 8601).
 
         With the status "open", those that have not ended, in any order.
         """
-        query: dict[str, Any] = {"status": status, "limit": PAGE}
+        query: dict[str, Any] = {
+            "status": status,
+            "type": type,
+            "tokenIn": token_in,
+            "tokenOut": token_out,
+            "parentId": parent_id,
+            "limit": PAGE,
+        }
         while True:
             page = await self._call(OrderList, "GET", "/api/orders", query=query)
             for order in page.orders:

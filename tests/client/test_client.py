@@ -14,6 +14,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 import pytest
@@ -177,6 +178,23 @@ async def test_orders_are_listed_over_pages_back_to_a_moment(
     assert len([order async for order in client.orders()]) == 5
     assert {order.order_id async for order in client.orders(since=since)} == {*ended}
     assert [order.order_id async for order in client.orders(status="open")] == [old]
+
+
+async def test_the_filters_of_a_list_are_those_of_the_api(
+    engine: Engine, client: AsyncClient
+) -> None:
+    filters = {"type": "twap", "token_in": "SOL", "token_out": "USDC", "parent_id": "p"}
+    assert [order async for order in client.orders(**filters, status="failed")] == []
+    (path,) = [path for path in engine.requests if path.startswith("/api/orders?")]
+    query = dict(parse_qsl(urlsplit(path).query))
+    assert query == {
+        "type": "twap",
+        "tokenIn": "SOL",
+        "tokenOut": "USDC",
+        "parentId": "p",
+        "status": "failed",
+        "limit": query["limit"],
+    }
 
 
 async def test_an_answer_that_cannot_be_read_says_so(engine: Engine, client: AsyncClient) -> None:
