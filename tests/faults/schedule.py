@@ -184,6 +184,7 @@ class Schedule:
         # draws of a seed as they are.
         self.has_webhook = Random(f"webhook {seed}").random() < WEBHOOK_SHARE
         self.notices: list[Message] = []
+        self.hidden: dict[int, int] = {}  # by message: for how long (ms) the notifier hides it
         self.received: dict[str, list[Json]] = defaultdict(list)  # by the id of the message
         self.goodbyes: list[str] = []
         self.records: list[Json] = []
@@ -410,7 +411,7 @@ class Schedule:
         self._consume(self.notices, batch, "webhook", notifier.handler, WEBHOOK_VISIBILITY_MS)
 
     def _take_notice(self, message_id: str, body: bytes) -> int:
-        """Receive a webhook, or refuse it, or answer too late."""
+        """Take a message, or refuse it, or answer with an error although it is taken."""
         if self._chance(0.1):
             return 503
         self.received[message_id].append(json.loads(body))
@@ -439,7 +440,7 @@ class Schedule:
             for m in batch
         ]
         event = sqs_event(name, messages)
-        self.hidden: dict[int, int] = {}
+        self.hidden.clear()
         answer = self._invoke(name, lambda: handler(event, Context()))
         kept = {message.number for message in batch}
         if answer is not None:
