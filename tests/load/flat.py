@@ -1,7 +1,7 @@
 """Flat: `uv run python -m tests.load.flat` shows that a call costs the same however much is stored.
 
-Submit, work, push, list and cancel are done once each beside 10², 10³, 10⁴ and 10⁵ ended orders of
-the same owner, put into moto's tables directly. Calls are counted by botocore's events. moto does
+Each operation is done once beside 10² to 10⁶ ended orders and 200 open ones of the same owner, put
+into moto's tables directly. Calls are counted by botocore's events. moto does
 not compute capacity, so it is computed here (tests/load/units.py) by DynamoDB's published rules
 from the items before and after each write, index writes included, and from what each read went
 through: moto's ScannedCount, were it more than what came back, counts as many items of the mean
@@ -11,7 +11,9 @@ size. `bytes` are those of all AWS answers: a scan would show in both.
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
@@ -22,11 +24,13 @@ from rich.table import Table
 
 import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions.contract import iso
+from functions.http import submission
 from tests.load.machine import figures
 from tests.load.recording import CONNECTION, Journey, journey, orders_table
-from tests.load.units import all_write_units
+from tests.load.units import Item, all_write_units
 
-SIZES = (100, 1_000, 10_000, 100_000)
+SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
+OPEN = 200
 BEFORE_MS = 1_700_000_000_000
 
 
@@ -40,17 +44,17 @@ class Cost:
     answered_bytes: int
 
 
-def fill(orders: int) -> None:
-    """Put so many ended orders of the owner into moto's table, each a copy of the one in it."""
+def fill(model: Item, orders: int, first: int = 0) -> None:
+    """Put so many copies of an order's item into moto's table, with ids from `first` on."""
     from moto.dynamodb.models.dynamo_type import DynamoType
     from moto.dynamodb.models.dynamo_type import Item as Stored
 
     table = orders_table()
-    (model,) = table.items.values()
-    for number in range(orders):
+    shared = {name: DynamoType(value) for name, value in model.items()}
+    for number in range(first, first + orders):
         key = DynamoType({"S": str(UUID(int=number))})
         copied = Stored(key, None, {})
-        copied.attrs.update(model.attrs)
+        copied.attrs.update(shared)
         copied.attrs["orderId"] = key
         copied.attrs["createdAt"] = DynamoType({"S": iso(BEFORE_MS + number)})
         table.items[key] = copied
@@ -62,16 +66,26 @@ def measure(orders: int) -> dict[str, Cost]:
         world = under_way.world
         world.send(CONNECTION, {"orderId": "*"})
         under_way.order()
-        fill(orders)
+        images = [image for _, image in under_way.images()]
+        fill(images[-1], orders)
+        fill(images[0], OPEN, first=orders)
         order_id = ""
 
         def submit() -> None:
             nonlocal order_id
             order_id = world.submit()["orderId"]
 
-        def listed() -> None:
+        def count_and_submit() -> None:
+            submission.rooms.clear()
+            submit()
+
+        def list_all() -> None:
             answer = world.http("list_orders", query={})
             assert len(answer.json["orders"]) == 20
+
+        def list_open() -> None:
+            answer = world.http("list_orders", query={"status": "open"})
+            assert {order["status"] for order in answer.json["orders"]} == {"pending"}
 
         def cancel() -> None:
             answer = world.http("cancel_order", path=f"/api/orders/{order_id}")
@@ -84,15 +98,12 @@ def measure(orders: int) -> dict[str, Cost]:
             "submit": submit,
             "work": work,
             "push": world.publish,
-            "list": listed,
-            "submit again": submit,
+            "list": list_all,
+            "list open": list_open,
+            "count open, submit": count_and_submit,
             "cancel": cancel,
         }
-        costs = {}
-        for name, step in steps.items():
-            costs[name] = _cost(under_way, name, step)
-        del costs["submit again"]
-        return costs
+        return {name: _cost(under_way, name, step) for name, step in steps.items()}
 
 
 def _cost(under_way: Journey, name: str, step: Callable[[], None]) -> Cost:
@@ -138,11 +149,16 @@ def flat(costs: dict[int, dict[str, Cost]]) -> bool:
 def main() -> None:
     """Print the table; exit 1 if anything grows."""
     parser = argparse.ArgumentParser(prog="python -m tests.load.flat", description=__doc__)
-    parser.add_argument("--most", type=int, default=SIZES[-1], help="orders at most (100,000)")
+    parser.add_argument("--most", type=int, default=SIZES[-1], help="orders at most (1,000,000)")
     most = parser.parse_args().most
+    began = time.monotonic()
     sizes = [orders for orders in SIZES if orders <= most]
     costs = {n: measure(n) for n in track(sizes, "Filling", console=Console(stderr=True))}
-    Console().print(report(costs))
+    Console().print(
+        report(costs),
+        f"{time.monotonic() - began:.0f} s; at most "
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB of memory",
+    )
     sys.exit(0 if flat(costs) else 1)
 
 

@@ -24,6 +24,8 @@ def test_every_operation_costs_the_same_beside_ten_times_as_many_orders(
         "work": 4,
         "push": 5,
         "list": 2,
+        "list open": 2,
+        "count open, submit": 3,
         "cancel": 2,
     }
 
@@ -38,3 +40,11 @@ def test_what_a_query_went_through_counts_though_it_did_not_come_back() -> None:
     entry = {"orderId": {"S": "x" * 4089}}
     answer = {"Items": [entry], "ScannedCount": 3}
     assert Call("list", "dynamodb", "Query", {}, answer=answer).read_units == 1.5
+
+
+def test_counted_entries_are_read_though_none_comes_back() -> None:
+    given = {"Select": "COUNT", "ExpressionAttributeValues": {":owner": {"S": "desk"}}}
+    # Names and values: openOwner (9), desk (4), orderId (7), a UUID (36).
+    for entries, units in ((73, 0.5), (74, 1)):
+        answer = {"Count": entries, "ScannedCount": entries}
+        assert Call("", "dynamodb", "Query", given, answer=answer).read_units == units
