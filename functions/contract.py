@@ -92,6 +92,8 @@ def wake_key(price: Fraction) -> str:
 
 BATCH_SIZE = 10  # orders that one invocation of the worker executes, at most
 DELAY_SECONDS_MAX = 900  # SQS delays no message longer
+MAX_ATTEMPTS = 3  # of an order; a refused transaction of a resting order costs none
+RETRY_BASE_MS_MAX = DELAY_SECONDS_MAX * 1000 // 2 ** (MAX_ATTEMPTS - 1)
 # How often a message is received before it becomes a dead letter. One that Lambda throttles for as
 # long as it stays hidden counts as received, though no worker has seen it. AWS advises at least 5:
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
@@ -206,8 +208,8 @@ class EngineSettings:
     max_open_orders: Annotated[int, Ge(1)] = 1000
     order_expiry_days: Annotated[int, Interval(ge=0, le=3650)] = 0
     sweep_idle_seconds: Annotated[int, Interval(ge=1, le=86_400)] = 120
-    # The longest backoff is four times as long, and one delayed SQS message carries it: 900 s.
-    retry_base_ms: Annotated[int, Interval(ge=0, le=225_000)] = 1000
+    # The longest backoff, which is doubled for each attempt but the last, is one delayed message.
+    retry_base_ms: Annotated[int, Interval(ge=0, le=RETRY_BASE_MS_MAX)] = 1000
     # At most half of what a worker may run, for it does more than wait.
     hold_ms: Annotated[int, Interval(ge=0, le=30_000)] = 5000
     market_seed: Annotated[str, MaxLen(64)] = ""

@@ -3,6 +3,7 @@
 import { worth } from "./dollars.js";
 import { feeOf, isOpen, prices } from "./orders.js";
 import { isStable, pairOf, shownPrice } from "./pairs.js";
+import { CSV_COLUMNS } from "./stack.js";
 import { amount, bps, bpsBetween, branchesOf, dollars, price, statusName, timeInColumn, title, typeName } from "./words.js";
 
 const difference = (order) => {
@@ -44,19 +45,19 @@ export function venuesText(order) {
   return others.length ? `${first} +${others.length}` : first;
 }
 
-/** By id: `head` the column's name, `text` what it says, `key` what it sorts by, `csv` its exact value. */
+/** By id: `head` the column's name, `text` what it says, `key` what it sorts by. */
 export const COLUMNS = {
-  time: { head: "Time", text: (o) => timeInColumn(o.createdAt), key: (o) => o.createdAt, csv: (o) => o.createdAt },
-  pair: { head: "Pair", text: (o) => pairOf(o.tokenIn, o.tokenOut).name, key: (o) => pairOf(o.tokenIn, o.tokenOut).name, csv: (o) => `${o.tokenIn}-${o.tokenOut}` },
-  type: { head: "Type", text: typeText, key: typeText, csv: (o) => o.type ?? "market" },
-  sold: { head: "Sold", text: (o) => `${amount(o.amount, o.tokenIn)} ${o.tokenIn}`, key: (o) => Number(o.amount), csv: (o) => o.amount },
-  value: { head: "Value", text: (o) => dollars(valueOf(o)) || "–", key: (o) => valueOf(o) ?? -1, csv: (o) => valueOf(o) ?? "" },
-  received: { head: "Received", text: (o) => (o.outAmount ? `${amount(o.outAmount, o.tokenOut)} ${o.tokenOut}` : "–"), key: (o) => Number(o.outAmount ?? -1), csv: (o) => o.outAmount ?? "" },
-  price: { head: "Avg. price", text: (o) => (o.executedPrice ? price(executedShown(o)) : "–"), key: (o) => executedShown(o) ?? -1, csv: (o) => o.executedPrice ?? "" },
-  quote: { head: "Vs. quote", text: (o) => (difference(o) === null ? "–" : bps(difference(o))), key: (o) => difference(o) ?? -Infinity, csv: (o) => difference(o)?.toFixed(2) ?? "" },
-  fee: { head: "Fee", text: feeText, key: (o) => (o.route ? worthThen(o, feeOf(o.route)) ?? -1 : -1), csv: (o) => (o.route ? feeOf(o.route) : "") },
-  venue: { head: "Venue", text: venuesText, key: venuesText, csv: (o) => (o.route ? [...new Set(o.route.routePlan.map(({ venue }) => venue))].join(" ") : "") },
-  status: { head: "Status", text: (o) => statusName(o.status), key: (o) => `${isOpen(o) ? 0 : 1}${o.status}`, csv: (o) => o.status },
+  time: { head: "Time", text: (o) => timeInColumn(o.createdAt), key: (o) => o.createdAt },
+  pair: { head: "Pair", text: (o) => pairOf(o.tokenIn, o.tokenOut).name, key: (o) => pairOf(o.tokenIn, o.tokenOut).name },
+  type: { head: "Type", text: typeText, key: typeText },
+  sold: { head: "Sold", text: (o) => `${amount(o.amount, o.tokenIn)} ${o.tokenIn}`, key: (o) => Number(o.amount) },
+  value: { head: "Value", text: (o) => dollars(valueOf(o)) || "–", key: (o) => valueOf(o) ?? -1 },
+  received: { head: "Received", text: (o) => (o.outAmount ? `${amount(o.outAmount, o.tokenOut)} ${o.tokenOut}` : "–"), key: (o) => Number(o.outAmount ?? -1) },
+  price: { head: "Avg. price", text: (o) => (o.executedPrice ? price(executedShown(o)) : "–"), key: (o) => executedShown(o) ?? -1 },
+  quote: { head: "Vs. quote", text: (o) => (difference(o) === null ? "–" : bps(difference(o))), key: (o) => difference(o) ?? -Infinity },
+  fee: { head: "Fee", text: feeText, key: (o) => (o.route ? worthThen(o, feeOf(o.route)) ?? -1 : -1) },
+  venue: { head: "Venue", text: venuesText, key: venuesText },
+  status: { head: "Status", text: (o) => statusName(o.status), key: (o) => `${isOpen(o) ? 0 : 1}${o.status}` },
 };
 
 /** How good an executed price is against its quote: "better", "worse" or "same". */
@@ -65,36 +66,28 @@ export function quality(order) {
   return apart === null || Math.abs(apart) < 0.05 ? "same" : apart < 0 ? "worse" : "better";
 }
 
-const CSV_HEADS = {
-  orderId: (o) => o.orderId,
-  parentId: (o) => o.parentId ?? "",
-  clientOrderId: (o) => o.clientOrderId ?? "",
-  createdAt: COLUMNS.time.csv,
-  updatedAt: (o) => o.updatedAt,
-  type: COLUMNS.type.csv,
-  status: COLUMNS.status.csv,
-  tokenIn: (o) => o.tokenIn,
-  tokenOut: (o) => o.tokenOut,
-  amount: COLUMNS.sold.csv,
-  outAmount: COLUMNS.received.csv,
-  executedPrice: COLUMNS.price.csv,
-  againstQuoteBps: COLUMNS.quote.csv,
-  feeInTokenIn: COLUMNS.fee.csv,
-  dollars: COLUMNS.value.csv,
-  venues: COLUMNS.venue.csv,
-  txHash: (o) => o.txHash ?? "",
-  error: (o) => o.error?.code ?? "",
+// The columns that the page adds to those of the engine's own CSV.
+const OWN_COLUMNS = {
+  againstQuoteBps: (o) => difference(o)?.toFixed(2),
+  feeInTokenIn: (o) => o.route && feeOf(o.route),
+  dollars: valueOf,
+  venues: (o) => o.route && [...new Set(o.route.routePlan.map(({ venue }) => venue))].join(" "),
 };
 
 /** Orders as CSV (RFC 4180) with exact decimals. */
 export function csvOf(orders) {
-  const rows = orders.map((order) => Object.values(CSV_HEADS).map((value) => cell(value(order))));
-  return [Object.keys(CSV_HEADS), ...rows].map((row) => `${row.join(",")}\r\n`).join("");
+  const rows = orders.map((order) => {
+    const whole = { ...order, endedAt: isOpen(order) ? null : order.updatedAt };
+    const engines = Object.values(CSV_COLUMNS).map((path) => path.reduce((value, name) => value?.[name], whole));
+    return [...engines, ...Object.values(OWN_COLUMNS).map((value) => value(order))].map(cell);
+  });
+  const heads = [...Object.keys(CSV_COLUMNS), ...Object.keys(OWN_COLUMNS)];
+  return [heads, ...rows].map((row) => `${row.join(",")}\r\n`).join("");
 }
 
 /** A cell that no spreadsheet takes for a formula. */
 function cell(value) {
-  const text = String(value);
+  const text = String(value ?? "");
   const safe = typeof value === "string" && /^[=+\-@\t\r]/.test(text) && !/^-?[\d.]+$/.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

@@ -10,7 +10,7 @@ import { isStable, onTurn, pairOf, shownPrice } from "./pairs.js";
 import { routeSteps, venueBars } from "./quote.js";
 import { slicesText, waitText } from "./rows.js";
 import { DROP_KNOWN_AFTER_MS } from "./stack.js";
-import { amount, bps, bpsBetween, dollars, duration, number, percent, price, reason, shortHash, shortId, statusName, timeOf, title, typeName } from "./words.js";
+import { amount, bps, bpsBetween, dollars, duration, faultText, number, percent, price, reason, shortHash, shortId, statusName, timeOf, title, typeName } from "./words.js";
 
 export class Detail {
   #orders;
@@ -234,8 +234,4 @@ function definitions(facts) {
   const given = Object.entries(facts).filter(([, value]) => value);
   return h("dl", { class: "facts" },
     ...given.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
-}
-
-function faultText({ fault, venue, attempts }) {
-  return `${fault.replaceAll("_", " ")}, ${venue ?? "all venues"}, ${attempts === 1 ? "first attempt" : `first ${attempts} attempts`}`;
 }

@@ -4,7 +4,7 @@
 import { call } from "./api.js";
 import { every } from "./pace.js";
 import { isStable } from "./pairs.js";
-import { TOKENS } from "./stack.js";
+import { STABLECOINS, TOKENS } from "./stack.js";
 
 const AGAIN_MS = 20_000;
 const AGAIN_IDLE_MS = 120_000;
@@ -47,7 +47,7 @@ export async function readPrices(ageMs = Infinity) {
   for (const symbol of new Set(symbols.filter((each) => known(each) && !isStable(each)))) {
     heard.set(symbol, Date.now()); // it is not asked for twice
     try {
-      const { points } = await call("GET", "api/prices", { query: { tokenIn: symbol, tokenOut: "USDC", minutes: 1 } });
+      const { points } = await call("GET", "api/prices", { query: { tokenIn: symbol, tokenOut: STABLECOINS[0], minutes: 1 } });
       if (points.length) set(symbol, Number(points.at(-1).reference));
     } catch {
       heard.delete(symbol); // without it nothing but a value in dollars is missing

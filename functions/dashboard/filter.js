@@ -4,7 +4,8 @@ import { inAddress, toAddress } from "./address.js";
 import { byId, h } from "./dom.js";
 import { isOpen } from "./orders.js";
 import { pairOf } from "./pairs.js";
-import { typeName } from "./words.js";
+import { STATUSES } from "./stack.js";
+import { statusName, typeName } from "./words.js";
 
 const FIELDS = { pair: "filter-pair", type: "filter-type", from: "filter-from", to: "filter-to", find: "find" };
 const NAMES = { pair: "only", type: "type", from: "from", to: "to", find: "find" }; // in the URL
@@ -22,6 +23,8 @@ export class Filter {
 
   constructor(onChange) {
     this.#onChange = onChange;
+    byId("filters").append(...Object.keys(STATUSES).filter((status) => STATUSES[status].terminal).map((status) => h("label", {},
+      h("input", { type: "radio", name: "filter", value: status }), h("span", {}, `${statusName(status)} `, h("b", {})))));
     this.follow();
     byId("filters").addEventListener("change", () => this.#changed());
     for (const id of Object.values(FIELDS)) byId(id).addEventListener("input", () => this.#changed());
@@ -69,7 +72,7 @@ export class Filter {
     return (order) => {
       const at = from === null && to === null ? 0 : Date.parse(order.createdAt);
       return (!pair || namesOf(order) === pair)
-        && (!type || (order.type ?? "market") === type)
+        && (!type || order.type === type)
         && (from === null || at >= from)
         && (to === null || at < to + DAY_MS)
         && (!find || [order.orderId, order.clientOrderId, order.txHash].some((id) => id?.toLowerCase().includes(find)));
@@ -83,10 +86,9 @@ export class Filter {
       this.#pairs.set(names, true);
       this.#offer(byId("filter-pair"), names, pairOf(order.tokenIn, order.tokenOut).name);
     }
-    const type = order.type ?? "market";
-    if (!this.#types.has(type)) {
-      this.#types.add(type);
-      this.#offer(byId("filter-type"), type, typeName(type));
+    if (!this.#types.has(order.type)) {
+      this.#types.add(order.type);
+      this.#offer(byId("filter-type"), order.type, typeName(order.type));
     }
   }
 

@@ -9,16 +9,14 @@ import { accepted, risksOf } from "./guard.js";
 import { onTurn, pairOf, shownPrice } from "./pairs.js";
 import { Picker } from "./picker.js";
 import { Quote } from "./quote.js";
-import { ORDER_TYPES, SIMULATE_ALLOWED, TOKENS, VENUES } from "./stack.js";
-import { OPTIONAL, readExpiry, readPrice, readWhole, showTerms, TERMS, writtenPrice } from "./terms.js";
-import { dollars, price, shortId, title, typeName } from "./words.js";
+import { ATTEMPTS_MAX, DEFAULT_SLIPPAGE_BPS, FAULTS, INTERVAL_SECONDS_MAX, ORDER_TYPES, SIMULATE_ALLOWED, SLICES, TOKENS, VENUES } from "./stack.js";
+import { readExpiry, readPrice, readWhole, showTerms, termsOf, writtenPrice } from "./terms.js";
+import { attemptsText, dollars, faultText, price, shortId, statusName, title, typeInText, typeName } from "./words.js";
 
 const AT_ONCE = 5;
 const SLIPPAGE_PLACES = 2;
 // A second click within this time is the same order: the engine sees the same key again.
 const SAME_ORDER_MS = 1000;
-const SLICES_MAX = 100;
-const INTERVAL_SECONDS_MAX = 86_400;
 // The field that each problem is shown beside, what it is called there, and the input that is at fault.
 const PLACES = {
   amount: ["amount", "The amount", "amount"],
@@ -51,12 +49,15 @@ export class Form {
     this.#now = now;
     this.#onOrder = onOrder;
     this.#onPair = onPair;
-    const types = ORDER_TYPES.filter((type) => type in TERMS);
+    // A type that needs a term for which there is no input is not offered.
+    const types = Object.keys(ORDER_TYPES).filter((type) => ORDER_TYPES[type].needed.every((term) => term in PLACES));
     byId("types").append(...types.map((type) => h("label", {},
       h("input", { type: "radio", name: "type", value: type, checked: type === "market" }), h("span", {}, typeName(type)))));
     onPrice(() => this.#showWorth());
     onTurn(() => this.#turned());
     byId("faults").hidden = !SIMULATE_ALLOWED;
+    byId("fault").append(...Object.keys(FAULTS).map((fault) => h("option", { value: fault }, statusName(fault))));
+    byId("fault-attempts").append(...Array.from({ length: ATTEMPTS_MAX }, (_, i) => h("option", { value: i + 1, selected: i + 1 === ATTEMPTS_MAX }, title(attemptsText(i + 1)))));
     byId("fault-venue").append(...VENUES.map((venue) => h("option", { value: venue }, title(venue))));
     // A keypad without a point could not write what is accepted.
     for (const id of ["amount", "slippage-percent", ...PRICES]) byId(id).inputMode = hasPoint ? "decimal" : "text";
@@ -87,7 +88,7 @@ export class Form {
   }
 
   /** Wish for the same as an order did; nothing is submitted. */
-  repeat({ type = "market", tokenIn, tokenOut, amount, slippageBps, limitPrice, stopPrice, slices, intervalSeconds }) {
+  repeat({ type, tokenIn, tokenOut, amount, slippageBps, limitPrice, stopPrice, slices, intervalSeconds }) {
     this.#tokenIn.show(tokenIn);
     this.#tokenOut.show(tokenOut);
     byId("amount").value = amount;
@@ -183,7 +184,7 @@ export class Form {
   /** What the form says now, and what is wrong with it by field. */
   #wish() {
     const fields = {};
-    const type = document.querySelector("input[name=type]:checked")?.value ?? "market";
+    const type = document.querySelector("input[name=type]:checked").value;
     const written = byId("amount").value.trim();
     const amount = written ? readDecimal(written, this.#tokenIn.decimals) : {};
     if (amount.rule) fields.amount = amount.rule;
@@ -207,24 +208,24 @@ export class Form {
       if (rule) fields[field] = rule;
       else if ((text ?? value ?? null) !== null) terms[field] = text ?? value;
     };
-    for (const term of TERMS[type]) {
+    for (const term of termsOf(type)) {
       if (term === "limitPrice" || term === "stopPrice") {
-        const written = byId(term === "limitPrice" ? "limit-price" : "stop-price").value.trim();
+        const written = byId(PLACES[term][2]).value.trim();
         if (written) take(term, readPrice(written, ...this.pair));
-        else if (!OPTIONAL[type]?.includes(term)) terms.missing = { ...terms.missing, [term]: "is needed" };
+        else if (ORDER_TYPES[type].needed.includes(term)) terms.missing = { ...terms.missing, [term]: "is needed" };
       }
-      if (term === "slippage") take("slippageBps", readSlippage());
-      if (term === "slices") take("slices", readWhole(byId("slices").value, 2, SLICES_MAX));
-      if (term === "interval") {
+      if (term === "slippageBps") take(term, readSlippage());
+      if (term === "slices") take(term, readWhole(byId("slices").value, ...SLICES));
+      if (term === "intervalSeconds") {
         const unit = Number(byId("interval-unit").value);
         const read = readWhole(byId("interval").value, 1, INTERVAL_SECONDS_MAX / unit);
-        take("intervalSeconds", read.rule ? read : { value: read.value * unit });
+        take(term, read.rule ? read : { value: read.value * unit });
       }
-      if (term === "expiry" && byId("expiry").value === "now") terms.timeInForce = "IOC";
-      else if (term === "expiry") take("expiresAt", readExpiry(byId("expiry").value, byId("expiry-time").value, this.#now()));
+      if (term === "expiresAt" && byId("expiry").value === "now") terms.timeInForce = "IOC";
+      else if (term === "expiresAt") take(term, readExpiry(byId("expiry").value, byId("expiry-time").value, this.#now()));
     }
-    // Where a limit says the least that is received, no slippage does.
-    if (type === "twap" && terms.limitPrice) delete terms.slippageBps;
+    // Where the slices' limit says the least that is received, no slippage does.
+    if (terms.slices && terms.limitPrice) delete terms.slippageBps;
     return terms;
   }
 
@@ -292,12 +293,10 @@ export class Form {
   #showWish(wish) {
     this.#showWorth();
     say(byId("understood"), wish.priced && !Object.keys(wish.missing).length ? sentence(wish) : "");
-    byId("fault-venue").disabled = !isOfOneVenue(byId("fault").value);
-    const choices = ["fault", "fault-venue", "fault-attempts"].filter((id) => !byId(id).disabled);
-    const fault = wish.simulate && choices.map(chosenText).join(", ");
-    say(byId("simulation-title"), fault ? `Simulated fault: ${fault}` : "Simulation");
-    byId("simulation").toggleAttribute("data-active", Boolean(fault));
-    say(byId("submit"), { market: "Submit order" }[wish.type] ?? `Submit ${wish.type === "oco" || wish.type === "twap" ? typeName(wish.type) : wish.type} order`);
+    byId("fault-venue").disabled = !FAULTS[byId("fault").value];
+    say(byId("simulation-title"), wish.simulate ? `Simulated fault: ${faultText(wish.simulate)}` : "Simulation");
+    byId("simulation").toggleAttribute("data-active", Boolean(wish.simulate));
+    say(byId("submit"), ORDER_TYPES[wish.type].needed.length ? `Submit ${typeInText(wish.type)} order` : "Submit order");
   }
 
   #showWorth() {
@@ -328,31 +327,25 @@ export class Form {
   }
 }
 
-const DEFAULT_SLIPPAGE_BPS = 50;
-
 /** What a quote is asked for; a limit order has no slippage of its own. */
 const quoted = ({ tokenIn, tokenOut, amount, slippageBps = DEFAULT_SLIPPAGE_BPS }) => ({ tokenIn, tokenOut, amount, slippageBps });
 
 /** The body of an order. */
 function bodyOf({ type, fields, missing, priced, simulate, ...body }) {
-  return { ...body, ...(type !== "market" && { type }), ...(simulate && { simulate }) };
+  return { ...body, type, ...(simulate && { simulate }) };
 }
 
 /** What an order would do, in a sentence. */
-function sentence({ type, tokenIn, tokenOut, amount, slippageBps, limitPrice, stopPrice, slices, intervalSeconds }) {
+function sentence({ tokenIn, tokenOut, amount, slippageBps, limitPrice, stopPrice, slices, intervalSeconds }) {
   const { base, quote } = pairOf(tokenIn, tokenOut);
   const at = (text) => `${price(shownPrice({ tokenIn, tokenOut }, text))} ${quote} for 1 ${base}`;
   const better = base === tokenIn ? "or more" : "or less";
   const slippage = `at most ${slippageBps / 100} % less than quoted`;
   const sells = `Sells ${grouped(amount)} ${tokenIn} for ${tokenOut}`;
   const worse = base === tokenIn ? "falls" : "rises";
-  return {
-    market: () => `${sells}, ${slippage}.`,
-    limit: () => `${sells} at ${at(limitPrice)} ${better}.`,
-    stop: () => `${sells} when the price ${worse} to ${at(stopPrice)}, ${slippage}.`,
-    oco: () => `${sells} at ${at(limitPrice)} ${better}, or when the price ${worse} to ${at(stopPrice)}, ${slippage}.`,
-    twap: () => `${sells} in ${slices} slices, one each ${intervalSeconds} s${limitPrice ? `, none beyond ${at(limitPrice)}` : ""}.`,
-  }[type]();
+  if (slices) return `${sells} in ${slices} slices, one each ${intervalSeconds} s${limitPrice ? `, none beyond ${at(limitPrice)}` : ""}.`;
+  const when = [limitPrice && ` at ${at(limitPrice)} ${better}`, stopPrice && ` when the price ${worse} to ${at(stopPrice)}`];
+  return `${sells}${when.filter(Boolean).join(", or")}${slippageBps === undefined ? "" : `, ${slippage}`}.`;
 }
 
 function readSlippage() {
@@ -368,19 +361,9 @@ function slippageChoice() {
   return document.querySelector("input[name=slippage]:checked").value;
 }
 
-/** Whether a single venue can have this fault; the others are the transaction's. */
-function isOfOneVenue(fault) {
-  return ["venue_down", "quote_timeout"].includes(fault);
-}
-
 function simulated() {
   const fault = byId("fault").value;
   if (!fault || byId("faults").hidden) return null;
-  const venue = isOfOneVenue(fault) && byId("fault-venue").value;
+  const venue = FAULTS[fault] && byId("fault-venue").value;
   return { fault, attempts: Number(byId("fault-attempts").value), ...(venue && { venue }) };
-}
-
-function chosenText(id) {
-  const text = byId(id).selectedOptions[0].textContent;
-  return { All: "all venues", "All three": "all three attempts", "First only": "first attempt only", "First two": "first two attempts" }[text] ?? text;
 }

@@ -1,6 +1,7 @@
 // Asks before an order that may lose much of its value is sent.
 
 import { byId, h } from "./dom.js";
+import { ORDER_TYPES } from "./stack.js";
 import { gain, number, percent } from "./words.js";
 
 // As a fraction: of the market's price, of the pool's, and of the quote.
@@ -9,18 +10,15 @@ const MUCH = 0.05;
 /** What an order risks with this quote, in words; nothing for an ordinary one. */
 export function risksOf(route, { type, limitPrice, stopPrice, slippageBps }) {
   const market = route && Number(route.referencePrice);
+  const atOnce = !ORDER_TYPES[type].needed.length;
   const risks = [];
-  if (type === "limit" || type === "oco") {
-    const given = market ? Number(limitPrice) / market - 1 : 0;
-    if (given <= -MUCH) risks.push(`The limit is ${gain(given)} from the market's price: it executes at once and accepts as little as that.`);
-  }
-  if ((type === "stop" || type === "oco") && market && Number(stopPrice) >= market) {
-    risks.push("The stop is not below the market's price: it executes at once.");
-  }
-  if (type === "market") risks.push(...marketRisks(route));
+  const given = market && limitPrice ? Number(limitPrice) / market - 1 : 0;
+  if (given <= -MUCH) risks.push(`The limit is ${gain(given)} from the market's price: it executes at once and accepts as little as that.`);
+  if (market && Number(stopPrice) >= market) risks.push("The stop is not below the market's price: it executes at once.");
+  if (atOnce) risks.push(...marketRisks(route));
   const slippage = (slippageBps ?? 0) / 10_000;
   if (slippage >= MUCH) {
-    const least = route && type === "market" ? `, only ${number(route.otherAmountThreshold)} ${route.tokenOut}` : "";
+    const least = route && atOnce ? `, only ${number(route.otherAmountThreshold)} ${route.tokenOut}` : "";
     risks.push(`With ${percent(slippage)} slippage it accepts that much less than the quote${least}.`);
   }
   return risks;

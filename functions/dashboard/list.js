@@ -5,14 +5,6 @@ import { announce, byId, h, say } from "./dom.js";
 import { Filter, hasStatus } from "./filter.js";
 import { canCancel } from "./orders.js";
 
-const EMPTY = {
-  "": "No orders yet. Submit one and watch it go.",
-  open: "No order is open.",
-  confirmed: "No order has been confirmed.",
-  failed: "No order has failed.",
-  cancelled: "No order was cancelled.",
-  expired: "No order has expired.",
-};
 const EMPTY_PAGES_MAX = 5;
 const COUNT_EVERY_MS = 250;
 const ID_LENGTH_MIN = 6;
@@ -154,7 +146,8 @@ export class List {
     byId("list-state").dataset.state = state;
     action.hidden = state !== "error" && state !== "more";
     say(action, state === "more" ? "Search further back" : "Load the orders again");
-    const none = this.#filter.narrowed ? "No order matches." : EMPTY[this.#filter.status];
+    const { narrowed, status } = this.#filter;
+    const none = narrowed ? "No order matches." : status ? `No ${status} orders.` : "No orders yet. Submit one and watch it go.";
     const end = state === "end" ? (this.#shown ? "These are all." : none) : "";
     say(byId("list-message"), message || end || (state === "more" ? "None among the newer ones." : ""));
   }

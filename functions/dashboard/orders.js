@@ -1,14 +1,10 @@
 // Every order that the page knows, by the same rules as functions/orders/order.py.
 
-import { TERMINAL_STATUSES } from "./stack.js";
+import { CONDITIONS, PASSING, STAMPS, STATUSES, STEPS } from "./stack.js";
 
-export const STEPS = ["pending", "routing", "building", "submitted", "confirmed"];
-// What an update says of its own moment only, and what a resting order waits for until the next such update.
-const PASSING = ["error", "nextRetryAt", "nextSliceAt"];
 const LAMPORTS = 1e9;
-const CONDITIONS = ["limitPrice", "stopPrice", "expiresAt"];
 
-export const isOpen = (order) => !TERMINAL_STATUSES.includes(order.status);
+export const isOpen = ({ status }) => !STATUSES[status]?.terminal;
 
 /** Orders by id; `apply` and `merge` tell every listener each order that changed, and what it was before. */
 export class Orders {
@@ -80,8 +76,9 @@ function after(order, update) {
   for (const field of replaced) if (!(field in update)) delete changed[field];
   // A refused transaction costs a resting order no attempt.
   if (update.status === "resting" && update.error) changed.maxAttempts = order.maxAttempts + 1;
-  if (update.status === "confirmed") changed.confirmedAt = timestamp;
-  if (update.status === "failed") changed.failedAt = timestamp;
+  const fee = (update.execution ?? update.error)?.networkFeeLamports;
+  if (fee !== undefined) changed.networkFeeLamports = (order.networkFeeLamports ?? 0) + fee;
+  if (STAMPS[update.status]) changed[STAMPS[update.status]] = timestamp;
   changed.updates = [...order.updates, update];
   return changed;
 }
@@ -99,10 +96,10 @@ export const inStatusMs = (order, now) => Math.max(0, now - Date.parse(order.upd
 export const lifeMs = (order) => Date.parse(order.updatedAt) - Date.parse(order.createdAt);
 
 /** Whether the engine can be asked to cancel it; a race with its execution has one winner. */
-export const canCancel = ({ status }) => ["pending", "resting", "working"].includes(status);
+export const canCancel = ({ status }) => Boolean(STATUSES[status]?.cancellable);
 
-/** Whether its prices and its expiry can be changed. */
-export const canChange = ({ status }) => status === "resting";
+/** Whether its prices and its expiry can be changed; a TWAP order decides about its slices. */
+export const canChange = ({ status, parentId }) => Boolean(STATUSES[status]?.changeable) && !parentId;
 
 /** The executed price and the quoted one: tokenOut for one tokenIn, undefined where there is none. */
 export function prices(order) {
@@ -125,11 +122,8 @@ export function feeOf(route) {
   }, 0);
 }
 
-/** What the network took for an order's transactions in SOL, or null where it is not told. */
-export function networkFee(order) {
-  const told = order.updates.map(({ execution, error }) => (execution ?? error)?.networkFeeLamports).filter((fee) => fee !== undefined);
-  return told.length ? told.reduce((sum, fee) => sum + fee, 0) / LAMPORTS : null;
-}
+/** What the network took for an order's transactions in SOL, or null if it took nothing. */
+export const networkFee = ({ networkFeeLamports }) => (networkFeeLamports ? networkFeeLamports / LAMPORTS : null);
 
 /** When it is known whether the network has dropped the transaction of a submitted order, in Unix
 milliseconds. It is signed a moment before it is sent, so this is the latest time. */

@@ -1,17 +1,16 @@
 // A pair has one direction on the whole page, whichever of its tokens is sold: SOL/USDC is USDC for
 // one SOL. The user can turn it.
 
-import { TOKENS } from "./stack.js";
+import { STABLECOINS, TOKENS } from "./stack.js";
 
-const STABLE = ["USDC", "USDT"];
 // The first of a pair's two tokens in this order is what the other is priced in.
-const MONEY = [...new Set([...STABLE, "SOL", ...TOKENS.map(({ symbol }) => symbol)])];
+const MONEY = [...new Set([...STABLECOINS, ...TOKENS.map(({ symbol }) => symbol)])];
 
 const turned = new Set();
 const listeners = [];
 
 /** Whether a token is worth a dollar. */
-export const isStable = (symbol) => STABLE.includes(symbol);
+export const isStable = (symbol) => STABLECOINS.includes(symbol);
 
 /** The pair of two tokens as it is shown: `base` is priced in `quote`. */
 export function pairOf(one, other) {

@@ -5,9 +5,9 @@ import { COLUMNS, quality } from "./columns.js";
 import { marketPrice, onPrice } from "./dollars.js";
 import { addressWith } from "./address.js";
 import { byId, h, say } from "./dom.js";
-import { canCancel, canChange, dropKnownAt, feeOf, inStatusMs, isOpen, STEPS, stepReached } from "./orders.js";
+import { canCancel, canChange, dropKnownAt, feeOf, inStatusMs, isOpen, stepReached } from "./orders.js";
 import { isStable, onTurn, shownPrice } from "./pairs.js";
-import { DROP_KNOWN_AFTER_MS } from "./stack.js";
+import { DROP_KNOWN_AFTER_MS, STEPS } from "./stack.js";
 import { branchesOf, countdown, duration, gain, number, price, reason, routeText, shortId, statusName, timeOf, title } from "./words.js";
 
 const TICK_MS = 200;
@@ -214,8 +214,8 @@ class Row {
     if (order.status === "working" || (isOpen(order) && order.slices)) return [this.#progressCell(order)];
     if (isOpen(order)) return [this.#stepsCell(order)];
     if (order.outAmount) return MIDDLE.map((id) => plain(id, order));
-    const why = order.error ? reason(order.error) : { cancelled: "Cancelled before it was executed", expired: "Expired before it was executed" }[order.status];
-    return [cell("why", MIDDLE.length, h("span", { title: order.error?.message }, why ?? ""))];
+    const why = order.error ? reason(order.error) : `${statusName(order.status)} before it was executed`;
+    return [cell("why", MIDDLE.length, h("span", { title: order.error?.message }, why))];
   }
 
   #liveCell(name, ...before) {

@@ -14,7 +14,6 @@ const READ_IDLE_EVERY_MS = 10_000;
 const GATHER_MS = 120;
 const READS_AT_ONCE = 4;
 const READS_MAX = 40;
-const WAITING = ["resting", "working"];
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export class Sync {
@@ -28,7 +27,7 @@ export class Sync {
   // oldest order loaded.
   #lists = new Map();
   #wanted = new Set();
-  #waitingLoaded = false;
+  #openLoaded = false;
 
   constructor(orders) {
     this.#orders = orders;
@@ -50,7 +49,7 @@ export class Sync {
     this.#orders.clear();
     this.#lists.clear();
     this.#wanted.clear();
-    this.#waitingLoaded = false;
+    this.#openLoaded = false;
   }
 
   /** Take in an update; resolves when all that it made necessary is done. */
@@ -77,7 +76,7 @@ export class Sync {
     else await this.#want(older.map(({ orderId }) => orderId));
     this.#knownTo = now;
     this.#catchingUp = false;
-    await this.#loadWaiting();
+    await this.#loadOpen();
   }
 
   /** Read by HTTP, again and again until aborted, what pushes do not bring; tells `onRead` whether it
@@ -161,14 +160,12 @@ export class Sync {
     return { cursor: nextCursor ?? null, horizon: nextCursor ? oldest : "" };
   }
 
-  /** Load, once, all orders that wait: they may be much older than the others that are shown. */
-  async #loadWaiting() {
-    if (this.#waitingLoaded) return;
-    for (const status of WAITING) {
-      let { cursor } = await this.#page(`status=${status}`);
-      for (let pages = 1; cursor && pages < PAGES_MAX; pages++) ({ cursor } = await this.#page(`status=${status}`, cursor));
-    }
-    this.#waitingLoaded = true;
+  /** Load, once, all open orders: those that wait may be much older than the others that are shown. */
+  async #loadOpen() {
+    if (this.#openLoaded) return;
+    let { cursor } = await this.#page("status=open");
+    for (let pages = 1; cursor && pages < PAGES_MAX; pages++) ({ cursor } = await this.#page("status=open", cursor));
+    this.#openLoaded = true;
   }
 
   /** Read these orders; many with the list. Calls that come close together become one. */

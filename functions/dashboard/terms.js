@@ -4,32 +4,23 @@
 import { readDecimal } from "./decimal.js";
 import { byId } from "./dom.js";
 import { pairOf } from "./pairs.js";
+import { EXPIRY_DAYS_MAX, ORDER_TYPES, PRICE_PLACES_MAX } from "./stack.js";
 
-const PRICE_PLACES = 18;
-const SCALE = 10n ** BigInt(PRICE_PLACES);
-const EXPIRY_DAYS_MAX = 30;
+const SCALE = 10n ** BigInt(PRICE_PLACES_MAX);
 const SECONDS = { minute: 60, hour: 3600, day: 86_400 };
 
-/** The fields that each type of order has beside tokens and amount. */
-export const TERMS = {
-  market: ["slippage"],
-  limit: ["limitPrice", "expiry"],
-  stop: ["stopPrice", "slippage", "expiry"],
-  oco: ["limitPrice", "stopPrice", "slippage", "expiry"],
-  twap: ["slices", "interval", "limitPrice", "slippage"],
-};
-/** Which of them may be left empty. */
-export const OPTIONAL = { twap: ["limitPrice"] };
+/** The fields that a type of order has beside tokens and amount. */
+export const termsOf = (type) => [...ORDER_TYPES[type].needed, ...ORDER_TYPES[type].optional];
 
 /** A price that was written in the direction in which its pair is shown, as the engine takes it
 (tokenOut for one tokenIn), or the `rule` that it breaks. It is rounded in the user's favour. */
 export function readPrice(written, tokenIn, tokenOut) {
-  const read = readDecimal(written, PRICE_PLACES);
+  const read = readDecimal(written, PRICE_PLACES_MAX);
   if (read.rule) return read;
   if (!Number(read.text)) return { rule: "must be greater than 0" };
   if (pairOf(tokenIn, tokenOut).base === tokenIn) return read;
   const [whole, fraction = ""] = read.text.split(".");
-  const units = BigInt(whole + fraction.padEnd(PRICE_PLACES, "0"));
+  const units = BigInt(whole + fraction.padEnd(PRICE_PLACES_MAX, "0"));
   return { text: decimalText((SCALE * SCALE + units - 1n) / units) };
 }
 
@@ -63,10 +54,10 @@ export function readWhole(written, least, most) {
 
 /** Show only the fields of a type. */
 export function showTerms(type) {
-  for (const element of byId("terms").children) element.hidden = !(TERMS[type] ?? []).includes(element.dataset.term);
+  for (const element of byId("terms").children) element.hidden = !termsOf(type).includes(element.dataset.term);
 }
 
 function decimalText(units) {
-  const digits = String(units).padStart(PRICE_PLACES + 1, "0");
-  return `${digits.slice(0, -PRICE_PLACES)}.${digits.slice(-PRICE_PLACES)}`.replace(/\.?0+$/, "");
+  const digits = String(units).padStart(PRICE_PLACES_MAX + 1, "0");
+  return `${digits.slice(0, -PRICE_PLACES_MAX)}.${digits.slice(-PRICE_PLACES_MAX)}`.replace(/\.?0+$/, "");
 }

@@ -1,7 +1,7 @@
 // Numbers, times and codes as a person reads them.
 
 import { isStable } from "./pairs.js";
-import { FAILURES, QUOTE_ERRORS } from "./stack.js";
+import { FAILURES, FAULTS, QUOTE_ERRORS } from "./stack.js";
 
 const LOCALE = "en-US";
 const twoDecimals = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 2 });
@@ -108,14 +108,20 @@ export function timeInColumn(timestamp) {
 
 export const shortId = (id) => id.slice(-8);
 export const shortHash = (hash) => `${hash.slice(0, 4)}…${hash.slice(-4)}`;
+/** A simulated fault; `venue` and `attempts` say where and how often. */
+export function faultText({ fault, venue, attempts }) {
+  const where = FAULTS[fault] ? `, ${venue ? title(venue) : "all venues"}` : "";
+  return `${statusName(fault)}${where}, ${attemptsText(attempts)}`;
+}
+
+export const attemptsText = (count) => (count === 1 ? "first attempt" : `first ${count} attempts`);
 export const title = (word) => word.charAt(0).toUpperCase() + word.slice(1);
 
-const TYPES = { market: "Market", limit: "Limit", stop: "Stop", oco: "OCO", twap: "TWAP" };
+/** A type of order within a sentence, and as a heading. */
+export const typeInText = (type) => ({ oco: "OCO", twap: "TWAP" }[type] ?? type);
+export const typeName = (type) => title(typeInText(type));
 
-/** A type of order; one that this page does not know keeps its own name. */
-export const typeName = (type = "market") => TYPES[type] ?? title(String(type));
-
-/** A status, of which the engine may have new ones. */
+/** A status or a fault, of which the engine may have new ones. */
 export const statusName = (status) => title(String(status).replaceAll("_", " "));
 
 /** Why an order or an attempt failed, in a few words. */

@@ -40,6 +40,9 @@ _LISTED = (
     Token("JitoSOL", "J1toso1uCk3RLmjorhTtrVwY9HJ7X8V9yYac6Y7kGCPn", 9, "Jito staked SOL"),
 )
 
+# Each is worth a dollar.
+STABLECOINS = ("USDC", "USDT")
+
 TOKENS: Mapping[str, Token] = {token.symbol: token for token in _LISTED}
 _BY_NAME = {**TOKENS, **{token.mint: token for token in _LISTED}}
 

@@ -43,9 +43,10 @@ def _cancellation(order: Order, owner: str) -> Update:
     if order.status in (Status.PENDING, Status.RESTING):
         return order.next_update(Status.CANCELLED, now_ms())
     if order.status is not Status.WORKING:
+        cancellable = [status for status in Status if status.cancellable]
         raise _not_cancellable(
-            f"The order is {order.status}; only one that is pending, resting or working can be"
-            " cancelled."
+            f"The order is {order.status}; only one that is {conditions.listed(cancellable, 'or')}"
+            " can be cancelled."
         )
     if not slices.is_under_way(order):
         return slices.cancelled(order, None, now_ms())
@@ -89,7 +90,7 @@ def change(request: ChangeRequest, order_id: str, owner: str) -> Order:
     order = orders.get_order(order_id, owner)
     changes = _changes(request, order)
     now = now_ms()
-    if order.status is not Status.RESTING:
+    if not order.status.changeable:
         raise _not_changeable(f"The order is {order.status}; only a resting order can be changed.")
     if order.has_expired(now):
         raise _not_changeable("The order has expired.")

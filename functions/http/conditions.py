@@ -1,8 +1,8 @@
-"""The conditions that an order of each type takes, and their validation."""
+"""Validates the terms of an order against its type."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Sequence, Set
 from fractions import Fraction
 from http import HTTPStatus
 
@@ -14,34 +14,9 @@ from functions.http.models import TIME_RULE
 from functions.http.problems import Problem, bad_field
 from functions.messages import FieldError
 from functions.orders.order import OrderType
+from functions.orders.terms import EXPIRY_DAYS_MAX, FIELDS, NEEDED, OPTIONAL
 
-EXPIRY_DAYS_MAX = 30
 _DAY_MS = 86_400_000
-
-NEEDED: Mapping[OrderType, Set[str]] = {
-    OrderType.MARKET: frozenset(),
-    OrderType.LIMIT: {"limitPrice"},
-    OrderType.STOP: {"stopPrice"},
-    OrderType.OCO: {"limitPrice", "stopPrice"},
-    OrderType.TWAP: {"slices", "intervalSeconds"},
-}
-_WAITING = {"expiresAt", "timeInForce"}
-OPTIONAL: Mapping[OrderType, Set[str]] = {
-    OrderType.MARKET: {"slippageBps"},
-    OrderType.LIMIT: _WAITING,
-    OrderType.STOP: {"slippageBps"} | _WAITING,
-    OrderType.OCO: {"slippageBps"} | _WAITING,
-    OrderType.TWAP: {"limitPrice", "slippageBps"},
-}
-FIELDS = (
-    "limitPrice",
-    "stopPrice",
-    "slices",
-    "intervalSeconds",
-    "slippageBps",
-    "expiresAt",
-    "timeInForce",
-)
 
 
 def check_fields(kind: OrderType, given: Set[str], needed: Set[str] | None = None) -> None:
@@ -56,7 +31,7 @@ def check_fields(kind: OrderType, given: Set[str], needed: Set[str] | None = Non
             errors.append(FieldError(field=field, rule=f"is required for type {kind}"))
         elif field in given - NEEDED[kind] - OPTIONAL[kind]:
             takers = [each for each in OrderType if field in NEEDED[each] | OPTIONAL[each]]
-            rule = f"does not apply to type {kind}, only to {_listed(takers)}"
+            rule = f"does not apply to type {kind}, only to {listed(takers)}"
             errors.append(FieldError(field=field, rule=rule))
     if errors:
         raise Problem(HTTPStatus.BAD_REQUEST, "INVALID_REQUEST", "", *errors)
@@ -116,6 +91,7 @@ def expiry_problem(expires_at: str | None, now_ms: int) -> Problem | None:
     return None
 
 
-def _listed(kinds: list[OrderType]) -> str:
-    *others, last = kinds
-    return f"{', '.join(others)} and {last}" if others else last
+def listed(names: Sequence[str], joined_by: str = "and") -> str:
+    """Names in a sentence, such as "stop, oco and twap"; there must be one at least."""
+    *others, last = names
+    return f"{', '.join(others)} {joined_by} {last}" if others else last

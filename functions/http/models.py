@@ -15,12 +15,14 @@ from functions.contract import unix_ms
 from functions.delivery import URL_CHARACTERS_MAX
 from functions.orders.order import (
     DEFAULT_SLIPPAGE_BPS,
+    SLIPPAGE_BPS_MAX,
     Model,
     OrderType,
     Simulate,
     Status,
     TimeInForce,
 )
+from functions.orders.terms import EXPIRY_DAYS_MAX, INTERVAL_SECONDS_MAX, SLICES_MAX, SLICES_MIN
 from functions.simulation.network import VENUES
 
 KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
@@ -112,10 +114,11 @@ Price = Annotated[
     Field(description="tokenOut per tokenIn, at most 18 decimal places"),
 ]
 Expiry = Annotated[
-    str, Field(pattern=EXPIRY_PATTERN, description="at most 30 days from now, in UTC")
+    str,
+    Field(pattern=EXPIRY_PATTERN, description=f"at most {EXPIRY_DAYS_MAX} days from now, in UTC"),
 ]
 TokenName = Annotated[str, Field(description="symbol or mint", examples=["SOL"], max_length=64)]
-SlippageBps = Annotated[int, Field(ge=0, le=10_000, description="0.01 % each")]
+SlippageBps = Annotated[int, Field(ge=0, le=SLIPPAGE_BPS_MAX, description="0.01 % each")]
 ClientKey = Annotated[str, Field(pattern=KEY_PATTERN, examples=["my-order-1"])]
 Venue = Annotated[
     str, AfterValidator(_venue), WithJsonSchema({"type": "string", "enum": [*VENUES]})
@@ -228,10 +231,10 @@ class OrderRequest(Model):
     time_in_force: TimeInForce = Field(
         default=TimeInForce.GTC, description="for limit, stop and oco; IOC is now or not at all"
     )
-    slices: Annotated[int, Field(ge=2, le=100, strict=True)] = Field(
+    slices: Annotated[int, Field(ge=SLICES_MIN, le=SLICES_MAX, strict=True)] = Field(
         default_factory=int, description="for twap"
     )
-    interval_seconds: Annotated[int, Field(ge=1, le=86_400, strict=True)] = Field(
+    interval_seconds: Annotated[int, Field(ge=1, le=INTERVAL_SECONDS_MAX, strict=True)] = Field(
         default_factory=int, description="for twap"
     )
     client_order_id: ClientKey | None = Field(

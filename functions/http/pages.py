@@ -10,19 +10,23 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from http import HTTPStatus
 from importlib.resources import files
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from pydantic.alias_generators import to_camel
 
-from functions.dex.tokens import TOKENS
+from functions.contract import MAX_ATTEMPTS
+from functions.dex.tokens import PRICE_PLACES_MAX, STABLECOINS, TOKENS
 from functions.http.bundle import bundle
+from functions.orders import order, sheet, terms
 from functions.orders.failures import FAILURE_WORDS, QUOTE_ERROR_WORDS
 from functions.orders.order import OrderType, Status
+from functions.orders.terms import NEEDED, OPTIONAL
 from functions.runtime import Settings
 from functions.simulation.network import VALID_MS, VENUES
 
@@ -42,6 +46,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+_FACTS = "stack.js"
 _CHART_LIBRARY = "lightweight-charts.js"
 _ASSET = re.compile(r'"assets/([^"]+)"')
 _HASHED = re.compile(r"(.+)\.([0-9a-f]{16})(\.\w+)")
@@ -111,36 +116,64 @@ class Pages:
     def _app(self) -> str:
         """The dashboard's modules as one script."""
         names = {each.name for each in _OWN.iterdir() if each.name.endswith(".js")}
-        modules = {name: _own(name) for name in names} | {"stack.js": self._stack_module()}
-        return bundle(modules, "app.js")
+        return bundle({name: self.module(name) for name in {*names, _FACTS}}, "app.js")
 
-    def _stack_module(self) -> str:
-        """The module with what this stack offers, and with the words for its codes."""
-        tokens = [
-            {
-                "symbol": token.symbol,
-                "name": token.name,
-                "mint": token.mint,
-                "decimals": token.decimals,
-            }
-            for token in TOKENS.values()
-        ]
-        terminal = [status for status in Status if status.terminal]
-        drop_known_after_ms = round(VALID_MS * self._settings.latency_scale)
-        chart_library = f"assets/{self._with_hash(_CHART_LIBRARY)}"
-        return (
-            f"export const TOKENS = {json.dumps(tokens)};\n"
-            f"export const SIMULATE_ALLOWED = {json.dumps(self._settings.simulate_allowed)};\n"
-            f"export const ORDER_TYPES = {json.dumps([*OrderType])};\n"
-            f"export const TERMINAL_STATUSES = {json.dumps(terminal)};\n"
-            f"export const VENUES = {json.dumps(VENUES)};\n"
-            # The page loads it once the orders are there, so that it delays nothing.
-            f"export const CHART_LIBRARY = {json.dumps(chart_library)};\n"
+    def module(self, name: str) -> str:
+        """The text of one of the dashboard's modules."""
+        return self._facts() if name == _FACTS else _own(name)
+
+    def _facts(self) -> str:
+        """The module with the facts of the engine and of this stack that the page presents."""
+        facts = {
+            "TOKENS": [
+                {
+                    "symbol": token.symbol,
+                    "name": token.name,
+                    "mint": token.mint,
+                    "decimals": token.decimals,
+                }
+                for token in TOKENS.values()
+            ],
+            "STABLECOINS": STABLECOINS,
+            "VENUES": VENUES,
+            "ORDER_TYPES": {
+                kind: {"needed": _in_order(NEEDED[kind]), "optional": _in_order(OPTIONAL[kind])}
+                for kind in OrderType
+            },
+            "STATUSES": {
+                status: {
+                    "terminal": status.terminal,
+                    "cancellable": status.cancellable,
+                    "changeable": status.changeable,
+                }
+                for status in Status
+            },
+            "STEPS": order.STEPS,
+            # How an update changes an order.
+            "PASSING": [to_camel(field) for field in order.PASSING],
+            "CONDITIONS": [to_camel(field) for field in order.CONDITIONS],
+            "STAMPS": {status: to_camel(field) for status, field in order.STAMPS.items()},
+            "CSV_COLUMNS": {
+                column: [to_camel(part) for part in path.split(".")]
+                for column, path in sheet.COLUMNS.items()
+            },
+            "DEFAULT_SLIPPAGE_BPS": order.DEFAULT_SLIPPAGE_BPS,
+            "PRICE_PLACES_MAX": PRICE_PLACES_MAX,
+            "SLICES": [terms.SLICES_MIN, terms.SLICES_MAX],
+            "INTERVAL_SECONDS_MAX": terms.INTERVAL_SECONDS_MAX,
+            "EXPIRY_DAYS_MAX": terms.EXPIRY_DAYS_MAX,
+            "ATTEMPTS_MAX": MAX_ATTEMPTS,
+            "SIMULATE_ALLOWED": self._settings.simulate_allowed,
+            # By fault: whether a single venue can have it.
+            "FAULTS": {fault: fault in order.FAULTS_OF_A_VENUE for fault in get_args(order.Fault)},
             # A transaction that has not landed by then never will.
-            f"export const DROP_KNOWN_AFTER_MS = {drop_known_after_ms};\n"
-            f"export const FAILURES = {json.dumps(FAILURE_WORDS)};\n"
-            f"export const QUOTE_ERRORS = {json.dumps(QUOTE_ERROR_WORDS)};\n"
-        )
+            "DROP_KNOWN_AFTER_MS": round(VALID_MS * self._settings.latency_scale),
+            "FAILURES": FAILURE_WORDS,
+            "QUOTE_ERRORS": QUOTE_ERROR_WORDS,
+            # The page loads it once the orders are there, so that it delays nothing.
+            "CHART_LIBRARY": f"assets/{self._with_hash(_CHART_LIBRARY)}",
+        }
+        return "".join(f"export const {k} = {json.dumps(v)};\n" for k, v in facts.items())
 
     def _text(self, name: str) -> str:
         if name not in self._texts:
@@ -152,6 +185,10 @@ class Pages:
             digest = hashlib.sha256(self._text(name).encode()).hexdigest()
             self._hashes[name] = digest[:16]
         return self._hashes[name]
+
+
+def _in_order(fields: Set[str]) -> list[str]:
+    return [field for field in terms.FIELDS if field in fields]
 
 
 def _own(name: str) -> str:

@@ -15,8 +15,10 @@ from functions.http import conditions
 from functions.http.market import amount_units, pair, swap
 from functions.http.models import OrderRequest
 from functions.http.problems import Problem, bad_field
+from functions.orders import terms
 from functions.orders.ids import id_of_key, new_id
 from functions.orders.order import (
+    FAULTS_OF_A_VENUE,
     Order,
     OrderType,
     Simulate,
@@ -28,8 +30,6 @@ from functions.store import orders, queue
 
 RETRY_AFTER_SECONDS = 5
 COUNT_SECONDS = 1
-# The other faults affect a whole transaction, which may have legs on several venues.
-FAULTS_OF_A_VENUE = ("venue_down", "quote_timeout")
 
 
 class Submitted(NamedTuple):
@@ -84,7 +84,7 @@ def _key(request: OrderRequest, header: str | None) -> str | None:
 def _new_order(request: OrderRequest, owner: str, key: str | None) -> Order:
     simulate = _simulate(request)
     given = {to_camel(name) for name in request.model_fields_set}
-    conditions.check_fields(request.type, given & set(conditions.FIELDS))
+    conditions.check_fields(request.type, given & set(terms.FIELDS))
     token_in, token_out, units = _swap(request)
     now = now_ms()
     fields: dict[str, Any] = {

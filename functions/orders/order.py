@@ -10,11 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from functions.contract import iso, unix_ms
+from functions.contract import MAX_ATTEMPTS, iso, unix_ms
 from functions.orders.failures import FailureCode, QuoteErrorCode
 
-MAX_ATTEMPTS = 3
-DEFAULT_SLIPPAGE_BPS = 50
+DEFAULT_SLIPPAGE_BPS, SLIPPAGE_BPS_MAX = 50, 10_000
 # How often a limit order rests again after its transaction was refused at landing; the next
 # refusal fails it.
 REVERTS_MAX = 50
@@ -78,6 +77,15 @@ class Status(StrEnum):
     def terminal(self) -> bool:
         return not TRANSITIONS[self]
 
+    @property
+    def cancellable(self) -> bool:
+        return Status.CANCELLED in TRANSITIONS[self]
+
+    @property
+    def changeable(self) -> bool:
+        """Whether what an order waits for can be changed, unless it is a slice."""
+        return self is Status.RESTING
+
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     # Nothing has been asked of a venue yet.
@@ -110,6 +118,8 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.CANCELLED: frozenset(),
     Status.EXPIRED: frozenset(),
 }
+# The statuses of a market order that is executed at its first attempt.
+STEPS = (Status.PENDING, Status.ROUTING, Status.BUILDING, Status.SUBMITTED, Status.CONFIRMED)
 
 
 class ImpossibleTransition(Exception):
@@ -134,10 +144,15 @@ class Model(BaseModel):
         return self.model_dump_json(by_alias=True, exclude_none=True)
 
 
+Fault = Literal["venue_down", "quote_timeout", "dropped_transaction", "slippage"]
+# The other faults affect a whole transaction, which may have legs on several venues.
+FAULTS_OF_A_VENUE = ("venue_down", "quote_timeout")
+
+
 class Simulate(Model):
     """A fault to be simulated, where the stack permits it."""
 
-    fault: Literal["venue_down", "quote_timeout", "dropped_transaction", "slippage"]
+    fault: Fault
     venue: str | None = None
     attempts: int = Field(
         default=MAX_ATTEMPTS,
@@ -264,7 +279,10 @@ class Order(Model):
     token_out: str
     amount: DecimalText = Field(description="of tokenIn, in whole tokens")
     slippage_bps: int | None = Field(
-        default=None, ge=0, le=10_000, description="absent where a limit price sets the threshold"
+        default=None,
+        ge=0,
+        le=SLIPPAGE_BPS_MAX,
+        description="absent where a limit price sets the threshold",
     )
     limit_price: DecimalText | None = Field(
         default=None, description="tokenOut per tokenIn: the least that the order accepts"
@@ -314,6 +332,10 @@ class Order(Model):
     def open(self) -> bool:
         """Whether the order has not ended."""
         return not self.status.terminal
+
+    @property
+    def ended_at(self) -> str | None:
+        return None if self.open else self.updated_at
 
     @property
     def identity(self) -> str:
@@ -429,7 +451,11 @@ _LASTING = (
     "slices_done",
     "filled_amount",
 )
-_STAMPS = {
+# Fields of the latest update only: a retry that succeeded has no error.
+PASSING = ("error", "next_retry_at", "next_slice_at")
+# What a resting order waits for: all that its latest resting update says.
+CONDITIONS = ("limit_price", "stop_price", "expires_at")
+STAMPS = {
     Status.SUBMITTED: "submitted_at",
     Status.CONFIRMED: "confirmed_at",
     Status.FAILED: "failed_at",
@@ -437,11 +463,7 @@ _STAMPS = {
 
 
 def _conditions(of: Order | Update) -> dict[str, str | None]:
-    return {
-        "limit_price": of.limit_price,
-        "stop_price": of.stop_price,
-        "expires_at": of.expires_at,
-    }
+    return {field: getattr(of, field) for field in CONDITIONS}
 
 
 def _changes(order: Order, update: Update) -> dict[str, Any]:
@@ -450,10 +472,7 @@ def _changes(order: Order, update: Update) -> dict[str, Any]:
         "sequence": update.sequence,
         "updated_at": update.timestamp,
         "updates": (*order.updates, update),
-        # These speak of the latest update only: a retry that succeeded has no error.
-        "error": update.error,
-        "next_retry_at": update.next_retry_at,
-        "next_slice_at": update.next_slice_at,
+        **{field: getattr(update, field) for field in PASSING},
     }
     for field in _LASTING:
         value = getattr(update, field)
@@ -468,8 +487,8 @@ def _changes(order: Order, update: Update) -> dict[str, Any]:
         changes["network_fee_lamports"] = cost.network_fee_lamports + (
             order.network_fee_lamports or 0
         )
-    if update.status in _STAMPS:
-        changes[_STAMPS[update.status]] = update.timestamp
+    if update.status in STAMPS:
+        changes[STAMPS[update.status]] = update.timestamp
     return changes
 
 

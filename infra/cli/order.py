@@ -7,7 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from pydantic.alias_generators import to_camel
+
 from functions.client import NoAnswer
+from functions.orders.order import SLIPPAGE_BPS_MAX
+from functions.orders.terms import INTERVAL_SECONDS_MAX, SLICES_MAX, SLICES_MIN, type_of
 from infra.cli.command import exit_on_problem, options, whole_number
 from infra.cli.connect import connected
 from infra.cli.orders import table_of
@@ -45,14 +49,19 @@ def main() -> None:
     parser.add_argument("token_out", metavar="TOKEN_OUT", help="what is bought, such as USDC")
     parser.add_argument("amount", metavar="AMOUNT", help="of TOKEN_IN")
     parser.add_argument(
-        "--slippage", type=whole_number(0, 10_000), metavar="BPS", help="0.01 %% each (50)"
+        "--slippage",
+        type=whole_number(0, SLIPPAGE_BPS_MAX),
+        metavar="BPS",
+        help="0.01 %% each (50)",
     )
     parser.add_argument("--limit", metavar="PRICE", help="wait until the whole amount gives this")
     parser.add_argument("--stop", metavar="PRICE", help="wait until it gives only this")
     parser.add_argument("--expires", type=moment, metavar="WHEN", help="30m, 1d, or a time")
     parser.add_argument("--ioc", action="store_true", help="now or not at all")
-    parser.add_argument("--slices", type=whole_number(2, 100), help="swap in so many parts")
-    parser.add_argument("--every", type=whole_number(1, 86_400), metavar="SECONDS")
+    parser.add_argument(
+        "--slices", type=whole_number(SLICES_MIN, SLICES_MAX), help="swap in so many parts"
+    )
+    parser.add_argument("--every", type=whole_number(1, INTERVAL_SECONDS_MAX), metavar="SECONDS")
     parser.add_argument("--id", default="", help="the idempotency key (one is made)")
     parser.add_argument("--watch", action="store_true", help="show each update until the end")
     arguments = parser.parse_args()
@@ -88,15 +97,7 @@ def _order(arguments: argparse.Namespace) -> int:
 
 
 def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
-    kinds = {
-        (True, False): "limit",
-        (False, True): "stop",
-        (True, True): "oco",
-        (False, False): "market",
-    }
-    kind = kinds[arguments.limit is not None, arguments.stop is not None]
-    return {
-        "type": "twap" if arguments.slices else kind,
+    terms = {
         "slippage_bps": arguments.slippage,
         "limit_price": arguments.limit,
         "stop_price": arguments.stop,
@@ -105,3 +106,5 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
         "slices": arguments.slices,
         "interval_seconds": arguments.every,
     }
+    given = {to_camel(name) for name, value in terms.items() if value is not None}
+    return {"type": type_of(given), **terms}

@@ -10,17 +10,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
+from functions.orders.order import Status
+
 Report = Callable[[int, int | None], None]  # how many are done, and of how many, if that is known
 
-STYLES = {
+STYLES: dict[str, str] = {
     "WARNING": "yellow",
     "ERROR": "bold red",
     "CRITICAL": "bold red",
-    "confirmed": "bold green",
-    "failed": "bold red",
-    "cancelled": "yellow",
-    "expired": "yellow",
-    "resting": "magenta",
+    **{status: "yellow" for status in Status if status.terminal},
+    Status.CONFIRMED: "bold green",
+    Status.FAILED: "bold red",
+    Status.RESTING: "magenta",
 }
 
 

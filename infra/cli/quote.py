@@ -5,6 +5,7 @@ import argparse
 from rich.table import Table
 
 from functions.client import NoAnswer, QuoteAnswer
+from functions.orders.order import SLIPPAGE_BPS_MAX
 from infra.cli.command import Problem, exit_on_problem, options, whole_number
 from infra.cli.connect import connected
 from infra.cli.printing import plain_console, print_json, print_table
@@ -46,7 +47,7 @@ def main() -> None:
     parser.add_argument("token_in", metavar="TOKEN_IN")
     parser.add_argument("token_out", metavar="TOKEN_OUT")
     parser.add_argument("amount", metavar="AMOUNT")
-    parser.add_argument("--slippage", type=whole_number(0, 10_000), metavar="BPS")
+    parser.add_argument("--slippage", type=whole_number(0, SLIPPAGE_BPS_MAX), metavar="BPS")
     arguments = parser.parse_args()
     with exit_on_problem():
         try:

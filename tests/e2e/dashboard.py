@@ -26,6 +26,7 @@ from playwright.sync_api import (
 )
 
 from functions.http.pages import Pages
+from functions.orders.order import Status
 from functions.runtime import settings
 from tests.e2e.browser import axe_source
 
@@ -166,6 +167,7 @@ def made_up_order(number: int, status: str = "routing", **fields: Any) -> Json:
     for update in updates:
         lasting |= {name: value for name, value in update.items() if name != "timestamp"}
     return {
+        "type": "market",
         "tokenIn": "SOL",
         "tokenOut": "USDC",
         "amount": str(number),
@@ -309,6 +311,9 @@ class MadeUpEngine:
             route.fulfill(json=next(o for o in self.orders if o["orderId"] == name))
 
     def _page(self, query: dict[str, str]) -> Json:
+        if query.get("status") == "open":
+            ended = {status for status in Status if status.terminal}
+            return {"orders": [o for o in self.orders if o["status"] not in ended]}
         filters = {"status", "type", "clientOrderId", "parentId"} & query.keys()
         found = [o for o in self.orders if all(o.get(name) == query[name] for name in filters)]
         start, limit = int(query.get("cursor", "0")), int(query.get("limit", "20"))

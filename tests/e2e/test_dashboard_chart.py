@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -98,10 +97,6 @@ def test_amounts_have_their_value_a_quote_its_age_and_a_rate_two_directions(
 
 # --- the arithmetic behind it -------------------------------------------------------------------
 
-MODULES = Path(__file__).parents[2] / "functions" / "dashboard"
-STACK = """export const TOKENS = ["SOL", "USDC", "JUP", "BONK"].map((symbol) => ({ symbol }));
-export const FAILURES = {}, QUOTE_ERRORS = {}, TERMINAL_STATUSES = [];"""
-
 
 def test_prices_amounts_and_terms_are_read_and_shown_exactly(
     dashboard: Dashboard, engine: MadeUpEngine
@@ -110,7 +105,7 @@ def test_prices_amounts_and_terms_are_read_and_shown_exactly(
 
     def serve(route: Route) -> None:
         name = urlsplit(route.request.url).path.rpartition("/")[2]
-        text = STACK if name == "stack.js" else (MODULES / name).read_text(encoding="utf-8")
+        text = PAGES.module(name)
         route.fulfill(content_type="text/javascript", body=text)
 
     page.route("**/modules/*", serve)

@@ -481,7 +481,7 @@ def test_a_simulated_fault_is_seen_while_its_settings_are_closed(
     page.select_option("#fault-venue", "meteora")
     page.locator("#simulation summary").click()
     expect(page.locator("#fault")).to_be_hidden()
-    said = "Simulated fault: Venue down, Meteora, all three attempts"
+    said = "Simulated fault: Venue down, Meteora, first 3 attempts"
     expect(page.locator("#simulation summary")).to_have_text(said)
     page.locator("#simulation summary").click()
     page.select_option("#fault", "")

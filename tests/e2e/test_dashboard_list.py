@@ -85,7 +85,7 @@ def test_orders_are_found_by_status_pair_type_day_and_id_and_the_url_keeps_it(
     counts = ["All 6", "Open 1", "Confirmed 3", "Failed 1", "Cancelled 1", "Expired"]
     expect(page.locator("#filters label")).to_have_text(counts)
     page.get_by_role("radio", name="Expired").check()
-    expect(page.locator("#list-message")).to_have_text("No order has expired.")
+    expect(page.locator("#list-message")).to_have_text("No expired orders.")
     page.get_by_role("radio", name="Confirmed").check()
     assert shown(page) == [4, 3, 1]
     page.click("#filter-more")

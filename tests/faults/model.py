@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from functions.orders.order import MAX_ATTEMPTS, TRANSITIONS, Status
+from functions.contract import MAX_ATTEMPTS
+from functions.orders.order import TRANSITIONS, Status
 
 # Enough for every sequence of crashes and redeliveries in a small model. An order that waits has
 # more states of its own, so its messages are received only once.

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.contract import iso, unix_ms
+from functions.contract import (
+    DELAY_SECONDS_MAX,
+    MAX_ATTEMPTS,
+    RETRY_BASE_MS_MAX,
+    iso,
+    unix_ms,
+)
 from functions.orders.order import (
+    STEPS,
     TRANSITIONS,
     ImpossibleTransition,
     Order,
+    OrderError,
     Status,
     first_update,
     order_of,
 )
+from functions.orders.retries import after_failure
+from functions.orders.terms import type_of
 
 ORDER_ID = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
 REQUEST = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1", "slippageBps": 50}
@@ -60,3 +72,38 @@ def test_an_order_is_its_request_and_the_fold_of_its_updates() -> None:
 def test_a_time_survives_being_written_as_text(moment_ms: int) -> None:
     assert unix_ms(iso(moment_ms)) == moment_ms
     assert len(iso(moment_ms)) == 24
+
+
+def test_the_steps_of_an_order_follow_each_other_to_its_end() -> None:
+    assert STEPS[0] is Status.PENDING
+    assert all(then in TRANSITIONS[now] for now, then in pairwise(STEPS))
+    assert STEPS[-1].terminal
+
+
+@given(reverts=st.integers(0, 50), attempt=st.integers(1, MAX_ATTEMPTS - 1))
+def test_no_backoff_is_longer_than_a_message_can_wait(reverts: int, attempt: int) -> None:
+    order = order_in(Status.ROUTING).model_copy(
+        update={"attempt": attempt + reverts, "max_attempts": MAX_ATTEMPTS + reverts}
+    )
+    error = OrderError(code="FAILED_TO_LAND", message="dropped")
+    update = after_failure(order, error, 0, RETRY_BASE_MS_MAX)
+    assert update.next_retry_at is not None
+    assert unix_ms(update.next_retry_at) <= DELAY_SECONDS_MAX * 1000
+
+
+@pytest.mark.parametrize(
+    ("given_terms", "kind"),
+    [
+        ("", "market"),
+        ("slippageBps", "market"),
+        ("limitPrice expiresAt", "limit"),
+        ("limitPrice slippageBps", "limit"),
+        ("stopPrice slippageBps", "stop"),
+        ("limitPrice stopPrice", "oco"),
+        ("slices intervalSeconds", "twap"),
+        ("slices intervalSeconds limitPrice", "twap"),
+        ("slices", "twap"),
+    ],
+)
+def test_the_terms_of_an_order_tell_its_type(given_terms: str, kind: str) -> None:
+    assert type_of(set(given_terms.split())) == kind

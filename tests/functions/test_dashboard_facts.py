@@ -1,0 +1,158 @@
+"""The dashboard's modules, run by Node, agree with the engine about what both know of an order."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from datetime import UTC, datetime, timedelta
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from functions import runtime
+from functions.dex.tokens import TOKENS
+from functions.http.bundle import bundle
+from functions.http.pages import Pages
+from functions.orders.order import OrderType, Status
+from functions.runtime import settings
+from infra.cli.node import NODE
+from tests.functions.world import World
+
+Json = dict[str, Any]
+TERMS: dict[OrderType, Json] = {
+    OrderType.MARKET: {},
+    OrderType.LIMIT: {"limitPrice": "160"},
+    OrderType.STOP: {"stopPrice": "120"},
+    OrderType.OCO: {"limitPrice": "160", "stopPrice": "120"},
+    OrderType.TWAP: {"slices": 2, "intervalSeconds": 1},
+}
+MODULES = (
+    *("address", "api", "columns", "decimal", "dollars", "dom", "orders", "pace", "pairs"),
+    *("session", "stack", "terms", "words"),
+)
+
+
+def said_by_the_page(script: str, given: Any = None) -> Any:
+    """What a module that imports the dashboard's modules returns for `given`."""
+    pages = Pages(settings)
+    modules = {f"{name}.js": pages.module(f"{name}.js") for name in MODULES}
+    said = f"process.stdout.write(JSON.stringify(answer({json.dumps(given)})));"
+    modules["test.js"] = f"{dedent(script)}\n{said}"
+    page = "globalThis.addEventListener = () => {};\n" + bundle(modules, "test.js")
+    ran = subprocess.run([NODE, "-"], input=page, capture_output=True, text=True, check=True)
+    return json.loads(ran.stdout)
+
+
+def work(world: World) -> None:
+    """Let the orders go on for a few seconds; those that rest wake each second for ever."""
+    for _ in range(8):
+        world.work()
+        runtime.sleep(1)
+
+
+@pytest.fixture
+def lives(world: World) -> list[list[Json]]:
+    """Orders of every type and end: each as it was when it was accepted, and as it is at last."""
+    later = datetime.now(UTC) + timedelta(days=1)
+    resting = world.submit(type="limit", limitPrice="900", clientOrderId="=1+1")
+    accepted = [
+        resting,
+        *(world.submit(type=kind, **terms) for kind, terms in TERMS.items()),
+        world.submit(simulate={"fault": "slippage", "attempts": 1}),
+        world.submit(simulate={"fault": "venue_down"}),
+    ]
+    work(world)
+    path = f"/api/orders/{resting['orderId']}"
+    change = {"limitPrice": "800", "expiresAt": f"{later:%Y-%m-%dT%H:%M:%SZ}"}
+    assert world.http("change_order", path=path, body=change).status == 200
+    assert world.http("cancel_order", path=path).status == 200
+    work(world)
+    return [[order, world.read(order["orderId"])] for order in accepted]
+
+
+def test_the_page_makes_of_updates_the_order_that_the_api_answers(lives: list[list[Json]]) -> None:
+    folded = said_by_the_page(
+        """
+        import { Orders } from "./orders.js";
+        const answer = (lives) => lives.map(([first, last]) => {
+          const orders = new Orders();
+          orders.merge(first);
+          last.updates.slice(1).forEach((update) => orders.apply(update));
+          return orders.byId.get(first.orderId);
+        });""",
+        lives,
+    )
+    assert folded == [last for _, last in lives]
+    ends = {last["status"] for _, last in lives}
+    assert {"confirmed", "failed", "cancelled", "resting"} <= ends
+    assert any(last["updates"][-1].get("execution") for _, last in lives)
+
+
+def test_the_page_exports_what_the_api_exports(world: World, lives: list[list[Json]]) -> None:
+    own = said_by_the_page(
+        'import { csvOf } from "./columns.js";\nconst answer = csvOf;',
+        [world.read(order["orderId"]) for order, _ in lives],
+    )
+    exported = world.http("list_orders", path="/api/orders.csv", query={"limit": "1000"}).text
+    rows = {row["orderId"]: row for row in csv.DictReader(own.splitlines())}
+    for expected in csv.DictReader(exported.splitlines()):
+        if row := rows.pop(expected["orderId"], None):  # the slices are not among them
+            assert row.items() >= expected.items()
+    assert rows == {}
+
+
+def test_the_page_offers_a_cancellation_where_the_api_takes_it(lives: list[list[Json]]) -> None:
+    statuses = [*Status, "of a later release"]
+    offered = said_by_the_page(
+        """
+        import { canCancel, canChange, isOpen } from "./orders.js";
+        const can = [isOpen, canCancel, canChange];
+        const answer = (statuses) => statuses.map((status) => can.map((is) => is({ status })));""",
+        statuses,
+    )
+    by_status = dict(zip(statuses, offered, strict=True))
+    assert by_status["pending"] == by_status["working"] == [True, True, False]
+    assert by_status["resting"] == [True, True, True]
+    assert by_status["routing"] == by_status["of a later release"] == [True, False, False]
+    assert [status for status in Status if not by_status[status][0]] == [
+        *("confirmed", "failed", "cancelled", "expired")
+    ]
+
+
+@pytest.mark.parametrize("kind", OrderType)
+def test_the_page_asks_for_the_terms_that_the_api_takes_for_a_type(
+    kind: OrderType, world: World
+) -> None:
+    (needed, asked), most = said_by_the_page(
+        """
+        import { EXPIRY_DAYS_MAX, ORDER_TYPES } from "./stack.js";
+        import { termsOf } from "./terms.js";
+        const answer = (kind) => [[ORDER_TYPES[kind].needed, termsOf(kind)], EXPIRY_DAYS_MAX];""",
+        kind,
+    )
+    assert set(needed) == TERMS[kind].keys()
+    last = datetime.now(UTC) + timedelta(days=most, minutes=-1)
+    values = TERMS[kind] | {
+        "expiresAt": f"{last:%Y-%m-%dT%H:%M:%SZ}",
+        "timeInForce": "GTC",
+        "slippageBps": 50,
+    }
+    given = {field: value for field, value in values.items() if field in asked}
+    assert world.submit(type=kind, **given)["type"] == kind
+    for field in needed:
+        body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1, "type": kind, **given}
+        del body[field]
+        assert world.http("execute_order", body=body).status == 400
+
+
+def test_the_page_takes_the_engines_tokens_that_are_worth_a_dollar() -> None:
+    shown = said_by_the_page(
+        """
+        import { isStable, pairOf } from "./pairs.js";
+        const names = () => [pairOf("SOL", "USDC").name, pairOf("BONK", "SOL").name];
+        const answer = (symbols) => [symbols.filter(isStable), ...names()];""",
+        [*TOKENS],
+    )
+    assert shown == [["USDC", "USDT"], "SOL/USDC", "BONK/SOL"]
