@@ -1,55 +1,97 @@
 """Capacity: `uv run python -m tests.load.capacity` says how many orders a second a region carries.
 
-On paper: each default quota over what one order needs of it (measured over moto, as for the
-money), and a simulation of the queue under a burst, with Lambda's pollers as AWS describes them:
-five at first, up to 300 more a minute. `--check` runs a real burst on a local stack beside it.
+On paper: each quota over what one order needs of it (measured over moto, as for the money); a
+region second by second at 3,000 orders a second (tests/load/region.py), with the settings and the
+quotas that carry them, and what that costs an hour; and the queue under a burst. `--check` runs a
+real burst on a local stack beside the simulation.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from statistics import fmean
 
 from rich.console import Console
 from rich.table import Table
 
-from functions.contract import BATCH_SIZE, PUBLISHERS_PER_SHARD
+from functions.contract import BATCH_SIZE, OPEN_SHARDS, PUBLISHERS_PER_SHARD
 from infra.cli.local import running_stack
+from infra.costs import WATCHER_MB, billed_ms, idle_month
 from infra.settings import Settings
 from tests.e2e.client import Client
 from tests.load.__main__ import Run, measure, percentile
 from tests.load.machine import figures, sources
 from tests.load.money import (
     CALL_MS,
+    CPU_MS,
     PUSH_MS,
     Load,
     Measured,
     Memory,
+    dollars,
     held_ms,
     idle_units,
     invocations,
     measured,
+    of_one_order,
+)
+from tests.load.prices import PRICES
+from tests.load.region import (
+    DEFAULTS,
+    GATEWAY,
+    HOT_KEYS,
+    LAMBDA,
+    ON_DEMAND,
+    PARTITION_WRITE_UNITS,
+    POLLERS,
+    POLLERS_AT_FIRST,
+    POLLERS_MORE_PER_SECOND,
+    SOCKETS,
+    SOURCES,
+    STREAMS,
+    TABLES,
+    Needs,
+    Quotas,
+    run,
 )
 from tests.load.units import ORDERS_INDEXES, index_write_units, write_units
 
-POLLERS_AT_FIRST = 5
-POLLERS_MORE_PER_SECOND = 300 / 60
 BURST_ORDERS, BURST_SECONDS = 10_000, 10
 CONCURRENCIES = (10, 20, 50, 100, 200, 1000)
 CHECK_ORDERS, CHECK_CONCURRENCY, CHECK_AT_ONCE = 300, 20, 20
 
-_GATEWAY = "docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"
-_SOCKETS = (
-    "docs.aws.amazon.com/apigateway/latest/developerguide/"
-    "apigateway-execution-service-websocket-limits-table.html"
+
+@dataclass(frozen=True)
+class Traffic:
+    """Whose orders they are, and how many of them one connection follows."""
+
+    owners: int = 1
+    orders_a_connection: int = 1
+
+
+ONE_OWNER = Traffic()
+# What carries 3,000 orders a second, beside 100,000 resting orders of which the watcher wakes 2,300
+# a second in vain (tests.load.resting).
+GOAL, WOKEN = 3_000, 2_300
+GOAL_TRAFFIC = Traffic(owners=10, orders_a_connection=100)
+GOAL_SETTINGS = Settings(
+    version="",
+    hold_ms=0,
+    max_concurrency=600,
+    throttle_rate=4_000,
+    throttle_burst=8_000,
+    max_open_orders=2_000,
 )
-_LAMBDA = "docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"
-_PULLED = "docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html"
-_TABLES = "docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html"
-_NEW_TABLE = "repost.aws/knowledge-center/on-demand-table-throttling-dynamodb"
+GOAL_QUOTAS = Quotas(gateway_requests=30_000, table_write_units=60_000, warm_write_units=60_000)
+GOAL_SECONDS = 600
+# The shortest landing: a worker that holds an order for less than this queues the wait for it.
+LANDING_MS_MIN = 2_000
+
 _QUEUE = "docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html"
 
 
@@ -68,83 +110,194 @@ class Limit:
         return self.quota / self.needed
 
 
-def limits(order: Measured, settings: Settings) -> list[Limit]:
-    """All limits; the one that is reached first comes first."""
+def load_of(settings: Settings) -> Load:
+    """A busy stack with these settings."""
+    queued = settings.hold_ms < LANDING_MS_MIN
+    return Load(worker_batch=BATCH_SIZE, publisher_batch=BATCH_SIZE, waits_queued=queued)
+
+
+def needs_of(order: Measured, settings: Settings, traffic: Traffic) -> Needs:
+    """The needs of one of many orders."""
     memory = Memory(worker=settings.worker_memory_mb, others=settings.memory_mb)
-    busy = Load(worker_batch=BATCH_SIZE, publisher_batch=BATCH_SIZE)
-    runs = invocations(order, busy, memory)
-    seconds = {name: count * milliseconds / 1000 for name, count, milliseconds, _ in runs}
-    own = sum(write_units(before, after) for before, after in order.writes)
-    index = {each.name: 0 for each in ORDERS_INDEXES}
+    load = load_of(settings)
+    seconds: dict[str, float] = defaultdict(float)
+    for name, count, milliseconds, _ in invocations(order, load, memory):
+        seconds[name.partition(",")[0]] += count * milliseconds / 1000
+    units: list[dict[str, float]] = []
     for before, after in order.writes:
-        for name, units in index_write_units(before, after, ORDERS_INDEXES).items():
-            index[name] += units
-    open_orders = index["openOrders"] + idle_units(BATCH_SIZE)
-    shards, new_table = 4, 4_000
+        units.append({"orders": write_units(before, after)})
+        units[-1] |= index_write_units(before, after, ORDERS_INDEXES)
+    work: dict[str, float] = defaultdict(float)
+    for name, count in (each for write in units[1:] for each in write.items()):
+        work[name] += count
+    work["openOrders"] += idle_units(BATCH_SIZE)
+    if load.waits_queued:  # the write that would begin it again is refused, and charged
+        work["orders"] += write_units(*order.writes[-1])
+    judge_ms = billed_ms(
+        cpu_ms=CPU_MS["worker"], memory_mb=settings.worker_memory_mb, waited_ms=CALL_MS
+    )
+    return Needs(
+        requests=2,
+        pushes=order.pushes,
+        submit_units=units[0],
+        work_units=dict(work),
+        keys={
+            "openOrders": len(OPEN_SHARDS),
+            "openByOwner": traffic.owners,
+            "byOwner": traffic.owners,
+        },
+        api_seconds=seconds["api"] + seconds["websocket"],
+        worker_seconds=seconds["worker"],
+        # One follower at a time, the most that a batch can take.
+        publisher_seconds=max(seconds["publisher"], order.pushes * PUSH_MS / 1000),
+        judge_seconds=judge_ms / 1000,
+    )
+
+
+def limits(
+    order: Measured,
+    settings: Settings,
+    quotas: Quotas = DEFAULTS,
+    traffic: Traffic = ONE_OWNER,
+) -> list[Limit]:
+    """All limits; the one that is reached first comes first."""
+    needs = needs_of(order, settings, traffic)
+    units = {
+        name: needs.submit_units.get(name, 0) + needs.work_units.get(name, 0)
+        for name in needs.submit_units.keys() | needs.work_units.keys()
+    }
+    every = needs.api_seconds + needs.worker_seconds + needs.publisher_seconds
+    open_seconds = held_ms(BATCH_SIZE) / 1000
+    if load_of(settings).waits_queued:
+        open_seconds += 1  # SQS delays by whole seconds
+    partitions = quotas.warm_write_units / PARTITION_WRITE_UNITS
     found = [
         Limit(
             "workers at once (ours)",
             settings.max_concurrency,
-            seconds["worker"],
-            "-c maxConcurrency",
+            needs.worker_seconds,
+            "-c maxConcurrency; -c holdMs=0",
             "",
         ),
         Limit(
-            "open orders of one owner (ours)",
-            settings.max_open_orders,
-            held_ms(BATCH_SIZE) / 1000,
+            "open orders of the owners (ours)",
+            settings.max_open_orders * traffic.owners,
+            open_seconds,
             "-c maxOpenOrders",
             "",
         ),
-        Limit("workers of one queue", 1_000, seconds["worker"], "a second queue", _PULLED),
+        Limit("workers of one queue", 1_000, needs.worker_seconds, "-c holdMs=0", POLLERS),
         Limit(
-            "Lambda concurrency",
-            1_000,
-            sum(seconds.values()),
-            "Lambda: concurrent executions",
-            _LAMBDA,
+            "Lambda concurrency", quotas.executions, every, "Lambda: concurrent executions", LAMBDA
         ),
         Limit("requests a second (ours)", settings.throttle_rate, 1, "-c throttleRate", ""),
         Limit(
             "API Gateway requests, messages, pushes",
-            10_000,
-            2 + order.pushes,
+            quotas.gateway_requests,
+            needs.requests + needs.pushes,
             "API Gateway: throttle rate",
-            _GATEWAY,
+            GATEWAY,
         ),
         Limit(
-            "new connections, if each order has one",
-            500,
-            1,
-            "API Gateway: new connections a second",
-            _SOCKETS,
+            "orders table, write units",
+            quotas.table_write_units,
+            units["orders"],
+            "DynamoDB: table write units",
+            TABLES,
         ),
-        Limit("orders table, write units", 40_000, own, "DynamoDB: table write units", _TABLES),
-        Limit("orders table while new", new_table, own, "pre-warmed throughput", _NEW_TABLE),
         Limit(
-            "openOrders, 8 partitions of 1,000 units",
-            8_000,
-            open_orders,
+            "orders table as it is warmed",
+            quotas.warm_write_units,
+            units["orders"],
+            "pre-warmed throughput",
+            ON_DEMAND,
+        ),
+        Limit(
+            f"openOrders, {len(OPEN_SHARDS)} keys",
+            len(OPEN_SHARDS) * PARTITION_WRITE_UNITS,
+            units["openOrders"],
             "more shards (OPEN_SHARDS)",
-            _NEW_TABLE,
+            HOT_KEYS,
         ),
         Limit(
-            "openByOwner, the partition of one owner",
-            1_000,
-            index["openByOwner"],
-            "for one owner only: none",
-            _NEW_TABLE,
+            "openByOwner, a key for each owner",
+            traffic.owners * PARTITION_WRITE_UNITS,
+            units["openByOwner"],
+            "more owners",
+            HOT_KEYS,
         ),
         Limit(
-            "publishers, 4 stream shards at first",
-            shards * PUBLISHERS_PER_SHARD,
-            order.pushes * PUSH_MS / 1000,
+            f"publishers, {partitions:.0f} stream shards",
+            partitions * PUBLISHERS_PER_SHARD,
+            needs.publisher_seconds,
             "grows with the table's partitions",
-            "",
+            STREAMS,
         ),
-        Limit("messages in flight", 120_000, held_ms(BATCH_SIZE) / 1000, "SQS: in flight", _QUEUE),
+        Limit("messages in flight", 120_000, open_seconds, "SQS: in flight", _QUEUE),
+        Limit(
+            f"new connections, {traffic.orders_a_connection} orders each",
+            quotas.new_connections,
+            1 / traffic.orders_a_connection,
+            "API Gateway: new connections a second",
+            SOCKETS,
+        ),
     ]
     return sorted(found, key=lambda limit: limit.orders_per_second)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The last minute under the goal's orders, with some settings and quotas."""
+
+    confirmed: float
+    queue_seconds: float
+    stream_seconds: float
+    throttled: float
+    executions: float  # at most, from the beginning
+    first: Limit
+
+    @property
+    def carried(self) -> bool:
+        """Whether all orders are executed and pushed at once, with every limit beyond the goal."""
+        late = max(self.queue_seconds, self.stream_seconds)
+        return self.confirmed > 0.999 * GOAL and late < 2 and self.first.orders_per_second >= GOAL
+
+
+def goal(order: Measured, settings: Settings, quotas: Quotas) -> Goal:
+    """Offer the goal's orders to a quiet region."""
+    needs = needs_of(order, settings, GOAL_TRAFFIC)
+    seconds = run(needs, settings, quotas, rate=GOAL, seconds=GOAL_SECONDS, woken=WOKEN)
+    last = seconds[-60:]
+    confirmed = fmean(each.confirmed for each in last)
+    return Goal(
+        confirmed=confirmed,
+        queue_seconds=last[-1].oldest_seconds,
+        stream_seconds=last[-1].unpublished / max(confirmed, 1),
+        throttled=fmean(each.throttled for each in last),
+        executions=max(each.executions for each in seconds),
+        first=limits(order, settings, quotas, GOAL_TRAFFIC)[0],
+    )
+
+
+def hour(order: Measured, settings: Settings) -> float:
+    """Dollars for an hour of the goal's orders, what is fixed and the watcher included."""
+    memory = Memory(worker=settings.worker_memory_mb, others=settings.memory_mb)
+    orders = dollars(of_one_order(order, load_of(settings), memory)) * GOAL * 3600
+    fixed = dollars(idle_month(memory.others, alarms=37, metrics=8)) / (30 * 24)
+    judged = (
+        WOKEN
+        * 3600
+        * (
+            PRICES["gb_second"].each
+            * needs_of(order, settings, GOAL_TRAFFIC).judge_seconds
+            * settings.worker_memory_mb
+            / 1024
+            + PRICES["read_unit"].each
+            + PRICES["sqs_request"].each * 3 / BATCH_SIZE
+        )
+    )
+    watcher = PRICES["gb_second"].each * 3600 * WATCHER_MB / 1024
+    return orders + fixed + judged + watcher
 
 
 @dataclass(frozen=True)
@@ -198,6 +351,33 @@ def burst(orders: int, seconds: float) -> list[float]:
 def batch_seconds(order: Measured) -> float:
     """The seconds for which a worker holds a full batch, its AWS calls included."""
     return (held_ms(BATCH_SIZE) + order.worker_calls * CALL_MS) / 1000
+
+
+def goal_table(order: Measured) -> Table:
+    """The goal with the defaults, then with what must be raised, one after the other."""
+    title = f"{GOAL:,} orders/s of {GOAL_TRAFFIC.owners} owners, after {GOAL_SECONDS // 60} minutes"
+    columns = ("confirmed/s", "queue (s)", "stream (s)", "throttled", "executions", "$ an hour")
+    table = figures(title, "", *columns, "next limit")
+    table.columns[-1].justify = "left"
+    warm = Quotas(warm_write_units=DEFAULTS.table_write_units)
+    for name, settings, quotas in (
+        ("as deployed", Settings(version=""), DEFAULTS),
+        ("with the settings", GOAL_SETTINGS, DEFAULTS),
+        ("and a pre-warmed table", GOAL_SETTINGS, warm),
+        ("and the quotas", GOAL_SETTINGS, GOAL_QUOTAS),
+    ):
+        found = goal(order, settings, quotas)
+        table.add_row(
+            name,
+            f"{found.confirmed:,.0f}",
+            f"{found.queue_seconds:,.0f}",
+            f"{found.stream_seconds:,.0f}",
+            f"{found.throttled:.0%}",
+            f"{found.executions:,.0f}",
+            f"{hour(order, settings):,.0f}" if found.carried else "",
+            f"{found.first.name}: {found.first.orders_per_second:,.0f}",
+        )
+    return table
 
 
 def limits_table(found: list[Limit]) -> Table:
@@ -281,8 +461,9 @@ def main() -> None:
     order = measured()
     held_seconds = batch_seconds(order)
     found = limits(order, Settings(version=""))
-    console.print(limits_table(found), burst_table(held_seconds))
-    console.print(sources(limit.source for limit in found), soft_wrap=True, highlight=False)
+    console.print(limits_table(found), goal_table(order), burst_table(held_seconds))
+    pages = [*SOURCES, *(limit.source for limit in found)]
+    console.print(sources(pages), soft_wrap=True, highlight=False)
     if arguments.check:
         console.print(check_table(check(console), held_seconds))
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+from typing import Any
+
 import pytest
 
 from functions.contract import BATCH_SIZE
 from infra.settings import Settings
-from tests.load.capacity import Limit, burst, limits, simulate
-from tests.load.money import Measured
+from tests.load import capacity, region
+from tests.load.capacity import (
+    GOAL,
+    GOAL_QUOTAS,
+    GOAL_SETTINGS,
+    Limit,
+    burst,
+    goal,
+    limits,
+    simulate,
+)
+from tests.load.money import Measured, measured
+from tests.load.region import DEFAULTS, Needs, Quotas, run
 
 
 def test_one_order_takes_as_long_as_it_is_held() -> None:
@@ -62,3 +76,103 @@ def test_the_workers_at_once_break_first_and_can_be_raised() -> None:
     assert raised[0].name != default[0].name
     rates = [limit.orders_per_second for limit in raised]
     assert rates == sorted(rates)
+
+
+# --- a region, second by second ---------------------------------------------------------------
+
+NEEDS = Needs(
+    requests=2,
+    pushes=5,
+    submit_units={"orders": 2, "openOrders": 1},
+    work_units={"orders": 8, "openOrders": 1},
+    keys={"openOrders": 8},
+    api_seconds=0.02,
+    worker_seconds=0.1,
+    publisher_seconds=0.05,
+    judge_seconds=0.05,
+)
+WIDE = Settings(version="", max_concurrency=1_000, throttle_rate=100_000)
+
+
+def test_workers_of_a_region_come_five_a_second_after_the_first_five() -> None:
+    seconds = run(NEEDS, WIDE, DEFAULTS, rate=1_000, seconds=10)
+    assert [round(each.confirmed) for each in seconds[:3]] == [50, 100, 150]
+    limited = run(NEEDS, replace(WIDE, max_concurrency=12), DEFAULTS, rate=1_000, seconds=10)
+    assert [round(each.confirmed) for each in limited[:4]] == [50, 100, 120, 120]
+
+
+def test_a_new_table_takes_four_thousand_units_and_twice_its_peak_after_half_an_hour() -> None:
+    seconds = run(NEEDS, WIDE, replace(DEFAULTS, executions=9_000), rate=1_000, seconds=3_700)
+    assert seconds[1_700].confirmed == pytest.approx(400, rel=0.02)
+    assert seconds[2_000].confirmed == pytest.approx(800, rel=0.02)
+    assert seconds[3_699].confirmed == pytest.approx(1_000, rel=0.02)
+    assert seconds[1_700].throttled > 0.5
+    assert seconds[3_699].throttled == 0
+
+
+def test_eight_keys_of_an_index_take_a_thousand_units_each() -> None:
+    warm = Quotas(warm_write_units=40_000, gateway_requests=99_000, executions=9_000)
+    hot = replace(NEEDS, work_units={"orders": 2, "openOrders": 7})
+    seconds = run(hot, WIDE, warm, rate=2_000, seconds=600)
+    assert seconds[-1].confirmed == pytest.approx(8_000 / 8, rel=0.02)
+
+
+def test_all_functions_share_the_accounts_executions() -> None:
+    few = replace(DEFAULTS, executions=30)
+    seconds = run(NEEDS, WIDE, few, rate=300, seconds=300)
+    assert max(each.executions for each in seconds) <= 30.001
+    assert seconds[-1].confirmed < 300
+
+
+def test_the_sweeper_queues_few_orders_of_a_long_queue_again() -> None:
+    slow = replace(WIDE, max_concurrency=2)
+    seconds = run(NEEDS, slow, DEFAULTS, rate=100, seconds=1_300)
+    assert seconds[-1].oldest_seconds > 900
+    assert max(each.swept for each in seconds[:600]) == 0  # their messages are still there
+    assert max(each.swept for each in seconds) == BATCH_SIZE
+
+
+def test_the_watcher_takes_workers_only_while_the_queue_is_short() -> None:
+    idle = run(NEEDS, WIDE, DEFAULTS, rate=100, seconds=60, woken=400)
+    assert idle[-1].confirmed == pytest.approx(100)
+    assert idle[-1].executions == pytest.approx(100 * 0.17 + 400 * 0.05, rel=0.05)
+    busy = run(NEEDS, replace(WIDE, max_concurrency=10), DEFAULTS, rate=200, seconds=60, woken=400)
+    assert busy[-1].confirmed == pytest.approx(100)  # all ten workers
+
+
+# --- what carries the goal --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def order() -> Measured:
+    return measured()
+
+
+def test_the_goal_is_carried_by_its_settings_and_quotas(order: Measured) -> None:
+    found = goal(order, GOAL_SETTINGS, GOAL_QUOTAS)
+    assert found.carried
+    assert found.confirmed == pytest.approx(GOAL)
+    assert 200 < capacity.hour(order, GOAL_SETTINGS) < 350
+
+
+def test_every_raised_setting_and_quota_is_needed(order: Measured) -> None:
+    default = Settings(version="")
+    for raised, of in ((GOAL_SETTINGS, default), (GOAL_QUOTAS, DEFAULTS)):
+        for each in fields(raised):
+            before: Any = getattr(of, each.name)
+            if getattr(raised, each.name) == before or each.name == "throttle_burst":
+                continue
+            lowered: Any = replace(raised, **{each.name: before})
+            both = (lowered, GOAL_QUOTAS) if raised is GOAL_SETTINGS else (GOAL_SETTINGS, lowered)
+            assert not goal(order, *both).carried, each.name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("BATCH_SIZE", 5), ("OPEN_SHARDS", ("0", "1")), ("PUBLISHERS_PER_SHARD", 1)]
+)
+def test_the_goal_rests_on_what_the_stack_is_made_of(
+    order: Measured, monkeypatch: pytest.MonkeyPatch, name: str, value: Any
+) -> None:
+    for module in (capacity, region):
+        monkeypatch.setattr(module, name, value)
+    assert not goal(order, GOAL_SETTINGS, GOAL_QUOTAS).carried
