@@ -10,10 +10,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import time
-from collections import defaultdict
+import sys
+from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
@@ -22,48 +21,12 @@ from rich.table import Table
 
 from functions.contract import unix_ms
 from functions.simulation.network import BUILDING_MS
+from infra.cli.command import exit_on_problem
 from infra.cli.local import running_stack
-from tests.e2e.client import ORDER, TERMINAL, Client, Json, follow_all, receive
+from tests.e2e.client import Json
 from tests.load.machine import figures
+from tests.load.run import Run, measure
 from tests.load.simulated import landing_ms, quoting_ms
-
-WATCH_SECONDS_MAX = 300
-
-
-@dataclass
-class Run:
-    """The observations of one run; times in Unix seconds."""
-
-    posted: dict[str, tuple[float, float]] = field(default_factory=dict)  # sent, answered
-    updates: dict[str, list[Json]] = field(default_factory=lambda: defaultdict(list))
-
-    def ended(self) -> int:
-        return sum(updates[-1]["status"] in TERMINAL for updates in self.updates.values())
-
-
-async def measure(client: Client, orders: int, at_once: int) -> Run:
-    """Post `orders` market orders, `at_once` at a time, and watch until the last has ended."""
-    run, gate = Run(), asyncio.Semaphore(at_once)
-
-    async def post() -> None:
-        async with gate:
-            sent = time.time()
-            answer = await client.submit(ORDER)
-            assert answer.status_code == 202, answer.text
-            run.posted[answer.json()["orderId"]] = (sent, time.time())
-
-    async with client.socket() as socket:
-        await follow_all(socket)
-
-        async def watch() -> None:
-            while len(run.updates) < orders or run.ended() < orders:
-                update = await receive(socket)
-                run.updates[update["orderId"]].append(update)
-
-        watching = asyncio.create_task(asyncio.wait_for(watch(), WATCH_SECONDS_MAX))
-        await asyncio.gather(*(post() for _ in range(orders)))
-        await watching
-    return run
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -74,7 +37,7 @@ def percentile(values: list[float], share: float) -> float:
 def rate(times: list[float]) -> float:
     """Events per second over the middle eighty percent, without the ramps at either end."""
     middle = sorted(times)[len(times) // 10 : -(len(times) // 10) or None]
-    return (len(middle) - 1) / max(middle[-1] - middle[0], 1e-9)
+    return (len(middle) - 1) / max(middle[-1] - middle[0], 1e-9) if len(middle) > 1 else 0.0
 
 
 Row = list[float]  # p50, p95 and p99 in ms, or one number
@@ -83,7 +46,8 @@ Row = list[float]  # p50, p95 and p99 in ms, or one number
 def simulated_ms(updates: list[Json], scale: float) -> float | None:
     """The simulated part of an order that was confirmed at its first attempt; None for others."""
     statuses = {update["status"]: update for update in updates}
-    if "confirmed" not in statuses or any("attempt" in update for update in updates):
+    needed = {"pending", "submitted", "confirmed"}
+    if not needed <= statuses.keys() or any("attempt" in update for update in updates):
         return None
     submitted = statuses["submitted"]
     identity = f"{submitted['orderId']}@{statuses['pending']['timestamp']}"
@@ -107,7 +71,9 @@ def summary(run: Run, scale: float) -> dict[str, Row]:
         "beyond the simulated (ms)": [
             whole[o] - part for o, part in simulated.items() if part is not None and o in whole
         ],
-        "push lag (ms)": [u["_received"] * 1000 - unix_ms(u["timestamp"]) for u in flat],
+        "push lag (ms)": [
+            u["_received"] * 1000 - unix_ms(u["timestamp"]) for u in flat if "_read" not in u
+        ],
     }
     rows = {
         name: [percentile(values, share) for share in (0.5, 0.95, 0.99)]
@@ -124,16 +90,32 @@ def middle(summaries: list[dict[str, Row]]) -> dict[str, Row]:
     return {
         name: [median(column) for column in zip(*(each[name] for each in summaries), strict=True)]
         for name in summaries[0]
+        if all(name in each for each in summaries)
     }
 
 
 def faultless(run: Run) -> tuple[int, int, int, int]:
-    """Orders confirmed; updates lost, repeated, out of order."""
-    sequences = [[u["sequence"] for u in updates] for updates in run.updates.values()]
-    confirmed = sum(updates[-1]["status"] == "confirmed" for updates in run.updates.values())
-    lost = sum(max(seen) - len(set(seen)) for seen in sequences)
-    repeated = sum(len(seen) - len(set(seen)) for seen in sequences)
-    return confirmed, lost, repeated, sum(b < a for seen in sequences for a, b in pairwise(seen))
+    """Orders confirmed; updates lost, pushed again, pushed out of order."""
+    confirmed = lost = repeated = disordered = 0
+    for updates in run.updates.values():
+        received = {update["sequence"] for update in updates}
+        pushed = [update["sequence"] for update in updates if "_read" not in update]
+        confirmed += any(update["status"] == "confirmed" for update in updates)
+        lost += max(received) - len(received)
+        repeated += len(pushed) - len(set(pushed))
+        disordered += sum(later < earlier for earlier, later in pairwise(pushed))
+    return confirmed, lost, repeated, disordered
+
+
+def endings(run: Run) -> Counter[str]:
+    """The orders that were not confirmed, by their last status or the reason of the refusal."""
+    last = dict.fromkeys(run.posted, "not heard of")
+    for order_id, updates in run.updates.items():
+        status = max(updates, key=lambda update: int(update["sequence"]))["status"]
+        last[order_id] = status if order_id in run.ended else f"left {status}"
+    counted = Counter(last.values()) + run.refused
+    del counted["confirmed"]
+    return counted
 
 
 def report(runs: list[Run], scale: float, title: str) -> Table:
@@ -146,7 +128,23 @@ def report(runs: list[Run], scale: float, title: str) -> Table:
     confirmed, *wrong = (sum(column) for column in zip(*outcomes, strict=True))
     table.add_row("orders confirmed", f"{confirmed} of {sum(len(run.posted) for run in runs)}")
     table.add_row("updates lost, repeated, out of order", ", ".join(map(str, wrong)))
+    for run in runs:
+        read = sum("_read" in update for updates in run.updates.values() for update in updates)
+        rows = (
+            ("orders otherwise ended", endings(run)),
+            ("requests that failed", run.failures),
+            ("cuts of the follower", Counter(run.cuts)),
+            ("updates that the list showed first", Counter([""] * read)),
+        )
+        for name, counted in rows:
+            for what, count in counted.items():
+                table.add_row(f"{name}: {what}" if what else name, str(count))
     return table
+
+
+def whole(run: Run) -> bool:
+    """Whether each order was accepted and has ended, and each of its updates was received."""
+    return run.complete and not run.refused and faultless(run)[1] == 0
 
 
 def main() -> None:
@@ -177,22 +175,19 @@ def main() -> None:
             stack = running.enter_context(running_stack(context=context))
             http_url, web_socket_url, key = stack.http_url, stack.web_socket_url, stack.api_key
 
-        async def go() -> list[Run]:
-            client = Client(http_url, web_socket_url, key)
-            try:
-                runs = []
-                for count in (arguments.warm_up, *[arguments.orders] * arguments.runs):
-                    if count:
-                        console.print(f"Posting {count} orders, {arguments.at_once} at once …")
-                        runs.append(await measure(client, count, arguments.at_once))
-                return runs[-arguments.runs :]
-            finally:
-                await client.close()
-
-        runs = asyncio.run(go())
+        runs = []
+        for count in (arguments.warm_up, *[arguments.orders] * arguments.runs):
+            if count:
+                console.print(f"Posting {count} orders, {arguments.at_once} at once …")
+                run = measure(http_url, web_socket_url, key, count, arguments.at_once)
+                runs.append(asyncio.run(run))
+        runs = runs[-arguments.runs :]
     title = f"{arguments.orders} orders, median of {len(runs)}"
     console.print(report(runs, float(arguments.latency_scale), title))
+    if not all(map(whole, runs)):
+        sys.exit("✗ Some orders were refused or have not ended, or updates were lost.")
 
 
 if __name__ == "__main__":
-    main()
+    with exit_on_problem():
+        main()

@@ -23,8 +23,7 @@ from functions.contract import BATCH_SIZE, OPEN_SHARDS, PUBLISHERS_PER_SHARD
 from infra.cli.local import running_stack
 from infra.costs import WATCHER_MB, billed_ms, idle_month
 from infra.settings import Settings
-from tests.e2e.client import Client
-from tests.load.__main__ import Run, measure, percentile
+from tests.load.__main__ import percentile
 from tests.load.machine import figures, sources
 from tests.load.money import (
     CALL_MS,
@@ -59,6 +58,7 @@ from tests.load.region import (
     Quotas,
     run,
 )
+from tests.load.run import Run, measure
 from tests.load.units import ORDERS_INDEXES, index_write_units, write_units
 
 BURST_ORDERS, BURST_SECONDS = 10_000, 10
@@ -437,18 +437,11 @@ def check(console: Console) -> Run:
         "dropPpm": "0",
     }
     with running_stack(context=context) as stack:
-
-        async def go() -> Run:
-            client = Client(stack.http_url, stack.web_socket_url, stack.api_key)
-            try:
-                for orders in (200, CHECK_ORDERS):
-                    console.print(f"Posting {orders} orders, {CHECK_AT_ONCE} at once …")
-                    run = await measure(client, orders, CHECK_AT_ONCE)
-                return run
-            finally:
-                await client.close()
-
-        return asyncio.run(go())
+        for orders in (200, CHECK_ORDERS):
+            console.print(f"Posting {orders} orders, {CHECK_AT_ONCE} at once …")
+            where = (stack.http_url, stack.web_socket_url, stack.api_key)
+            run = asyncio.run(measure(*where, orders, CHECK_AT_ONCE))
+        return run
 
 
 def main() -> None:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
 import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions.contract import iso
 from functions.simulation.network import BUILDING_MS
-from tests.e2e.client import Json
-from tests.load.__main__ import Run, faultless, middle, report, simulated_ms, summary
+from tests.client.engine import KEY, Engine
+from tests.e2e.client import ORDER, Json
+from tests.load.__main__ import endings, faultless, middle, report, simulated_ms, summary, whole
+from tests.load.run import Run, measure
 from tests.load.simulated import landing_ms, quoting_ms
 
 ORDER_ID = "01a202d6-b267-7d63-b005-85c70c1a9793"
@@ -35,7 +44,8 @@ def life(*, lag_ms: int = 50, skip: tuple[int, ...] = ()) -> list[Json]:
 
 def run_of(updates: list[Json]) -> Run:
     run = Run(posted={ORDER_ID: (POSTED_MS / 1000, POSTED_MS / 1000 + 0.03)})
-    run.updates[ORDER_ID] = updates
+    for update in updates:
+        run.received(update)
     return run
 
 
@@ -70,3 +80,66 @@ def test_of_several_runs_the_median_is_shown() -> None:
     assert [round(value) for value in middle(summaries)["push lag (ms)"]] == [30, 30, 30]
     table = report([run_of(life())], 1, "one")
     assert table.row_count == 8
+
+
+# --- over cuts
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = Engine()
+    yield engine
+    engine.stop()
+
+
+def measured(engine: Engine, orders: int, *, quiet: float = 60) -> Run:
+    return asyncio.run(
+        measure(engine.http_url, engine.web_socket_url, KEY, orders, at_once=5, quiet=quiet)
+    )
+
+
+def execute(engine: Engine, orders: int, cut_before: frozenset[int]) -> None:
+    """Execute so many orders as they are posted; the follower's line is cut before some updates."""
+    ended: set[str] = set()
+    number = 0
+    while len(ended) < orders:
+        for order_id in set(engine.orders) - ended:
+            number += 1
+            if number in cut_before:
+                engine.cut(abruptly=True)
+            status = LIFE[len(engine.orders[order_id])]
+            engine.update(order_id, status)
+            if status == "confirmed":
+                ended.add(order_id)
+        time.sleep(0.001)
+
+
+def test_over_cuts_each_update_is_received_and_each_cut_is_reported(engine: Engine) -> None:
+    working = threading.Thread(target=execute, args=(engine, 40, frozenset((10, 90))))
+    working.start()
+    run = measured(engine, 40)
+    working.join()
+    assert whole(run)
+    assert faultless(run)[:2] == (40, 0)
+    assert 1 <= len(run.cuts) <= 2  # the second may come before the follower is back
+    read = [u for updates in run.updates.values() for u in updates if "_read" in u]
+    assert read
+    assert report([run], 1, "cut").row_count >= 10
+
+
+def test_orders_that_do_not_end_and_requests_that_failed_are_reported(engine: Engine) -> None:
+    engine.http_faults[:] = [503] * 4
+    run = measured(engine, 12, quiet=0.5)
+    assert not whole(run)
+    assert sum(run.failures.values()) == 4
+    assert endings(run) == {"left pending": 12}
+
+
+def test_orders_that_are_refused_are_reported(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ORDER, "tokenOut", "SOL")
+    run = measured(engine, 12)
+    assert not whole(run)
+    assert sum(run.refused.values()) == sum(endings(run).values()) == 12
+    assert report([run], 1, "refused").row_count >= 3
