@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from functions import telemetry
 from functions.contract import CONNECTION_SECONDS_MAX, WATCHED_PAIRS_ID, Metric, unix_ms
+from functions.orders.stored import entries
 from functions.push import close, push
 from functions.runtime import at_once, logger, monotonic, now_ms
 from functions.store import connections, notices, orders
@@ -113,7 +114,7 @@ def _change(write: dict[str, Any]) -> Change | None:
     if new is None or new["orderId"]["S"] == WATCHED_PAIRS_ID:
         return None
     old = write.get("OldImage", {})
-    updates = [update["S"] for update in new["updates"]["L"]]
+    updates = [each.text for each in entries(new)]
     known = len(old.get("updates", {}).get("L", ()))
     known_followers = old.get("followers", {}).get("M", {})
     skips = {

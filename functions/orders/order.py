@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from functools import reduce
-from typing import Annotated, Any, Literal
+from functools import cached_property, reduce
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
@@ -266,6 +266,18 @@ class Update(Model):
     slices_done: int | None = None
     filled_amount: DecimalText | None = None
     next_slice_at: Timestamp | None = None
+
+    @cached_property
+    def text(self) -> str:
+        """The update as it is stored and pushed (JSON), fields of a newer release included."""
+        return self.to_json()
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """The update that was stored as `text`."""
+        update = cls.model_validate_json(text)
+        vars(update)["text"] = text
+        return update
 
 
 class Order(Model):

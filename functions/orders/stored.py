@@ -1,12 +1,15 @@
 """An order as an item of the orders table, written and read back.
 
 Items are in DynamoDB's JSON, {"S": …}. Only single attributes are ever updated, so an item that
-an earlier release wrote must stay readable.
+an earlier release wrote must stay readable: it has its request and its updates as text, not
+packed, and its last transaction as an attribute of its own.
 """
 
 from __future__ import annotations
 
 import json
+from base64 import b64decode
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from functions.contract import (
@@ -25,6 +28,7 @@ from functions.orders.order import (
     Update,
     order_of,
 )
+from functions.orders.packed import packed, unpacked
 from functions.orders.waiting import AT_ONCE, Wake, due_ms
 
 IDLE_GRID_MS = 10_000
@@ -39,15 +43,22 @@ class StoredOrder(NamedTuple):
     wake: Wake = Wake()
 
 
+class Entry(NamedTuple):
+    """An update as it was stored (JSON), and the signed transaction (JSON) stored with it."""
+
+    text: str
+    transaction: str | None = None
+
+
 def new_item(order: Order, owner: str, *, writer: str) -> dict[str, Any]:
     """The item of a new order; `writer` names the put, so that a repeat of it is recognised."""
     return {
         "orderId": {"S": order.order_id},
         "owner": {"S": owner},
         "createdAt": {"S": order.created_at},
-        "request": {"S": request_json(order)},
+        "request": {"B": packed(request_json(order), [order.order_id])},
         "sequence": {"N": str(order.sequence)},
-        "updates": {"L": [{"S": update.to_json()} for update in order.updates]},
+        "updates": {"L": [_first(order)]},
         "followers": {"M": {}},
         "openShard": {"S": open_shard(order.order_id)},
         "openOwner": {"S": owner},
@@ -56,13 +67,76 @@ def new_item(order: Order, owner: str, *, writer: str) -> dict[str, Any]:
     }
 
 
+def _first(order: Order) -> dict[str, Any]:
+    (first,) = order.updates
+    return {"B": packed(first.text, [order.order_id, order.created_at])}
+
+
+def entry_of(update: Update, earlier: Sequence[Update], transaction: str | None) -> dict[str, Any]:
+    """The element of `updates` for an order's next update, from the second on.
+
+    `earlier` are the updates before it, or nothing if it is the second one: a worker stores that
+    without having read the order.
+    """
+    text = update.text if transaction is None else f"{update.text}\n{transaction}"
+    return {"B": packed(text, _known(update.order_id, [each.text for each in earlier]))}
+
+
+def entries(item: dict[str, Any]) -> list[Entry]:
+    """The updates that an item holds, with their transactions.
+
+    The item may also be that of a stream's record as Lambda hands it over, whose bytes are Base64.
+    """
+    order_id = item["orderId"]["S"]
+    found: list[Entry] = []
+    for element in item["updates"]["L"]:
+        if "S" in element:
+            found.append(Entry(element["S"]))
+            continue
+        known = _known(order_id, [each.text for each in found])
+        if not found:
+            known.append(item["createdAt"]["S"].split(" ")[0])
+        text, _, transaction = unpacked(_bytes(element), known).partition("\n")
+        found.append(Entry(text, transaction or None))
+    return found
+
+
+def transactions(item: dict[str, Any]) -> list[str]:
+    """The signed transactions of an order (JSON), the last one last."""
+    return _signed(item, entries(item))
+
+
+def _signed(item: dict[str, Any], found: Sequence[Entry]) -> list[str]:
+    signed = [each.transaction for each in found if each.transaction is not None]
+    return [item["transaction"]["S"], *signed] if "transaction" in item else signed
+
+
+def _known(order_id: str, earlier: Sequence[str]) -> list[str]:
+    return [order_id, *(earlier if len(earlier) > 1 else ())]
+
+
+def _bytes(value: dict[str, Any]) -> bytes:
+    data: bytes | str = value["B"]
+    return b64decode(data) if isinstance(data, str) else data
+
+
+def request_of(item: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an order that never change, as `request_json` wrote them."""
+    stored = item["request"]
+    packed_or_not = (
+        stored["S"] if "S" in stored else unpacked(_bytes(stored), [item["orderId"]["S"]])
+    )
+    fields: dict[str, Any] = json.loads(packed_or_not)
+    return fields
+
+
 def stored_order(item: dict[str, Any]) -> StoredOrder:
     """The order that an item holds."""
-    updates = [Update.model_validate_json(update["S"]) for update in item["updates"]["L"]]
+    found = entries(item)
     return StoredOrder(
-        order_of(json.loads(item["request"]["S"]), updates),
+        order_of(request_of(item), [Update.from_text(each.text) for each in found]),
         item["owner"]["S"],
-        item.get("transaction", {}).get("S"),
+        next(reversed(_signed(item, found)), None),
         Wake(item.get("wakeAbove", {}).get("S"), item.get("wakeBelow", {}).get("S")),
     )
 

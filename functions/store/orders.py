@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from uuid import UUID, uuid4  # noqa: TID251 - a writer recognises its own put
 
 from botocore.exceptions import ClientError
@@ -21,7 +21,16 @@ from functions.contract import (
     unix_ms,
 )
 from functions.orders.order import Order, Update
-from functions.orders.stored import StoredOrder, idle_since, index_keys, new_item, stored_order
+from functions.orders.stored import (
+    Entry,
+    StoredOrder,
+    entries,
+    entry_of,
+    idle_since,
+    index_keys,
+    new_item,
+    stored_order,
+)
 from functions.orders.waiting import AT_ONCE, Wake
 from functions.runtime import settings
 from functions.store import clients
@@ -77,7 +86,7 @@ class InvalidCursor(Exception):
 
 def create_order(order: Order, owner: str) -> None:
     """Store a new order; raises OrderExists with the stored one if its id is taken."""
-    item = new_item(order, owner, writer=uuid4().hex)
+    item = new_item(order, owner, writer=uuid4().hex[:12])
     try:
         clients.dynamodb().put_item(
             TableName=settings.orders_table,
@@ -116,7 +125,8 @@ def begin_order(update: Update) -> StoredOrder:
     Either way this is one call: a refused write returns the item. Raises OrderNotFound.
     """
     try:
-        answer = _append(update, {"idleSince": idle_since(update)}, returned="ALL_NEW")
+        element = entry_of(update, (), None)
+        answer = _append(update, element, {"idleSince": idle_since(update)}, returned="ALL_NEW")
     except ClientError as error:
         if not (stored := clients.refused_item(error)):
             raise OrderNotFound(update.order_id) from None
@@ -134,36 +144,30 @@ def append_update(
     """
     changed = order.apply(update)
     try:
-        _append(update, index_keys(changed, wake), transaction=transaction)
+        _append(update, entry_of(update, order.updates, transaction), index_keys(changed, wake))
     except ClientError as error:
         # The answer to this very write may have been lost, and botocore may have repeated it.
         # Two writers of the same update and transaction do no harm: either may continue from it.
         stored = clients.refused_item(error)
-        updates = stored.get("updates", {"L": []})["L"][order.sequence : update.sequence]
-        known = None if transaction is None else stored.get("transaction", {}).get("S")
-        if updates != [{"S": update.to_json()}] or known != transaction:
+        found = entries(stored)[order.sequence : update.sequence] if stored else []
+        if found != [Entry(update.text, transaction)]:
             raise StaleOrder(order.order_id) from None
     return changed
 
 
 def _append(
     update: Update,
+    element: dict[str, Any],
     keys: Mapping[str, str | None],
     *,
-    transaction: str | None = None,
     returned: ReturnValueType = "NONE",
 ) -> UpdateItemOutputTypeDef:
     sets = ["updates = list_append(updates, :update)", "#sequence = :next"]
-    names = {"#sequence": "sequence"}
     values: dict[str, AttributeValueTypeDef] = {
-        ":update": {"L": [{"S": update.to_json()}]},
+        ":update": {"L": [cast("AttributeValueTypeDef", element)]},
         ":next": {"N": str(update.sequence)},
         ":read": {"N": str(update.sequence - 1)},
     }
-    if transaction is not None:
-        names["#transaction"] = "transaction"
-        sets.append("#transaction = :transaction")
-        values[":transaction"] = {"S": transaction}
     key_sets, removes, key_values = _key_changes(keys)
     sets += key_sets
     values |= key_values
@@ -176,7 +180,7 @@ def _append(
         Key={"orderId": {"S": update.order_id}},
         UpdateExpression="SET " + ", ".join(sets) + removes,
         ConditionExpression="#sequence = :read",
-        ExpressionAttributeNames=names,
+        ExpressionAttributeNames={"#sequence": "sequence"},
         ExpressionAttributeValues=values,
         ReturnValues=returned,
         ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -504,8 +508,8 @@ def _batch_get(order_ids: list[str]) -> list[_Read]:
 
 
 def _read(item: dict[str, Any]) -> _Read:
-    size = sum(len(update["S"]) for update in item["updates"]["L"])
-    return _Read(stored_order(item).order, size)
+    order = stored_order(item).order
+    return _Read(order, sum(len(update.text) for update in order.updates))
 
 
 def _cursor(created_at: str, order_id: str) -> str:

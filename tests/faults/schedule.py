@@ -17,7 +17,7 @@ from functions import dead_letters, notifier, publisher, worker
 from functions.contract import BATCH_SIZE, RECEIVES_MAX, WEBHOOK_RECEIVES_MAX
 from functions.orders.order import Order, Status
 from functions.orders.settlement import Landed
-from functions.orders.stored import stored_order
+from functions.orders.stored import entries, stored_order
 from functions.simulation import chain
 from functions.simulation.network import Network
 from tests.faults.injection import Bench, Kind
@@ -132,8 +132,7 @@ class Ledger:
         before, after = old.get("updates", {}).get("L", []), new["updates"]["L"]
         if after[: len(before)] != before:
             raise Violation(f"history was rewritten: {before} became {after}")
-        if "transaction" in new:
-            text = new["transaction"]["S"]
+        for text in filter(None, (each.transaction for each in entries(new))):
             signature = chain.Transaction.from_json(text).signature
             known = self._transactions[new["orderId"]["S"]].setdefault(signature, text)
             if known != text:

@@ -9,6 +9,7 @@ import pytest
 
 from functions.dex.mixture import LEGS_MAX
 from functions.orders.order import UPDATES_BYTES_MAX
+from functions.orders.stored import entries
 from functions.store import orders
 from tests.events import Json
 from tests.functions.world import World
@@ -61,7 +62,9 @@ def test_a_limit_order_that_is_refused_most_often_fits_into_an_item(
 ) -> None:
     """Once its updates have this many bytes, the next refusal ends it, whatever its routes are."""
     item, _ = largest
-    longest = max(len(update["S"].encode()) for update in item["updates"]["L"])
+    elements = zip(item["updates"]["L"], entries(item), strict=True)
+    assert all(len(each["B"]) < len(entry.text) for each, entry in elements)  # transactions too
+    longest = max(len(each.text.encode()) for each in entries(item))
     rest = item_bytes(item | {"updates": {"L": []}})
     last_try = 4 * (longest + 1)  # the updates resting, building, submitted, and the last one
     assert UPDATES_BYTES_MAX + last_try + rest < ITEM_BYTES_MAX
@@ -92,14 +95,14 @@ def test_a_page_of_as_many_bytes_as_it_may_have_is_below_what_lambda_answers(
 ) -> None:
     """An answer shows the last route of an order twice, and Lambda's answer is JSON in JSON."""
     item, answer = largest
-    updates = sum(len(update["S"]) for update in item["updates"]["L"])
+    updates = sum(len(each.text) for each in entries(item))
     shown = len(json.dumps(json.dumps(answer)).encode())
     assert orders.PAGE_BYTES_MAX * shown / updates < ANSWER_BYTES_MAX
 
 
 def test_the_longest_update_is_one_frame(largest: tuple[Json, Json]) -> None:
     item, _ = largest
-    assert max(len(update["S"].encode()) for update in item["updates"]["L"]) < FRAME_BYTES_MAX / 5
+    assert max(len(each.text.encode()) for each in entries(item)) < FRAME_BYTES_MAX / 5
 
 
 def test_a_full_page_of_the_largest_orders_is_below_what_lambda_answers(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import copy
 import gzip
 import json
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import datetime
 from threading import RLock
 from types import SimpleNamespace
 from typing import Any
@@ -287,10 +287,10 @@ class World:
         """The stream records since the last call, as Lambda hands them over."""
         answer = self.streams.get_records(ShardIterator=self._iterator)
         self._iterator = answer["NextShardIterator"]
-        records = copy.deepcopy(answer["Records"])
+        records: list[Json] = json.loads(json.dumps(answer["Records"], default=_as_lambda))
         for record in records:
             record["dynamodb"].pop("ApproximateCreationDateTime", None)
-        return [dict(record) for record in records]
+        return records
 
     def publish(self, records: list[Json] | None = None) -> None:
         records = self.stream() if records is None else records
@@ -391,3 +391,11 @@ def _index(name: str, partition: str, sort: str | None = None) -> Any:
         "KeySchema": _keys(partition, sort),
         "Projection": {"ProjectionType": "KEYS_ONLY"},
     }
+
+
+def _as_lambda(value: bytes | datetime) -> str:
+    """Bytes as a Lambda event has them, by its documented sample of a stream's record:
+
+    https://docs.aws.amazon.com/lambda/latest/dg/with-ddb-example.html
+    """
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value.isoformat()

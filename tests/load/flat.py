@@ -25,12 +25,15 @@ from rich.table import Table
 import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions.contract import iso
 from functions.http import submission
+from functions.orders.order import Update
+from functions.orders.stored import entries, entry_of, new_item, stored_order
 from tests.load.machine import figures
 from tests.load.recording import CONNECTION, Journey, journey, orders_table
 from tests.load.units import Item, all_write_units
 
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
 OPEN = 200
+READ = 300  # more than any step reads
 BEFORE_MS = 1_700_000_000_000
 
 
@@ -45,7 +48,11 @@ class Cost:
 
 
 def fill(model: Item, orders: int, first: int = 0) -> None:
-    """Put so many copies of an order's item into moto's table, with ids from `first` on."""
+    """Put so many copies of an order's item into moto's table, with ids from `first` on.
+
+    An item can be read only under its own id. So the newest copies are packed anew; no step reads
+    the others, which only have the size of the model.
+    """
     from moto.dynamodb.models.dynamo_type import DynamoType
     from moto.dynamodb.models.dynamo_type import Item as Stored
 
@@ -57,7 +64,28 @@ def fill(model: Item, orders: int, first: int = 0) -> None:
         copied.attrs.update(shared)
         copied.attrs["orderId"] = key
         copied.attrs["createdAt"] = DynamoType({"S": iso(BEFORE_MS + number)})
+        if number >= first + orders - READ:
+            for name, value in under(model, str(UUID(int=number)), iso(BEFORE_MS + number)).items():
+                copied.attrs[name] = DynamoType(value)
         table.items[key] = copied
+
+
+def under(model: Item, order_id: str, created_at: str) -> Item:
+    """The packed attributes of an order like the model's, under another id and time."""
+    like, found = stored_order(model).order, entries(model)
+    texts = [each.text.replace(like.order_id, order_id) for each in found]
+    texts[0] = texts[0].replace(like.created_at, created_at)
+    updates = [Update.from_text(text) for text in texts]
+    first = like.model_copy(
+        update={"order_id": order_id, "created_at": created_at, "updates": (updates[0],)}
+    )
+    packed = new_item(first, "", writer="")
+    later = [
+        entry_of(update, updates[:number], found[number].transaction)
+        for number, update in enumerate(updates)
+        if number
+    ]
+    return {"request": packed["request"], "updates": {"L": [*packed["updates"]["L"], *later]}}
 
 
 def measure(orders: int) -> dict[str, Cost]:

@@ -35,6 +35,8 @@ ENDED = {name: OPEN[name] for name in ("orderId", "owner", "createdAt")}
         ({"l": {"L": [{"S": "ab"}, {"S": "c"}]}}, 9),
         ({"m": {"M": {"k": {"S": "v"}}}}, 7),
         ({"s": {"SS": ["ab", "c"]}}, 4),
+        ({"b": {"B": b"abc"}}, 4),
+        ({"b": {"B": "YWJj"}}, 4),  # as a stream's record has it
     ],
 )
 def test_an_item_is_as_large_as_its_names_and_values(item: Item, size: int) -> None:
@@ -42,8 +44,8 @@ def test_an_item_is_as_large_as_its_names_and_values(item: Item, size: int) -> N
 
 
 def test_an_unknown_type_is_no_guess() -> None:
-    with pytest.raises(ValueError, match="no rule for B"):
-        item_bytes({"b": {"B": b""}})
+    with pytest.raises(ValueError, match="no rule for NS"):
+        item_bytes({"b": {"NS": ["1"]}})
 
 
 @pytest.mark.parametrize(("size", "units"), [(1, 1), (1023, 1), (1024, 1), (1025, 2), (3072, 3)])

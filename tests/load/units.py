@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,8 @@ def _value_bytes(value: Item) -> int:
     match kind:
         case "S":
             return len(content.encode())
+        case "B":
+            return len(content if isinstance(content, bytes) else b64decode(content))
         case "N":
             return _number_bytes(content)
         case "BOOL" | "NULL":

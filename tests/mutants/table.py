@@ -76,14 +76,14 @@ MUTANTS = (
     Mutant(
         "a repeated update of its own is taken for another writer's",
         ORDERS,
-        'if updates != [{"S": update.to_json()}] or known != transaction:',
+        "if found != [Entry(update.text, transaction)]:",
         "if True:",
         FAULTS + "a_write_whose_answer_was_lost_is_known_as_ones_own",
     ),
     Mutant(
         "another writer's update is taken for its own",
         ORDERS,
-        'if updates != [{"S": update.to_json()}] or known != transaction:',
+        "if found != [Entry(update.text, transaction)]:",
         "if False:",
     ),
     Mutant(

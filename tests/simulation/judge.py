@@ -1,7 +1,8 @@
 """Judges a finished run against the engine's promises.
 
 The judge compares the table's history, the executions on the chain (`ledger.py`) and the clients'
-updates. Of the product it uses the tokens' decimals and the names and limits of the contract.
+updates. Of the product it uses the tokens' decimals, the names and limits of the contract, and what
+unpacks a stored text.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from functions.contract import RECEIVES_MAX
 from functions.dex import tokens
+from functions.orders.stored import entries, request_of, transactions
 from tests.simulation.clients import TERMINAL, Asked, Follower
 from tests.simulation.simulation import Simulation, Violation
 from tests.simulation.waiting import judge_conditions, judge_slices
@@ -37,7 +39,7 @@ def judge(simulation: Simulation, orders: list[Asked], followers: list[Follower]
     _judge_balances(simulation, stored, followers)
     for follower in followers:
         for asked in (*follower.orders, *(slices if follower.all else ())):
-            updates = [json.loads(update["S"]) for update in stored[asked.order_id]["updates"]["L"]]
+            updates = _updates(stored[asked.order_id])
             wanted = {u["sequence"]: json.dumps(u, sort_keys=True) for u in updates}
             if follower.seen[asked.order_id].texts != wanted:
                 raise Violation(f"{follower.name} did not receive exactly the stored updates")
@@ -50,9 +52,13 @@ def _judge_history(history: list[Json]) -> None:
         updates = after["updates"]["L"]
         if updates[: len(known)] != known or len(updates) > len(known) + 1:
             raise Violation(f"history was rewritten: {known} became {updates}")
-    sequences = [json.loads(update["S"])["sequence"] for update in history[-1]["updates"]["L"]]
+    sequences = [update["sequence"] for update in _updates(history[-1])]
     if sequences != list(range(1, len(sequences) + 1)):
         raise Violation(f"sequences with a gap: {sequences}")
+
+
+def _updates(item: Json) -> list[Json]:
+    return [json.loads(each.text) for each in entries(item)]
 
 
 def _life(states: list[tuple[int, Json | None]]) -> list[tuple[int, Json]]:
@@ -65,7 +71,7 @@ def _life(states: list[tuple[int, Json | None]]) -> list[tuple[int, Json]]:
 
 def _judge_order(simulation: Simulation, asked: Asked, history: list[tuple[int, Json]]) -> None:
     _, final = history[-1]
-    updates = [json.loads(update["S"]) for update in final["updates"]["L"]]
+    updates = _updates(final)
     last = updates[-1]
     if [u["status"] for u in updates if u["status"] in TERMINAL] != [last["status"]]:
         raise Violation(f"not one terminal status: {[u['status'] for u in updates]}")
@@ -73,15 +79,12 @@ def _judge_order(simulation: Simulation, asked: Asked, history: list[tuple[int, 
         raise Violation("an ended order is still listed as open")
     if any(updates[sequence - 1] != told for sequence, told in asked.told.items()):
         raise Violation(f"the client was told {asked.told}, stored is {updates}")
-    request = json.loads(final["request"]["S"])
+    request = request_of(final)
     if request.get("type") == "twap":
         _judge_twap(simulation, asked.order_id, request, updates)
     else:
         _judge_execution(simulation, history, last)
-        signed = dict.fromkeys(
-            item["transaction"]["S"] for _, item in history if "transaction" in item
-        )
-        judge_conditions(request, updates, list(signed), simulation.coverage)
+        judge_conditions(request, updates, transactions(final), simulation.coverage)
     cancelled = last["status"] == "cancelled"
     if asked.cancelled is not None and asked.cancelled != cancelled:
         raise Violation(f"a cancel was answered {asked.cancelled}, the order is {last['status']}")
@@ -101,16 +104,16 @@ def _slices(stored: dict[str, Json], orders: list[Asked]) -> list[Asked]:
     return [
         Asked("", order_id=order_id)
         for order_id, item in stored.items()
-        if json.loads(item["request"]["S"]).get("parentId") in asked
+        if request_of(item).get("parentId") in asked
     ]
 
 
 def _judge_twap(simulation: Simulation, order_id: str, request: Json, updates: list[Json]) -> None:
     slices = []
     for item in simulation.stored_orders():
-        child = json.loads(item["request"]["S"])
+        child = request_of(item)
         if child.get("parentId") == order_id:
-            slices.append((child, json.loads(item["updates"]["L"][-1]["S"])))
+            slices.append((child, _updates(item)[-1]))
     judge_slices(request, updates, slices, simulation.coverage)
 
 
@@ -118,7 +121,7 @@ def _judge_execution(simulation: Simulation, history: list[tuple[int, Json]], la
     """Check that at most one of the order's transactions executed, as the order says."""
     ledger = simulation.ledger
     final = history[-1][1]
-    texts = dict.fromkeys(item["transaction"]["S"] for _, item in history if "transaction" in item)
+    texts = transactions(final)
     if unheard := [text for text in texts if text not in ledger.heard]:
         raise Violation(f"the order ended without asking what became of {unheard}")
     executed = [ledger.executions[text] for text in texts if text in ledger.executions]
@@ -127,7 +130,7 @@ def _judge_execution(simulation: Simulation, history: list[tuple[int, Json]], la
     if bool(executed) != (last["status"] == "confirmed"):
         raise Violation(f"the order is {last['status']} and {len(executed)} transactions executed")
     for execution in executed:
-        request = json.loads(final["request"]["S"])
+        request = request_of(final)
         token_out = tokens.find(request["tokenOut"])
         out_amount = tokens.to_text(execution.out_amount, token_out.decimals)
         if (last["txHash"], last["outAmount"]) != (execution.transaction.signature, out_amount):
@@ -150,7 +153,7 @@ def _judge_balances(
     everything = next(follower for follower in followers if follower.all)
     told: Counter[str] = Counter()
     for order_id, item in stored.items():
-        request = json.loads(item["request"]["S"])
+        request = request_of(item)
         last = json.loads(everything.seen[order_id].last_text())
         if last["status"] == "confirmed" and request.get("type") != "twap":
             token_in, token_out = (tokens.find(request[name]) for name in ("tokenIn", "tokenOut"))

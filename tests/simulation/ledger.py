@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from functions.orders.settlement import Landed
+from functions.orders.stored import transactions
 from functions.simulation import chain, market
 from tests.simulation.cloud import Cloud
 from tests.simulation.environments import Copy
@@ -46,8 +47,8 @@ class Ledger:
         if text in self.heard:
             self._note_settler(copy, self.heard[text], transaction)
             return
-        stored = self.cloud.tables["orders"].items()
-        if all(item.get("transaction", {}).get("S") != text for item in stored):
+        stored = [item for item in self.cloud.tables["orders"].items() if "updates" in item]
+        if all(text not in transactions(item) for item in stored):
             self.broken.append("a transaction was sent that is not stored")
         names = {chain.Transaction.from_json(known).signature for known in self.heard}
         if transaction.signature in names:

@@ -21,6 +21,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from functions.contract import RECEIVES_MAX
+from functions.orders.stored import transactions
 from tests.simulation.cloud import Cloud, http_answer, http_response
 from tests.simulation.environments import Copy, Environment
 from tests.simulation.ledger import Ledger
@@ -599,8 +600,8 @@ class Simulation:
         """Whether the call is for the poisonous order, once that kills its workers."""
         if not self.poisonous or self.poisonous.encode() not in (request.body or b""):
             return False
-        item = self.cloud.tables["orders"].get((self.poisonous,)) or {}
-        return not self.plan.poison_late or "transaction" in item
+        item = self.cloud.tables["orders"].get((self.poisonous,))
+        return not self.plan.poison_late or bool(item and transactions(item))
 
     def _slowness_ms(self) -> int:
         """How long the answer to a call takes; less than the timeout of the clients."""

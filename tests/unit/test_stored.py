@@ -1,0 +1,151 @@
+"""Stored items: what is packed comes back to the character, also from items of earlier releases."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from typing import Any
+
+import pytest
+
+from functions.orders.order import Order, Status, first_update, order_of
+from functions.orders.packed import packed, unpacked
+from functions.orders.stored import (
+    Entry,
+    entries,
+    entry_of,
+    new_item,
+    request_of,
+    stored_order,
+    transactions,
+)
+
+ORDER_ID = "01a223ed-5c31-7705-9d46-d34bd560036a"
+REQUEST = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1", "slippageBps": 50}
+# What a stack has stored stays readable: these bytes never change.
+STORED: dict[str, Any] = {
+    "orderId": {"S": ORDER_ID},
+    "owner": {"S": "desk-7"},
+    "createdAt": {"S": "2026-11-28T20:51:27.921Z"},
+    "request": {"B": b64decode("o7iCAgA=")},
+    "sequence": {"N": "3"},
+    "updates": {
+        "L": [
+            {"B": b64decode("Q84pxJhDTt2ExVqlWgA=")},
+            {"B": b64decode("Q84RxKgnsT4B10GGhrpGFiFGBlamhlZG5nqWRoZRSrUA")},
+            {
+                "B": b64decode(
+                    "pZdLb4JAFIX/ymxctSFzhzuvrY9IrDHUVG3dgQW0prS+ZeF/L2AfQoFiyoLdcOZcTvKd+y/hGkgsVS5G"
+                    "JeRiA6gNbirJzXJqAipDaqCinBRagULNoQqjzJCiPkp/WPUJNWs5mrq7fXPqNQcjpbvNyH6ezNa2Y89a"
+                    "Zse1wq1YOMOZz/yDqKZv3K+y8KUGU1wCxu/8eJJhKppOJ49Cmp4Ql2Bm6pJ9vyww18LhOApWwUptj8Np"
+                    "ELbf2j05j6LlBP3Qbz+9drq93R3vd9ZXWzjfX0LeAqKhGAUTCyyA/DrxbUGySgtm4EVmS29GfXvi2K73"
+                    "rr1jrz9fjLd6sDFR7g/3AI8PlrvkLxkL5xtXdiARJwTjIMmqjGYtABdKQr4bXdN+Mh//O935CaYco7pG"
+                    "LUqFKJdalQslD9Ooi9KGtXpVooJKK8aqVDhlKMwSlYJilq4ahKkGuSHZjYNI1iD7hUPi/3ub7EchKSlz"
+                    "EWEGQFllq65iSkuUEvTp9AE="
+                )
+            },
+        ]
+    },
+    "followers": {"M": {}},
+    "openShard": {"S": "2"},
+    "openOwner": {"S": "desk-7"},
+    "idleSince": {"S": "2026-11-28T20:51:30.000Z"},
+    "writer": {"S": "69b5586276b7"},
+}
+
+
+def made(order: Order) -> dict[str, Any]:
+    """The item of an order whose updates were stored one by one, the last with a transaction."""
+    first = order.model_copy(update={"updates": order.updates[:1]})
+    item = new_item(first, "desk-7", writer="w")
+    for number, update in enumerate(order.updates[1:], start=1):
+        signed = '{"fate":"land"}' if update.status is Status.SUBMITTED else None
+        item["updates"]["L"].append(entry_of(update, order.updates[:number], signed))
+    return item
+
+
+def submitted() -> Order:
+    order = order_of(REQUEST, [first_update(ORDER_ID, 1_795_899_087_921)])
+    for status in (Status.ROUTING, Status.BUILDING, Status.SUBMITTED):
+        order = order.apply(order.next_update(status, 1_795_899_088_000))
+    return order
+
+
+def as_text(item: dict[str, Any]) -> dict[str, Any]:
+    """The item as releases before packing stored it."""
+    found = entries(item)
+    signed = {"transaction": {"S": transactions(item)[-1]}} if transactions(item) else {}
+    return {
+        **item,
+        "request": {"S": json.dumps(request_of(item))},
+        "updates": {"L": [{"S": each.text} for each in found]},
+        **signed,
+    }
+
+
+def test_what_was_stored_once_is_read_for_ever() -> None:
+    order, owner, signed, _ = stored_order(STORED)
+    assert (order.order_id, owner, signed) == (ORDER_ID, "desk-7", None)
+    assert (order.amount, order.status) == ("1", Status.BUILDING)
+    assert request_of(STORED) == REQUEST
+    assert [json.loads(each.text)["sequence"] for each in entries(STORED)] == [1, 2, 3]
+    assert order.route is not None
+    assert [leg.out_amount for leg in order.route.route_plan] == [
+        "17.928053",
+        "44.820134",
+        "149.538753",
+    ]
+    assert order.route.slot == 4489747719
+
+
+def test_an_order_comes_back_with_the_transaction_that_was_stored_with_an_update() -> None:
+    order = submitted()
+    stored = stored_order(made(order))
+    assert stored.order == order
+    assert stored.transaction == '{"fate":"land"}'
+    assert entries(made(order))[-1] == Entry(order.updates[-1].text, '{"fate":"land"}')
+
+
+def test_an_item_of_an_earlier_release_is_read_and_continued() -> None:
+    order = submitted()
+    old = as_text(made(order))
+    assert stored_order(old) == stored_order(made(order))
+    ended = order.apply(order.next_update(Status.CONFIRMED, 1_795_899_090_000, out_amount="1"))
+    old["updates"]["L"].append(entry_of(ended.updates[-1], order.updates, None))
+    assert stored_order(old).order == ended
+    assert stored_order(old).transaction == '{"fate":"land"}'
+
+
+def test_a_transaction_of_a_later_attempt_counts_more_than_one_of_an_earlier_release() -> None:
+    order = submitted()
+    old = as_text(made(order))
+    for status in (Status.ROUTING, Status.BUILDING, Status.SUBMITTED):
+        update = order.next_update(status, 1_795_899_100_000)
+        signed = '{"fate":"drop"}' if status is Status.SUBMITTED else None
+        old["updates"]["L"].append(entry_of(update, order.updates, signed))
+        order = order.apply(update)
+    assert stored_order(old).transaction == '{"fate":"drop"}'
+    assert transactions(old) == ['{"fate":"land"}', '{"fate":"drop"}']
+
+
+def test_fields_of_a_newer_release_stay_in_the_text_and_do_not_harm_what_follows() -> None:
+    order = submitted()
+    item = made(order)
+    texts = [each.text for each in entries(item)]
+    texts[2] = texts[2][:-1] + ',"newer":{"é":1}}'
+    newer = as_text(item) | {"updates": {"L": [{"S": text} for text in texts]}}
+    read = stored_order(newer).order
+    update = read.next_update(Status.CONFIRMED, 1_795_899_090_000)
+    newer["updates"]["L"].append(entry_of(update, read.updates, None))
+    assert [each.text for each in entries(newer)] == [*texts, update.text]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "é" * 9, "x" * 70_000])
+def test_any_text_comes_back(text: str) -> None:
+    for known in ([], ["a", text], [text * 2]):
+        assert unpacked(packed(text, known), known) == text
+
+
+def test_what_was_said_before_costs_little() -> None:
+    text = json.dumps({"number": list(range(100))})
+    assert len(packed(text, [text])) < 10 < len(packed(text)) < len(text)
