@@ -1,4 +1,4 @@
-"""The date and machine that every table of a measurement shows."""
+"""The date and machine that every table of a measurement shows; the CPU of started processes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 
 from rich.table import Table
 
@@ -31,3 +32,28 @@ def figures(title: str, *columns: str) -> Table:
 def sources(pages: Iterable[str]) -> str:
     """A line for each page that the figures are from, because a table has no room for them."""
     return "\n".join(["Sources:", *(f"  {page}" for page in dict.fromkeys(filter(None, pages)))])
+
+
+def children_cpu_seconds() -> float:
+    """CPU seconds so far of all processes below this one, their own ended children included."""
+    parents: dict[int, int] = {}
+    ticks: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+        except OSError:  # it has ended meanwhile
+            continue
+        # The name in brackets may hold anything. man proc: fields 4 and 14 to 17.
+        after = text.rpartition(")")[2].split()
+        pid = int(stat.parent.name)
+        parents[pid], ticks[pid] = int(after[1]), sum(map(int, after[11:15]))
+
+    def is_below(pid: int) -> bool:
+        while pid in parents:
+            pid = parents[pid]
+            if pid == os.getpid():
+                return True
+        return False
+
+    below = sum(count for pid, count in ticks.items() if is_below(pid))
+    return below / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,216 @@
+"""Limit: `uv run python -m tests.load.limit` compares an order with its AWS calls alone.
+
+No engine of this design costs less than its calls. They are recorded over moto, one market order
+with one follower, and made again by boto3's clients: answered in process, as `tests.load.cpu` does
+it, and sent to the emulator, to a table and a queue that start no function. The engine beside them
+makes the same calls in its handlers, without simulated latency.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+from uuid import uuid4
+
+from botocore import xform_name
+from rich.console import Console
+from rich.table import Table
+
+import tests.conftest  # noqa: F401 - the settings, before the handlers read them
+from infra.cli.deployed import Deployed, client
+from infra.cli.local import Stack, running_stack
+from tests.e2e.client import AT_ONCE, Client, follow_all
+from tests.load import cpu
+from tests.load.__main__ import measure, rate
+from tests.load.machine import children_cpu_seconds, figures
+from tests.load.recording import Call, Json, journey
+
+ALONE = 20  # orders that are measured one after the other
+PLAIN = "plain-orders"  # the table and the queue that start no function
+
+
+@dataclass(frozen=True)
+class OnEmulator:
+    """Milliseconds of an order by itself; of several at a time, the rate and CPU ms an order."""
+
+    alone_ms: float
+    orders_per_second: float
+    cpu_ms: float
+
+
+def recorded() -> tuple[str, list[Call]]:
+    """A busy owner's order: its id and its calls."""
+    with journey() as under_way:
+        under_way.order()
+        under_way.recorder.take()
+        return under_way.order(), under_way.recorder.take()
+
+
+def renamed(given: Any, names: Mapping[str, str]) -> Any:
+    """A call's parameters with other names in all their texts."""
+    match given:
+        case dict():
+            return {key: renamed(value, names) for key, value in given.items()}
+        case list():
+            return [renamed(each, names) for each in given]
+        case str():
+            for old, new in names.items():
+                given = given.replace(old, new)
+    return given
+
+
+def plain_table_and_queue(deployed: Deployed) -> str:
+    """Make the orders table and the order queue again, without readers; the queue's URL."""
+    dynamodb = deployed.client("dynamodb")
+    table = dynamodb.describe_table(TableName=deployed.output("OrdersTable"))["Table"]
+    fields = ("IndexName", "KeySchema", "Projection")
+    dynamodb.create_table(
+        TableName=PLAIN,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=table["AttributeDefinitions"],
+        KeySchema=table["KeySchema"],
+        GlobalSecondaryIndexes=[
+            {name: index[name] for name in fields} for index in table["GlobalSecondaryIndexes"]
+        ],
+        StreamSpecification=table["StreamSpecification"],
+    )
+    url: str = deployed.client("sqs").create_queue(QueueName=PLAIN)["QueueUrl"]
+    return url
+
+
+def open_connection(pushes: Any, items: list[Json]) -> str:
+    """The id of the one connection among these items that is still open."""
+    for item in items:
+        connection_id: str = item["connectionId"]["S"]
+        with suppress(pushes.exceptions.GoneException):
+            pushes.post_to_connection(ConnectionId=connection_id, Data=b"{}")
+            return connection_id
+    raise AssertionError("no connection is open")
+
+
+def calls_alone(stack: Stack, orders: int) -> OnEmulator:
+    """Make the calls of so many orders, whose updates all go to the one open connection."""
+    recorded_id, calls = recorded()
+    queue_url = plain_table_and_queue(stack.deployed)
+    pushes = client(
+        "apigatewaymanagementapi", stack.region, stack.web_socket_url.replace("ws", "http", 1)
+    )
+    clients = {
+        "dynamodb": stack.deployed.client("dynamodb"),
+        "sqs": stack.deployed.client("sqs"),
+        "apigatewaymanagementapi": pushes,
+    }
+    connections = clients["dynamodb"].scan(TableName=stack.outputs["ConnectionsTable"])["Items"]
+    own = {
+        "TableName": PLAIN,
+        "QueueUrl": queue_url,
+        "ConnectionId": open_connection(pushes, connections),
+    }
+
+    def one_order(_number: int) -> float:
+        names = {recorded_id: str(uuid4())}
+        began = time.monotonic()
+        for call in calls:
+            given = renamed(call.given, names)
+            given |= {name: own[name] for name in given.keys() & own.keys()}
+            getattr(clients[call.service], xform_name(call.operation))(**given)
+        return (time.monotonic() - began) * 1000
+
+    one_order(0)
+    alone = [one_order(number) for number in range(ALONE)]
+    before, began = time.process_time() + children_cpu_seconds(), time.monotonic()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(one_order, range(orders)))
+    seconds = time.monotonic() - began
+    spent = time.process_time() + children_cpu_seconds() - before
+    return OnEmulator(median(alone), orders / seconds, spent / orders * 1000)
+
+
+async def engine(user: Client, orders: int) -> OnEmulator:
+    """Let the stack execute so many orders."""
+    for warm_up, at_once in ((10, 1), (100, AT_ONCE)):  # not all functions start at once
+        await measure(user, warm_up, at_once)
+    alone = []
+    for _ in range(ALONE):
+        run = await measure(user, 1, 1)
+        ((sent, _answered),) = run.posted.values()
+        ((*_, last),) = run.updates.values()
+        alone.append((last["_received"] - sent) * 1000)
+    before = children_cpu_seconds()
+    run = await measure(user, orders, AT_ONCE)
+    spent = children_cpu_seconds() - before
+    ends = [updates[-1]["_received"] for updates in run.updates.values()]
+    return OnEmulator(median(alone), rate(ends), spent / orders * 1000)
+
+
+def on_emulator(orders: int) -> tuple[OnEmulator, OnEmulator]:
+    """The calls alone, and the engine."""
+
+    async def go(stack: Stack) -> tuple[OnEmulator, OnEmulator]:
+        user = Client(stack.http_url, stack.web_socket_url, stack.api_key)
+        try:
+            whole = await engine(user, orders)
+            async with user.socket() as socket:
+                await follow_all(socket)
+
+                async def drain() -> None:
+                    async for _ in socket:
+                        pass
+
+                draining = asyncio.create_task(drain())
+                alone = await asyncio.to_thread(calls_alone, stack, orders)
+                draining.cancel()
+        finally:
+            await user.close()
+        return alone, whole
+
+    context = {"latencyScale": "0", "quoteErrorPpm": "0", "dropPpm": "0"}
+    with running_stack(context=context) as stack:
+        return asyncio.run(go(stack))
+
+
+def report(
+    in_process: Mapping[str, list[cpu.Weight]], alone: OnEmulator, whole: OnEmulator
+) -> Table:
+    """A row for each way of measuring; the ratio says how much better the calls alone are."""
+    table = figures("An order against its AWS calls alone", "", "calls alone", "engine", "ratio")
+
+    def row(name: str, least: float, ours: float) -> None:
+        ratio = max(least, ours) / min(least, ours)
+        table.add_row(name, f"{least:.1f}", f"{ours:.1f}", f"{ratio:.2f}")
+
+    for name, weights in in_process.items():
+        if name.startswith("in all"):
+            bare, handlers = (
+                1000 * median(times)
+                for times in zip(*((each.bare, each.handler) for each in weights), strict=True)
+            )
+            row(f"in process{name.removeprefix('in all')}: CPU (ms)", bare, handlers)
+    row("emulator, one order at a time (ms)", alone.alone_ms, whole.alone_ms)
+    row(
+        f"emulator, {AT_ONCE} at a time: orders/s",
+        alone.orders_per_second,
+        whole.orders_per_second,
+    )
+    row("the same: CPU of all processes, an order (ms)", alone.cpu_ms, whole.cpu_ms)
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.load.limit", description=__doc__)
+    parser.add_argument("--orders", type=int, default=200, help="orders on the emulator (200)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds in process (5)")
+    arguments = parser.parse_args()
+    in_process = cpu.measure(arguments.rounds, 50)
+    Console().print(report(in_process, *on_emulator(arguments.orders)))
+
+
+if __name__ == "__main__":
+    main()
