@@ -34,9 +34,10 @@ from websockets.asyncio.client import connect
 from infra.cli.command import Problem
 from infra.cli.emulator import free_port
 from infra.cli.local import running_stack
-from tests.e2e.client import AT_ONCE, ORDER, Client
-from tests.load.__main__ import Run, measure, percentile, rate
+from tests.e2e.client import AT_ONCE, ORDER
+from tests.load.__main__ import percentile, rate
 from tests.load.machine import children_cpu_seconds, figures
+from tests.load.run import Run, measure
 
 STARTED_SECONDS_MAX = 180
 ORDERS_SECONDS_MAX = 450
@@ -243,9 +244,8 @@ async def measure_original(at: Original, orders: int) -> tuple[Run, int]:
 
         async def watch() -> None:
             async for order_id, status in published(reader):
-                update = {"orderId": order_id, "status": status, "_received": time.time()}
-                run.updates[order_id].append(update)
-                if len(run.updates) == orders and run.ended() == orders:
+                run.received({"orderId": order_id, "status": status})
+                if len(run.ended) == orders:
                     return
 
         async def follow() -> None:
@@ -290,19 +290,12 @@ def measured_original(path: Path, orders: int, warm_up: int, *, sleeps: bool) ->
 def measured_ours(orders: int, warm_up: int, *, latency_scale: str) -> Measured:
     context = {"latencyScale": latency_scale, "quoteErrorPpm": "0", "dropPpm": "0"}
     with running_stack(context=context) as stack:
-
-        async def go(count: int, at_once: int) -> Run:
-            client = Client(stack.http_url, stack.web_socket_url, stack.api_key)
-            try:
-                return await measure(client, count, at_once)
-            finally:
-                await client.close()
-
-        asyncio.run(go(10, 1))  # starts the functions, without all of them at once
-        asyncio.run(go(warm_up, AT_ONCE))
+        where = (stack.http_url, stack.web_socket_url, stack.api_key)
+        asyncio.run(measure(*where, 10, 1))  # starts the functions, without all of them at once
+        asyncio.run(measure(*where, warm_up, AT_ONCE))
         before = children_cpu_seconds()
-        run = asyncio.run(go(orders, AT_ONCE))
-        pushed = sum(map(len, run.updates.values()))
+        run = asyncio.run(measure(*where, orders, AT_ONCE))
+        pushed = sum("_read" not in each for updates in run.updates.values() for each in updates)
         return Measured(run, pushed, children_cpu_seconds() - before)
 
 

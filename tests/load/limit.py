@@ -28,9 +28,10 @@ from infra.cli.deployed import Deployed, client
 from infra.cli.local import Stack, running_stack
 from tests.e2e.client import AT_ONCE, Client, follow_all
 from tests.load import cpu
-from tests.load.__main__ import measure, rate
+from tests.load.__main__ import rate
 from tests.load.machine import children_cpu_seconds, figures
 from tests.load.recording import Call, Json, journey
+from tests.load.run import measure
 
 ALONE = 20  # orders that are measured one after the other
 PLAIN = "plain-orders"  # the table and the queue that start no function
@@ -133,18 +134,19 @@ def calls_alone(stack: Stack, orders: int) -> OnEmulator:
     return OnEmulator(median(alone), orders / seconds, spent / orders * 1000)
 
 
-async def engine(user: Client, orders: int) -> OnEmulator:
+async def engine(stack: Stack, orders: int) -> OnEmulator:
     """Let the stack execute so many orders."""
+    where = (stack.http_url, stack.web_socket_url, stack.api_key)
     for warm_up, at_once in ((10, 1), (100, AT_ONCE)):  # not all functions start at once
-        await measure(user, warm_up, at_once)
+        await measure(*where, warm_up, at_once)
     alone = []
     for _ in range(ALONE):
-        run = await measure(user, 1, 1)
+        run = await measure(*where, 1, 1)
         ((sent, _answered),) = run.posted.values()
         ((*_, last),) = run.updates.values()
         alone.append((last["_received"] - sent) * 1000)
     before = children_cpu_seconds()
-    run = await measure(user, orders, AT_ONCE)
+    run = await measure(*where, orders, AT_ONCE)
     spent = children_cpu_seconds() - before
     ends = [updates[-1]["_received"] for updates in run.updates.values()]
     return OnEmulator(median(alone), rate(ends), spent / orders * 1000)
@@ -154,9 +156,9 @@ def on_emulator(orders: int) -> tuple[OnEmulator, OnEmulator]:
     """The calls alone, and the engine."""
 
     async def go(stack: Stack) -> tuple[OnEmulator, OnEmulator]:
+        whole = await engine(stack, orders)
         user = Client(stack.http_url, stack.web_socket_url, stack.api_key)
         try:
-            whole = await engine(user, orders)
             async with user.socket() as socket:
                 await follow_all(socket)
 

@@ -14,8 +14,8 @@ import pytest
 from infra.cli.command import Problem
 from infra.cli.node import NODE
 from tests.load import against
-from tests.load.__main__ import Run
 from tests.load.against import NO_SLEEPS, Measured, checked, figures_of, published, report
+from tests.load.run import Run
 
 OWN = "setTimeout(() => console.log('own'), 60_000); require('library');"
 LIBRARY = """
