@@ -11,7 +11,6 @@ from moto import mock_aws
 
 from functions import publisher, push, runtime
 from functions.http import submission
-from functions.store import clients
 from tests.functions.world import World
 
 
@@ -33,17 +32,13 @@ class Clock(runtime.Clock):
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    for cached in (clients.dynamodb, clients.sqs, push._client):
-        cached.cache_clear()
     submission.rooms.clear()
     publisher.look_ups.clear()
-    with mock_aws():
+    with mock_aws(config={"core": {"reset_boto3_session": False}}):
         world = World()
         monkeypatch.setattr(push, "_client", lambda: world.connections)
         monkeypatch.setattr(runtime, "clock", Clock())
         yield world
-    for cached in (clients.dynamodb, clients.sqs):
-        cached.cache_clear()
 
 
 @pytest.fixture

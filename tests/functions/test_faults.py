@@ -207,6 +207,7 @@ def test_closing_a_connection_that_is_gone_is_no_error(
 def test_followers_whose_end_nobody_told_of_give_way_when_their_time_is_over(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(orders, "MAX_FOLLOWERS", 5)
     order_id = world.submit()["orderId"]
     for number in range(orders.MAX_FOLLOWERS):
         world.send(world.connect(f"c{number}"), {"orderId": order_id})

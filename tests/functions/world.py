@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from threading import RLock
 from types import SimpleNamespace
 from typing import Any
@@ -117,15 +118,13 @@ class World:
     """Everything between a client and the tables, moved by hand."""
 
     def __init__(self) -> None:
-        self.dynamodb = boto3.client("dynamodb")
-        self.sqs = boto3.client("sqs")
-        self.streams = boto3.client("dynamodbstreams")
+        self.dynamodb, self.sqs, self.streams = map(_client, ("dynamodb", "sqs", "dynamodbstreams"))
         self.connections = Connections()
         self._create_tables()
         self.queue_url = self.sqs.create_queue(QueueName="orders")["QueueUrl"]
         assert self.queue_url == settings.queue_url
         self.sqs.create_queue(QueueName="webhooks")
-        self._iterator = self._stream_start()
+        self._iterator: str | None = None
 
     # --- clients
 
@@ -285,7 +284,7 @@ class World:
 
     def stream(self) -> list[Json]:
         """The stream records since the last call, as Lambda hands them over."""
-        answer = self.streams.get_records(ShardIterator=self._iterator)
+        answer = self.streams.get_records(ShardIterator=self._iterator or self._stream_start())
         self._iterator = answer["NextShardIterator"]
         records: list[Json] = json.loads(json.dumps(answer["Records"], default=_as_lambda))
         for record in records:
@@ -353,6 +352,12 @@ class World:
         return self.streams.get_shard_iterator(
             StreamArn=arn, ShardId=shards[0]["ShardId"], ShardIteratorType="TRIM_HORIZON"
         )["ShardIterator"]
+
+
+@cache
+def _client(service: str) -> Any:
+    """A client of moto; making one takes longer than most tests do."""
+    return boto3.client(service)
 
 
 def query_parameters(raw: str) -> dict[str, str]:
