@@ -50,10 +50,19 @@ SLOW = (
 HERE = Path(__file__).parent
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Let the fast lane import no test that it leaves out."""
+    return True if config.option.markexpr == "not slow" and _is_slow(collection_path) else None
+
+
+def _is_slow(path: Path) -> bool:
+    return any(path.is_relative_to(HERE / name) for name in SLOW)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what takes long."""
     for item in items:
-        if any(item.path.is_relative_to(HERE / name) for name in SLOW):
+        if _is_slow(item.path):
             item.add_marker("slow")
 
 

@@ -1,4 +1,4 @@
-"""The README's bot against a server that behaves as documented; tests/e2e runs it on the stack."""
+"""The bot of functions/README.md against a server that behaves as documented; tests/e2e runs it on the stack."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from tests.client.engine import KEY, Engine
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[2] / "functions" / "README.md"
 LINES_MAX = 30
 
 
 def bot() -> str:
-    """The program in the README."""
+    """The program in functions/README.md."""
     (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     return str(code)
 

@@ -1,4 +1,4 @@
-"""The README's bot against the deployed stack."""
+"""The bot of functions/README.md against the deployed stack."""
 
 from __future__ import annotations
 
