@@ -1,4 +1,4 @@
-"""The bot of functions/README.md against a server that behaves as documented; tests/e2e runs it on the stack."""
+"""The bot of functions/README.md against a server that behaves as documented."""
 
 from __future__ import annotations
 
