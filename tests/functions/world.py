@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cache
 from threading import RLock
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
 import boto3
@@ -32,6 +32,10 @@ from functions.contract import API_KEY
 from functions.runtime import settings
 from functions.simulation.network import Network
 from tests.events import Json, event
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
 
 _one_request_at_a_time = RLock()
 _process_request = botocore_stubber.process_request
@@ -118,7 +122,7 @@ class World:
     """Everything between a client and the tables, moved by hand."""
 
     def __init__(self) -> None:
-        self.dynamodb, self.sqs, self.streams = map(_client, ("dynamodb", "sqs", "dynamodbstreams"))
+        self.dynamodb, self.sqs, self.streams = _clients()
         self.connections = Connections()
         self._create_tables()
         self.queue_url = self.sqs.create_queue(QueueName="orders")["QueueUrl"]
@@ -355,9 +359,9 @@ class World:
 
 
 @cache
-def _client(service: str) -> Any:
-    """A client of moto; making one takes longer than most tests do."""
-    return boto3.client(service)
+def _clients() -> tuple[DynamoDBClient, SQSClient, Any]:
+    """The clients of moto; making them takes longer than most tests do."""
+    return boto3.client("dynamodb"), boto3.client("sqs"), boto3.client("dynamodbstreams")
 
 
 def query_parameters(raw: str) -> dict[str, str]:
