@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from moto import mock_aws
+from moto.core.models import MockAWS
 
 from functions import publisher, push, runtime
 from functions.http import submission
@@ -30,15 +31,22 @@ class Clock(runtime.Clock):
         self.slept_seconds += seconds
 
 
+@pytest.fixture(scope="module")
+def aws() -> Iterator[MockAWS]:
+    """Moto: to start it takes longer than to reset it."""
+    with mock_aws(config={"core": {"reset_boto3_session": False}}) as started:
+        yield started
+
+
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(aws: MockAWS, monkeypatch: pytest.MonkeyPatch) -> World:
+    aws.reset()
     submission.rooms.clear()
     publisher.look_ups.clear()
-    with mock_aws(config={"core": {"reset_boto3_session": False}}):
-        world = World()
-        monkeypatch.setattr(push, "_client", lambda: world.connections)
-        monkeypatch.setattr(runtime, "clock", Clock())
-        yield world
+    world = World()
+    monkeypatch.setattr(push, "_client", lambda: world.connections)
+    monkeypatch.setattr(runtime, "clock", Clock())
+    return world
 
 
 @pytest.fixture
