@@ -53,12 +53,12 @@ class Dashboard:
         self.problems: list[str] = []
         own = {urlsplit(url).netloc for url in (target.http_url, target.web_socket_url)}
 
-        def asked(url: str) -> None:
+        def check_host(url: str) -> None:
             if urlsplit(url).netloc not in own:
                 self.problems.append(f"asked another host: {url}")
 
-        page.on("request", lambda request: asked(request.url))
-        page.on("websocket", lambda socket: asked(socket.url))
+        page.on("request", lambda request: check_host(request.url))
+        page.on("websocket", lambda socket: check_host(socket.url))
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("console", self._said)
 
@@ -142,7 +142,7 @@ def made_up_order(number: int, status: str = "routing", **fields: Any) -> Json:
     order_id = f"00000000-0000-4000-8000-{number:012}"
     time = f"{NOON + timedelta(seconds=number):%Y-%m-%dT%H:%M:%S.000Z}"
     route = fields.get("route", ROUTE)
-    told: dict[str, Json] = {
+    details: dict[str, Json] = {
         "routing": {"attempt": 1},
         "building": {"route": route},
         "submitted": {"txHash": TX_HASH},
@@ -159,7 +159,7 @@ def made_up_order(number: int, status: str = "routing", **fields: Any) -> Json:
             "sequence": i,
             "status": step,
             "timestamp": time,
-            **told.get(step, {}),
+            **details.get(step, {}),
         }
         for i, step in enumerate(steps, start=1)
     ]

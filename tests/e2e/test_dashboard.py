@@ -472,11 +472,11 @@ def test_an_old_order_that_ended_while_the_page_was_away_is_read(
 def test_a_file_that_the_page_did_not_get_is_asked_for_again(
     dashboard: Dashboard, name: str
 ) -> None:
-    asked: list[str] = []
+    requests: list[str] = []
 
     def throttled_twice(route: Route) -> None:
-        asked.append(route.request.url)
-        if len(asked) <= 2:
+        requests.append(route.request.url)
+        if len(requests) <= 2:
             route.fulfill(status=503, json={"message": "Service Unavailable"})
         else:
             route.continue_()
@@ -485,7 +485,7 @@ def test_a_file_that_the_page_did_not_get_is_asked_for_again(
     dashboard.open()
     has_status(dashboard.submit(new_amount()), "confirmed")
     expect(dashboard.page.locator(".bar")).to_have_css("position", "sticky")
-    assert len(asked) == 3
+    assert len(requests) == 3
     dashboard.forgive("503")
 
 
@@ -505,18 +505,19 @@ def test_the_first_render_takes_at_most_six_requests_and_120_kb(dashboard: Dashb
         """new MutationObserver((_, observer) => {
             if (!document.querySelector(".row .status")) return;
             observer.disconnect();
-            window.asked = [performance.getEntriesByType("navigation")[0],
+            window.requests = [performance.getEntriesByType("navigation")[0],
                 ...performance.getEntriesByType("resource")]
                 .map(({ name, encodedBodySize }) => ({ name, encodedBodySize }));
         }).observe(document, { subtree: true, childList: true })"""
     )
     page.reload()
     expect(page.locator(".row").first).to_be_visible()
-    page.wait_for_function("window.asked")
-    asked = page.evaluate("window.asked")
-    size = sum(each["encodedBodySize"] for each in asked)
-    print(f"{len(asked)} requests, {size} bytes: {[urlsplit(each['name']).path for each in asked]}")
-    assert len(asked) <= 6
+    page.wait_for_function("window.requests")
+    requests = page.evaluate("window.requests")
+    size = sum(each["encodedBodySize"] for each in requests)
+    paths = [urlsplit(each["name"]).path for each in requests]
+    print(f"{len(paths)} requests, {size} bytes: {paths}")
+    assert len(requests) <= 6
     assert 20_000 < size < 120_000
 
 

@@ -17,12 +17,12 @@ def test_the_chart_has_ranges_candles_lines_venues_a_crosshair_and_own_orders(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page = dashboard.page
-    asked: list[dict[str, str]] = []
+    requests: list[dict[str, str]] = []
 
     def note(request: Request) -> None:
         if "/api/candles" in request.url:
             query = parse_qs(urlsplit(request.url).query)
-            asked.append({name: values[0] for name, values in query.items()})
+            requests.append({name: values[0] for name, values in query.items()})
 
     page.on("request", note)
     ended = {"confirmedAt": stamp(timedelta(minutes=-2)), "createdAt": stamp(timedelta(minutes=-2))}
@@ -48,19 +48,19 @@ def test_the_chart_has_ranges_candles_lines_venues_a_crosshair_and_own_orders(
     spans = {"5 m": 300, "15 m": 900, "1 h": 3600, "6 h": 21_600, "1 d": 86_400, "7 d": 604_800}
     steps = {"second": 1, "minute": 60, "hour": 3600}
     for name, seconds in spans.items():
-        asked.clear()
+        requests.clear()
         page.get_by_role("radio", name="15 m" if name == "5 m" else "5 m", exact=True).check()
-        asked.clear()
+        requests.clear()
         page.get_by_role("radio", name=name, exact=True).check()
         for _ in range(300):
-            first = min((query["from"] for query in asked), default=stamp(timedelta()))
-            last = max((query["to"] for query in asked), default=first)
+            first = min((query["from"] for query in requests), default=stamp(timedelta()))
+            last = max((query["to"] for query in requests), default=first)
             span = (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
-            if asked and abs(span - seconds) <= 2 * steps[asked[-1]["interval"]]:
+            if requests and abs(span - seconds) <= 2 * steps[requests[-1]["interval"]]:
                 break
             page.wait_for_timeout(100)  # a long range takes several requests
         else:
-            raise AssertionError(name, asked)
+            raise AssertionError(name, requests)
         expect(values).to_have_text(re.compile("Change"))
     page.get_by_role("radio", name="Line").check()
     page.get_by_role("checkbox", name="Venues").uncheck()
@@ -71,7 +71,7 @@ def test_the_chart_has_ranges_candles_lines_venues_a_crosshair_and_own_orders(
     expect(page.locator("#chart-values")).to_have_text(re.compile("Change"))
     page.click("#flip")  # the pair has one direction, whichever token is sold
     expect(page.locator("#chart-title")).to_have_text("SOL/USDC")
-    assert {(query["tokenIn"], query["tokenOut"]) for query in asked} == {("SOL", "USDC")}
+    assert {(query["tokenIn"], query["tokenOut"]) for query in requests} == {("SOL", "USDC")}
 
 
 def test_amounts_have_their_value_a_quote_its_age_and_a_rate_two_directions(

@@ -620,9 +620,9 @@ def test_a_page_that_nobody_touches_asks_seldom_and_only_for_what_is_new(
     dashboard.open()
     expect(page.locator("#quote")).to_have_attribute("data-state", "ready")
     wait(70)
-    asked = len(engine.calls)
+    before = len(engine.calls)
     wait(60)
-    in_a_minute = engine.calls[asked:]
+    in_a_minute = engine.calls[before:]
     assert 0 < len(in_a_minute) <= 6, in_a_minute
     seconds = [
         datetime.fromisoformat(query["to"][0]) - datetime.fromisoformat(query["from"][0])
@@ -631,6 +631,6 @@ def test_a_page_that_nobody_touches_asks_seldom_and_only_for_what_is_new(
     assert seconds[0] >= timedelta(minutes=15)
     assert max(seconds[1:]) <= timedelta(seconds=40)  # only new candles
     page.mouse.move(200, 300)
-    asked = len(engine.calls)
+    before = len(engine.calls)
     wait(20)
-    assert engine.calls[asked:].count("GET quote") >= 3
+    assert engine.calls[before:].count("GET quote") >= 3

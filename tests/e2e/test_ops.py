@@ -75,10 +75,10 @@ def stopped(stack: Deployed, *queues: str) -> Iterator[None]:
             lambda_.update_event_source_mapping(UUID=uuid, Enabled=True)
 
 
-async def eventually(told: Callable[[], bool]) -> None:
+async def eventually(is_so: Callable[[], bool]) -> None:
     """Wait until the condition is true."""
     deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while not told():
+    while not is_so():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.5)
 

@@ -41,10 +41,10 @@ def gateway(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 @cache
 def _owner(authorization: str) -> str:
     """The owner that the authorizer found; the gateway caches it."""
-    asked = event("authorizer_http") | {"headers": {"authorization": authorization}}
-    told = authorizer.handler(asked, Context())
-    assert told["isAuthorized"] is True
-    owner: str = told["context"]["owner"]
+    request = event("authorizer_http") | {"headers": {"authorization": authorization}}
+    answer = authorizer.handler(request, Context())
+    assert answer["isAuthorized"] is True
+    owner: str = answer["context"]["owner"]
     return owner
 
 

@@ -36,12 +36,12 @@ PROTECTED = [
 ]
 
 
-def ask(method: str, path: str, told: Any) -> dict[str, Any]:
+def ask(method: str, path: str, context: Any) -> dict[str, Any]:
     request = event("http_get_order")
     request["rawPath"] = request["requestContext"]["http"]["path"] = path
     request["requestContext"]["http"]["method"] = method
-    request["requestContext"]["authorizer"] = told
-    if told is None:
+    request["requestContext"]["authorizer"] = context
+    if context is None:
         del request["requestContext"]["authorizer"]
     answer: dict[str, Any] = api.handler(request, Context())
     return answer
@@ -109,12 +109,12 @@ def test_an_authorizer_that_cannot_look_up_lets_nobody_in(
 
 @pytest.mark.parametrize(("method", "path"), PROTECTED)
 @pytest.mark.parametrize(
-    "told",
+    "context",
     [None, {}, {"lambda": None}, {"lambda": {}}, {"lambda": {"owner": ""}}, {"owner": "alice"}],
     ids=repr,
 )
-def test_without_an_owner_everything_else_is_a_401(method: str, path: str, told: Any) -> None:
-    answer = ask(method, path, told)
+def test_without_an_owner_everything_else_is_a_401(method: str, path: str, context: Any) -> None:
+    answer = ask(method, path, context)
     assert answer["statusCode"] == 401
     assert answer["headers"]["Content-Type"] == "application/problem+json"
     assert answer["headers"]["WWW-Authenticate"] == "Bearer"
@@ -141,20 +141,20 @@ def test_every_route_of_the_document_but_health_needs_a_key() -> None:
     assert document["security"] == [{"apiKey": []}]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            asked = ask(method.upper(), path.replace("{orderId}", "x"), None)["statusCode"]
+            status = ask(method.upper(), path.replace("{orderId}", "x"), None)["statusCode"]
             if operation.get("security") == []:
-                assert (path, asked) == ("/api/health", 200)
+                assert (path, status) == ("/api/health", 200)
             else:
-                assert (asked, "401" in operation["responses"]) == (401, True)
+                assert (status, "401" in operation["responses"]) == (401, True)
 
 
 @pytest.mark.parametrize("route", ["connect", "subscribe", "ping", "unsubscribe", "disconnect"])
-@pytest.mark.parametrize("told", [None, {}, {"owner": ""}, {"principalId": "x"}], ids=repr)
+@pytest.mark.parametrize("context", [None, {}, {"owner": ""}, {"principalId": "x"}], ids=repr)
 def test_a_connection_without_an_owner_is_refused_and_told_nothing(
-    world: World, route: str, told: Any
+    world: World, route: str, context: Any
 ) -> None:
     request = event(f"websocket_{route}")
-    request["requestContext"]["authorizer"] = told
+    request["requestContext"]["authorizer"] = context
     assert websocket.handler(request, Context()) == {"statusCode": 401}
     assert world.connections.received == {}
     assert world.dynamodb.scan(TableName="connections")["Items"] == []

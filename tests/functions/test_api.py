@@ -532,8 +532,8 @@ def test_candles_of_a_range_begin_before_its_end_and_the_first_contains_its_star
 
 @pytest.mark.usefixtures("noon")
 def test_a_client_whose_request_takes_a_moment_gets_the_last_day_by_minute(world: World) -> None:
-    asked = {"from": iso(NOON - 500 - DAY)}
-    assert len(candles_of(world, **asked)["candles"]) == 1_442
+    query = {"from": iso(NOON - 500 - DAY)}
+    assert len(candles_of(world, **query)["candles"]) == 1_442
 
 
 @pytest.mark.usefixtures("noon")

@@ -125,7 +125,7 @@ def test_the_page_offers_a_cancellation_where_the_api_takes_it(lives: list[list[
 def test_the_page_asks_for_the_terms_that_the_api_takes_for_a_type(
     kind: OrderType, world: World
 ) -> None:
-    (needed, asked), most = said_by_the_page(
+    (needed, taken), most = said_by_the_page(
         """
         import { EXPIRY_DAYS_MAX, ORDER_TYPES } from "./stack.js";
         import { termsOf } from "./terms.js";
@@ -139,7 +139,7 @@ def test_the_page_asks_for_the_terms_that_the_api_takes_for_a_type(
         "timeInForce": "GTC",
         "slippageBps": 50,
     }
-    given = {field: value for field, value in values.items() if field in asked}
+    given = {field: value for field, value in values.items() if field in taken}
     assert world.submit(type=kind, **given)["type"] == kind
     for field in needed:
         body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1, "type": kind, **given}

@@ -47,9 +47,9 @@ def body(**values: str) -> str:
     ],
 )
 def test_a_number_of_any_size_is_refused_as_an_amount(world: World, number: str, rule: str) -> None:
-    ((field, told),) = fields(world.http("execute_order", body=body(amount=number)))
+    ((field, found_rule),) = fields(world.http("execute_order", body=body(amount=number)))
     assert field == "amount"
-    assert told.startswith(rule)
+    assert found_rule.startswith(rule)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_a_fault_of_one_venue_is_accepted_where_venues_answer(world: World) -> N
 @pytest.mark.parametrize("name", ["token_in", "token_out", "slippage_bps", "client_order_id"])
 def test_a_field_has_its_documented_name_only(world: World, name: str) -> None:
     camel = {"token_in": "tokenIn", "token_out": "tokenOut"}.get(name, "")
-    asked = {key: value for key, value in ORDER.items() if key != camel} | {name: "SOL"}
-    found = dict(fields(world.http("execute_order", body=asked)))
+    fields_given = {key: value for key, value in ORDER.items() if key != camel} | {name: "SOL"}
+    found = dict(fields(world.http("execute_order", body=fields_given)))
     assert found[name] == "is not a field of this request"
 
 
@@ -196,7 +196,7 @@ def test_a_parameter_is_given_once(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "detail"),
+    ("fields_given", "detail"),
     [
         ({"simulate": "x"}, "simulate must be a JSON object"),
         ({"amount": True}, "amount must be a decimal number, as a number or as text"),
@@ -220,8 +220,8 @@ def test_a_parameter_is_given_once(world: World) -> None:
         ({"side": "buy"}, "side is not a field of this request"),
     ],
 )
-def test_a_refusal_is_a_sentence(world: World, asked: dict[str, Any], detail: str) -> None:
-    assert world.http("execute_order", body=ORDER | asked).json["detail"] == detail
+def test_a_refusal_is_a_sentence(world: World, fields_given: dict[str, Any], detail: str) -> None:
+    assert world.http("execute_order", body=ORDER | fields_given).json["detail"] == detail
 
 
 @pytest.mark.parametrize(
@@ -339,18 +339,18 @@ def test_an_amount_that_is_too_large_is_told_the_largest_that_routes_now(
     world: World, monkeypatch: pytest.MonkeyPatch, token_in: str, token_out: str, amount: str
 ) -> None:
     monkeypatch.setattr(runtime.clock, "now_ms", lambda: 1_790_000_000_000)
-    asked = {"tokenIn": token_in, "tokenOut": token_out, "amount": amount}
-    ((field, rule),) = fields(world.http("execute_order", body=asked))
+    fields_given = {"tokenIn": token_in, "tokenOut": token_out, "amount": amount}
+    ((field, rule),) = fields(world.http("execute_order", body=fields_given))
     found = re.fullmatch(r"must be at most ([0-9.]+), the most that routes now", rule)
     assert field == "amount"
     assert found
     most = found[1]
-    quote = world.http("get_quote", query=asked | {"amount": most})
+    quote = world.http("get_quote", query=fields_given | {"amount": most})
     assert (quote.status, quote.json["inAmount"]) == (200, most)
-    assert world.submit(**asked | {"amount": most})["amount"] == most
+    assert world.submit(**fields_given | {"amount": most})["amount"] == most
     above = str(Decimal(most) + Decimal("0.00001"))
     for answer in (
-        world.http("get_quote", query=asked | {"amount": above}),
-        world.http("execute_order", body=asked | {"amount": above}),
+        world.http("get_quote", query=fields_given | {"amount": above}),
+        world.http("execute_order", body=fields_given | {"amount": above}),
     ):
         assert fields(answer) == [("amount", rule)]

@@ -129,18 +129,18 @@ def test_any_body_is_an_order_as_it_was_asked_for_or_a_refusal_that_says_why(
 ) -> None:
     stored.clear()
     answer = submit(body)
-    told = json.loads(answer["body"])
+    answered = json.loads(answer["body"])
     if answer["statusCode"] == 202:
         (order,) = stored
-        asked = json.loads(body or b"", parse_float=Decimal)
-        assert Decimal(order.amount) == Decimal(asked["amount"]) > 0
-        assert {asked["tokenIn"], asked["tokenOut"]} == {order.token_in, order.token_out}
-        assert order.slippage_bps == asked.get("slippageBps", 50)
-        assert order.client_order_id in (asked.get("clientOrderId"), "desk-7-0001")
+        sent = json.loads(body or b"", parse_float=Decimal)
+        assert Decimal(order.amount) == Decimal(sent["amount"]) > 0
+        assert {sent["tokenIn"], sent["tokenOut"]} == {order.token_in, order.token_out}
+        assert order.slippage_bps == sent.get("slippageBps", 50)
+        assert order.client_order_id in (sent.get("clientOrderId"), "desk-7-0001")
         hypothesis_event("an order")
     else:
         assert (answer["statusCode"], stored) == (400, [])
         assert answer["headers"]["Content-Type"] == "application/problem+json"
-        assert told["errors"] or told["code"] == "BODY_TOO_LARGE"
-        assert told["detail"]
-        hypothesis_event(told["code"])
+        assert answered["errors"] or answered["code"] == "BODY_TOO_LARGE"
+        assert answered["detail"]
+        hypothesis_event(answered["code"])

@@ -67,8 +67,8 @@ def test_what_was_stored_otherwise_is_named(world: World) -> None:
         update.model_copy(update={"route": wrong}) if update.route else update
         for update in order.updates
     )
-    (told,) = replay.explain(order.model_copy(update={"updates": updates}), signed)["routes"]
-    assert [each["field"] for each in told["differences"]] == ["reason"]
+    (explained,) = replay.explain(order.model_copy(update={"updates": updates}), signed)["routes"]
+    assert [each["field"] for each in explained["differences"]] == ["reason"]
 
 
 def test_what_an_earlier_release_did_not_store_is_not_compared(world: World) -> None:

@@ -164,20 +164,20 @@ def test_one_query_of_the_logs_tells_the_story_of_an_order(world: World, log: io
     orders = [world.submit()["orderId"] for _ in range(3)]
     retried = world.submit(simulate={"fault": "slippage", "attempts": 1})["orderId"]
     world.settle()
-    told: dict[str, list[Json]] = {}
+    by_order: dict[str, list[Json]] = {}
     for line in lines(log):
-        told.setdefault(line["order_id"], []).append(line)
-    assert told.keys() == {*orders, retried}
+        by_order.setdefault(line["order_id"], []).append(line)
+    assert by_order.keys() == {*orders, retried}
     for order_id in orders:
-        assert [line["message"] for line in told[order_id]] == [
+        assert [line["message"] for line in by_order[order_id]] == [
             "order accepted",
             "order taken on",
             "order building",
             "order submitted",
             "order confirmed",
         ]
-    assert [line["attempt"] for line in told[retried] if "attempt" in line][-1] == 2
-    assert "SLIPPAGE_TOLERANCE_EXCEEDED" in [line.get("code") for line in told[retried]]
+    assert [line["attempt"] for line in by_order[retried] if "attempt" in line][-1] == 2
+    assert "SLIPPAGE_TOLERANCE_EXCEEDED" in [line.get("code") for line in by_order[retried]]
     for line in lines(log):
         assert (line["owner"], line["service"]) == (OWNER, SERVICE)
         assert line["attempt"] in (1, 2)

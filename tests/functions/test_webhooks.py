@@ -250,8 +250,8 @@ def test_a_test_message_is_sent_once_and_its_failure_is_told(
     receiver.behaviour = answering(500)
     assert request(world, "POST", path).status == 202
     assert world.notify() == []
-    (told,) = listed(world)
-    assert told["lastError"] == "the receiver answered 500"
+    (webhook,) = listed(world)
+    assert webhook["lastError"] == "the receiver answered 500"
 
 
 # --- when deliveries fail ---------------------------------------------------------------------
@@ -273,17 +273,17 @@ def test_a_failed_delivery_is_repeated_under_the_same_id(
     monkeypatch.setattr(notifier, "FIRST_RETRY_SECONDS", 0)
     receiver.behaviour = answering(503)
     assert len(world.notify()) == 1
-    (told,) = listed(world)
-    assert told["lastError"] == "the receiver answered 503"
-    assert told["failingSince"]
+    (webhook,) = listed(world)
+    assert webhook["lastError"] == "the receiver answered 503"
+    assert webhook["failingSince"]
     receiver.behaviour = answering(200)
     assert world.notify() == []
     first, second = receiver.received
     assert (first.id, first.body) == (second.id, second.body)
     assert second.verified(queued["secret"])
-    (told,) = listed(world)
-    assert "failingSince" not in told
-    assert "lastError" not in told
+    (webhook,) = listed(world)
+    assert "failingSince" not in webhook
+    assert "lastError" not in webhook
 
 
 def test_retries_wait_longer_each_time_and_last_a_day() -> None:
@@ -300,8 +300,8 @@ def test_no_redirect_is_followed(
 ) -> None:
     receiver.behaviour = answering(302, Location=location)
     assert len(world.notify()) == 1
-    (told,) = listed(world)
-    assert told["lastError"] == "the receiver answered 302"
+    (webhook,) = listed(world)
+    assert webhook["lastError"] == "the receiver answered 302"
     assert len(receiver.received) == 1
 
 
@@ -310,8 +310,8 @@ def test_a_receiver_that_dies_midway_is_a_failure(
 ) -> None:
     receiver.behaviour = dying
     assert len(world.notify()) == 1
-    (told,) = listed(world)
-    assert told["lastError"] == "the connection failed"
+    (webhook,) = listed(world)
+    assert webhook["lastError"] == "the connection failed"
 
 
 @pytest.mark.parametrize("slow", [silent_until, trickling_until])
@@ -342,9 +342,9 @@ def test_an_endpoint_that_has_failed_for_a_day_is_disabled_and_says_so(
     assert len(world.notify()) == 1
     runtime.clock.sleep(24 * 3600)
     assert world.notify() == []
-    (told,) = listed(world)
-    assert told["enabled"] is False
-    assert told["lastError"] == "the receiver answered 500"
+    (webhook,) = listed(world)
+    assert webhook["enabled"] is False
+    assert webhook["lastError"] == "the receiver answered 500"
     world.submit()
     world.publish()
     world.notify()
@@ -356,8 +356,8 @@ def test_a_receiver_that_answers_gone_is_disabled_at_once(
 ) -> None:
     receiver.behaviour = answering(410)
     assert world.notify() == []
-    (told,) = listed(world)
-    assert told["enabled"] is False
+    (webhook,) = listed(world)
+    assert webhook["enabled"] is False
 
 
 def test_a_malformed_message_is_set_aside(world: World) -> None:
@@ -395,15 +395,15 @@ def test_a_name_that_leads_inward_is_not_called(addresses: list[str]) -> None:
 
 def test_the_request_goes_to_the_address_that_was_checked(receiver: Receiver) -> None:
     """If the connection resolved the name again, the name could lead elsewhere by then."""
-    asked = []
+    connected = []
 
     def resolve(host: str, port: int) -> list[str]:
-        asked.append((host, port))
+        connected.append((host, port))
         return ["127.0.0.1"]
 
     url = f"http://no-such-name.example:{receiver.port}/x"
     assert delivery.post(url, b"{}", {}, loopback=True, resolve=resolve) == 204
-    assert asked == [("no-such-name.example", receiver.port)]
+    assert connected == [("no-such-name.example", receiver.port)]
     (received,) = receiver.received
     assert received.headers["host"] == f"no-such-name.example:{receiver.port}"
 

@@ -264,10 +264,10 @@ def test_a_fault_is_simulated_only_where_the_stack_allows_it(
 
 
 def test_an_order_beyond_the_depth_of_every_route_fails_at_once(world: World) -> None:
-    asked = {"token_in": "SOL", "token_out": "USDC", "amount": "1000000", "slippage_bps": 50}
+    request = {"token_in": "SOL", "token_out": "USDC", "amount": "1000000", "slippage_bps": 50}
     order_id = str(uuid4())
     # When it was accepted, the market was deeper.
-    orders.create_order(order_of(asked, [first_update(order_id, now_ms())]), "desk-7")
+    orders.create_order(order_of(request, [first_update(order_id, now_ms())]), "desk-7")
     queue.enqueue(order_id)
     world.settle()
     order = world.read(order_id)

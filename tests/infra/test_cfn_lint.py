@@ -19,10 +19,10 @@ IGNORED = {
 
 def findings(template: Template) -> list[str]:
     """The findings of cfn-lint in a template, informational rules included."""
-    asked = ManualArgs(regions=REGIONS, include_checks=["I"], ignore_checks=list(IGNORED))
+    config = ManualArgs(regions=REGIONS, include_checks=["I"], ignore_checks=list(IGNORED))
     return [
         f"{found.rule.id} {'/'.join(str(part) for part in found.path or ())}: {found.message}"
-        for found in lint(json.dumps(template.document), config=asked)
+        for found in lint(json.dumps(template.document), config=config)
     ]
 
 

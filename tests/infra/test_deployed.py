@@ -22,17 +22,17 @@ Start = Callable[..., str]
 @pytest.fixture(autouse=True)
 def cloudformation(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, str]]:
     """A CloudFormation that knows every stack and records the endpoint and stack of requests."""
-    asked: list[tuple[str | None, str]] = []
+    described: list[tuple[str | None, str]] = []
 
     def client(_service: str, _region: str | None, endpoint: str | None) -> Any:
         def describe_stacks(**given: str) -> Any:
-            asked.append((endpoint, given["StackName"]))
+            described.append((endpoint, given["StackName"]))
             return {"Stacks": [{"Outputs": [{"OutputKey": "HttpUrl", "OutputValue": "http"}]}]}
 
         return SimpleNamespace(describe_stacks=describe_stacks)
 
     monkeypatch.setattr(deployed, "client", client)
-    return asked
+    return described
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
             port = str(server.getsockname()[1])
             (tmp_path / port).mkdir()
             endpoint = f"http://127.0.0.1:{port}"
-            told = {"stackName": "engine", "awsEndpointUrl": endpoint, "apiKey": f"key-{port}"}
+            content = {"stackName": "engine", "awsEndpointUrl": endpoint, "apiKey": f"key-{port}"}
             if text is not None:
-                (tmp_path / port / deployed.STACK_FILE).write_text(text or json.dumps(told))
+                (tmp_path / port / deployed.STACK_FILE).write_text(text or json.dumps(content))
             return port
 
         yield start

@@ -22,15 +22,15 @@ def run(
 def test_a_moment_is_printed_as_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ("--pair", "SOL/USDC", "--at", NOON, "--amount", "1", "99999999", "--json")
-    found = json.loads(run(monkeypatch, capsys, *asked))
+    arguments = ("--pair", "SOL/USDC", "--at", NOON, "--amount", "1", "99999999", "--json")
+    found = json.loads(run(monkeypatch, capsys, *arguments))
     assert (found["slot"], found["prices"]["reference"]) == (4_424_652_000, "154.027777")
     assert {pool["venue"] for pool in found["pools"]} == {*VENUES}
     assert all(pool["state"] for pool in found["pools"])
     assert found["routes"]["1"]["routePlan"]
     assert found["routes"]["99999999"]["error"].startswith("No route takes")
-    assert json.loads(run(monkeypatch, capsys, *asked)) == found
-    other = json.loads(run(monkeypatch, capsys, *asked, "--seed", "another"))
+    assert json.loads(run(monkeypatch, capsys, *arguments)) == found
+    other = json.loads(run(monkeypatch, capsys, *arguments, "--seed", "another"))
     assert other["prices"] != found["prices"]
 
 

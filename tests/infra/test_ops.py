@@ -195,8 +195,8 @@ def test_a_trace_tells_updates_and_log_lines_in_order_of_time(engine: Engine, ru
     answer = run("trace", order.order_id, "--json")
     assert (answer.code, answer.err) == (None, "")
     story = json.loads(answer.out)
-    told = [(e["source"], e.get("status") or e["message"]) for e in story["timeline"]]
-    assert told == [
+    timeline = [(e["source"], e.get("status") or e["message"]) for e in story["timeline"]]
+    assert timeline == [
         ("update", "pending"),
         ("api", "order accepted"),
         ("update", "routing"),
@@ -400,10 +400,10 @@ def test_stats_of_the_emulator_are_read_from_the_log(
 def test_stats_of_a_stack_in_aws_are_those_of_cloudwatch(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client, asked = boto3.client("cloudwatch"), list[Json]()
+    client, queries = boto3.client("cloudwatch"), list[Json]()
 
     def see(params: Json, **_: Any) -> None:
-        asked.extend(params["MetricDataQueries"])
+        queries.extend(params["MetricDataQueries"])
 
     client.meta.events.register("before-parameter-build.cloudwatch.GetMetricData", see)
     service = {"Name": "service", "Value": "engine"}
@@ -422,7 +422,7 @@ def test_stats_of_a_stack_in_aws_are_those_of_cloudwatch(
         )
         found = stats.from_metrics(engine.stack, 60, now_ms())
     number_of: dict[tuple[str, ...], int] = {}
-    for number, query in enumerate(asked):
+    for number, query in enumerate(queries):
         stat = query["MetricStat"]
         dimensions = {d["Name"]: d["Value"] for d in stat["Metric"]["Dimensions"]}
         assert dimensions.pop("service") == "engine"
@@ -548,8 +548,8 @@ def test_an_explanation_works_out_an_executed_order_again(engine: Engine, run: R
     assert done.code == 0
     assert "raydium" in done.out or "meteora" in done.out or "whirlpool" in done.out
     assert "DIFFERS" not in done.out
-    told = json.loads(run("explain", order.order_id, "--json").out)
-    assert (told["differs"], told["landing"]["txHash"]) == (False, order.tx_hash)
+    explained = json.loads(run("explain", order.order_id, "--json").out)
+    assert (explained["differs"], explained["landing"]["txHash"]) == (False, order.tx_hash)
 
 
 def test_an_explanation_says_where_what_is_stored_differs(engine: Engine, run: Run) -> None:

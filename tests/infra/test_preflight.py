@@ -204,15 +204,15 @@ def test_without_credentials_nothing_else_is_asked(
     aws: Aws, prod: Plan, error: Exception, mend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def client(service: str, *_: Any) -> Any:
-        asked.append(service)
+        services.append(service)
         raise error
 
-    asked: list[str] = []
+    services: list[str] = []
     account = Account(region=REGION, local=False, client=client)
     monkeypatch.setattr(preflight, "Account", lambda **_: account)
     found = preflight.findings(["stage=prod"], REGION, None)
     assert mend in the(Level.BLOCKER, found).mend
-    assert asked == ["sts"]
+    assert services == ["sts"]
 
 
 def test_refused_credentials_may_mean_a_region_that_is_not_enabled(aws: Aws) -> None:

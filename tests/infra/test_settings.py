@@ -47,7 +47,7 @@ def snapped(tmp_path_factory: pytest.TempPathFactory) -> Template:
 
 
 @pytest.mark.parametrize(
-    ("asked", "loggers", "lambdas"),
+    ("level", "loggers", "lambdas"),
     [
         ("ERROR", "ERROR", "INFO"),
         ("WARNING", "WARNING", "INFO"),
@@ -56,9 +56,9 @@ def snapped(tmp_path_factory: pytest.TempPathFactory) -> Template:
     ],
 )
 def test_no_log_level_drops_the_metrics_which_have_none(
-    tmp_path: Path, asked: str, loggers: str, lambdas: str
+    tmp_path: Path, level: str, loggers: str, lambdas: str
 ) -> None:
-    template = synthesize(tmp_path, logLevel=asked)
+    template = synthesize(tmp_path, logLevel=level)
     for module, function in template.functions().items():
         assert variables(template, module)["POWERTOOLS_LOG_LEVEL"] == loggers
         assert function["LoggingConfig"]["ApplicationLogLevel"] == lambdas
@@ -238,5 +238,5 @@ def test_a_wrong_setting_ends_the_command_with_one_line_and_exit_code_1() -> Non
         check=False,
     )
     assert ended.returncode == 1
-    told = [line for line in ended.stderr.splitlines() if "!!" not in line]  # jsii's
-    assert told == ["maxConcurrency=1: must be greater than or equal to 2"]
+    lines = [line for line in ended.stderr.splitlines() if "!!" not in line]  # jsii's
+    assert lines == ["maxConcurrency=1: must be greater than or equal to 2"]

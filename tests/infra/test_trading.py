@@ -64,7 +64,7 @@ def test_an_order_is_placed_with_what_the_command_line_says(engine: Engine, run:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "asked"),
+    ("arguments", "expected"),
     [
         (["--limit", "160", "--expires", "1d"], {"type": "limit", "limitPrice": "160"}),
         (["--stop", "120", "--ioc"], {"type": "stop", "stopPrice": "120", "timeInForce": "IOC"}),
@@ -74,11 +74,11 @@ def test_an_order_is_placed_with_what_the_command_line_says(engine: Engine, run:
     ],
 )
 def test_the_type_of_an_order_follows_from_what_it_waits_for(
-    engine: Engine, run: Run, arguments: list[str], asked: dict[str, object]
+    engine: Engine, run: Run, arguments: list[str], expected: dict[str, object]
 ) -> None:
     assert run("order", "SOL", "USDC", "1", *arguments).code == 0
     (sent,) = engine.requested.values()
-    assert asked.items() <= sent.items()
+    assert expected.items() <= sent.items()
     if "--expires" in arguments:
         assert len(sent["expiresAt"]) == 24
 

@@ -396,5 +396,5 @@ def test_over_any_cuts_every_update_is_shown_once_and_in_order(
     ],
 )
 def test_an_update_is_one_line(update: Json, line: str) -> None:
-    told = {"orderId": "o", "timestamp": "2026-03-12T20:58:41.103Z", **update}
-    assert watch.update_line(told).plain == line
+    pushed = {"orderId": "o", "timestamp": "2026-03-12T20:58:41.103Z", **update}
+    assert watch.update_line(pushed).plain == line

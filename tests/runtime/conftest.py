@@ -28,26 +28,26 @@ def interpreter() -> tuple[str, str]:
     """The functions' Python and its version, if this machine has it, else the tests' own."""
     named = f"python{PYTHON_VERSION}"
     installed = Path.home().glob(f".pyenv/versions/{PYTHON_VERSION}*/bin/{named}")
-    asked = subprocess.run(
+    listed = subprocess.run(
         [UV, "python", "find", "--quiet", "--no-project", "--no-python-downloads", PYTHON_VERSION],
         capture_output=True,
         text=True,
         check=False,
     )
-    for found in (shutil.which(named), *map(str, installed), asked.stdout.strip()):
+    for found in (shutil.which(named), *map(str, installed), listed.stdout.strip()):
         if found and _version(found) == PYTHON_VERSION:
             return found, PYTHON_VERSION
     return sys.executable, f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def _version(python: str) -> str:
-    told = subprocess.run(
+    printed = subprocess.run(
         [python, "-c", "import sys; print(*sys.version_info[:2], sep='.')"],
         capture_output=True,
         text=True,
         check=False,
     )
-    return told.stdout.strip()  # empty output if `python` is a name without a program
+    return printed.stdout.strip()  # empty output if `python` is a name without a program
 
 
 @pytest.fixture(scope="session")

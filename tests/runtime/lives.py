@@ -148,9 +148,9 @@ def _events(life: Life, functions: dict[str, ExecutionEnvironment]) -> None:
     messages = [json.dumps({"orderId": order_id}) for order_id in life.accepted]
     invoke("a batch of ten", "worker", _sqs(messages))
     for order_id in life.accepted:
-        asked = event("http_get_order")
-        asked["rawPath"] = asked["requestContext"]["http"]["path"] = f"/api/orders/{order_id}"
-        invoke(f"read {order_id}", "api", asked)
+        request = event("http_get_order")
+        request["rawPath"] = request["requestContext"]["http"]["path"] = f"/api/orders/{order_id}"
+        invoke(f"read {order_id}", "api", request)
     invoke("a poisonous message", "worker", _sqs(["nonsense"]))
     headers = {"authorization": f"Bearer {KEY}"}
     invoke("a crash", "api", {"version": "2.0", "headers": headers})
@@ -223,8 +223,8 @@ class Account:
         }
 
     def _table(self, name: str, properties: Json) -> str:
-        asked = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema")
-        table = {key: properties[key] for key in asked if key in properties}
+        wanted = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema")
+        table = {key: properties[key] for key in wanted if key in properties}
         self.stack.client("dynamodb").create_table(TableName=name, **table)
         return name
 

@@ -78,13 +78,13 @@ def test_a_batch_of_ten_orders_is_confirmed(life: Life) -> None:
 def test_a_message_that_cannot_be_read_is_told_to_sqs_and_logged(life: Life) -> None:
     (failure,) = life.outcomes["a poisonous message"].body["batchItemFailures"]
     lines = [record for module, record in life.records() if module == "worker"]
-    (told,) = [record for record in lines if record.get("message") == "message failed"]
-    assert (told["level"], told["message_id"]) == ("ERROR", failure["itemIdentifier"])
+    (line,) = [record for record in lines if record.get("message") == "message failed"]
+    assert (line["level"], line["message_id"]) == ("ERROR", failure["itemIdentifier"])
 
 
 def test_a_crash_is_logged_as_json_by_the_runtime(life: Life) -> None:
-    told = [record for record in life.kept() if "errorType" in record]
-    assert [record["level"] for record in told] == ["ERROR"]
+    failures = [record for record in life.kept() if "errorType" in record]
+    assert [record["level"] for record in failures] == ["ERROR"]
 
 
 def test_every_log_line_is_json_with_a_level_or_with_metrics(life: Life) -> None:
@@ -121,5 +121,7 @@ def test_no_log_line_holds_a_key_a_ticket_or_a_credential(life: Life) -> None:
 
 
 def test_an_order_is_ended_by_its_dead_letter(life: Life) -> None:
-    told = [r for m, r in life.records() if m == "dead_letters" and r.get("order_id") == DEAD_ORDER]
-    assert told
+    lines = [
+        r for m, r in life.records() if m == "dead_letters" and r.get("order_id") == DEAD_ORDER
+    ]
+    assert lines

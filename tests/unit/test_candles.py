@@ -36,10 +36,10 @@ class Counted:
     block = 60
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.read = 0
 
     def prices(self, first: int, count: int) -> list[int]:
-        self.asked += count
+        self.read += count
         return [second * 7_919 % 10_007 for second in range(first, first + count)]
 
     def ranges(self, first: int, count: int) -> list[tuple[int, int]]:
@@ -109,25 +109,25 @@ def test_candles_follow_each_other_without_gap(length: int, first: int, more: in
 def test_a_closed_candle_is_worked_out_once() -> None:
     series = Counted()
     once = candles.candles(series, HOUR, 0, 24 * HOUR - 1)
-    asked = series.asked
+    read = series.read
     assert candles.candles(series, HOUR, 0, 24 * HOUR - 1) == once
-    assert series.asked == asked
+    assert series.read == read
     minutes = candles.candles(series, MINUTE, 0, HOUR - 1)
     assert candles.candles(series, MINUTE, 0, HOUR + 10)[:60] == minutes
-    assert series.asked == asked + HOUR + 11
+    assert series.read == read + HOUR + 11
 
 
 def test_an_hour_asks_for_few_of_its_seconds() -> None:
-    asked = 0
+    read = 0
 
     class Asked(Sol):
         def prices(self, first: int, count: int) -> list[int]:
-            nonlocal asked
-            asked += count
+            nonlocal read
+            read += count
             return super().prices(first, count)
 
     candles.candles(Asked("few:"), HOUR, START, START + 24 * HOUR)
-    assert asked < 24 * HOUR // 4
+    assert read < 24 * HOUR // 4
 
 
 def test_each_world_has_candles_of_its_own() -> None:

@@ -54,8 +54,8 @@ def route(
 def built(token_in: str, token_out: str, amount: int, **options: Any) -> Transaction:
     slot = options.pop("slot", SLOT)
     order_id = options.pop("order_id", "order-1")
-    asked = {name: options.pop(name) for name in ("slippage_bps", "venues") if name in options}
-    found = route(token_in, token_out, amount, slot=slot, **asked)
+    routing = {name: options.pop(name) for name in ("slippage_bps", "venues") if name in options}
+    found = route(token_in, token_out, amount, slot=slot, **routing)
     return chain.build(order_id, 1, found, slot, **options)
 
 
@@ -238,8 +238,8 @@ def test_the_network_fee_is_that_of_a_signature_and_of_the_compute_units_asked_f
     assert isinstance(landed, Landed)
     # ⌈150,000 units · 50,000 micro-lamports / 10^6⌉ and 5,000 lamports.
     assert (len(one.legs), landed.network_fee_lamports) == (1, 12_500)
-    asked = [("SetComputeUnitLimit", 150_001), ("SetComputeUnitPrice", 3)]
-    steps = tuple(chain.Instruction("ComputeBudget", *each) for each in asked)
+    expected = [("SetComputeUnitLimit", 150_001), ("SetComputeUnitPrice", 3)]
+    steps = tuple(chain.Instruction("ComputeBudget", *each) for each in expected)
     assert chain.network_fee(replace(one, instructions=steps)) == 5_001
 
 

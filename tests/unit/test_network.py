@@ -60,10 +60,10 @@ def test_all_venues_are_asked_at_once_and_answer_with_the_pools_of_that_moment()
 
 
 def test_a_fault_is_simulated_for_the_order_that_asks_for_it_where_that_is_allowed() -> None:
-    asked = order(simulate={"fault": "quote_timeout", "venue": "meteora"})
+    faulty = order(simulate={"fault": "quote_timeout", "venue": "meteora"})
     for allowed in (True, False):
         answers = {
-            answer.venue: answer for answer in network(Time(), simulate_allowed=allowed).ask(asked)
+            answer.venue: answer for answer in network(Time(), simulate_allowed=allowed).ask(faulty)
         }
         timed_out = answers["meteora"].pools == "QUOTE_TIMEOUT"
         assert timed_out is (answers["meteora"].took_ms == QUOTE_TIMEOUT_MS) is allowed
@@ -131,8 +131,8 @@ def test_prices_are_told_for_each_time_by_reference_and_venue(seed: str) -> None
 def test_the_reference_of_a_pair_is_that_of_the_prices_to_their_last_digit(seed: str) -> None:
     on = network(Time(), seed=seed)
     for one, other in permutations(TOKENS.values(), 2):
-        (told,) = on.prices(one, other, [MADE_MS])
-        assert float(on.reference(one, other)) == pytest.approx(float(told["reference"]), rel=1e-6)
+        (point,) = on.prices(one, other, [MADE_MS])
+        assert float(on.reference(one, other)) == pytest.approx(float(point["reference"]), rel=1e-6)
         assert on.reference(one, other) * on.reference(other, one) == 1
 
 
@@ -154,6 +154,6 @@ def test_no_amount_gets_more_a_unit_than_the_best_price(dollars: int) -> None:
 
 
 def test_an_order_that_names_a_venue_of_another_release_is_still_read() -> None:
-    asked = order(simulate={"fault": "venue_down", "venue": "a newer one"})
-    answers = network(Time(), simulate_allowed=True).ask(asked)
+    faulty = order(simulate={"fault": "venue_down", "venue": "a newer one"})
+    answers = network(Time(), simulate_allowed=True).ask(faulty)
     assert all(not isinstance(answer.pools, str) for answer in answers)

@@ -52,7 +52,7 @@ for one, other in permutations(TOKENS.values(), 2):
 
 
 def test_the_same_inputs_give_the_same_result_in_any_process() -> None:
-    told = [
+    printed = [
         subprocess.run(
             [sys.executable, "-c", STORY],
             cwd=ROOT,
@@ -63,5 +63,5 @@ def test_the_same_inputs_give_the_same_result_in_any_process() -> None:
         ).stdout
         for seed in ("0", "1", "4242")
     ]
-    assert len(told[0]) > 10_000
-    assert told[0] == told[1] == told[2]
+    assert len(printed[0]) > 10_000
+    assert printed[0] == printed[1] == printed[2]

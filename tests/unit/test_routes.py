@@ -28,13 +28,13 @@ def found(token_in: Token, token_out: Token, amount: int, bps: int, **failing: s
     return router.find_route(token_in, token_out, amount, bps, pools)
 
 
-def told(route: router.Route) -> dict[str, Any]:
+def as_json(route: router.Route) -> dict[str, Any]:
     text: dict[str, Any] = json.loads(shown(route).to_json())
     return text
 
 
 def test_a_route_is_shown_in_the_words_that_clients_read() -> None:
-    route = told(found(SOL, USDC, 500 * 10**9, 50))
+    route = as_json(found(SOL, USDC, 500 * 10**9, 50))
     assert list(route) == [
         "inAmount",
         "outAmount",
@@ -64,14 +64,14 @@ def test_a_route_is_shown_in_the_words_that_clients_read() -> None:
 
 
 def test_a_venue_without_a_quote_shows_why() -> None:
-    quotes = told(found(SOL, USDC, 10**9, 50, meteora="VENUE_DOWN"))["quotes"]
+    quotes = as_json(found(SOL, USDC, 10**9, 50, meteora="VENUE_DOWN"))["quotes"]
     assert set(quotes[0]) == {"venue", "outAmount", "priceImpactPct", "feeAmount"}
     assert quotes[1] == {"venue": "meteora", "error": "VENUE_DOWN"}
 
 
 def test_a_route_that_an_early_release_stored_is_read() -> None:
     """It has neither an advantage nor a difference to the reference price."""
-    text = told(found(TOKENS["RAY"], TOKENS["MET"], 10**9, 10_000))
+    text = as_json(found(TOKENS["RAY"], TOKENS["MET"], 10**9, 10_000))
     early = {name: text[name] for name in text if name not in {"referenceDifferenceBps"}}
     route = taken(Route.model_validate(early))
     assert (route.reference_difference_bps, route.advantage_bps) == (None, None)
