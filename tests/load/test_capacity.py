@@ -20,7 +20,7 @@ from tests.load.capacity import (
     limits,
     simulate,
 )
-from tests.load.money import Measured, measured
+from tests.load.money import Load, Measured, Memory, dollars, measured, of_one_order
 from tests.load.region import DEFAULTS, Needs, Quotas, run
 
 
@@ -152,7 +152,13 @@ def test_the_goal_is_carried_by_its_settings_and_quotas(order: Measured) -> None
     found = goal(order, GOAL_SETTINGS, GOAL_QUOTAS)
     assert found.carried
     assert found.confirmed == pytest.approx(GOAL)
-    assert 200 < capacity.hour(order, GOAL_SETTINGS) < 350
+
+
+def test_an_hour_costs_its_orders_and_a_little_for_those_that_rest(order: Measured) -> None:
+    memory = Memory(worker=GOAL_SETTINGS.worker_memory_mb, others=GOAL_SETTINGS.memory_mb)
+    load = Load(worker_batch=BATCH_SIZE, publisher_batch=BATCH_SIZE, waits_queued=True)
+    orders = GOAL * 3600 * dollars(of_one_order(order, load, memory))
+    assert orders < capacity.hour(order, GOAL_SETTINGS) < 1.1 * orders
 
 
 def test_every_raised_setting_and_quota_is_needed(order: Measured) -> None:
