@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -307,23 +308,35 @@ def check_dialogs(page: Page, check: Callable[[str], None]) -> None:
         page.get_by_role("radio", name=kind, exact=True).check()
         check(f"the form of {kind}")
     page.get_by_role("radio", name="Market").check()
+
+    def check_dialog(state: str) -> None:
+        expect(page.locator("dialog[open]")).to_have_count(1)
+        check(state)
+        close_dialog(page)
+
     for status in ("resting", "working", "failed", "confirmed"):
         row = page.locator(f".row[data-status={status}]").first
         row.scroll_into_view_if_needed()
         row.get_by_role("link").click()
-        check(f"an order that is {status}")
-        page.keyboard.press("Escape")
+        check_dialog(f"an order that is {status}")
     row = page.locator(".row[data-status=resting]").first
     row.scroll_into_view_if_needed()
     row.get_by_role("button", name="Change order").click()
-    check("a change of an order")
-    page.keyboard.press("Escape")
+    check_dialog("a change of an order")
     page.click("#cancel-all")
-    check("the question before all are cancelled")
-    page.keyboard.press("Escape")
+    check_dialog("the question before all are cancelled")
     page.click("#change-key")
-    check("the key")
-    page.keyboard.press("Escape")
+    check_dialog("the key")
+
+
+def close_dialog(page: Page) -> None:
+    """Press Escape until the dialog is closed, because a busy browser has lost a key."""
+    dialog = page.locator("dialog[open]")
+    for _ in range(5):
+        page.keyboard.press("Escape")
+        with suppress(AssertionError):
+            return expect(dialog).to_have_count(0, timeout=5_000)
+    return expect(dialog).to_have_count(0)
 
 
 def refused(page: Page, amount: str, slippage: str) -> None:
