@@ -77,7 +77,8 @@ function after(order, update) {
   // A refused transaction costs a resting order no attempt.
   if (update.status === "resting" && update.error) changed.maxAttempts = order.maxAttempts + 1;
   const fee = (update.execution ?? update.error)?.networkFeeLamports;
-  if (fee !== undefined) changed.networkFeeLamports = (order.networkFeeLamports ?? 0) + fee;
+  // The updates of an order in slices say the sum.
+  if (!order.slices && fee !== undefined) changed.networkFeeLamports = (order.networkFeeLamports ?? 0) + fee;
   if (STAMPS[update.status]) changed[STAMPS[update.status]] = timestamp;
   changed.updates = [...order.updates, update];
   return changed;

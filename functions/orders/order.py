@@ -265,6 +265,9 @@ class Update(Model):
     slice_amount: DecimalText | None = None
     slices_done: int | None = None
     filled_amount: DecimalText | None = None
+    network_fee_lamports: int | None = Field(
+        default=None, description="of a twap order: of all slices that have ended"
+    )
     next_slice_at: Timestamp | None = None
 
     @cached_property
@@ -327,7 +330,8 @@ class Order(Model):
     executed_price: str | None = Field(default=None, description="tokenOut per tokenIn")
     execution: Execution | None = None
     network_fee_lamports: int | None = Field(
-        default=None, description="of all transactions of the order, refused ones included"
+        default=None,
+        description="of all transactions of the order or of its slices, refused ones included",
     )
     trigger: Trigger | None = Field(default=None, description="the price that ended the wait")
     slice: int | None = Field(default=None, description="the slice that began last, from 1")
@@ -462,6 +466,7 @@ _LASTING = (
     "slice_amount",
     "slices_done",
     "filled_amount",
+    "network_fee_lamports",
 )
 # Fields of the latest update only: a retry that succeeded has no error.
 PASSING = ("error", "next_retry_at", "next_slice_at")
@@ -495,6 +500,8 @@ def _changes(order: Order, update: Update) -> dict[str, Any]:
         if update.error:  # a refused transaction costs the order no attempt
             changes["max_attempts"] = order.max_attempts + 1
     cost = update.execution or update.error
+    if order.slices is not None:
+        cost = None  # the error of its last slice, whose fee is in the update's sum
     if cost is not None and cost.network_fee_lamports is not None:
         changes["network_fee_lamports"] = cost.network_fee_lamports + (
             order.network_fee_lamports or 0

@@ -119,6 +119,9 @@ def _accounts(order: Order, ended: Order | None) -> dict[str, Any]:
     if ended is None:
         return {}
     done: dict[str, Any] = {"slices_done": order.slice}
+    if ended.network_fee_lamports is not None:
+        fees = (order.network_fee_lamports or 0) + ended.network_fee_lamports
+        done["network_fee_lamports"] = fees
     if ended.status is Status.CONFIRMED:
         source, target = tokens.find(order.token_in), tokens.find(order.token_out)
         filled = _units(order.filled_amount, source) + _units(ended.amount, source)

@@ -274,6 +274,9 @@ def test_an_order_in_slices_shows_its_progress_and_its_slices(
     expect(page.locator("#detail .legs li")).to_have_count(3)
     page.locator("#detail .legs a").first.click()
     expect(page.locator("#detail-body")).to_contain_text("Slice of")
-    engine.push(twap, "confirmed", slicesDone=10, filledAmount="1", outAmount="150")
+    ended = {"slicesDone": 10, "filledAmount": "1", "outAmount": "150"}
+    engine.push(twap, "confirmed", **ended, networkFeeLamports=125_000)
     has_status(row, "confirmed")
     expect(page.locator("#news")).to_contain_text("Sold 1 SOL for 150.00 USDC at 150.000 SOL/USDC")
+    page.locator("#detail-body [data-order]").click()
+    expect(page.locator("#detail-body")).to_contain_text("0.000125 SOL")

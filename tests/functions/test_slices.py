@@ -85,6 +85,7 @@ def test_a_twap_order_executes_its_slices_in_turn_and_tells_what_they_did(world:
     assert Decimal(done["outAmount"]) == total(found, "outAmount")
     average = Decimal(done["outAmount"]) / Decimal(done["filledAmount"])
     assert abs(Decimal(done["executedPrice"]) - average) < Decimal("0.000001")
+    assert done["networkFeeLamports"] == total(found, "networkFeeLamports") > 0
     assert "nextSliceAt" not in done
 
 
@@ -230,6 +231,8 @@ def test_a_twap_order_none_of_whose_slices_executed_fails_as_the_last_one_did(wo
     go_on(world, order)
     ended = go_on(world, order, 60)
     assert (ended["status"], ended["error"]["code"]) == ("failed", "SLIPPAGE_TOLERANCE_EXCEEDED")
+    fees = total(children(world, order), "networkFeeLamports")
+    assert ended["networkFeeLamports"] == fees > ended["error"]["networkFeeLamports"] > 0
 
 
 # --- cancelling -------------------------------------------------------------------------------
