@@ -6,7 +6,7 @@ one unit as long as it is the periods' unit (seconds on chain).
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import isqrt
@@ -124,7 +124,7 @@ class _Way:
         bins, active = pool.bins, pool.active_id
         last = active if not bins else min(bins) if x_to_y else max(bins)
         self.last_id = last
-        self._ahead = iter(range(active, last - 1, -1) if x_to_y else range(active, last + 1))
+        self._ahead = self._walk(range(active, last - 1, -1) if x_to_y else range(active, last + 1))
 
     def step_of_input(self, amount: int) -> int:
         """The step in which an input of `amount` ends, or how many there are if none takes it."""
@@ -139,7 +139,16 @@ class _Way:
         return bisect_left(self.out, amount, lo=1) - 1
 
     def extend(self, amount: int = 0) -> bool:
-        """Work out the bins ahead that an input of `amount` passes, and one more; False if none.
+        """Work out the bins ahead that an input of `amount` passes, and one more; False if none."""
+        found = False
+        for passing in self._ahead:
+            found = True
+            if passing > amount:
+                break
+        return found
+
+    def _walk(self, ids: Iterable[int]) -> Iterator[int]:
+        """Work out one bin after another; yields what passes it.
 
         Bins that hold no output are passed over.
         """
@@ -147,9 +156,8 @@ class _Way:
         held, bin_step, rates = 1 if x_to_y else 0, parameters.bin_step, parameters.rates
         reference, index = self.volatility_reference, self.index_reference
         highest = parameters.max_volatility_accumulator
-        before, fees, given = self.gross_in[-1], self.fees[-1], self.out[-1]
-        found = False
-        for bin_id in self._ahead:
+        before = fees = given = 0
+        for bin_id in ids:
             holding = bins.get(bin_id)
             if holding is None or not holding[held]:
                 continue
@@ -169,10 +177,7 @@ class _Way:
             self.gross_in.append(before)
             self.fees.append(fees)
             self.out.append(given)
-            found = True
-            if passing > amount:
-                break
-        return found
+            yield passing
 
 
 @lru_cache(maxsize=1 << 14)
@@ -335,8 +340,8 @@ class Ladder:
     def __init__(self, pool: Pool, x_to_y: bool, now: int | None = None) -> None:
         self._pool, self._x_to_y, self._now = pool, x_to_y, now
         self._way = _Way(pool, x_to_y, now)
-        held = sum(bin_[1 if x_to_y else 0] for bin_ in pool.bins.values())
-        self._usable_out = held * USABLE_PERCENT // 100
+        held = [bin_[1 if x_to_y else 0] for bin_ in pool.bins.values()]
+        self._usable_out = sum(held) * USABLE_PERCENT // 100
         self._pieces: list[Piece] = []
         self._reached = 0
 

@@ -44,20 +44,22 @@ class Curve(NamedTuple):
 
     def before(self, depth: int) -> int:
         """The input that reaches this depth, without the steps at exactly this depth."""
-        index = bisect_left(self.depths, depth)
-        if index == len(self.depths):
-            return self.ins[-1]
-        if index == 0 or self.depths[index] == depth:
-            return self.ins[index] if index else 0
+        depths, ins, _ = self
+        index = bisect_left(depths, depth)
+        if index == len(depths):
+            return ins[-1]
+        if index == 0 or depths[index] == depth:
+            return ins[index] if index else 0
         return self._between(index - 1, depth)
 
     def through(self, depth: int) -> int:
         """The input that reaches this depth, with the steps at exactly this depth."""
-        index = bisect_right(self.depths, depth) - 1
+        depths, ins, _ = self
+        index = bisect_right(depths, depth) - 1
         if index < 0:
             return 0
-        if index == len(self.depths) - 1 or self.depths[index] == depth:
-            return self.ins[index]
+        if index == len(depths) - 1 or depths[index] == depth:
+            return ins[index]
         return self._between(index, depth)
 
     def depth_of(self, amount: int) -> int:
@@ -72,9 +74,9 @@ class Curve(NamedTuple):
         return low + (high - low) * (amount - before) // (after - before)
 
     def _between(self, index: int, depth: int) -> int:
-        low, high = self.depths[index], self.depths[index + 1]
-        before, after = self.ins[index], self.ins[index + 1]
-        return before + (after - before) * (depth - low) // (high - low)
+        depths, ins, _ = self
+        low, before = depths[index], ins[index]
+        return before + (ins[index + 1] - before) * (depth - low) // (depths[index + 1] - low)
 
 
 def curve_of(pieces: Iterable[Piece], limit: int) -> Curve:
@@ -164,7 +166,7 @@ def share(curves: Sequence[Curve], amount: int) -> tuple[list[int], int]:
     low, high = 0, len(corners)
     while low < high:
         middle = (low + high) // 2
-        if sum(curve.through(corners[middle]) for curve in curves) < amount:
+        if sum([curve.through(corners[middle]) for curve in curves]) < amount:
             low = middle + 1
         else:
             high = middle
@@ -199,20 +201,12 @@ class Share(NamedTuple):
 
 
 class Hop(NamedTuple):
-    """The shares of the pools of one hop, and the depth at which they all end."""
+    """The shares of the pools of one hop, their sums, and the depth at which they all end."""
 
     shares: tuple[Share, ...]
+    amount_in: int
+    amount_out: int
     depth: int
-
-    @property
-    def amount_in(self) -> int:
-        """The input of all pools, in base units."""
-        return sum(share.amount_in for share in self.shares)
-
-    @property
-    def amount_out(self) -> int:
-        """The output of all pools, in base units."""
-        return sum(share.amount_out for share in self.shares)
 
 
 Way = tuple[Hop, ...]
@@ -280,10 +274,7 @@ class Mixer:
         """An upper bound of the path's output for the amount."""
         if self._reference is None:
             return NOWHERE
-        most = self._reference + 1
-        for hop in path:
-            most = most * max(side.edge for side in hop) // EDGE_SCALE + 1
-        return most
+        return most_of(self._reference, path)
 
     def _with_less_between(self, paths: Sequence[Path]) -> Mixture:
         """The best mixture in which one path's first hop has fewer pools; raises TooShallow.
@@ -313,9 +304,10 @@ class Mixer:
             if not side.takes(amount):
                 first = side.pieces(1)[:1]
                 raise TooSmall if first and amount <= first[0].amount_in else TooShallow
+            out = side.amount_out(amount)
             # Nothing is compared with the depth of a single way.
-            hops.append(Hop((Share(side, amount, side.amount_out(amount)),), 0))
-            amount = hops[-1].amount_out
+            hops.append(Hop((Share(side, amount, out),), amount, out, 0))
+            amount = out
         return Mixture((tuple(hops),), amount, len(hops), amount - len(hops) * self._leg_cost)
 
     def _with_better_net(self, mixture: Mixture) -> Mixture | None:
@@ -396,7 +388,7 @@ class Mixer:
         """A lower bound of the depth at which the path begins."""
         square = self._start_squared
         for hop in path:
-            square = square * EDGE_SCALE // max(side.edge for side in hop)
+            square = square * EDGE_SCALE // _edge(hop)
         return isqrt(square)
 
     def _path_curve(self, path: Path, depth_max: int) -> Curve:
@@ -465,6 +457,11 @@ class Mixer:
 
         A pool that would give nothing for its share gets none, for its swap would fail on chain.
         """
+        if len(sides) == 1:
+            (side,) = sides
+            out = side.amount_out(amount)
+            depth = self._curve(sides, amount).depth_of(amount)
+            return Hop((Share(side, amount, out),), amount, out, depth) if out else None
         while sides:
             parts, depth = share([self._curve([side], amount) for side in sides], amount)
             shares = [
@@ -474,14 +471,29 @@ class Mixer:
             ]
             empty = [share.side for share in shares if share.amount_out == 0]
             if not empty:
-                return Hop(tuple(shares), depth)
+                out = sum([share.amount_out for share in shares])
+                return Hop(tuple(shares), amount, out, depth)
             sides = [side for side in sides if side not in empty]
         return None
 
 
 def _first_depth(side: PoolSide) -> int:
     """The depth at which the pool begins; NOWHERE if it holds nothing."""
-    return next((piece.start for piece in side.pieces(1)), NOWHERE)
+    pieces = side.pieces(1)
+    return pieces[0].start if pieces else NOWHERE
+
+
+def most_of(reference: int, path: Path) -> int:
+    """An upper bound of the path's output for an input that is worth `reference`."""
+    most = reference + 1
+    for hop in path:
+        most = most * _edge(hop) // EDGE_SCALE + 1
+    return most
+
+
+def _edge(hop: Sequence[PoolSide]) -> int:
+    """The best of the pools' edges."""
+    return max([side.edge for side in hop])
 
 
 def _depth(way: Way) -> int:

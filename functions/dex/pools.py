@@ -27,13 +27,13 @@ class Pool:
     """
 
     __slots__ = (
-        "_edges",
         "_from_base",
         "_from_quote",
         "_make",
         "_state",
         "address",
         "base",
+        "edges",
         "program",
         "quote",
         "venue",
@@ -48,11 +48,11 @@ class Pool:
         quote: Token,
         *,
         make: Callable[[], State],
-        edges: Callable[[], tuple[int, int]] = lambda: (EDGE_SCALE, EDGE_SCALE),
+        edges: tuple[int, int] = (EDGE_SCALE, EDGE_SCALE),
     ) -> None:
         self.address, self.venue, self.program = address, venue, program
         self.base, self.quote = base, quote
-        self._make, self._edges = make, edges
+        self.edges, self._make = edges, make
         self._state: State | None = None
         self._from_base: PoolSide | None = None
         self._from_quote: PoolSide | None = None
@@ -63,10 +63,6 @@ class Pool:
         if self._state is None:
             self._state = self._make()
         return self._state
-
-    def edge(self, x_to_y: bool) -> int:
-        """At most how many billionths a swap gives of what the reference price gives."""
-        return self._edges()[0 if x_to_y else 1]
 
     def side(self, token_in: Token) -> "PoolSide":
         """This pool for `token_in`, one of its two tokens; kept, so that sums are made once."""
@@ -84,24 +80,20 @@ class Pool:
 
 
 class PoolSide:
-    """A pool from the side of one token in, as a Side, with the tokens that it swaps."""
+    """A pool from the side of one token in, as a Side, with the tokens that it swaps.
 
-    __slots__ = ("_edge", "_side", "pool", "token_in", "token_out", "x_to_y")
+    `edge` is at most how many billionths a swap gives of what the reference price gives.
+    """
+
+    __slots__ = ("_side", "edge", "pool", "token_in", "token_out", "x_to_y")
 
     def __init__(self, pool: Pool, x_to_y: bool) -> None:
         self.pool, self.x_to_y = pool, x_to_y
         self.token_in, self.token_out = (
             (pool.base, pool.quote) if x_to_y else (pool.quote, pool.base)
         )
-        self._edge: int | None = None
+        self.edge = pool.edges[0 if x_to_y else 1]
         self._side: Side | None = None
-
-    @property
-    def edge(self) -> int:
-        """At most how many billionths a swap gives of what the reference price gives."""
-        if self._edge is None:
-            self._edge = self.pool.edge(self.x_to_y)
-        return self._edge
 
     def amount_out(self, amount: int) -> int:
         """The exact output of `amount` base units; 0 where nothing would come out."""

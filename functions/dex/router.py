@@ -18,9 +18,10 @@ from functions.dex.mixture import (
     TooShallow,
     TooSmall,
     Way,
+    most_of,
 )
 from functions.dex.pools import PoolSide, Snapshot
-from functions.dex.sides import IMPACT_DECIMALS, IMPACT_SCALE, Fill
+from functions.dex.sides import IMPACT_DECIMALS, IMPACT_SCALE, NOWHERE, Fill
 from functions.dex.tokens import TOKENS, UNITS_MAX, Token, to_text
 
 BPS = 10_000
@@ -113,7 +114,7 @@ def find_route(
     live = [snapshot for snapshot in snapshots.values() if not isinstance(snapshot, str)]
     worth = live[0].worth(amount_in, token_in, token_out) if live else 0
     mixer = Mixer(amount_in, live[0].leg_cost(token_out) if live else 0, worth)
-    search = _Search(_paths(token_in, token_out, live), token_in, amount_in, mixer)
+    search = _Search(token_in, token_out, amount_in, mixer, live)
     mixed = search.mixture()
     alone = {
         venue: snapshot if isinstance(snapshot, str) else search.alone(venue)
@@ -140,6 +141,17 @@ def find_route(
         reason=_reason(search, best, best_alone, alone),
         advantage_bps=None if best_alone is None else _advantage(best, best_alone),
     )
+
+
+def pool_takes(
+    token_in: Token, token_out: Token, amount_in: int, snapshots: Mapping[str, Snapshot | str]
+) -> bool:
+    """Whether one pool alone takes `amount_in` base units: then there is a route.
+
+    Much cheaper than to find the best one.
+    """
+    live = [snapshot for snapshot in snapshots.values() if not isinstance(snapshot, str)]
+    return any(side.takes(amount_in) for side in _sides(token_in, token_out, live))
 
 
 def best_price(
@@ -209,10 +221,17 @@ class _Account(NamedTuple):
 class _Search:
     """The paths from one token to another at one moment, and the account of their mixtures."""
 
-    def __init__(self, paths: list[Path], token_in: Token, amount: int, mixer: Mixer) -> None:
-        self._paths, self._token_in, self._amount = paths, token_in, amount
-        self._mixer = mixer
-        self._most = [mixer.most(path) for path in paths]
+    def __init__(
+        self,
+        token_in: Token,
+        token_out: Token,
+        amount: int,
+        mixer: Mixer,
+        live: Sequence[Snapshot],
+    ) -> None:
+        self._token_in, self._amount, self._mixer, self._live = token_in, amount, mixer, live
+        self._paths = _paths(token_in, token_out, live)
+        self._most = [mixer.most(path) for path in self._paths]
         self._known: dict[int, tuple[Fills, _Account]] = {}
 
     def mixture(self) -> Offer:
@@ -227,13 +246,24 @@ class _Search:
             if best is not None and most <= best.net:
                 continue
             own = [[side for side in hop if side.pool.venue == venue] for hop in path]
-            if all(own):
-                offer = self._offer([own])
-                if isinstance(offer, str):
-                    reasons.append(offer)
-                else:
-                    best = _best([best or offer, offer])
+            if not all(own) or (best is not None and self._most_over_a_hub(own) <= best.net):
+                continue
+            offer = self._offer([own])
+            if isinstance(offer, str):
+                reasons.append(offer)
+            else:
+                best = _best([best or offer, offer])
         return best or (reasons[0] if reasons else NO_POOL)
+
+    def _most_over_a_hub(self, path: Path) -> int:
+        """An upper bound of the path's output, for which only its first pool is worked out."""
+        first, *rest = path
+        if len(first) > 1 or not rest:
+            return NOWHERE
+        (side,) = first
+        given = side.amount_out(self._amount) if side.takes(self._amount) else 0
+        hub, token_out = side.token_out, rest[0][0].token_out
+        return most_of(self._live[0].worth(given, hub, token_out), rest)
 
     def _offer(self, paths: Sequence[Path]) -> Offer:
         if not paths:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
 
 from functions.contract import iso
 from functions.dex import router, tokens
@@ -13,6 +13,7 @@ from functions.dex.errors import (
     NoRoutesFound,
     TokenNotTradable,
 )
+from functions.dex.pools import Snapshot
 from functions.dex.tokens import Token
 from functions.http.problems import bad_field
 from functions.messages import (
@@ -38,37 +39,40 @@ INTERVALS = {
 CANDLES = 120
 network = Network(now_ms, sleep, settings.market_seed)
 
-
-class Swap(NamedTuple):
-    """A requested swap: its tokens, its amount in base units, and its present route."""
-
-    source: Token
-    target: Token
-    units: int
-    # The amount may be too small for every pool; an order for it fails when it is executed.
-    route: router.Route | NoRoutesFound
+Pools = Mapping[str, Snapshot | str]
 
 
-def swap(token_in: str, token_out: str, amount: str, slippage_bps: int) -> Swap:
-    """The requested swap; raises a Problem that names the field at fault.
+def swap(token_in: str, token_out: str, amount: str) -> tuple[Token, Token, int]:
+    """The tokens of a requested swap, and its amount in base units; raises as `_route` does.
 
-    An amount that is larger than any that routes now is at fault too. Raises NoRoutesFound if
-    none routes.
+    The amount may be too small for every pool; an order for it fails when it is executed.
     """
     source, target = pair(token_in, token_out)
     units = amount_units(amount, source)
     pools = network.snapshots()
+    if not router.pool_takes(source, target, units, pools):  # in most cases, no route is needed
+        _route(source, target, units, 0, pools)
+    return source, target, units
+
+
+def _route(
+    source: Token, target: Token, units: int, slippage_bps: int, pools: Pools
+) -> router.Route | NoRoutesFound:
+    """The present route; NoRoutesFound if the amount is too small for every pool.
+
+    Raises a Problem for an amount that is larger than any that routes, and NoRoutesFound if none
+    routes.
+    """
     try:
-        route = router.find_route(source, target, units, slippage_bps, pools)
+        return router.find_route(source, target, units, slippage_bps, pools)
     except NoRoutesFound as none:
         most = router.largest_amount(source, target, pools)
         if units <= most:
-            return Swap(source, target, units, none)
+            return none
         if most == 0:
             raise
         rule = f"must be at most {tokens.to_text(most, source.decimals)}, the most that routes now"
         raise bad_field(InvalidAmount.code, "amount", rule) from None
-    return Swap(source, target, units, route)
 
 
 def amount_units(amount: str, token: Token) -> int:
@@ -99,7 +103,9 @@ def token(field: str, name: str) -> Token:
 
 def quote(token_in: str, token_out: str, amount: str, slippage_bps: int) -> QuoteAnswer:
     """The route that an order would take now."""
-    source, target, _, route = swap(token_in, token_out, amount, slippage_bps)
+    source, target = pair(token_in, token_out)
+    units = amount_units(amount, source)
+    route = _route(source, target, units, slippage_bps, network.snapshots())
     if isinstance(route, NoRoutesFound):
         raise route
     (priced,) = network.prices(source, target, [now_ms()])

@@ -119,9 +119,8 @@ def _has_limit_only(request: OrderRequest) -> bool:
 
 def _swap(request: OrderRequest) -> tuple[tokens.Token, tokens.Token, int]:
     """The tokens, and the amount in base units, which routes now; of a twap order each slice."""
-    tokens_and_amount = request.token_in, request.token_out, request.amount
     if request.type is not OrderType.TWAP:
-        return swap(*tokens_and_amount, request.slippage_bps)[:3]
+        return swap(request.token_in, request.token_out, request.amount)
     source, target = pair(request.token_in, request.token_out)
     units = amount_units(request.amount, source)
     if units < request.slices:
@@ -129,7 +128,7 @@ def _swap(request: OrderRequest) -> tuple[tokens.Token, tokens.Token, int]:
         raise bad_field("INVALID_REQUEST", "slices", rule)
     largest = tokens.to_text(-(-units // request.slices), source.decimals)
     try:
-        swap(source.symbol, target.symbol, largest, 0)
+        swap(source.symbol, target.symbol, largest)
     except Problem as problem:
         (error,) = problem.details.errors
         raise bad_field(problem.details.code, "amount", f"of each slice {error.rule}") from None

@@ -315,26 +315,21 @@ def _by_address(listings: Sequence[Listing]) -> Mapping[str, Listing]:
 @lru_cache(maxsize=256)
 def _pool_at(listing: Listing, second: int, seed: str, version: int) -> Pool:
     """The listed pool at a second; its price is worked out with its state."""
+    own, reference = prices.SCALE + _venue_parts(listing, second, seed, version), prices.SCALE
     return Pool(
         listing.address,
         listing.venue,
         listing.program,
         TOKENS[listing.base],
         TOKENS[listing.quote],
-        make=lambda: _state_at(listing, second, seed, version),
-        edges=lambda: _edges(listing, second, seed, version),
+        make=lambda: _state_at(listing, second, seed, version, own - reference),
+        edges=(listing.kept * own // reference + 1, listing.kept * reference // own + 1),
     )
 
 
-def _state_at(listing: Listing, second: int, seed: str, version: int) -> State:
+def _state_at(listing: Listing, second: int, seed: str, version: int, parts: int) -> State:
     price = _price(listing.base, listing.quote, second, seed, version)
-    parts = _venue_parts(listing, second, seed, version)
     return listing.state(prices.moved(price, parts), *_lot_and_mid(listing))
-
-
-def _edges(listing: Listing, second: int, seed: str, version: int) -> tuple[int, int]:
-    own, reference = prices.SCALE + _venue_parts(listing, second, seed, version), prices.SCALE
-    return listing.kept * own // reference + 1, listing.kept * reference // own + 1
 
 
 @lru_cache(maxsize=256)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from functions.dex import meteora, raydium, router
 from functions.dex.errors import CircularArbitrage, InvalidAmount, NoRoutesFound
-from functions.dex.router import Route, find_route, largest_amount
+from functions.dex.router import Route, find_route, largest_amount, pool_takes
 from functions.dex.sides import usable
 from functions.dex.tokens import TOKENS, UNITS_MAX, Token
 from functions.simulation import market
@@ -415,6 +415,21 @@ def test_the_largest_amount_routes_and_nothing_above_it_does(
     for amount in (most + 1, most + more, most + most * more // 10**6 + 1, UNITS_MAX):
         with pytest.raises(NoRoutesFound):
             find_route(token_in, token_out, amount, 50, at(slot))
+
+
+@settings(deadline=None)
+@for_all(pairs, slots, st.integers(0, 64).map(lambda bits: 1 << bits) | st.integers(1, UNITS_MAX))
+def test_there_is_a_route_for_what_one_pool_takes(
+    pair: tuple[Token, Token], slot: int, amount: int
+) -> None:
+    if pool_takes(*pair, amount, at(slot)):
+        check(find_route(*pair, amount, 50, at(slot)))
+
+
+def test_one_pool_takes_a_usual_amount_and_none_takes_the_market() -> None:
+    assert pool_takes(SOL, USDC, 10**9, at())
+    assert not pool_takes(SOL, USDC, depth(SOL), at())
+    assert not pool_takes(SOL, USDC, 10**9, dict.fromkeys(VENUES, "VENUE_DOWN"))
 
 
 def test_without_a_venue_there_is_no_largest_amount() -> None:
