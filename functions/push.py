@@ -6,10 +6,7 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
-
-from functions.runtime import CALLS_AT_ONCE, USER_AGENT
+from functions.aws import make_client
 
 if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
@@ -43,13 +40,5 @@ def close(connection_id: str) -> None:
 @cache
 def _client() -> ApiGatewayManagementApiClient:
     # The endpoint is the stage's callback URL, from AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI.
-    return boto3.client(
-        "apigatewaymanagementapi",
-        config=Config(
-            user_agent=USER_AGENT,
-            max_pool_connections=CALLS_AT_ONCE,
-            connect_timeout=2,
-            read_timeout=5,
-            retries={"mode": "standard", "total_max_attempts": 3},
-        ),
-    )
+    client: ApiGatewayManagementApiClient = make_client("apigatewaymanagementapi", attempts=3)
+    return client

@@ -76,7 +76,7 @@ def sleep(seconds: float) -> None:
     clock.sleep(seconds)
 
 
-CALLS_AT_ONCE = 16  # more than a batch of orders; each connection of boto3's pool serves one
+CALLS_AT_ONCE = 16  # more than a batch of orders; each connection of a client's pool serves one
 _pools = [ThreadPoolExecutor(CALLS_AT_ONCE)]
 
 

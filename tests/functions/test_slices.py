@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from functions import runtime, worker
@@ -371,6 +372,7 @@ def test_a_list_has_only_orders_of_the_type_and_the_tokens_that_were_asked_for(
 # --- arithmetic -------------------------------------------------------------------------------
 
 
+@how(deadline=None)  # the machine may be busy
 @given(
     units=st.integers(2, 10**12),
     count=st.integers(2, 100),

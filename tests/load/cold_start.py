@@ -43,6 +43,7 @@ ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": "eu-central-1",
+    "AWS_LAMBDA_FUNCTION_NAME": "function",
     "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": "https://ws.example.com/live",
     "QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/orders",
     "POWERTOOLS_SERVICE_NAME": "order-execution-engine",

@@ -17,11 +17,10 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-import boto3
 from pydantic import BaseModel
 
 FUNCTIONS = ("api", "websocket", "worker", "publisher", "sweeper", "dead_letters", "watcher")
-# The variables that boto3 reads when a handler makes its client.
+# The variables that botocore reads when a handler makes its client.
 AWS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
@@ -119,6 +118,11 @@ class Copy:
             if hasattr(module, "at_once"):
                 vars(module)["at_once"] = at_once
 
+    def answer_calls(self, before_send: Callable[..., Any]) -> None:
+        """Let `before_send` answer for every AWS client that this copy makes."""
+        events = self["aws"].session().get_component("event_emitter")
+        events.register_first("before-send", before_send)
+
     def _listen(self) -> None:
         """Pass each signed transaction that is sent or asked about to `hear`."""
         network = self["simulation.network"].Network
@@ -152,13 +156,6 @@ class Environment:
         self.name = f"{function}#{number}@{on.name}"
         self.busy = False
         self.ended = False
-
-
-def hook_clients(before_send: Callable[..., Any]) -> None:
-    """Let `before_send` answer for every boto3 client that is made from now on."""
-    boto3.setup_default_session()
-    assert boto3.DEFAULT_SESSION is not None
-    boto3.DEFAULT_SESSION.events.register_first("before-send", before_send)
 
 
 def _close_pools(release: Release) -> None:

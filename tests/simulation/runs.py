@@ -8,19 +8,19 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import botocore.endpoint
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.retries.quota import RetryQuota
 
 from tests.simulation.clients import Asked, Follower, Trader
-from tests.simulation.environments import AWS, Copy, Release, hook_clients
+from tests.simulation.environments import AWS, Copy, Release
 from tests.simulation.judge import judge
 from tests.simulation.programs import programs
 from tests.simulation.simulation import Simulation
@@ -117,11 +117,12 @@ class Bench:
 
     def __init__(self) -> None:
         self.simulation: Simulation | None = None
-        hook_clients(self._before_send)
         self.releases = [
             [Copy(f"{release.name}{number}", release) for number in range(2)]
             for release in RELEASES
         ]
+        for each in chain.from_iterable(self.releases):
+            each.answer_calls(self._before_send)
 
     def run(self, seed: int, *, with_programs: bool = False) -> Simulation:
         """The run of one seed, judged; raises Violation.
@@ -195,7 +196,6 @@ def bench() -> Iterator[Bench]:
     ):
         for name, value in AWS.items():
             patch.setenv(name, value)
-        patch.setattr(boto3, "DEFAULT_SESSION", None)
         ready = Bench()
 
         def sleep(seconds: float) -> None:

@@ -547,7 +547,7 @@ class Simulation:
     # --- AWS calls
 
     def before_send(self, request: Any, **_: Any) -> Any:
-        """The answer to one HTTP request of a handler's boto3 client, and its fate."""
+        """The answer to one HTTP request of a handler's AWS client, and its fate."""
         operation = operation_of(request)
         self.scheduler.pause(f"calls {operation}")
         environment = self.scheduler.current().environment
