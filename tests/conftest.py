@@ -70,6 +70,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 WITHOUT_STACK = (
     "test_client.py",
     "test_dashboard_chart.py",
+    "test_dashboard_form.py",
     "test_dashboard_list.py",
     "test_dashboard_looks.py",
     "test_dashboard_news.py",

@@ -62,6 +62,58 @@ def test_an_order_goes_from_the_form_to_confirmed(dashboard: Dashboard) -> None:
     expect(page.locator("#chart")).to_have_attribute("data-fills", re.compile("[1-9]"))
 
 
+def test_a_waiting_order_of_the_stack_rests_is_changed_cancelled_and_sliced(
+    dashboard: Dashboard,
+) -> None:
+    page, amount = dashboard.page, new_amount()
+    dashboard.open()
+    page.get_by_role("radio", name="Limit").check()
+    page.fill("#limit-price", "900")
+    row = dashboard.submit(amount)
+    has_status(row, "resting")
+    expect(row.locator(".live")).to_have_text(re.compile(r"limit 900\.000 \(\+\d"))
+    row.get_by_role("button", name="Change order").click()
+    page.fill("#change-limit", "910")
+    page.click("#change-submit")
+    expect(row.locator(".live")).to_have_text(re.compile(r"limit 910\.000"))
+    row.get_by_role("button", name="Cancel order").click()
+    has_status(row, "cancelled")
+    page.get_by_role("radio", name="TWAP").check()
+    page.fill("#limit-price", "")
+    page.fill("#slices", "2")
+    page.fill("#interval", "1")
+    sliced = new_amount()
+    row = dashboard.submit(sliced)
+    has_status(row, "confirmed")
+    row.get_by_role("link").click()
+    expect(page.locator("#detail .legs li")).to_have_count(2)
+
+
+def test_what_is_typed_after_a_choice_replaces_it(dashboard: Dashboard) -> None:
+    page, keyboard, amount = dashboard.page, dashboard.page.keyboard, new_amount()
+    dashboard.open()
+    page.focus("#token-in")
+    keyboard.type("BONK")
+    keyboard.press("Enter")
+    expect(page.locator("#token-in")).to_have_value("BONK")
+    keyboard.type("SOL")
+    keyboard.press("Tab")
+    expect(page.locator("#token-in")).to_have_value("SOL")
+    has_status(dashboard.submit(amount), "confirmed")
+
+
+def test_a_real_route_over_another_token_is_shown_hop_by_hop(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    dashboard.open()
+    for field, symbol in (("#token-in", "JUP"), ("#token-out", "BONK")):
+        page.fill(field, symbol)
+        page.press(field, "Enter")
+    page.fill("#amount", "25")
+    expect(page.locator("#quote-route li .text").first).to_have_text(
+        re.compile(r"JUP → \w+ (\w+ \d+ %( · )?)+, then \w+ → BONK (\w+ \d+ %( · )?)+$")
+    )
+
+
 def test_a_double_click_makes_one_order(
     dashboard: Dashboard, api: Callable[[str], httpx.Client]
 ) -> None:
