@@ -64,6 +64,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _is_slow(item.path):
             item.add_marker("slow")
+    # What one process does alone and takes long begins first.
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/e2e/", "tests/infra/")))
 
 
 # The modules of tests/e2e that start no stack, and so may run beside those that do.
@@ -80,14 +82,15 @@ WITHOUT_STACK = (
 class Scopes(LoadScopeScheduling):  # type: ignore[misc]
     """Gives each process whole files, and all tests that need a stack to one process.
 
-    A stack has more processes than two cores have time for, so two must not run at once.
+    A stack has more processes than two cores have time for, so two must not run at once. One process
+    also takes all tests of the infrastructure, so that each template is synthesized once.
     pytest-xdist has marks for that, but pytest 9 does not see the names that it makes of them.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         stack = file.startswith("tests/e2e/") and not file.endswith(WITHOUT_STACK)
-        return "tests/e2e" if stack else file
+        return "tests/e2e" if stack else "tests/infra" if file.startswith("tests/infra/") else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scopes:

@@ -93,14 +93,12 @@ def synthesize(folder: Path, **context: str) -> Template:
 
 
 @pytest.fixture(scope="session")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
+def templates(
+    variants: dict[str, Template], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Template]:
     """A template for each stage, and the local one."""
-    local = {"localEndpoint": "http://127.0.0.1:4566"}
-    contexts: dict[str, dict[str, str]] = {"dev": {}, "prod": {"stage": "prod"}, "local": local}
-    return {
-        name: synthesize(tmp_path_factory.mktemp(name), **context)
-        for name, context in contexts.items()
-    }
+    local = synthesize(tmp_path_factory.mktemp("local"), localEndpoint="http://127.0.0.1:4566")
+    return {"dev": variants["dev"], "prod": variants["prod"], "local": local}
 
 
 @pytest.fixture(params=["dev", "prod"])
