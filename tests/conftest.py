@@ -82,8 +82,8 @@ WITHOUT_STACK = (
 class Scopes(LoadScopeScheduling):  # type: ignore[misc]
     """Gives each process whole files, and all tests that need a stack to one process.
 
-    A stack has more processes than two cores have time for, so two must not run at once. One process
-    also takes all tests of the infrastructure, so that each template is synthesized once.
+    A stack has more processes than two cores have time for, so two must not run at once. All tests
+    of the infrastructure go to one process too, which synthesizes each template once.
     pytest-xdist has marks for that, but pytest 9 does not see the names that it makes of them.
     """
 
