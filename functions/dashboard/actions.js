@@ -1,4 +1,4 @@
-// What can be done with an order that exists: cancel it, change what it waits for, cancel all.
+// Cancels orders: one, one in its row, or all that can be cancelled.
 
 import { call } from "./api.js";
 import { byId, h, say } from "./dom.js";
@@ -18,7 +18,7 @@ export class Actions {
     byId("cancel-all-yes").addEventListener("click", () => this.#cancelAll());
   }
 
-  /** Cancel an order; why it was not cancelled, or "" if it was. */
+  /** Cancel an order; resolves to the reason why it was not cancelled, or to "". */
   async cancel(orderId) {
     try {
       this.#orders.merge(await call("DELETE", `api/orders/${orderId}`));
@@ -29,7 +29,7 @@ export class Actions {
     }
   }
 
-  /** Cancel an order of the list, where a refusal has no place but the news. */
+  /** Cancel an order from its row, and show a refusal among the news. */
   async cancelInRow(order, button) {
     button.disabled = true;
     const why = await this.cancel(order.orderId);

@@ -14,7 +14,7 @@ export function toAddress(changes, { enter = false } = {}) {
   else history.replaceState(history.state, "", url);
 }
 
-/** Take everything out of the URL. */
+/** Remove all parameters from the URL. */
 export function clearAddress() {
   if (location.search) history.replaceState(history.state, "", location.pathname);
 }

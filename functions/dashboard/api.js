@@ -66,7 +66,7 @@ async function send(method, path, { query, body, idempotencyKey, key, until }) {
   return parsed;
 }
 
-/** Whether asking again may help: no answer came, or one that says so. */
+/** Whether the same request may succeed later: no answer came, or one that says so. */
 export function isPassing(error) {
   const unanswered = error instanceof TypeError || error.name === "TimeoutError";
   return unanswered || error.status === 429 || error.status >= 500;

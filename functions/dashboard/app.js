@@ -1,4 +1,4 @@
-// The dashboard: makes the parts, and hands each what the others learn.
+// The dashboard: creates the parts and connects them.
 
 import { Actions } from "./actions.js";
 import { clearAddress } from "./address.js";
@@ -61,7 +61,7 @@ const rows = new Rows(orders, {
 const list = new List(orders, rows, sync);
 const chart = new Chart(orders, (pair, price) => news.title(`${price} ${pair} · ${NAME}`));
 const tokensOf = (some) => some.flatMap(({ tokenIn, tokenOut }) => [tokenIn, tokenOut]);
-// Prices in dollars: of the form's tokens and of what resting orders wait for; and for the values of others.
+// Live prices for the form's tokens and the resting orders; any price for the values of the other orders.
 keepPrices(() => [...form.pair, ...tokensOf(orders.open().filter(({ status }) => status === "resting"))],
   () => tokensOf([...orders.byId.values()].filter(({ tokenIn, tokenOut }) => !isStable(tokenIn) && !isStable(tokenOut))));
 const session = new Session({ onIn: begin, onOut: end });
@@ -96,7 +96,7 @@ function end(why) {
 /** Show nothing of the owner before, and end what is under way for that owner. */
 function forget() {
   sessions += 1;
-  // A link's order and form are for who comes by it; those of an owner are not for the next one.
+  // Keep a link's parameters until somebody signs in; do not show an owner's to the next one.
   if (signedIn) clearAddress();
   signedIn = false;
   stream.stop();
@@ -124,7 +124,7 @@ async function learn(learning) {
   }
 }
 
-/** While updates are not pushed they are read. */
+/** Read updates by HTTP while the WebSocket is down. */
 function connected(state) {
   if (state.name === "live" || state.name === "offline") readNoMore();
   else if (!reading) {
@@ -146,7 +146,7 @@ function readNoMore() {
 byId("change-key").addEventListener("click", () => gate.open());
 addEventListener("hashchange", offerKey);
 
-/** A key in a link is used only after the user has been told whose it is. */
+/** Show whose key a link brings, and use the key only after the user agrees. */
 function offerKey() {
   const key = takeKeyFromUrl();
   if (key && !session.has(key)) gate.offer(key);

@@ -18,12 +18,12 @@ const RANGES = {
   "1d": [DAY, "minute", MINUTE],
   "7d": [7 * DAY, "hour", HOUR],
 };
-// A candle of several of the API's, so that it is wide enough to be seen; in seconds.
+// Seconds of a shown candle: several of the API's candles, so that it is wide enough to be seen.
 const WIDTHS = { "5m": 5, "15m": 15, "1h": MINUTE, "6h": 5 * MINUTE, "1d": 15 * MINUTE, "7d": HOUR };
 const ANSWERED_MAX = 1000;
 const AGAIN_MS = 5_000;
 const AGAIN_IDLE_MS = 30_000;
-const VENUE_STYLES = [0, 2, 1]; // solid, dashed, dotted: not told by colour alone
+const VENUE_STYLES = [0, 2, 1]; // solid, dashed, dotted: colour is not the only difference
 const CHOICE = "oee.chart";
 
 export class Chart {
@@ -41,7 +41,7 @@ export class Chart {
   #changed = false;
   #onLast;
 
-  /** `onLast` is told the pair's name and its latest price. */
+  /** `onLast` receives the pair's name and its latest price. */
   constructor(orders, onLast) {
     this.#orders = orders;
     this.#onLast = onLast;
@@ -203,7 +203,7 @@ export class Chart {
     const width = WIDTHS[chosen("range")];
     const first = this.#bars[0]?.time ?? Infinity;
     const last = this.#bars.at(-1)?.time ?? -Infinity;
-    const fills = new Map(); // one mark for a side and a candle
+    const fills = new Map(); // one mark for each side and candle
     for (const order of own) {
       if (order.status !== "confirmed" || !order.confirmedAt) continue;
       const time = Math.floor(Date.parse(order.confirmedAt) / 1000 / width) * width;
@@ -227,7 +227,7 @@ export class Chart {
     byId("chart").dataset.resting = String(this.#lines.length);
   }
 
-  /** The values under the crosshair, else the latest and what the range has brought. */
+  /** Show the values under the crosshair, else the latest price and the change over the range. */
   #legend() {
     if (!this.#pair || !this.#bars.length) return;
     const { name, base, quote } = pairOf(this.#pair.tokenIn, this.#pair.tokenOut);
@@ -264,7 +264,7 @@ function read({ open, high, low, close, venues = {} }) {
   return { open: Number(open), high: Number(high), low: Number(low), close: Number(close), venues: Object.fromEntries(numbers) };
 }
 
-/** Candles of `width` seconds out of narrower ones, which are given by time. */
+/** Candles of `width` seconds, merged from narrower ones that are sorted by time. */
 function merged(candles, width) {
   const bars = [];
   for (const [time, candle] of candles) {
@@ -287,7 +287,7 @@ function tick(time, kind, kinds) {
 function color(variable) {
   const value = getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
   if (/^(#|rgb)/.test(value)) return value;
-  // A colour of the system, of which the library knows no names.
+  // The library does not know the names of system colours.
   const probe = h("i", { hidden: true, class: "probe" });
   probe.style.setProperty("color", value);
   document.body.append(probe);

@@ -1,4 +1,4 @@
-// The columns of the list of orders: what each says, how it sorts, and what it is in a CSV file.
+// The columns of the list of orders and of the exported CSV file.
 
 import { worth } from "./dollars.js";
 import { feeOf, isOpen, prices } from "./orders.js";

@@ -1,9 +1,9 @@
-// How far the page may be trusted: live, read by HTTP, or as it was when the engine was last heard.
+// Shows how current the page is: live, read by HTTP, or as of the last answer of the engine.
 
 import { announce, byId, say } from "./dom.js";
 import { timeOf } from "./words.js";
 
-// A cut that is mended within this time is not worth greying the page for.
+// The page does not turn grey for a shorter cut.
 const STALE_AFTER_MS = 4_000;
 
 export class Connection {
@@ -18,7 +18,7 @@ export class Connection {
     setInterval(() => this.#draw(), 500);
   }
 
-  /** The state of the WebSocket, as Stream tells it. */
+  /** Show the state of the WebSocket that Stream reports. */
   show(state) {
     this.#state = state;
     this.#settle();

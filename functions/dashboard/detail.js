@@ -1,4 +1,4 @@
-// One order in full: what was asked, the quotes, the route, and the timeline of its life. It has a URL
+// One order in full: its request, the quotes, the route, and the timeline of its life. It has a URL
 // of its own.
 
 import { addressWith, inAddress, onTravel, toAddress } from "./address.js";

@@ -1,5 +1,4 @@
-// What tokens are worth in dollars at the moment. Quotes and prices tell it; what they do not tell is
-// asked for.
+// The present prices of tokens in dollars. Quotes and candles bring some; the others are requested.
 
 import { call } from "./api.js";
 import { every } from "./pace.js";
@@ -33,7 +32,7 @@ export function learnPrice(tokenIn, tokenOut, price) {
   else if (isStable(tokenIn)) set(tokenOut, 1 / Number(price));
 }
 
-/** `live` tells the tokens whose prices are to be new, `rest` those of which any price will do. */
+/** `live` returns the tokens whose prices must be recent, `rest` those for which any price will do. */
 export function keepPrices(live, rest) {
   [kept, once] = [live, rest];
   every(AGAIN_MS, AGAIN_IDLE_MS, () => readPrices(AGAIN_MS));
@@ -45,12 +44,12 @@ export async function readPrices(ageMs = Infinity) {
   const symbols = [...kept().filter(old), ...once().filter((symbol) => !heard.has(symbol))];
   const known = (symbol) => TOKENS.some((token) => token.symbol === symbol);
   for (const symbol of new Set(symbols.filter((each) => known(each) && !isStable(each)))) {
-    heard.set(symbol, Date.now()); // it is not asked for twice
+    heard.set(symbol, Date.now()); // it is not requested twice
     try {
       const { points } = await call("GET", "api/prices", { query: { tokenIn: symbol, tokenOut: STABLECOINS[0], minutes: 1 } });
       if (points.length) set(symbol, Number(points.at(-1).reference));
     } catch {
-      heard.delete(symbol); // without it nothing but a value in dollars is missing
+      heard.delete(symbol); // only a value in dollars is missing
     }
   }
 }

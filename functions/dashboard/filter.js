@@ -39,7 +39,7 @@ export class Filter {
     return document.querySelector("input[name=filter]:checked").value;
   }
 
-  /** The part of it that the API can filter by, as a query; open orders are of several statuses. */
+  /** The filters that the API applies, as a query. "Open" is none of them: it is several statuses. */
   get query() {
     const type = byId("filter-type").value;
     return String(new URLSearchParams({ ...(this.status && this.status !== "open" && { status: this.status }), ...(type && { type }) }));
@@ -65,7 +65,7 @@ export class Filter {
     return ["pair", "type", "from", "to"].some((field) => byId(FIELDS[field]).value);
   }
 
-  /** A function that tells whether an order is wanted, whatever its status is. */
+  /** A predicate: whether an order passes all filters but that of the status. */
   test() {
     const [pair, type, find] = [byId("filter-pair").value, byId("filter-type").value, this.find];
     const [from, to] = [dayOf("filter-from"), dayOf("filter-to")];

@@ -1,4 +1,4 @@
-// The order form: what is wished, its live quote, and sending it so that it becomes one order.
+// The order form: its fields, the live quote, and a submission that repeated clicks do not repeat.
 
 import { inAddress, toAddress } from "./address.js";
 import { call, isPassing, newIdempotencyKey } from "./api.js";
@@ -59,7 +59,7 @@ export class Form {
     byId("fault").append(...Object.keys(FAULTS).map((fault) => h("option", { value: fault }, statusName(fault))));
     byId("fault-attempts").append(...Array.from({ length: ATTEMPTS_MAX }, (_, i) => h("option", { value: i + 1, selected: i + 1 === ATTEMPTS_MAX }, title(attemptsText(i + 1)))));
     byId("fault-venue").append(...VENUES.map((venue) => h("option", { value: venue }, title(venue))));
-    // A keypad without a point could not write what is accepted.
+    // A keypad without a point cannot write a decimal number.
     for (const id of ["amount", "slippage-percent", ...PRICES]) byId(id).inputMode = hasPoint ? "decimal" : "text";
     byId("order-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -87,7 +87,7 @@ export class Form {
     return [this.#tokenIn.symbol, this.#tokenOut.symbol];
   }
 
-  /** Wish for the same as an order did; nothing is submitted. */
+  /** Fill in the form as for this order; nothing is submitted. */
   repeat({ type, tokenIn, tokenOut, amount, slippageBps, limitPrice, stopPrice, slices, intervalSeconds }) {
     this.#tokenIn.show(tokenIn);
     this.#tokenOut.show(tokenOut);
@@ -123,7 +123,7 @@ export class Form {
     toAddress({ pair: this.pair.join("-"), amount: byId("amount").value.trim() });
   }
 
-  /** Forget what was wished and said, for the next owner. */
+  /** Clear the form for the next owner. */
   end() {
     byId("order-form").reset();
     for (const picker of [this.#tokenIn, this.#tokenOut]) picker.reset();
@@ -194,7 +194,7 @@ export class Form {
     }
     const terms = this.#terms(type, fields);
     const [tokenIn, tokenOut] = this.pair;
-    // What is still empty is no mistake yet: it is told when the order is submitted.
+    // An empty field is no mistake until the order is submitted.
     const { missing = {}, ...given } = terms;
     if (!written) missing.amount = "is needed";
     const wish = { type, tokenIn, tokenOut, amount: amount.text, ...given, simulate: simulated(), fields, missing };
@@ -255,20 +255,20 @@ export class Form {
     } catch (error) {
       if (error.name === "AbortError") return;
       intent.consent = null;
-      // The same keys are sent again by the next click: what did get through is not repeated.
+      // The next click sends the same keys, so an accepted order is not repeated.
       this.#showFields(error.fields ?? {});
       this.#tell(isPassing(error) && !error.status ? "No answer. Submit again: it stays one order." : error.message, "error");
     }
   }
 
-  /** Whether this may be sent: at once if it is an ordinary order, else as the user answers. */
+  /** Whether the order may be sent: an ordinary one at once, a risky one if the user agrees. */
   async #consent(wish) {
     const route = await this.#quote.of(quoted(wish));
     const risks = risksOf(route, wish);
     return !risks.length || accepted(risks);
   }
 
-  /** The idempotency keys of what is being submitted: the same for a repeated click. */
+  /** The idempotency keys of the submission: the same for a repeated click. */
   #intentOf(count, body) {
     if (this.#intent?.keys.length !== count) {
       this.#intent = { keys: Array.from({ length: count }, newIdempotencyKey), body, consent: null };
@@ -289,7 +289,7 @@ export class Form {
     if (state === "error") announce(text);
   }
 
-  /** Say what an order would be, so that a number that was meant otherwise is noticed. */
+  /** Say what the order would do, so that the user notices a number that was meant otherwise. */
   #showWish(wish) {
     this.#showWorth();
     say(byId("understood"), wish.priced && !Object.keys(wish.missing).length ? sentence(wish) : "");
@@ -327,7 +327,7 @@ export class Form {
   }
 }
 
-/** What a quote is asked for; a limit order has no slippage of its own. */
+/** The request for the quote of an order; a limit order has no slippage of its own. */
 const quoted = ({ tokenIn, tokenOut, amount, slippageBps = DEFAULT_SLIPPAGE_BPS }) => ({ tokenIn, tokenOut, amount, slippageBps });
 
 /** The body of an order. */

@@ -1,4 +1,4 @@
-// The dialog about the API key: to enter one, to answer for one in a link, and to sign out.
+// The dialog for the API key: enter one, accept one from a link, or sign out.
 
 import { byId, say } from "./dom.js";
 import { ownerOf } from "./session.js";
@@ -21,7 +21,7 @@ export class Gate {
     byId("gate-decline").addEventListener("click", () => (session.signedIn ? this.close() : this.open()));
     byId("gate-cancel").addEventListener("click", () => this.close());
     byId("gate-sign-out").addEventListener("click", () => session.signOut());
-    // Without a key there is nothing behind the dialog, and no key press may leave it.
+    // Without a key the page is empty, so no key press may close the dialog.
     this.#dialog.addEventListener("cancel", (event) => session.signedIn || event.preventDefault());
     this.#dialog.addEventListener("close", () => session.signedIn || this.#show());
   }

@@ -54,7 +54,7 @@ export class List {
 
   /** Other orders are shown. */
   count() {
-    // Not for each of a burst of orders.
+    // Count once for a burst of orders.
     this.#counting ??= setTimeout(() => this.#count(), COUNT_EVERY_MS);
     this.#shown = document.querySelectorAll("#rows > .row:not([hidden])").length;
     byId("list-state").toggleAttribute("data-empty", !this.#shown);

@@ -1,5 +1,5 @@
-// Tells what has become of orders: in a corner of the page, in its title and icon while nobody looks at
-// it, and as a notification of the system where the user has allowed that.
+// Reports the ends of orders: in a corner of the page, in its title and icon while it is not looked at, and
+// as a notification of the system where the user has allowed that.
 
 import { addressWith } from "./address.js";
 import { announce, byId, h, say } from "./dom.js";
@@ -17,16 +17,16 @@ const COLORS = { good: "#147a4a", bad: "#c0322b", open: "#1f5fd6" };
 export class News {
   #toasts = new Map();
   #ended = [];
-  // What happened while nobody looked: how many orders ended, and the last of it in words.
+  // Since the user last looked: how many orders have ended, and the last news as text.
   #unseen = 0;
   #latest = "";
   #ownTitle = document.title;
   #plainIcon = byId("icon").href;
   #onOpen;
-  // What a screen reader is told: the orders submitted on this page.
+  // The orders that were submitted on this page; a screen reader hears of these only.
   #own = new Set();
 
-  /** `onOpen` is given the id of an order that the user wants to see. */
+  /** `onOpen` receives the id of an order that the user wants to see. */
   constructor(orders, onOpen) {
     this.#onOpen = onOpen;
     orders.onChange((order, before) => {
@@ -51,7 +51,7 @@ export class News {
     this.#toast(order.orderId, `${asked(order)}: ${statusName(order.status).toLowerCase()}`, "open");
   }
 
-  /** Tell something about an order: `kind` is "good", "bad" or "open". */
+  /** Show and announce a text about an order; `kind` is "good", "bad" or "open". */
   tell(orderId, text, kind) {
     this.#toast(orderId, text, kind);
     announce(text);
@@ -69,12 +69,12 @@ export class News {
   }
 
   #end(order) {
-    if (order.parentId) return; // its parent tells
+    if (order.parentId) return; // reported by its parent
     if (!this.#ended.length) setTimeout(() => this.#tellEnded(), GATHER_MS);
     this.#ended.push(order);
   }
 
-  /** Orders that end together are told together. */
+  /** Report orders that ended together in one message. */
   #tellEnded() {
     const ended = this.#ended;
     this.#ended = [];
@@ -117,7 +117,7 @@ export class News {
     while (this.#toasts.size > SHOWN_MAX) this.#drop(this.#toasts.keys().next().value);
   }
 
-  /** Nothing vanishes from under a pointer or the focus. */
+  /** Remove a message, but not while the pointer or the focus is on it. */
   #fade(id) {
     const toast = this.#toasts.get(id);
     if (toast?.element.matches(":hover, :focus-within")) toast.timer = setTimeout(() => this.#fade(id), SHOWN_MS);

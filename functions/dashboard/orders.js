@@ -6,7 +6,7 @@ const LAMPORTS = 1e9;
 
 export const isOpen = ({ status }) => !STATUSES[status]?.terminal;
 
-/** Orders by id; `apply` and `merge` tell every listener each order that changed, and what it was before. */
+/** Orders by id; `apply` and `merge` call every listener with the changed order and its previous state. */
 export class Orders {
   byId = new Map();
   #listeners = [];
@@ -43,12 +43,12 @@ export class Orders {
     this.byId.clear();
   }
 
-  /** The engine's time in Unix milliseconds: ours, less what the quickest update was late. */
+  /** The engine's time in Unix milliseconds: the page's, less the smallest delay of an update. */
   now() {
     return this.#frozenAt ?? Date.now() - (Number.isFinite(this.#skewMs) ? this.#skewMs : 0);
   }
 
-  /** Let no time go by: nobody knows what happens to the orders meanwhile. */
+  /** Stop the clock while the state of the orders is not known. */
   freeze() {
     this.#frozenAt = this.now();
   }
@@ -84,7 +84,7 @@ function after(order, update) {
   return changed;
 }
 
-/** The step that an order has reached; one that ended badly stays where it was. */
+/** The number of the step that an order has reached; one that failed stays at its last step. */
 export function stepReached(order) {
   const last = order.updates.findLast(({ status }) => STEPS.includes(status));
   return Math.max(0, STEPS.indexOf(last?.status));
@@ -96,7 +96,7 @@ export const inStatusMs = (order, now) => Math.max(0, now - Date.parse(order.upd
 /** Milliseconds from the order's creation to its last update. */
 export const lifeMs = (order) => Date.parse(order.updatedAt) - Date.parse(order.createdAt);
 
-/** Whether the engine can be asked to cancel it; a race with its execution has one winner. */
+/** Whether the engine accepts a cancellation, unless the order moves on meanwhile. */
 export const canCancel = ({ status }) => Boolean(STATUSES[status]?.cancellable);
 
 /** Whether its prices and its expiry can be changed; a TWAP order decides about its slices. */

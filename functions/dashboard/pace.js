@@ -1,5 +1,5 @@
-// How often to ask again: often while the page is used, seldom while nobody touches it, and never
-// while nobody sees it.
+// How often to request again: often while the page is used, seldom while it is idle, and never while it
+// is hidden.
 
 const IDLE_AFTER_MS = 60_000;
 const CHECK_EVERY_MS = 1_000;

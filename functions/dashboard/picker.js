@@ -56,7 +56,7 @@ export class Picker {
     return this.#input.value === this.symbol;
   }
 
-  /** What stands in the field. */
+  /** The text in the field. */
   get text() {
     return this.#input.value.trim();
   }
@@ -82,12 +82,12 @@ export class Picker {
   #pick(symbol) {
     const before = this.symbol;
     this.show(symbol);
-    // What is typed next replaces the choice instead of being added to it.
+    // The next typed text replaces the choice.
     if (document.activeElement === this.#input) this.#input.select();
     this.#onChange(this, before);
   }
 
-  /** Choose what is marked in the list, or leave a text that is no token for all to see. */
+  /** Choose the marked token, or leave a text that is no token in the field. */
   #take() {
     const typed = !this.settled;
     const marked = this.#list.hidden ? undefined : this.#shown[this.#active];

@@ -1,4 +1,4 @@
-// The live quote: asked for while one types, shown as each venue's offer and the route between them.
+// The live quote, requested while the user types: each venue's offer, and the route.
 
 import { call, isPassing, pause } from "./api.js";
 import { learnPrice, onPrice, worth } from "./dollars.js";
@@ -22,7 +22,7 @@ export class Quote {
   #onFields;
   #pace;
 
-  /** `onFields` is told the problem with a field by name, or nothing when all is well. */
+  /** `onFields` receives the broken rules by field, none if the request was accepted. */
   constructor(onFields) {
     this.#onFields = onFields;
     this.#pace = every(REFRESH_MS, REFRESH_IDLE_MS, () => this.#wish && this.#ask());
@@ -50,7 +50,7 @@ export class Quote {
       if (byId("quote").dataset.state !== "ready") this.#state("loading", "Asking the venues…");
       await this.#ask();
     } catch {
-      // A later wish has taken over.
+      // A later request has replaced this one.
     }
     return undefined;
   }
@@ -131,7 +131,7 @@ export class Quote {
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
-/** What is wrong with a field is said next to it. */
+/** The message of a refusal; a broken rule is shown beside its field. */
 function refusal(error) {
   return Object.keys(error.fields).length ? "No quote for this." : error.message;
 }

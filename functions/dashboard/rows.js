@@ -177,7 +177,7 @@ class Row {
     this.fold();
   }
 
-  /** Where it stands in the list; what is sorted by is not looked at again, so that rows stay put. */
+  /** Fix the row's sort key, which later updates do not change, so that rows stay where they are. */
   place({ column }) {
     this.sortKey = COLUMNS[column].key(this.order);
   }
@@ -188,7 +188,7 @@ class Row {
     this.element.classList.toggle("open", isOpen(order));
   }
 
-  /** Drop all cells but what was asked, unless one of them has the focus; whether it did. */
+  /** Keep only one cell with the request, unless a cell has the focus; returns whether it did. */
   fold() {
     if (this.element.contains(document.activeElement)) return false;
     const { amount: asked, tokenIn, tokenOut } = this.order;

@@ -1,4 +1,4 @@
-// Whose orders are shown. There are two states: signed out, without a key, and signed in with one.
+// The owner whose orders are shown: signed out without a key, signed in with one.
 
 import { call, useKey, whenRefused } from "./api.js";
 

@@ -5,7 +5,7 @@ import { call, pause } from "./api.js";
 const PAGE = 50;
 const PAGES_MAX = 20;
 const RECENT_MS = 15 * 60_000;
-// What was seen last is listed again: clocks differ, and an index is behind its table.
+// Each list begins a little before the last one ended: clocks differ, and an index lags behind its table.
 const OVERLAP_MS = 60_000;
 const READ_AFTER_MS = 2_500;
 const READ_CHECK_MS = 250;
@@ -37,7 +37,7 @@ export class Sync {
   begin() {
     this.end();
     this.#session = new AbortController();
-    this.#catchingUp = true; // until all that is known is known to be complete
+    this.#catchingUp = true; // until the known orders are complete
     this.#knownTo = this.#orders.now() - RECENT_MS;
     this.#loaded = this.#load(this.#knownTo);
     return this.#loaded;
@@ -52,7 +52,7 @@ export class Sync {
     this.#openLoaded = false;
   }
 
-  /** Take in an update; resolves when all that it made necessary is done. */
+  /** Take in an update; resolves when the reads that it causes are done. */
   async take(update) {
     const outcome = this.#orders.apply(update);
     if (outcome === "gap" || outcome === "unknown") await this.#want([update.orderId]);
@@ -68,10 +68,10 @@ export class Sync {
   async catchUp() {
     this.#catchingUp = true;
     const now = this.#orders.now();
-    await this.#loaded.catch(() => {}); // what it lacks is loaded now
+    await this.#loaded.catch(() => {}); // the load below repeats it
     const covered = await this.#load(this.#knownTo - OVERLAP_MS);
     const older = this.#orders.open().filter(({ createdAt }) => createdAt < covered).sort(byCreation);
-    // Those too many to be read one by one are read with the list.
+    // Too many to be read one by one: load the list as far back.
     if (older.length > READS_MAX) await this.#load(Date.parse(older[0].createdAt));
     else await this.#want(older.map(({ orderId }) => orderId));
     this.#knownTo = now;
@@ -146,7 +146,7 @@ export class Sync {
     }
     const before = this.#lists.get("");
     const joined = before && list.horizon <= sinceText && before.horizon <= list.horizon;
-    // Where we had been further back already, paging goes on from there.
+    // If an earlier load went further back, paging continues from there.
     if (!joined) this.#lists.set("", list);
     return list.horizon;
   }

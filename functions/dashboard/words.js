@@ -138,7 +138,7 @@ export function branchesOf({ routePlan }) {
   const from = routePlan[0].tokenIn;
   const branches = new Map();
   for (const { venue, tokenIn, tokenOut, percent: part } of routePlan) {
-    // A leg from another token goes on from the branch that leads there.
+    // A leg from another token belongs to the branch that leads to it.
     const key = tokenIn === from ? tokenOut : tokenIn;
     if (!branches.has(key)) branches.set(key, { part: 0, hops: [] });
     const branch = branches.get(key);
