@@ -158,11 +158,9 @@ def list_orders(
     page: dict[str, Any] = {"limit": limit, "cursor": cursor, "wanted": wanted}
     if client_order_id is not None:
         ids = [id_of_key(_owner(), client_order_id)]
-        found, following = orders.list_by_ids(ids, _owner(), **page)
+        found, following = orders.list_by_ids(ids, **page)
     elif parent_id is not None:
-        found, following = orders.list_by_ids(_slice_ids(str(parent_id)), _owner(), **page)
-    elif status == OPEN:
-        found, following = orders.list_open_orders(_owner(), **page)
+        found, following = orders.list_by_ids(_slice_ids(str(parent_id)), **page)
     else:
         found, following = orders.list_orders(_owner(), **page)
     return _json(OrderList(orders=tuple(found), next_cursor=following))

@@ -64,6 +64,14 @@ def due_shard(order_id: str) -> str:
     return DUE_SHARDS[UUID(order_id).int % len(DUE_SHARDS)]
 
 
+def ended_partition(owner: str, status: str) -> str:
+    """The partition of the openOrders index for the owner's orders that ended with this status.
+
+    Their idleSince is their createdAt. Confirmed orders are in no such partition.
+    """
+    return f"{status} {owner}"
+
+
 # The indexes of resting orders. Partition wakePair; sort key wakeAbove: the order is woken when the
 # pair's best price is at least so high; wakeBelow: when it is at most so high. Keys only.
 WAKE_ABOVE_INDEX = "wakeAbove"

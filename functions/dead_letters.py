@@ -68,7 +68,7 @@ def _end(order_id: str) -> None:
         return
     if due_ms is None or now_ms() - due_ms < settings.sweep_idle_seconds * 1000:
         raise StillUnderWay
-    changed = orders.append_update(order, _last_update(order, transaction))
+    changed = orders.append_update(order, owner, _last_update(order, transaction))
     telemetry.count_ending(changed)
     queue.tell_parent(changed)
     logger.error("order ended by its dead letter", status=changed.status)

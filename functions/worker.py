@@ -180,10 +180,10 @@ def _execute(order_id: str, end: float, *, woken: bool, again: bool) -> None:
                 raise OutOfTime(order_id)
             match _next(order, signed):
                 case Append(update, signed):
-                    order = orders.append_update(order, update, transaction=signed)
+                    order = orders.append_update(order, owner, update, transaction=signed)
                     _report(order)
                 case Rest() as rest:
-                    return _rest(order, rest, stored_wake, again=again)
+                    return _rest(order, owner, rest, stored_wake, again=again)
                 case Begin(child):
                     return _begin(child, owner)
                 case Wait():
@@ -211,12 +211,12 @@ def _taken(order_id: str, *, woken: bool) -> StoredOrder:
     return orders.begin_order(routing_update(order_id, now_ms()))
 
 
-def _rest(order: Order, rest: Rest, stored: Wake, *, again: bool) -> None:
+def _rest(order: Order, owner: str, rest: Rest, stored: Wake, *, again: bool) -> None:
     """Let the order rest, and see to it that it is woken by its price and by its expiry."""
     if rest.update:
         # Send it first, so that a worker that dies here leaves no order without a message.
         _await(order.apply(rest.update))
-        order = orders.append_update(order, rest.update, wake=rest.wake)
+        order = orders.append_update(order, owner, rest.update, wake=rest.wake)
         _report(order)
     else:
         due = waiting.due_ms(order)

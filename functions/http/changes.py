@@ -32,7 +32,7 @@ def cancel(order_id: str, owner: str) -> Order:
         if order.status is Status.CANCELLED:
             return order
         try:
-            return _append(order, _cancellation(order, owner))
+            return _append(order, owner, _cancellation(order, owner))
         except orders.StaleOrder:
             logger.info("order moved on before it was cancelled")
     raise _not_cancellable(f"The order is {order.status} and moves on; try again.")
@@ -55,7 +55,7 @@ def _cancellation(order: Order, owner: str) -> Update:
     except orders.OrderNotFound:
         raise _not_cancellable("A slice of the order is just beginning; try again.") from None
     if child.status in (Status.PENDING, Status.RESTING):
-        child = _append(child, child.next_update(Status.CANCELLED, now_ms()))
+        child = _append(child, owner, child.next_update(Status.CANCELLED, now_ms()))
     if not child.status.terminal:
         raise _not_cancellable(
             f"Its slice {child.order_id} is {child.status}; try again when that has ended."
@@ -71,8 +71,8 @@ def _queued(send: Callable[[], None]) -> None:
         logger.exception("order not queued")
 
 
-def _append(order: Order, update: Update) -> Order:
-    cancelled = orders.append_update(order, update)
+def _append(order: Order, owner: str, update: Update) -> Order:
+    cancelled = orders.append_update(order, owner, update)
     logger.info("order cancelled", attempt=order.attempt)
     _queued(lambda: queue.tell_parent(cancelled))
     return cancelled
@@ -101,7 +101,7 @@ def change(request: ChangeRequest, order_id: str, owner: str) -> Order:
     if order.sequence >= CHANGES_MAX or order.full:
         raise _not_changeable("The order has been changed too often; cancel it and submit another.")
     try:
-        changed = orders.append_update(order, order.resting_update(now, changes))
+        changed = orders.append_update(order, owner, order.resting_update(now, changes))
     except orders.StaleOrder:
         order = orders.get_order(order_id, owner)
         raise _not_changeable(

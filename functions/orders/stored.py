@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from functions.contract import (
     DELAY_SECONDS_MAX,
     due_shard,
+    ended_partition,
     iso,
     open_shard,
     unix_ms,
@@ -55,7 +56,7 @@ def new_item(order: Order, owner: str, *, writer: str) -> dict[str, Any]:
     return {
         "orderId": {"S": order.order_id},
         "owner": {"S": owner},
-        "createdAt": {"S": order.created_at},
+        "createdAt": {"S": listing_key(order)},
         "request": {"B": packed(request_json(order), [order.order_id])},
         "sequence": {"N": str(order.sequence)},
         "updates": {"L": [_first(order)]},
@@ -141,6 +142,15 @@ def stored_order(item: dict[str, Any]) -> StoredOrder:
     )
 
 
+def listing_key(order: Order) -> str:
+    """The sort key by which an order is listed: when it was made, its type and its tokens.
+
+    A list is filtered by them without reading the order. Releases before this one stored only the
+    time.
+    """
+    return f"{order.created_at} {order.type} {order.token_in} {order.token_out}"
+
+
 def request_json(order: Order) -> str:
     """The fields of an order that never change, as JSON."""
     fields = {"client_order_id", *REQUEST_FIELDS}
@@ -149,14 +159,18 @@ def request_json(order: Order) -> str:
     return order.model_dump_json(by_alias=True, exclude_none=True, include=fields)
 
 
-def index_keys(order: Order, wake: Wake = AT_ONCE) -> dict[str, str | None]:
+def index_keys(order: Order, owner: str, wake: Wake = AT_ONCE) -> dict[str, str | None]:
     """The attributes by which the indexes find the order from its last update on; None is absent.
 
-    A resting order is found by the prices that `wake` it, and by its expiry if it has one.
+    A resting order is found by the prices that `wake` it, and by its expiry if it has one. One that
+    ended and is not confirmed is found by its end, because such ends are few among many.
     """
     keys: dict[str, str | None] = {"idleSince": idle_since(order.updates[-1])}
     if order.status.terminal:
         keys = {"openShard": None, "openOwner": None, "idleSince": None}
+        if order.status is not Status.CONFIRMED:
+            keys["openShard"] = ended_partition(owner, order.status)
+            keys["idleSince"] = listing_key(order)
     if order.type is OrderType.MARKET:
         return keys
     rests = order.status is Status.RESTING

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from uuid import UUID, uuid4  # noqa: TID251 - a writer recognises its own put
 
@@ -16,11 +17,12 @@ from functions.contract import (
     OPEN_ORDERS_INDEX,
     OWNER_INDEX,
     due_shard,
+    ended_partition,
     iso,
     open_shard,
     unix_ms,
 )
-from functions.orders.order import Order, Update
+from functions.orders.order import Order, Status, Update
 from functions.orders.stored import (
     Entry,
     StoredOrder,
@@ -40,7 +42,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, UpdateItemOutputTypeDef
 
 MAX_FOLLOWERS = 100
-LIST_READS_MAX = 10
+# Of one page: BatchGetItems, and keys whose orders need not be read. A thousand keys are 15 units.
+LIST_READS_MAX, LIST_KEYS_MAX = 10, 1000
 # Lambda answers at most 6 MB. Of an order its updates count: the rest is small beside them.
 PAGE_BYTES_MAX = 2_500_000
 BATCH_GET_MAX = 100  # BatchGetItem takes no more keys
@@ -135,7 +138,12 @@ def begin_order(update: Update) -> StoredOrder:
 
 
 def append_update(
-    order: Order, update: Update, *, transaction: str | None = None, wake: Wake = AT_ONCE
+    order: Order,
+    owner: str,
+    update: Update,
+    *,
+    transaction: str | None = None,
+    wake: Wake = AT_ONCE,
 ) -> Order:
     """Store `update` as the order's next, and the signed transaction with it if one is given.
 
@@ -144,7 +152,9 @@ def append_update(
     """
     changed = order.apply(update)
     try:
-        _append(update, entry_of(update, order.updates, transaction), index_keys(changed, wake))
+        _append(
+            update, entry_of(update, order.updates, transaction), index_keys(changed, owner, wake)
+        )
     except ClientError as error:
         # The answer to this very write may have been lost, and botocore may have repeated it.
         # Two writers of the same update and transaction do no harm: either may continue from it.
@@ -375,124 +385,254 @@ def list_orders(
     """Up to `limit` of the owner's orders, newest first, and the cursor of the next page.
 
     With `created`, only those created from the first to the second time (ISO 8601), both included.
+    Open orders alone come in no order; the index of these lags the table by a moment.
 
     One request reads a bounded number of keys and answers a bounded number of bytes, so a page may
     hold fewer orders and still have a next one. Raises InvalidCursor.
     """
-    start = _start_key(owner, cursor) if cursor else None
-    page = _Page(limit)
-    for _ in range(LIST_READS_MAX):
-        read = min(BATCH_GET_MAX, limit - len(page.orders))
-        keys, start = _order_keys(owner, BATCH_GET_MAX if wanted else read, start, created)
-        if not page.take(_batch_get(keys), wanted):
-            return page.orders, page.cursor()
-        if start is None or len(page.orders) == limit:
-            break
-    return page.orders, _cursor(start["createdAt"]["S"], start["orderId"]["S"]) if start else None
+    wanted = wanted or {}
+    start = _place(cursor) if cursor else None
+    page = _Page(limit, wanted)
+    status = wanted.get("status")
+    if wanted.get("open") or (status and not Status(str(status)).terminal):
+        following = _take_open(page, owner, start)
+    elif status and status != Status.CONFIRMED:
+        following = _take_ended(page, owner, Status(str(status)), start)
+    else:
+        pick = partial(_unless_ended_otherwise, owner, set(_open_ids(owner))) if status else None
+        following = _take_from(page, _of_owner(owner, created), start, pick)
+    return page.orders, following and _cursor(following)
 
 
 def list_by_ids(
     order_ids: Sequence[str],
-    owner: str,
     *,
     limit: int,
     cursor: str | None = None,
     wanted: Wanted | None = None,
 ) -> tuple[list[Order], str | None]:
     """As `list_orders`, of the orders with these ids, at most 100, in their order."""
-    ids = list(order_ids)
+    places = [Place("", order_id) for order_id in order_ids]
     if cursor:
-        last = _start_key(owner, cursor)["orderId"]["S"]
-        if last not in ids:
+        last = _place(cursor).order_id
+        if last not in order_ids:
             raise InvalidCursor(cursor)
-        ids = ids[ids.index(last) + 1 :]
-    page = _Page(limit)
-    whole = page.take(_batch_get(ids), wanted)
-    return page.orders, None if whole else page.cursor()
+        places = places[order_ids.index(last) + 1 :]
+    page = _Page(limit, wanted or {})
+    following = page.take(places)
+    return page.orders, following and _cursor(following._replace(key=iso(0)))
+
+
+class Place(NamedTuple):
+    """An order's place in an index: its sort key, and its id.
+
+    `earlier`: among those that an earlier release ended, which are in no partition of their end.
+    """
+
+    key: str
+    order_id: str
+    earlier: bool = False
+
+
+class _Source(NamedTuple):
+    """A partition of an index, whose sort keys are listing keys."""
+
+    index_name: str
+    key: tuple[str, str]  # the name of its key, and the key
+    sort_name: str
+    between: tuple[str, str] | None = None
+
+
+def _of_owner(owner: str, created: tuple[str, str] | None = None) -> _Source:
+    # Behind its time, a key has the type and the tokens.
+    between = created and (created[0], f"{created[1]}~")
+    return _Source(OWNER_INDEX, ("owner", owner), "createdAt", between)
+
+
+def _ended(owner: str, status: Status) -> _Source:
+    partition = ended_partition(owner, status)
+    return _Source(OPEN_ORDERS_INDEX, ("openShard", partition), "idleSince")
+
+
+def _take_open(page: _Page, owner: str, start: Place | None) -> Place | None:
+    ids = sorted(_open_ids(owner), reverse=True)
+    places = [Place(iso(0), order_id) for order_id in ids if not start or order_id < start.order_id]
+    return page.take(places)
+
+
+def _take_ended(page: _Page, owner: str, status: Status, start: Place | None) -> Place | None:
+    """Fill the page from the partition of this end, then by orders that an earlier release ended.
+
+    Those are older. They have no type in their keys, unless this release ended them.
+    """
+    if start is None or not start.earlier:
+        following = _take_from(page, _ended(owner, status), start)
+        if following is not None:
+            return following
+        start = page.last or start
+    oldest, _ = _places(_of_owner(owner), 1, None, newest_first=False)
+    if not _of_earlier_release(oldest):
+        return None
+    following = start
+    if not page.full and page.reads_left:
+        following = _take_from(page, _of_owner(owner), start, _of_earlier_release, unlisted=True)
+    return following and following._replace(earlier=True)
+
+
+def _of_earlier_release(places: list[Place]) -> list[Place]:
+    return [place for place in places if " " not in place.key]
+
+
+def _unless_ended_otherwise(owner: str, open_ids: set[str], places: list[Place]) -> list[Place]:
+    """The confirmed ones: those that are neither open nor in the partition of another end."""
+    if not places:
+        return []
+    known = set(open_ids)
+    between = (places[-1].key, places[0].key)
+    for status in (Status.FAILED, Status.CANCELLED, Status.EXPIRED):
+        found, _ = _places(_ended(owner, status)._replace(between=between), len(places), None)
+        known.update(place.order_id for place in found)
+    return [place for place in places if place.order_id not in known]
+
+
+def _take_from(
+    page: _Page,
+    source: _Source,
+    start: Place | None,
+    pick: Callable[[list[Place]], list[Place]] | None = None,
+    *,
+    unlisted: bool = False,
+) -> Place | None:
+    """Fill the page from a partition, newest first; the place after which the next page begins.
+
+    None at the end. Whole orders are read only where their keys agree with what is wanted, and of
+    these only those that `pick` leaves.
+    """
+    keys_left, size = LIST_KEYS_MAX, BATCH_GET_MAX
+    while True:
+        places, more = _places(source, size if page.wanted else page.room, start)
+        likely = [place for place in places if page.may_want(place.key)]
+        following = page.take(pick(likely) if pick else likely, unlisted=unlisted)
+        if following or not more:
+            return following
+        start = places[-1]
+        keys_left -= len(places)
+        if page.full or not page.reads_left or not keys_left:
+            return start
+        size = min(2 * size, keys_left)
+
+
+def _places(
+    source: _Source, limit: int, start: Place | None, *, newest_first: bool = True
+) -> tuple[list[Place], bool]:
+    """Up to `limit` places after `start`, and whether there are more."""
+    request: dict[str, Any] = {}
+    name, partition = source.key
+    values: dict[str, AttributeValueTypeDef] = {":partition": {"S": partition}}
+    condition = "#partition = :partition"
+    if source.between:
+        condition += f" AND {source.sort_name} BETWEEN :first AND :last"
+        first, last = source.between
+        values |= {":first": {"S": first}, ":last": {"S": last}}
+    if start:
+        request["ExclusiveStartKey"] = {
+            name: {"S": partition},
+            source.sort_name: {"S": start.key},
+            "orderId": {"S": start.order_id},
+        }
+    answer = clients.dynamodb().query(
+        TableName=settings.orders_table,
+        IndexName=source.index_name,
+        KeyConditionExpression=condition,
+        ExpressionAttributeNames={"#partition": name},
+        ExpressionAttributeValues=values,
+        ScanIndexForward=not newest_first,
+        Limit=limit,
+        **request,
+    )
+    places = [Place(item[source.sort_name]["S"], item["orderId"]["S"]) for item in answer["Items"]]
+    return places, "LastEvaluatedKey" in answer
+
+
+def _open_ids(owner: str) -> list[str]:
+    pages = (
+        clients.dynamodb()
+        .get_paginator("query")
+        .paginate(
+            TableName=settings.orders_table,
+            IndexName=OPEN_BY_OWNER_INDEX,
+            KeyConditionExpression="openOwner = :owner",
+            ExpressionAttributeValues={":owner": {"S": owner}},
+        )
+    )
+    return [item["orderId"]["S"] for page in pages for item in page["Items"]]
 
 
 class _Page:
     """Orders for one answer: at most `limit`, and at most PAGE_BYTES_MAX, but always one."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, wanted: Wanted) -> None:
         self.orders: list[Order] = []
-        self._limit, self._bytes = limit, 0
+        self.wanted = wanted
+        self.last: Place | None = None  # of the orders that were looked at
+        self.reads_left = LIST_READS_MAX
+        self._limit, self._bytes, self._missed = limit, 0, False
 
-    def take(self, read: Iterable[_Read], wanted: Wanted | None) -> bool:
-        """Add those that have the wanted values; False if there was not room for all."""
-        for order, size in read:
-            if any(getattr(order, field) != value for field, value in (wanted or {}).items()):
-                continue
-            full = len(self.orders) == self._limit or self._bytes + size > PAGE_BYTES_MAX
-            if self.orders and full:
-                return False
-            self.orders.append(order)
-            self._bytes += size
-        return True
+    @property
+    def room(self) -> int:
+        """How many orders to read next, if all are wanted."""
+        return min(self._limit - len(self.orders), BATCH_GET_MAX)
 
-    def cursor(self) -> str:
-        """The cursor of what follows the last order."""
-        return _cursor(self.orders[-1].created_at, self.orders[-1].order_id)
+    @property
+    def full(self) -> bool:
+        """Whether no order more may be added."""
+        return len(self.orders) == self._limit
 
+    def may_want(self, key: str) -> bool:
+        """Whether the order of this key may be wanted; one of an earlier release always may."""
+        known = dict(zip(("type", "token_in", "token_out"), key.split(" ")[1:], strict=False))
+        return all(self.wanted.get(field, value) == value for field, value in known.items())
 
-def list_open_orders(
-    owner: str, *, limit: int, cursor: str | None = None, wanted: Wanted | None = None
-) -> tuple[list[Order], str | None]:
-    """Up to `limit` of the owner's open orders in no order, and the cursor of the next page.
+    def take(self, places: Sequence[Place], *, unlisted: bool = False) -> Place | None:
+        """Read the orders at these places, and add those that are wanted.
 
-    The index lags the table by a moment, so an order of that moment can be absent; one that has
-    ended is left out. Raises InvalidCursor.
-    """
-    page: dict[str, Any] = {}
-    if cursor:
-        order_id = _start_key(owner, cursor)["orderId"]
-        page["ExclusiveStartKey"] = {"openOwner": {"S": owner}, "orderId": order_id}
-    answer = clients.dynamodb().query(
-        TableName=settings.orders_table,
-        IndexName=OPEN_BY_OWNER_INDEX,
-        KeyConditionExpression="openOwner = :owner",
-        ExpressionAttributeValues={":owner": {"S": owner}},
-        Limit=limit,
-        **page,
-    )
-    open_page = _Page(limit)
-    if not open_page.take(_batch_get([item["orderId"]["S"] for item in answer["Items"]]), wanted):
-        return open_page.orders, open_page.cursor()
-    last = answer.get("LastEvaluatedKey")
-    return open_page.orders, _cursor(iso(0), last["orderId"]["S"]) if last else None
+        The place after which the next page begins; None if all were looked at. `unlisted`: only
+        those that are in no partition of their end.
+        """
+        while places:
+            if self.full or not self.reads_left:
+                return self.last
+            size = BATCH_GET_MAX if self._missed else self.room
+            chunk, places = places[:size], places[size:]
+            self.reads_left -= 1
+            read, before = _batch_get([place.order_id for place in chunk]), len(self.orders)
+            for place in chunk:
+                found = read.get(place.order_id)
+                if found and self._wants(found, unlisted=unlisted):
+                    if self.orders and (self.full or self._bytes + found.size > PAGE_BYTES_MAX):
+                        return self.last
+                    self.orders.append(found.order)
+                    self._bytes += found.size
+                self.last = place
+            self._missed |= len(self.orders) - before < len(chunk)
+        return None
 
-
-def _order_keys(
-    owner: str, limit: int, start: dict[str, Any] | None, created: tuple[str, str] | None
-) -> tuple[list[str], dict[str, Any] | None]:
-    page: dict[str, Any] = {"ExclusiveStartKey": start} if start else {}
-    values: dict[str, AttributeValueTypeDef] = {":owner": {"S": owner}}
-    condition = "#owner = :owner"
-    if created:
-        condition += " AND createdAt BETWEEN :first AND :last"
-        values |= {":first": {"S": created[0]}, ":last": {"S": created[1]}}
-    answer = clients.dynamodb().query(
-        TableName=settings.orders_table,
-        IndexName=OWNER_INDEX,
-        KeyConditionExpression=condition,
-        ExpressionAttributeNames={"#owner": "owner"},
-        ExpressionAttributeValues=values,
-        ScanIndexForward=False,
-        Limit=limit,
-        **page,
-    )
-    return [item["orderId"]["S"] for item in answer["Items"]], answer.get("LastEvaluatedKey")
+    def _wants(self, read: _Read, *, unlisted: bool) -> bool:
+        return not (unlisted and read.listed) and all(
+            getattr(read.order, field) == value for field, value in self.wanted.items()
+        )
 
 
 class _Read(NamedTuple):
-    """An order, and about how many bytes it has."""
+    """An order, about how many bytes it has, and whether it is in a partition of its end."""
 
     order: Order
     size: int
+    listed: bool
 
 
-def _batch_get(order_ids: list[str]) -> list[_Read]:
-    items: dict[str, dict[str, Any]] = {}
+def _batch_get(order_ids: Sequence[str]) -> dict[str, _Read]:
+    found: dict[str, _Read] = {}
     wanted: Any = {
         settings.orders_table: {
             "Keys": [{"orderId": {"S": order_id}} for order_id in order_ids],
@@ -502,29 +642,35 @@ def _batch_get(order_ids: list[str]) -> list[_Read]:
     while order_ids and wanted:
         answer = clients.dynamodb().batch_get_item(RequestItems=wanted)
         for item in answer["Responses"][settings.orders_table]:
-            items[item["orderId"]["S"]] = item
+            found[item["orderId"]["S"]] = _read(item)
         wanted = answer["UnprocessedKeys"]
-    return [_read(items[order_id]) for order_id in order_ids if order_id in items]
+    return found
 
 
 def _read(item: dict[str, Any]) -> _Read:
     order = stored_order(item).order
-    return _Read(order, sum(len(update.text) for update in order.updates))
+    return _Read(order, sum(len(update.text) for update in order.updates), "openShard" in item)
 
 
-def _cursor(created_at: str, order_id: str) -> str:
-    text = f"{created_at} {order_id}"
+_PLACE = re.compile(
+    r"(earlier )?([\d-]{10}T[\d:.]{12}Z(?: [a-z]+ [A-Za-z0-9]+ [A-Za-z0-9]+)?) ([\da-f-]{36})",
+    re.ASCII,
+)
+
+
+def _cursor(place: Place) -> str:
+    text = f"{'earlier ' if place.earlier else ''}{place.key} {place.order_id}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _start_key(owner: str, cursor: str) -> dict[str, Any]:
+def _place(cursor: str) -> Place:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        created_at, order_id = base64.b64decode(padded, altchars=b"-_", validate=True).split(b" ")
-        unix_ms(created_at.decode("ascii"))
-        if not re.fullmatch(r"[\d:.TZ-]{24}", created_at.decode("ascii")):
+        text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+        if not (match := _PLACE.fullmatch(text)):
             raise ValueError
-        key = {"S": str(UUID(order_id.decode("ascii")))}
+        earlier, key, order_id = match.groups()
+        unix_ms(key.split(" ")[0])
+        return Place(key, str(UUID(order_id)), bool(earlier))
     except (binascii.Error, ValueError):
         raise InvalidCursor(cursor) from None
-    return {"owner": {"S": owner}, "createdAt": {"S": created_at.decode()}, "orderId": key}

@@ -166,6 +166,7 @@ class Engine(Stack):
 
         _allow(compute.api, orders, "dynamodb", "PutItem GetItem BatchGetItem UpdateItem")
         _allow(compute.api, by_owner, "dynamodb", "Query")
+        _allow(compute.api, open_orders, "dynamodb", "Query")
         _allow(compute.api, storage.open_by_owner_index_arn, "dynamodb", "Query")
         _allow(compute.api, access, "dynamodb", "PutItem", keys=f"{TICKET.item_prefix}*")
         _allow(compute.api, queue, "sqs", "SendMessage")

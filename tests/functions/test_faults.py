@@ -29,8 +29,8 @@ def submitted(world: World, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> d
     order_id = world.submit(**fields)["orderId"]
     append = orders.append_update
 
-    def append_then_die(order: Any, update: Any, **kwargs: Any) -> Any:
-        changed = append(order, update, **kwargs)
+    def append_then_die(order: Any, owner: str, update: Any, **kwargs: Any) -> Any:
+        changed = append(order, owner, update, **kwargs)
         if update.status is Status.SUBMITTED:
             raise SystemError("killed")
         return changed
@@ -85,9 +85,11 @@ def test_a_dead_letter_waits_for_a_transaction_that_may_yet_land(
 def test_a_write_whose_answer_was_lost_is_known_as_ones_own(world: World) -> None:
     order = orders.load_order(world.submit()["orderId"]).order
     update = order.next_update(Status.ROUTING, 1)
-    assert orders.append_update(order, update) == orders.append_update(order, update)
+    assert orders.append_update(order, "desk-7", update) == orders.append_update(
+        order, "desk-7", update
+    )
     with pytest.raises(orders.StaleOrder):
-        orders.append_update(order, order.next_update(Status.ROUTING, 2))
+        orders.append_update(order, "desk-7", order.next_update(Status.ROUTING, 2))
 
 
 def test_an_order_whose_put_is_repeated_because_its_answer_was_lost_is_new(world: World) -> None:
@@ -112,12 +114,12 @@ def test_an_update_that_reads_the_same_but_came_with_another_transaction_is_anot
 ) -> None:
     order = orders.load_order(world.submit()["orderId"]).order
     for status in (Status.ROUTING, Status.BUILDING):
-        order = orders.append_update(order, order.next_update(status, 1))
+        order = orders.append_update(order, "desk-7", order.next_update(status, 1))
     update = order.next_update(Status.SUBMITTED, 1, tx_hash="1")
-    submitted = orders.append_update(order, update, transaction='{"seed":"a"}')
-    assert orders.append_update(order, update, transaction='{"seed":"a"}') == submitted
+    submitted = orders.append_update(order, "desk-7", update, transaction='{"seed":"a"}')
+    assert orders.append_update(order, "desk-7", update, transaction='{"seed":"a"}') == submitted
     with pytest.raises(orders.StaleOrder):
-        orders.append_update(order, update, transaction='{"seed":"b"}')
+        orders.append_update(order, "desk-7", update, transaction='{"seed":"b"}')
 
 
 def test_a_stream_record_that_cannot_be_read_is_set_aside_and_blocks_nothing(

@@ -183,6 +183,7 @@ def live(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.read(followed)["status"] == "confirmed"
     assert world.read(failing)["status"] == "failed"
     world.http("list_orders", query={})
+    world.http("list_orders", query={"status": "failed"})
     world.disconnect("here")
     stuck = world.submit()["orderId"]
     sleep(settings.sweep_idle_seconds)

@@ -191,7 +191,7 @@ def test_a_second_worker_on_the_same_order_gives_way(
         overtaking = begun.order.next_update(
             Status.FAILED, 0, error=OrderError(code=FailureCode.INTERNAL, message="")
         )
-        orders.append_update(begun.order, overtaking)
+        orders.append_update(begun.order, begun.owner, overtaking)
         return begun
 
     monkeypatch.setattr(orders, "begin_order", begin_and_be_overtaken)

@@ -28,6 +28,7 @@ GRANTED = {
             "dynamodb:UpdateItem",
         },
         BY_OWNER: {"dynamodb:Query"},
+        OPEN_ORDERS: {"dynamodb:Query"},
         OPEN_BY_OWNER: {"dynamodb:Query"},
         TICKETS: {"dynamodb:PutItem"},
         QUEUE: {"sqs:SendMessage"},

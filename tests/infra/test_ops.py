@@ -57,7 +57,7 @@ class Engine:
         for step, status in enumerate(statuses, start=1):
             more = details if step == len(statuses) else {}
             update = order.next_update(status, at_ms + 100 * step, **more)
-            order = self.store.append_update(order, update)
+            order = self.store.append_update(order, "desk", update)
         return order
 
     def log(self, function: str, at_ms: int, message: Json | str) -> None:
@@ -176,7 +176,7 @@ def confirmed(engine: Engine) -> Order:
     order = engine.order(at, Status.ROUTING, Status.ROUTING, attempt=2, error=error)
     for step, status in enumerate((Status.BUILDING, Status.SUBMITTED, Status.CONFIRMED), start=3):
         update = order.next_update(status, at + 100 * step)
-        order = engine.store.append_update(order, update, transaction='{"secret":"signed"}')
+        order = engine.store.append_update(order, "desk", update, transaction='{"secret":"signed"}')
     return order
 
 
@@ -312,7 +312,7 @@ def test_an_order_that_moved_after_the_index_was_read_is_not_stuck(
 
     def read_late(*arguments: Any) -> list[Json]:
         if arguments[-1]:
-            engine.store.append_update(order, order.next_update(status, now_ms()))
+            engine.store.append_update(order, "desk", order.next_update(status, now_ms()))
         return read(*arguments)
 
     monkeypatch.setattr(stuck, "_read", read_late)
@@ -577,13 +577,13 @@ def executed(engine: Engine, **stored: str) -> Order:
     units = tokens.to_units(order.amount, pair[0])
     found = router.find_route(*pair, units, order.slippage_bps or 0, network.snapshots())
     update = order.next_update(Status.BUILDING, clock[0], route=routes.shown(found))
-    order = engine.store.append_update(order, update)
+    order = engine.store.append_update(order, "desk", update)
     signed = network.sign(order, found)
     update = order.next_update(Status.SUBMITTED, clock[0], tx_hash=signed.signature)
-    order = engine.store.append_update(order, update, transaction=signed.text)
+    order = engine.store.append_update(order, "desk", update, transaction=signed.text)
     clock[0] += 10_000
     outcome = network.outcome(signed.text)
     assert not isinstance(outcome, settlement.Pending)
     update = settlement.ending(order, outcome, clock[0], network.reference)
-    ended: Order = engine.store.append_update(order, update.model_copy(update=stored))
+    ended: Order = engine.store.append_update(order, "desk", update.model_copy(update=stored))
     return ended

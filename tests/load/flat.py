@@ -14,7 +14,7 @@ import argparse
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -33,6 +33,7 @@ from tests.load.units import Item, all_write_units
 
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
 OPEN = 200
+RARE = 100  # cancelled orders, older than all others
 READ = 300  # more than any step reads
 BEFORE_MS = 1_700_000_000_000
 
@@ -47,27 +48,48 @@ class Cost:
     answered_bytes: int
 
 
-def fill(model: Item, orders: int, first: int = 0) -> None:
-    """Put so many copies of an order's item into moto's table, with ids from `first` on.
+def fill(models: Sequence[Item], orders: int, first: int = 0, since_ms: int = BEFORE_MS) -> None:
+    """Put so many copies of orders' items into moto's table, with ids from `first` on.
 
-    An item can be read only under its own id. So the newest copies are packed anew; no step reads
-    the others, which only have the size of the model.
+    Each model has its turn, from the newest to older ones, a millisecond apart. An item can be
+    read only under its own id. So the newest copies are packed anew; no step reads the others,
+    which only have the size of the model.
     """
     from moto.dynamodb.models.dynamo_type import DynamoType
     from moto.dynamodb.models.dynamo_type import Item as Stored
 
     table = orders_table()
-    shared = {name: DynamoType(value) for name, value in model.items()}
+    shared = [{name: DynamoType(value) for name, value in model.items()} for model in models]
     for number in range(first, first + orders):
+        turn = (first + orders - 1 - number) % len(models)
+        model = models[turn]
         key = DynamoType({"S": str(UUID(int=number))})
         copied = Stored(key, None, {})
-        copied.attrs.update(shared)
+        copied.attrs.update(shared[turn])
         copied.attrs["orderId"] = key
-        copied.attrs["createdAt"] = DynamoType({"S": iso(BEFORE_MS + number)})
+        time, _, kind = model["createdAt"]["S"].partition(" ")
+        created_at = iso(since_ms + number)
+        key_of_list = DynamoType({"S": f"{created_at} {kind}"})
+        for name, value in model.items():
+            if value.get("S", "").startswith(f"{time} "):  # createdAt, and where its end is listed
+                copied.attrs[name] = key_of_list
         if number >= first + orders - READ:
-            for name, value in under(model, str(UUID(int=number)), iso(BEFORE_MS + number)).items():
+            for name, value in under(model, str(UUID(int=number)), created_at).items():
                 copied.attrs[name] = DynamoType(value)
         table.items[key] = copied
+
+
+def other_orders(under_way: Journey) -> tuple[Item, Item]:
+    """A limit order from USDC to SOL that is confirmed, and one that is cancelled."""
+    world, asked = under_way.world, {"type": "limit", "tokenIn": "USDC", "tokenOut": "SOL"}
+    world.submit(**asked, amount=100, limitPrice="0.0001")
+    assert not world.work()
+    confirmed = under_way.images()[-1][1]
+    order_id = world.submit(**asked, amount=100, limitPrice="1")["orderId"]
+    world.http("cancel_order", path=f"/api/orders/{order_id}")
+    cancelled = under_way.images()[-1][1]
+    assert not world.work()  # its message
+    return confirmed, cancelled
 
 
 def under(model: Item, order_id: str, created_at: str) -> Item:
@@ -95,8 +117,10 @@ def measure(orders: int) -> dict[str, Cost]:
         world.send(CONNECTION, {"orderId": "*"})
         under_way.order()
         images = [image for _, image in under_way.images()]
-        fill(images[-1], orders)
-        fill(images[0], OPEN, first=orders)
+        bought, cancelled = other_orders(under_way)
+        fill([bought, *[images[-1]] * 9], orders)
+        fill([images[0]], OPEN, first=orders)
+        fill([cancelled], RARE, first=orders + OPEN, since_ms=BEFORE_MS - 10**9)
         order_id = ""
 
         def submit() -> None:
@@ -115,6 +139,13 @@ def measure(orders: int) -> dict[str, Cost]:
             answer = world.http("list_orders", query={"status": "open"})
             assert {order["status"] for order in answer.json["orders"]} == {"pending"}
 
+        def filtered(most: int, **query: str) -> Callable[[], None]:
+            def list_filtered() -> None:
+                answer = world.http("list_orders", query={**query, "limit": str(most)})
+                assert len(answer.json["orders"]) == most
+
+            return list_filtered
+
         def cancel() -> None:
             answer = world.http("cancel_order", path=f"/api/orders/{order_id}")
             assert answer.json["status"] == "cancelled"
@@ -128,6 +159,13 @@ def measure(orders: int) -> dict[str, Cost]:
             "push": world.publish,
             "list": list_all,
             "list open": list_open,
+            "list pending": filtered(20, status="pending"),
+            "list confirmed": filtered(20, status="confirmed"),
+            "list cancelled": filtered(20, status="cancelled"),
+            "list cancelled limits": filtered(20, status="cancelled", type="limit"),
+            "list limits": filtered(5, type="limit"),
+            "list limits from USDC": filtered(5, type="limit", tokenIn="USDC", tokenOut="SOL"),
+            "list confirmed to SOL": filtered(5, status="confirmed", tokenOut="SOL"),
             "count open, submit": count_and_submit,
             "cancel": cancel,
         }

@@ -185,7 +185,7 @@ class Floor:
     def put(self, order: Order, wake: waiting.Wake) -> None:
         """Store an order as the worker stores a resting one."""
         item = new_item(order, "desk", writer="test")
-        for name, value in index_keys(order, wake).items():
+        for name, value in index_keys(order, "desk", wake).items():
             item.pop(name, None)
             if value is not None:
                 item[name] = {"S": value}

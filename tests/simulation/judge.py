@@ -20,7 +20,7 @@ from tests.simulation.waiting import judge_conditions, judge_slices
 
 Json = dict[str, Any]
 
-INDEX_KEYS = ("openShard", "openOwner", "idleSince", "wakePair", "wakeAbove", "wakeBelow")
+OPEN_KEYS = ("openOwner", "wakePair", "wakeAbove", "wakeBelow")
 
 
 def judge(simulation: Simulation, orders: list[Asked], followers: list[Follower]) -> None:
@@ -75,8 +75,9 @@ def _judge_order(simulation: Simulation, asked: Asked, history: list[tuple[int, 
     last = updates[-1]
     if [u["status"] for u in updates if u["status"] in TERMINAL] != [last["status"]]:
         raise Violation(f"not one terminal status: {[u['status'] for u in updates]}")
-    if any(name in final for name in INDEX_KEYS):
-        raise Violation("an ended order is still listed as open")
+    partition = None if last["status"] == "confirmed" else f"{last['status']} {final['owner']['S']}"
+    if final.get("openShard", {}).get("S") != partition or any(n in final for n in OPEN_KEYS):
+        raise Violation("an ended order is still listed as open, or not by its end")
     if any(updates[sequence - 1] != told for sequence, told in asked.told.items()):
         raise Violation(f"the client was told {asked.told}, stored is {updates}")
     request = request_of(final)

@@ -104,7 +104,7 @@ class Story:
             return None
         ends = {Status.PENDING: Status.CANCELLED, Status.ROUTING: Status.FAILED}
         status = ends.get(order.status, Status.FAILED)
-        changed = orders.append_update(order, order.next_update(status, NOW_MS))
+        changed = orders.append_update(order, self._owner(), order.next_update(status, NOW_MS))
         if self.random.random() < 0.5:  # else the copy that is kept is stale
             self.known[order.order_id] = changed
         return changed

@@ -80,7 +80,8 @@ def stuck(stack: Deployed, before_ms: int) -> Iterator[Json]:
             keys = [{"orderId": item["orderId"]} for item in page["Items"]]
             read = _read(client, table, keys)
             # The index lags the table by a moment: some orders have ended since.
-            still_open = [_order(item) for item in read if "openShard" in item]
+            found = [_order(item) for item in read]
+            still_open = [order for order in found if not order["status"].terminal]
             idle = [order for order in still_open if order["idleSince"] < before]
             yield from sorted(idle, key=lambda order: str(order["idleSince"]))
 

@@ -1,0 +1,192 @@
+"""The list of orders with filters: what it finds, and how many whole orders it reads for that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from functions.store import clients, orders
+from tests.functions.world import World
+
+OTHER: dict[str, Any] = {"tokenIn": "USDC", "tokenOut": "SOL", "amount": 100}
+
+
+def listed(world: World, limit: int = 20, **query: str) -> list[str]:
+    """The ids on all pages."""
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    for _ in range(100):
+        answer = world.http("list_orders", query={**query, **cursor, "limit": str(limit)})
+        assert answer.status == 200, answer.text
+        found += [order["orderId"] for order in answer.json["orders"]]
+        if "nextCursor" not in answer.json:
+            return found
+        cursor = {"cursor": answer.json["nextCursor"]}
+    raise AssertionError("the pages have no end")
+
+
+def cancel(world: World, order_id: str) -> None:
+    assert world.http("cancel_order", path=f"/api/orders/{order_id}").status == 200
+
+
+def fail(world: World, **fields: Any) -> str:
+    fault = {"fault": "slippage", "attempts": 3}
+    order_id: str = world.submit(**fields, simulate=fault)["orderId"]
+    world.settle()
+    assert world.read(order_id)["status"] == "failed"
+    return order_id
+
+
+def mixed(world: World) -> dict[str, list[str]]:
+    """Orders of every end, two of each, the newest first."""
+    made: dict[str, list[str]] = {"confirmed": [], "failed": [], "cancelled": [], "pending": []}
+    for _ in range(2):
+        made["confirmed"].insert(0, world.submit()["orderId"])
+        world.settle()
+        made["failed"].insert(0, fail(world))
+        made["cancelled"].insert(0, world.submit(**OTHER)["orderId"])
+        cancel(world, made["cancelled"][0])
+    made["pending"] = [world.submit(**OTHER)["orderId"] for _ in range(2)][::-1]
+    return made
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many whole orders each BatchGetItem asked for."""
+    sizes: list[int] = []
+    get = orders._batch_get
+
+    def counted(ids: Sequence[str]) -> Any:
+        sizes.append(len(ids))
+        return get(ids)
+
+    monkeypatch.setattr(orders, "_batch_get", counted)
+    return sizes
+
+
+@pytest.mark.parametrize("limit", [1, 2, 20])
+def test_every_status_is_found_newest_first(world: World, limit: int) -> None:
+    for status, ids in mixed(world).items():
+        assert listed(world, limit, status=status) == ids
+    assert listed(world, limit, status="resting") == listed(world, limit, status="expired") == []
+
+
+def test_filters_are_combined(world: World) -> None:
+    made = mixed(world)
+    both: dict[str, Any] = {"tokenIn": "USDC", "tokenOut": "SOL", "type": "market"}
+    assert listed(world, **both) == sorted(made["cancelled"] + made["pending"], reverse=True)
+    assert listed(world, status="cancelled", **both) == made["cancelled"]
+    assert listed(world, status="open", tokenOut="SOL") == made["pending"]
+    assert listed(world, status="failed", tokenIn="USDC") == []
+    assert listed(world, status="confirmed", type="limit") == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"status": "failed"},
+        {"status": "cancelled"},
+        {"status": "cancelled", "type": "limit"},
+        {"status": "open"},
+        {"status": "pending", "limit": "5"},
+        {"status": "confirmed"},
+        {"type": "limit"},
+        {"tokenIn": "USDC"},
+        {"type": "limit", "tokenIn": "USDC"},
+    ],
+)
+def test_only_orders_that_are_shown_are_read(
+    world: World, read: list[int], query: dict[str, str]
+) -> None:
+    fail(world)
+    limit = world.submit(type="limit", limitPrice="1", **OTHER)["orderId"]
+    cancel(world, limit)
+    for _ in range(10):
+        world.submit()
+        world.settle()
+    for _ in range(10):
+        world.submit()
+    page = world.http("list_orders", query=query).json["orders"]
+    expected = {"open": 10, "confirmed": 10, "pending": 5}.get(query.get("status", ""), 1)
+    assert len(page) == sum(read) == expected
+
+
+def forget_keys(world: World) -> None:
+    """Store every ended order as releases without keys for its type and its end did."""
+    for item in world.dynamodb.scan(TableName="orders")["Items"]:
+        if "openOwner" not in item and "updates" in item:
+            old = {n: v for n, v in item.items() if n not in ("openShard", "idleSince")}
+            old["createdAt"] = {"S": item["createdAt"]["S"].split(" ")[0]}
+            # A key of an index cannot be changed in moto's table without a new item.
+            world.dynamodb.delete_item(TableName="orders", Key={"orderId": item["orderId"]})
+            world.dynamodb.put_item(TableName="orders", Item=old)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 20])
+def test_orders_of_an_earlier_release_are_listed_and_found(world: World, limit: int) -> None:
+    old = mixed(world)
+    for order_id in old["pending"]:
+        cancel(world, order_id)
+    old["cancelled"] = old.pop("pending") + old["cancelled"]
+    forget_keys(world)
+    for status, ids in old.items():
+        assert listed(world, limit, status=status) == ids
+    new = mixed(world)
+    for status, ids in new.items():
+        assert listed(world, limit, status=status) == ids + old.get(status, [])
+    newest = sorted([i for made in (old, new) for ids in made.values() for i in ids], reverse=True)
+    assert listed(world, limit) == listed(world, limit, type="market") == newest
+
+
+def test_an_order_that_this_release_ended_for_an_earlier_one_is_found_once(world: World) -> None:
+    old = [world.submit()["orderId"] for _ in range(3)]
+    for item in world.dynamodb.scan(TableName="orders")["Items"]:
+        item["createdAt"] = {"S": item["createdAt"]["S"].split(" ")[0]}
+        world.dynamodb.delete_item(TableName="orders", Key={"orderId": item["orderId"]})
+        world.dynamodb.put_item(TableName="orders", Item=item)
+    for order_id in old:
+        cancel(world, order_id)
+    assert listed(world, 2, status="cancelled") == old[::-1]
+    assert listed(world, 2, status="cancelled", tokenIn="SOL") == old[::-1]
+
+
+def test_a_page_looks_at_a_bounded_number_of_keys(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orders, "BATCH_GET_MAX", 2)
+    monkeypatch.setattr(orders, "LIST_KEYS_MAX", 4)
+    wanted = world.submit(**OTHER)["orderId"]
+    for _ in range(9):
+        world.submit()
+    page = world.http("list_orders", query={"tokenIn": "USDC"}).json
+    assert (page["orders"], "nextCursor" in page) == ([], True)
+    assert listed(world, tokenIn="USDC") == [wanted]
+
+
+def test_a_page_reads_a_bounded_number_of_orders_for_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, read: list[int]
+) -> None:
+    """Only orders of an earlier release are read for nothing."""
+    monkeypatch.setattr(orders, "LIST_READS_MAX", 2)
+    monkeypatch.setattr(orders, "BATCH_GET_MAX", 3)
+    confirmed = world.submit()["orderId"]
+    world.settle()
+    for _ in range(9):
+        cancel(world, world.submit()["orderId"])
+    forget_keys(world)
+    page = world.http("list_orders", query={"status": "confirmed"}).json
+    assert (page["orders"], "nextCursor" in page, sum(read)) == ([], True, 6)
+    assert listed(world, status="confirmed") == [confirmed]
+
+
+def test_a_cursor_of_the_release_before_this_one_goes_on(world: World) -> None:
+    ids = [world.submit()["orderId"] for _ in range(3)]
+    created = world.read(ids[2])["createdAt"]
+    cursor = orders._cursor(orders.Place(f"{created} market SOL USDC", ids[2]))
+    older = orders._cursor(orders.Place(created, ids[2]))
+    for each in (cursor, older):
+        page = world.http("list_orders", query={"cursor": each}).json["orders"]
+        assert {order["orderId"] for order in page} <= set(ids[:2])
+    assert clients.dynamodb() is not None
