@@ -89,6 +89,7 @@ def other_orders(under_way: Journey) -> tuple[Item, Item]:
     world.http("cancel_order", path=f"/api/orders/{order_id}")
     cancelled = under_way.images()[-1][1]
     assert not world.work()  # its message
+    world.stream()  # the step "push" is for one order's updates only
     return confirmed, cancelled
 
 

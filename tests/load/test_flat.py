@@ -12,28 +12,35 @@ from tests.load.recording import Call
 
 @pytest.fixture(scope="module")
 def costs() -> dict[int, dict[str, flat.Cost]]:
-    return {orders: flat.measure(orders) for orders in (30, 300)}
+    return {orders: flat.measure(orders) for orders in (100, 1000)}
 
 
 def test_every_operation_costs_the_same_beside_ten_times_as_many_orders(
     costs: dict[int, dict[str, flat.Cost]],
 ) -> None:
     assert flat.flat(costs)
-    assert {name: cost.calls for name, cost in costs[30].items()} == {
+    assert {name: cost.calls for name, cost in costs[100].items()} == {
         "submit": 2,
         "work": 4,
         "push": 5,
         "list": 2,
         "list open": 2,
+        "list pending": 2,
+        "list confirmed": 11,
+        "list cancelled": 2,
+        "list cancelled limits": 2,
+        "list limits": 4,
+        "list limits from USDC": 4,
+        "list confirmed to SOL": 11,
         "count open, submit": 3,
         "cancel": 2,
     }
 
 
 def test_one_unit_more_is_not_flat(costs: dict[int, dict[str, flat.Cost]]) -> None:
-    more = dict(costs[300])
+    more = dict(costs[1000])
     more["list"] = replace(more["list"], read_units=more["list"].read_units + 1)
-    assert not flat.flat({30: costs[30], 300: more})
+    assert not flat.flat({100: costs[100], 1000: more})
 
 
 def test_what_a_query_went_through_counts_though_it_did_not_come_back() -> None:
