@@ -44,6 +44,7 @@ os.environ.update(
 SLOW = (
     *("e2e", "faults", "load", "mutants", "runtime", "simulation"),
     "functions/test_hostile.py",
+    "functions/test_naughty.py",
     "infra/test_cfn_lint.py",
     "unit/test_benchmark.py",
 )
