@@ -364,6 +364,12 @@ MUTANTS = (
         WATCHER + "it_leaves_when_the_next_one_ticks_and_a_copy_of_it_leaves_at_once",
     ),
     Mutant(
+        "a watcher leaves the ticks to one that was killed or has ended",
+        WATCHER_FUNCTION,
+        "if watched.watcher > began:",
+        "if watched.watcher not in (0, began):",
+    ),
+    Mutant(
         "a watcher that began earlier takes over",
         RESTING_STORE,
         'ConditionExpression="attribute_not_exists(#watcher) OR #watcher < :since"',

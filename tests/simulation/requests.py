@@ -24,6 +24,7 @@ FAULTS: tuple[Json | None, ...] = (
 )
 # Prices as shares of the present one: some are reached at once, some after a while, some never.
 LIMITS = (0.98, 0.9995, 0.9999, 1.0003, 1.001, 1.1)
+SOON = 1.0006  # the market comes there within a quarter of an hour
 STOPS = (0.9, 0.998, 0.9988, 0.9993, 1.1)
 CALM_EXPIRY_MS = (3_000, 40_000)
 # A faulty run's submission may be repeated for a long time; an expiry must not pass meanwhile.
@@ -42,6 +43,8 @@ def order(
     if kind == "market":
         return body, wants
     body["type"] = kind
+    if kind == "limit" and random.random() < 0.3:  # only a watcher ends the wait of this one
+        return body | {"limitPrice": price(random, (SOON,), now_ms)}, ()
     limited = kind in ("limit", "oco") or (kind == "twap" and random.random() < 0.5)
     if limited:
         body["limitPrice"] = price(random, LIMITS, now_ms)

@@ -77,6 +77,7 @@ EXPECTED_COVERAGE = (
     "subscriptions that resume",
     "transactions that did not execute",
     "watchers started twice, or not at all",
+    "watchers killed",
     "orders woken by the watcher",
     "times that an order rests",
     "orders that rest again after a refusal",

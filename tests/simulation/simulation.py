@@ -565,6 +565,7 @@ class Simulation:
             case Fate.KILL_BEFORE | Fate.KILL_AFTER:
                 if fate is Fate.KILL_AFTER:
                     effect()
+                self.coverage["watchers killed"] += environment.function == "watcher"
                 environment.ended = True
                 self.scheduler.kill(environment)
                 raise Killed
