@@ -214,7 +214,7 @@ def bench() -> Iterator[Bench]:
 def run_all(seeds: range, jobs: int) -> Iterator[Tally]:
     """Run the seeds in `jobs` processes; yields a tally each time some are done."""
     chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
-    # A process grows by 0.2 MB a seed, so that it is replaced before it has gigabytes.
+    # A process grows by 0.2 MB a seed, so it is replaced before it has gigabytes.
     with get_context("spawn").Pool(jobs, _open_bench, maxtasksperchild=100) as pool:
         yield from pool.imap_unordered(_run, chunks)
 
