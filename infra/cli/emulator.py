@@ -109,7 +109,7 @@ def running(
     temporary.mkdir(parents=True)
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ministack"],
+            [sys.executable, "-m", "infra.cli.local_emulator"],
             cwd=temporary,
             env=environment() | _settings(port, temporary, data) | settings,
             stdin=subprocess.DEVNULL,

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import os
 import sys
+import time
 from collections import Counter
 from contextlib import ExitStack
 from itertools import pairwise
@@ -24,7 +25,7 @@ from functions.simulation.network import BUILDING_MS
 from infra.cli.command import exit_on_problem
 from infra.cli.local import running_stack
 from tests.e2e.client import Json
-from tests.load.machine import figures
+from tests.load.machine import children_cpu_seconds, figures
 from tests.load.run import Run, measure
 from tests.load.simulated import landing_ms, quoting_ms
 
@@ -175,15 +176,22 @@ def main() -> None:
             stack = running.enter_context(running_stack(context=context))
             http_url, web_socket_url, key = stack.http_url, stack.web_socket_url, stack.api_key
 
-        runs = []
+        runs, began = [], (0.0, 0.0)
         for count in (arguments.warm_up, *[arguments.orders] * arguments.runs):
             if count:
                 console.print(f"Posting {count} orders, {arguments.at_once} at once …")
+                began = children_cpu_seconds(), time.process_time()
                 run = measure(http_url, web_socket_url, key, count, arguments.at_once)
                 runs.append(asyncio.run(run))
+        ended = children_cpu_seconds(), time.process_time()
         runs = runs[-arguments.runs :]
     title = f"{arguments.orders} orders, median of {len(runs)}"
-    console.print(report(runs, float(arguments.latency_scale), title))
+    table = report(runs, float(arguments.latency_scale), title)
+    for whose, before, after in zip(("stack", "client"), began, ended, strict=True):
+        milliseconds = (after - before) * 1000 / arguments.orders
+        if milliseconds:
+            table.add_row(f"CPU of the {whose} (ms an order)", f"{milliseconds:.1f}")
+    console.print(table)
     if not all(map(whole, runs)):
         sys.exit("✗ Some orders were refused or have not ended, or updates were lost.")
 
