@@ -89,7 +89,12 @@ def gb_seconds(milliseconds: float, memory_mb: int) -> float:
 
 
 def idle_month(
-    memory_mb: int, *, alarms: int, metrics: int = IDLE_METRICS, snapshots_mb: int = 0
+    memory_mb: int,
+    *,
+    alarms: int,
+    metrics: int = IDLE_METRICS,
+    snapshots_mb: int = 0,
+    watcher_mb: int = WATCHER_MB,
 ) -> Usage:
     """The usage of thirty days without an order.
 
@@ -98,10 +103,11 @@ def idle_month(
         alarms: metrics that alarms watch.
         metrics: custom metrics that have data.
         snapshots_mb: memory of all functions that start from a snapshot.
+        watcher_mb: memory of the watcher.
     """
     sweep_ms = billed_ms(cpu_ms=SWEEP_CPU_MS, memory_mb=memory_mb, waited_ms=SWEEP_WAIT_MS)
-    watch_ms = billed_ms(cpu_ms=WATCH_CPU_MS, memory_mb=WATCHER_MB, waited_ms=WATCH_WAIT_MS)
-    per_minute = gb_seconds(sweep_ms, memory_mb) + gb_seconds(watch_ms, WATCHER_MB)
+    watch_ms = billed_ms(cpu_ms=WATCH_CPU_MS, memory_mb=watcher_mb, waited_ms=WATCH_WAIT_MS)
+    per_minute = gb_seconds(sweep_ms, memory_mb) + gb_seconds(watch_ms, watcher_mb)
     return {
         "sqs_request": POLLED_QUEUES * POLLERS * MONTH_SECONDS / 20,
         "invocation": 2 * MINUTES,

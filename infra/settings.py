@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter, V
 from pydantic.alias_generators import to_camel
 
 from functions.contract import EngineSettings
+from infra.costs import WATCHER_MB
 
 
 class SettingError(ValueError):
@@ -56,6 +57,7 @@ class Settings(EngineSettings):
     stage: Annotated[str, _must("be up to 20 lower-case letters, digits, hyphens", _STAGE)] = "dev"
     memory_mb: MemoryMb = 512
     worker_memory_mb: MemoryMb = 256
+    watcher_memory_mb: MemoryMb = WATCHER_MB
     snap_start: bool = False
     log_level: LogLevel = "INFO"
     log_retention_days: Annotated[int, _must("be days that CloudWatch offers", _OFFERED)] = 30

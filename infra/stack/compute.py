@@ -8,7 +8,6 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from functions.contract import METRICS_NAMESPACE
-from infra.costs import WATCHER_MB
 from infra.settings import Settings
 from infra.stack.dependencies import dependency_layer
 from infra.stack.logs import log_group
@@ -93,7 +92,7 @@ class Compute(Construct):
         )
         self.sweeper = self._function("sweeper", SWEEPER_TIMEOUT, orders | queue)
         self.watcher = self._function(
-            "watcher", WATCHER_TIMEOUT, orders | queue, memory_mb=WATCHER_MB
+            "watcher", WATCHER_TIMEOUT, orders | queue, memory_mb=settings.watcher_memory_mb
         )
         # A late watcher is of no use: the next one is there within a minute.
         lambda_.EventInvokeConfig(

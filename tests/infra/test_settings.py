@@ -81,10 +81,10 @@ def test_orders_expire_where_days_are_given_and_their_writers_know(tmp_path: Pat
         assert variables(template, module)["ORDER_EXPIRY_DAYS"] == "90"
 
 
-def test_the_workers_memory_is_its_own(tmp_path: Path) -> None:
-    template = synthesize(tmp_path, workerMemoryMb="1769")
+def test_the_worker_and_the_watcher_have_a_memory_of_their_own(tmp_path: Path) -> None:
+    template = synthesize(tmp_path, workerMemoryMb="1769", watcherMemoryMb="256")
     memory_mb = {module: f["MemorySize"] for module, f in template.functions().items()}
-    assert memory_mb == dict.fromkeys(memory_mb, 512) | {"worker": 1769, "watcher": 128}
+    assert memory_mb == dict.fromkeys(memory_mb, 512) | {"worker": 1769, "watcher": 256}
 
 
 def test_a_worker_sits_out_five_seconds_by_default(template: Template) -> None:
@@ -172,6 +172,7 @@ REFUSED = {
     "maxConcurrency=1001": "must be less than or equal to 1000",
     "memoryMb=127": "must be greater than or equal to 128",
     "workerMemoryMb=10241": "must be less than or equal to 10240",
+    "watcherMemoryMb=127": "must be greater than or equal to 128",
     "holdMs=30001": "must be less than or equal to 30000",
     "retryBaseMs=225001": "must be less than or equal to 225000",
     "sweepIdleSeconds=0": "must be greater than or equal to 1",

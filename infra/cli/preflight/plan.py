@@ -80,6 +80,7 @@ def plan_findings(plan: Plan) -> Iterator[Finding]:
         plan.settings.memory_mb,
         alarms=sum(map(_watched, plan.resources.values())),
         snapshots_mb=sum(map(_snapshot_mb, plan.resources.values())),
+        watcher_mb=plan.settings.watcher_memory_mb,
     )
     services: Counter[str] = Counter()
     for name, units in usage.items():
