@@ -256,7 +256,9 @@ def _await(order: Order) -> None:
 
 def _report(order: Order) -> None:
     logger.thread_safe_append_keys(attempt=order.attempt)
-    logger.info(f"order {order.status}", sequence=order.sequence)
+    # Every byte of a log costs, and the update that follows within a second has its line.
+    log = logger.debug if order.status is Status.BUILDING else logger.info
+    log(f"order {order.status}", sequence=order.sequence)
     if order.error:
         logger.warning("attempt failed", code=order.error.code, reason=order.error.message)
     if order.status.terminal:

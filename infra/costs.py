@@ -71,6 +71,7 @@ POLLED_QUEUES = 2
 MINUTES = 30 * 24 * 60  # each has a sweeper and a watcher
 SWEEP_CPU_MS, SWEEP_WAIT_MS = 10.0, 100.0  # assumed
 LINE_OF_METRICS_BYTES = 250  # assumed
+PUBLISHER_MB = 256  # it mostly waits for its pushes
 WATCHER_MB = 128  # the least that Lambda offers: its time is billed while orders rest
 WATCH_CPU_MS, WATCH_WAIT_MS = 5.0, 10.0  # assumed, for a watcher that finds no resting order
 # The sweeper's orders and the watcher's delay; the other metrics have no data without orders.

@@ -56,7 +56,7 @@ class Settings(EngineSettings):
 
     stage: Annotated[str, _must("be up to 20 lower-case letters, digits, hyphens", _STAGE)] = "dev"
     memory_mb: MemoryMb = 512
-    worker_memory_mb: MemoryMb = 256
+    worker_memory_mb: MemoryMb = 128
     watcher_memory_mb: MemoryMb = WATCHER_MB
     snap_start: bool = False
     log_level: LogLevel = "INFO"

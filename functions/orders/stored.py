@@ -32,7 +32,7 @@ from functions.orders.order import (
 from functions.orders.packed import packed, unpacked
 from functions.orders.waiting import AT_ONCE, Wake, due_ms
 
-IDLE_GRID_MS = 10_000
+IDLE_GRID_MS = 30_000
 
 
 class StoredOrder(NamedTuple):
@@ -193,10 +193,10 @@ def _due_keys(order: Order) -> dict[str, str | None]:
 
 
 def idle_since(update: Update) -> str:
-    """When the order begins to be idle if this is its last update, rounded up to ten seconds.
+    """When the order begins to be idle if this is its last update, rounded up to half a minute.
 
     An index is written, and paid for, whenever one of its keys changes. Most orders end within
-    ten seconds, so the rounded time changes in few of them. An order that waits for its next
+    seconds, so the rounded time changes in few of them. An order that waits for its next
     attempt is idle only from then on.
     """
     return _on_grid(unix_ms(update.next_retry_at or update.timestamp))

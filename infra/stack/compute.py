@@ -8,6 +8,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from functions.contract import METRICS_NAMESPACE
+from infra.costs import PUBLISHER_MB
 from infra.settings import Settings
 from infra.stack.dependencies import dependency_layer
 from infra.stack.logs import log_group
@@ -81,7 +82,10 @@ class Compute(Construct):
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
         self.publisher = self._function(
-            "publisher", PUBLISHER_TIMEOUT, orders | connections | webhooks
+            "publisher",
+            PUBLISHER_TIMEOUT,
+            orders | connections | webhooks,
+            memory_mb=PUBLISHER_MB,
         )
         self.notifier = self._function("notifier", NOTIFIER_TIMEOUT, connections | webhooks)
         self.websocket = self._function(

@@ -172,7 +172,6 @@ def test_one_query_of_the_logs_tells_the_story_of_an_order(world: World, log: io
         assert [line["message"] for line in by_order[order_id]] == [
             "order accepted",
             "order taken on",
-            "order building",
             "order submitted",
             "order confirmed",
         ]

@@ -84,7 +84,11 @@ def test_orders_expire_where_days_are_given_and_their_writers_know(tmp_path: Pat
 def test_the_worker_and_the_watcher_have_a_memory_of_their_own(tmp_path: Path) -> None:
     template = synthesize(tmp_path, workerMemoryMb="1769", watcherMemoryMb="256")
     memory_mb = {module: f["MemorySize"] for module, f in template.functions().items()}
-    assert memory_mb == dict.fromkeys(memory_mb, 512) | {"worker": 1769, "watcher": 256}
+    assert memory_mb == dict.fromkeys(memory_mb, 512) | {
+        "worker": 1769,
+        "publisher": 256,
+        "watcher": 256,
+    }
 
 
 def test_a_worker_sits_out_five_seconds_by_default(template: Template) -> None:

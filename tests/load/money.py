@@ -23,7 +23,7 @@ from rich.table import Table
 import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions.orders.stored import IDLE_GRID_MS
 from functions.simulation.network import BUILDING_MS
-from infra.costs import GB, READ_ON, REGION, Usage, billed_ms, gb_seconds, idle_month
+from infra.costs import GB, PUBLISHER_MB, READ_ON, REGION, Usage, billed_ms, gb_seconds, idle_month
 from infra.settings import Settings
 from tests.load.machine import figures, sources
 from tests.load.prices import PRICES
@@ -101,6 +101,7 @@ class Memory:
 
     worker: int
     others: int
+    publisher: int = PUBLISHER_MB
 
 
 def measured() -> Measured:
@@ -201,29 +202,25 @@ def invocations(order: Measured, load: Load, memory: Memory) -> list[tuple[str, 
         "websocket": (1.0, order.websocket_calls * CALL_MS, CPU_MS["websocket"]),
         "publisher": (order.records / records, PUSH_MS, CPU_MS["publisher"] * records),
     }
-    found = [
-        (
-            name,
-            runs,
-            billed_ms(cpu_ms=cpu, memory_mb=memory.others, waited_ms=waited),
-            memory.others,
-        )
-        for name, (runs, waited, cpu) in once.items()
-    ]
+    found = []
+    for name, (runs, waited, cpu) in once.items():
+        memory_mb = memory.publisher if name == "publisher" else memory.others
+        billed = billed_ms(cpu_ms=cpu, memory_mb=memory_mb, waited_ms=waited)
+        found.append((name, runs, billed, memory_mb))
     calls_ms = order.worker_calls * CALL_MS
     cpu_ms = CPU_MS["worker"] * batch + BATCH_CPU_MS
     if load.waits_queued:
-        runs = {"worker": quoted_ms(batch) + calls_ms, "worker, again": 2 * CALL_MS}
+        waits = {"worker": quoted_ms(batch) + calls_ms, "worker, again": 2 * CALL_MS}
     else:
-        runs = {"worker": held_ms(batch) + calls_ms}
+        waits = {"worker": held_ms(batch) + calls_ms}
     found += [
         (
             name,
             1 / batch,
-            billed_ms(cpu_ms=cpu_ms / len(runs), memory_mb=memory.worker, waited_ms=waited),
+            billed_ms(cpu_ms=cpu_ms / len(waits), memory_mb=memory.worker, waited_ms=waited),
             memory.worker,
         )
-        for name, waited in runs.items()
+        for name, waited in waits.items()
     ]
     return found
 
