@@ -23,7 +23,7 @@ SHELL = "\n".join(dedent(block) for block in re.findall(r"```sh\n(.*?)```", RUNB
 
 
 def order(order_id: str, text: str, *, is_open: bool = False) -> dict[str, Any]:
-    return {"orderId": order_id, "request": text} | ({"openShard": "1"} if is_open else {})
+    return {"orderId": order_id, "request": text} | ({"openOwner": "desk"} if is_open else {})
 
 
 @pytest.fixture
