@@ -8,8 +8,10 @@ order is judged by the routes of each second, without the keys that wake it.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import time
+from base64 import b64encode
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -33,7 +35,7 @@ from functions.dex import router, tokens
 from functions.dex.errors import NoRoutesFound
 from functions.orders import waiting
 from functions.orders.order import Order, OrderType, Status, first_update, order_of, routing_update
-from functions.orders.stored import index_keys, new_item, stored_order
+from functions.orders.stored import entry_of, index_keys, new_item, stored_order
 from functions.simulation import market
 from functions.simulation.network import Network
 from functions.store import clients, orders, queue, resting
@@ -184,12 +186,16 @@ class Floor:
 
     def put(self, order: Order, wake: waiting.Wake) -> None:
         """Store an order as the worker stores a resting one."""
-        item = new_item(order, "desk", writer="test")
+        first, *later = order.updates
+        item = new_item(order.model_copy(update={"updates": (first,)}), "desk", writer="test")
+        for number, update in enumerate(later, 1):
+            item["updates"]["L"].append(entry_of(update, order.updates[:number], None))
         for name, value in index_keys(order, "desk", wake).items():
             item.pop(name, None)
             if value is not None:
                 item[name] = {"S": value}
-        self.cloud.tables["orders"].put((order.order_id,), item, self.clock.ms)
+        sent = json.loads(json.dumps(item, default=lambda data: b64encode(data).decode()))
+        self.cloud.tables["orders"].put((order.order_id,), sent, self.clock.ms)
 
     def order(self, order_id: str) -> Order:
         item = self.cloud.tables["orders"].get((order_id,))
@@ -281,20 +287,23 @@ def second_at(ms: int) -> int:
     return market.seconds_at(market.slot_at(ms))
 
 
-def first_second(order: Order, since: int, until: int) -> int | None:
-    """The first second from `since` in which the order can execute; None if none is before `until`.
+def executable_in(order: Order, second: int) -> bool:
+    """Whether the order can execute in a second.
 
     No route gives more than the reference price, so a limit above it needs no route.
     """
-    one, other = tokens.find(order.token_in), tokens.find(order.token_out)
-    units = tokens.to_units(order.amount, one)
-    for second in range(since, until):
+    if order.stop_price is None:
+        one, other = tokens.find(order.token_in), tokens.find(order.token_out)
         pools = next(iter(pools_in(second).values()))
-        if order.stop_price is None and pools.worth(units, one, other) < waiting.limit_out(order):
-            continue
-        if waiting.reached(order, out_in(order, second)):
-            return second
-    return None
+        units = tokens.to_units(order.amount, one)
+        if pools.worth(units, one, other) < waiting.limit_out(order):
+            return False
+    return bool(waiting.reached(order, out_in(order, second)))
+
+
+def first_second(order: Order, since: int, until: int) -> int | None:
+    """The first second from `since` and before `until` in which the order can execute, or None."""
+    return next((each for each in range(since, until) if executable_in(order, each)), None)
 
 
 def some_order(drawn: random.Random, number: int, now_ms: int, *, reach: float) -> Order | None:
