@@ -38,7 +38,7 @@ def test_an_order_has_a_url_that_others_with_the_key_can_open(
     expect(page.locator("#detail-title")).to_have_text("2 SOL → USDC")
     page.keyboard.press("Escape")
     expect(page.locator("#detail")).to_be_hidden()
-    assert page.url == f"{ALONE.http_url}/"
+    expect(page).to_have_url(f"{ALONE.http_url}/")
     engine.orders = [one, other]
     page.goto(f"{ALONE.http_url}/?order={other['orderId']}")
     expect(page.locator("#detail-title")).to_have_text("1 SOL → USDC")

@@ -37,7 +37,7 @@ SETTLED_SECONDS_MAX = 480  # long enough for a busy machine
 
 # The next release writes its name into each update, in a field that this release does not know.
 MODEL = "functions/orders/order.py"
-FIELD = "    next_slice_at: Timestamp | None = None\n\n\nclass Order(Model):\n"
+FIELD = "    next_slice_at: Timestamp | None = None\n\n    @cached_property\n"
 NEXT = (
     (MODEL, FIELD, f"    release: str | None = None\n{FIELD}"),
     (MODEL, "timestamp=iso(now_ms)", 'timestamp=iso(now_ms), release="next"'),

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, cast
 
 from functions import dead_letters, notifier, publisher, worker
-from functions.contract import BATCH_SIZE, RECEIVES_MAX, WEBHOOK_RECEIVES_MAX
+from functions.contract import BATCH_SIZE, RECEIVES_MAX, WEBHOOK_RECEIVES_MAX, ended_partition
 from functions.orders.order import Order, Status
 from functions.orders.settlement import Landed
 from functions.orders.stored import entries, stored_order
@@ -29,7 +29,7 @@ VISIBILITY_MS = 360_000
 DEAD_LETTER_VISIBILITY_MS = 180_000
 WEBHOOK_VISIBILITY_MS = 180_000
 STREAM_RETRIES_MAX = 10
-SWEEP_AFTER_MS = 131_000  # idle for 120 s, counted from the next ten
+SWEEP_AFTER_MS = 151_000  # idle for 120 s, counted from the next half minute
 TURNS_MAX = 400
 CALLS_TYPICAL = 50  # a fault beyond a schedule's last call does not happen, and is not counted
 
@@ -480,12 +480,19 @@ class Schedule:
         if len(orders) != len(self.orders):
             raise Violation(f"{len(self.orders)} orders were asked for, {len(orders)} made")
         for item in self.bench.world.tables("orders").items.values():
-            if "openShard" in item.to_json()["Attributes"]:
-                raise Violation("an ended order still counts as open")
+            self._judge_keys(item.to_json()["Attributes"])
         for subscriber in self.subscribers:
             self._judge_subscriber(subscriber, orders)
         if self.has_webhook:
             self._judge_webhook(orders)
+
+    def _judge_keys(self, item: Json) -> None:
+        """An ended order counts as open nowhere; it is listed by its end unless it is confirmed."""
+        order, owner, *_ = stored_order(item)
+        confirmed = order.status is Status.CONFIRMED
+        listed = None if confirmed else ended_partition(owner, order.status)
+        if "openOwner" in item or item.get("openShard", {}).get("S") != listed:
+            raise Violation("an ended order still counts as open, or is not listed by its end")
 
     def _judge_order(self, asked: Asked, order: Order) -> None:
         self.ledger.judge(order)

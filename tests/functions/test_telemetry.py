@@ -91,7 +91,7 @@ def test_a_gone_connection_and_a_swept_order_are_counted(
     world.connections.gone.add("c1")
     world.publish()
     assert world.sweep() == 0
-    monkeypatch.setattr("functions.sweeper.now_ms", lambda: runtime.now_ms() + 140_000)
+    monkeypatch.setattr("functions.sweeper.now_ms", lambda: runtime.now_ms() + 160_000)
     assert world.sweep() == 1
     found = metrics(capsys.readouterr().out)
     assert ("ConnectionsGone", (SERVICE,), [1]) in found
@@ -148,7 +148,7 @@ def test_every_log_line_that_the_runbook_searches_for_is_written(
     world.bury(order_message(dead))
     world.submit()
     world.sqs.purge_queue(QueueUrl=world.queue_url)
-    monkeypatch.setattr("functions.sweeper.now_ms", lambda: runtime.now_ms() + 140_000)
+    monkeypatch.setattr("functions.sweeper.now_ms", lambda: runtime.now_ms() + 160_000)
     world.sweep()
     webhook = world.create_webhook("http://127.0.0.1:9/")["webhookId"]
     world.http("execute_order", path=f"/api/webhooks/{webhook}/test", body=None, headers={})
