@@ -127,19 +127,19 @@ def test_an_order_whose_message_is_lost_again_is_swept_again(queue: Queue) -> No
         assert sweep() == {"swept": 1, "left": 0}
 
 
-def test_a_long_queue_that_drains_for_twice_the_idle_time_gets_no_message_more(
+def test_a_queue_of_ten_thousand_that_drains_for_twice_the_idle_time_gets_no_message_more(
     queue: Queue,
 ) -> None:
-    queue.add_orders(3000)
+    queue.add_orders(10_000)
     minutes = 0
     while queue.sent:
-        for order_id in queue.take(750):
+        for order_id in queue.take(2500):
             queue.end(order_id)
         runtime.sleep(MINUTE)
         minutes += 1
         assert sweep()["swept"] == 0
     assert minutes * MINUTE == 2 * runtime.settings.sweep_idle_seconds
-    assert queue.messages == 3000
+    assert queue.messages == 10_000
 
 
 def test_behind_a_long_queue_an_order_without_a_message_is_swept_after_ten_minutes(
