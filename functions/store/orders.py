@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from uuid import UUID, uuid4  # noqa: TID251 - a writer recognises its own put
@@ -39,7 +39,11 @@ from functions.store import clients
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.literals import ReturnValueType
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, UpdateItemOutputTypeDef
+    from mypy_boto3_dynamodb.type_defs import (
+        AttributeValueTypeDef,
+        QueryOutputTypeDef,
+        UpdateItemOutputTypeDef,
+    )
 
 MAX_FOLLOWERS = 100
 # Of one page: BatchGetItems, and keys whose orders need not be read. A thousand keys are 15 units.
@@ -303,18 +307,7 @@ def unfollow(order_id: str, connection_id: str) -> None:
 
 def open_order_count(owner: str) -> int:
     """How many of the owner's orders have not ended; the index lags the table by a moment."""
-    pages = (
-        clients.dynamodb()
-        .get_paginator("query")
-        .paginate(
-            TableName=settings.orders_table,
-            IndexName=OPEN_BY_OWNER_INDEX,
-            KeyConditionExpression="openOwner = :owner",
-            ExpressionAttributeValues={":owner": {"S": owner}},
-            Select="COUNT",
-        )
-    )
-    return sum(page["Count"] for page in pages)
+    return sum(page["Count"] for page in _open_pages(owner, Select="COUNT"))
 
 
 def idle_orders(shard: str, before: str, *, limit: int) -> list[IdleOrder]:
@@ -555,7 +548,11 @@ def _places(
 
 
 def _open_ids(owner: str) -> list[str]:
-    pages = (
+    return [item["orderId"]["S"] for page in _open_pages(owner) for item in page["Items"]]
+
+
+def _open_pages(owner: str, **options: Any) -> Iterable[QueryOutputTypeDef]:
+    return (
         clients.dynamodb()
         .get_paginator("query")
         .paginate(
@@ -563,9 +560,9 @@ def _open_ids(owner: str) -> list[str]:
             IndexName=OPEN_BY_OWNER_INDEX,
             KeyConditionExpression="openOwner = :owner",
             ExpressionAttributeValues={":owner": {"S": owner}},
+            **options,
         )
     )
-    return [item["orderId"]["S"] for page in pages for item in page["Items"]]
 
 
 class _Page:
