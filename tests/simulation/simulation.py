@@ -36,7 +36,6 @@ ENVIRONMENTS_MAX = 2  # of one function on one release
 BATCH_MAX = 10
 RECORDS_MAX = 10
 LATE_MS_MAX = 400_000
-NEVER_S = 10**12
 NIGHT_MS = 2 * 86_400_000  # after this every ended order and every connection has expired
 SLOW_MS_MAX = 4_000
 LAG_MS_MAX = 2_000
