@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -14,6 +15,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from functions.contract import WATCHED_PAIRS_ID
 from infra.settings import KEYS
 from tests.infra.conftest import Template
 
@@ -87,6 +89,17 @@ def test_named_orders_and_only_they_are_written_whatever_is_there(
         == restored.get_item(Key={"orderId": "open"})["Item"]
     )
     assert capsys.readouterr().out == ""
+
+
+def test_the_pair_of_an_order_that_is_brought_back_at_rest_is_watched(
+    tables: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restored, table = tables
+    restored.put_item(Item=order("resting", "old", is_open=True) | {"wakePair": "SOL/USDC"})
+    before_ms = time.time_ns() // 1_000_000
+    bring_back(monkeypatch, "resting")
+    watched = table.get_item(Key={"orderId": WATCHED_PAIRS_ID})["Item"]
+    assert watched["SOL/USDC"] >= before_ms
 
 
 def test_the_shell_can_read_every_line() -> None:
