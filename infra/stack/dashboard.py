@@ -1,4 +1,4 @@
-"""The dashboard, from top to bottom: whether orders flow, how fast, and if not, why not."""
+"""The CloudWatch dashboard: whether orders flow, how fast, and if not, why not."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,11 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from functions.contract import Metric
 from infra.stack.metrics import Metrics, total
 
-WIDTH, HEIGHT = 8, 6  # of a graph; a row is 24 wide
+WIDTH, HEIGHT = 8, 6  # of a graph; a row is 24 units wide
 
 
 def rows(metrics: Metrics, alarms: Sequence[cloudwatch.Alarm]) -> list[list[cloudwatch.IWidget]]:
-    """The state of the alarms, then rows of three graphs."""
+    """The dashboard's rows: the states of the alarms, then three graphs in each."""
     queues, compute, publisher = metrics.queues, metrics.compute, metrics.compute.publisher
     http = metrics.apis.http_stage
     return [
@@ -27,9 +27,9 @@ def rows(metrics: Metrics, alarms: Sequence[cloudwatch.Alarm]) -> list[list[clou
                 "Failed, by code", metrics.failed("{}", label="${PROP('Dim.code')}"), stacked=True
             ),
             _graph(
-                "Attempts that an order needed",
+                "Attempts per order",
                 metrics.own(Metric.ATTEMPTS, statistic="Average", label="mean"),
-                metrics.own(Metric.ATTEMPTS, statistic="Maximum", label="most"),
+                metrics.own(Metric.ATTEMPTS, statistic="Maximum", label="max"),
             ),
         ],
         [
@@ -40,23 +40,23 @@ def rows(metrics: Metrics, alarms: Sequence[cloudwatch.Alarm]) -> list[list[clou
         [
             _graph(
                 "Order queue: messages, and age of the oldest (s)",
-                queues.orders.metric_approximate_number_of_messages_visible(label="waiting"),
-                queues.orders.metric_approximate_number_of_messages_not_visible(label="taken"),
+                queues.orders.metric_approximate_number_of_messages_visible(label="visible"),
+                queues.orders.metric_approximate_number_of_messages_not_visible(label="in flight"),
                 queues.orders.metric_approximate_number_of_messages_delayed(label="delayed"),
                 right=[queues.orders.metric_approximate_age_of_oldest_message(label="age")],
             ),
             _graph(
-                "Worker and publisher: invocations at once; how far behind (ms)",
+                "Worker, publisher: concurrent executions; iterator age (ms)",
                 compute.worker.metric("ConcurrentExecutions", statistic="Maximum", label="worker"),
                 publisher.metric("ConcurrentExecutions", statistic="Maximum", label="publisher"),
                 right=[publisher.metric("IteratorAge", statistic="Maximum", label="iterator age")],
             ),
             _graph(
-                "Left behind",
+                "Dead letters and idle orders",
                 queues.dead_letters.metric_number_of_messages_received(
-                    statistic="Sum", label="dead letters taken"
+                    statistic="Sum", label="dead letters received"
                 ),
-                metrics.own(Metric.ORDERS_SWEPT, label="swept"),
+                metrics.own(Metric.ORDERS_SWEPT, label="re-queued by the sweeper"),
             ),
         ],
         [
@@ -65,13 +65,13 @@ def rows(metrics: Metrics, alarms: Sequence[cloudwatch.Alarm]) -> list[list[clou
                 metrics.own(Metric.ORDERS_WOKEN, label="woken"),
             ),
             _graph(
-                "Watcher: how late a tick ends (ms)",
+                "Watcher: delay of a tick (ms)",
                 metrics.own(Metric.WATCHER_LAG, statistic="p50", label="p50"),
-                metrics.own(Metric.WATCHER_LAG, statistic="Maximum", label="most"),
+                metrics.own(Metric.WATCHER_LAG, statistic="Maximum", label="max"),
             ),
             _graph(
-                "Watcher: how long it runs (ms)",
-                compute.watcher.metric_duration(statistic="Sum", label="in all"),
+                "Watcher: duration (ms)",
+                compute.watcher.metric_duration(statistic="Sum", label="total"),
             ),
         ],
         [
@@ -106,9 +106,9 @@ def rows(metrics: Metrics, alarms: Sequence[cloudwatch.Alarm]) -> list[list[clou
             _graph(
                 "WebSocket",
                 metrics.web_socket("ConnectCount", label="connections opened"),
-                metrics.own(Metric.CONNECTIONS_GONE, label="connections gone"),
-                metrics.web_socket("ExecutionError", label="not handled"),
-                metrics.web_socket("IntegrationError", label="failed or refused"),
+                metrics.own(Metric.CONNECTIONS_GONE, label="connections found closed"),
+                metrics.web_socket("ExecutionError", label="not delivered to the function"),
+                metrics.web_socket("IntegrationError", label="function failed or refused"),
                 right=[metrics.web_socket("MessageCount", label="messages")],
             ),
         ],
@@ -120,17 +120,17 @@ def rows(metrics: Metrics, alarms: Sequence[cloudwatch.Alarm]) -> list[list[clou
             ),
             _graph(
                 "Webhooks: messages, and age of the oldest (s)",
-                queues.webhooks.metric_approximate_number_of_messages_visible(label="waiting"),
+                queues.webhooks.metric_approximate_number_of_messages_visible(label="visible"),
                 queues.webhooks.metric_approximate_number_of_messages_not_visible(
-                    label="taken, or waiting for a retry"
+                    label="in flight, or waiting for a retry"
                 ),
                 queues.webhook_dead_letters.metric_approximate_number_of_messages_visible(
-                    label="given up"
+                    label="dead letters"
                 ),
                 right=[queues.webhooks.metric_approximate_age_of_oldest_message(label="age")],
             ),
             _graph(
-                "Webhooks: a batch of deliveries (ms)",
+                "Webhooks: duration of a batch (ms)",
                 compute.notifier.metric_duration(statistic="p50", label="p50"),
                 compute.notifier.metric_duration(statistic="p99", label="p99"),
             ),

@@ -1,4 +1,4 @@
-"""Monitoring: one alarm for each rule, one topic that they notify, one dashboard."""
+"""Monitoring: the alarms, one SNS topic that they notify, and one dashboard."""
 
 from aws_cdk import Aws, CfnMapping, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -25,7 +25,7 @@ CONSOLES = {
 
 
 class Monitoring(Construct):
-    """Every alarm notifies the topic when it begins and when it ends; the dashboard shows all."""
+    """Every alarm notifies `topic` when it begins and when it ends; the dashboard shows all."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Monitoring(Construct):
 
     def _topic(self, email: str) -> sns.Topic:
         topic = sns.Topic(self, "Alarms", enforce_ssl=True)
-        # The topic has a policy of its own, so the account's alarms need a statement in it.
+        # A topic with a policy of its own (TLS only) needs a statement that lets alarms publish.
         alarms = f"arn:{Aws.PARTITION}:cloudwatch:{Aws.REGION}:{Aws.ACCOUNT_ID}:alarm"
         topic.grant_publish(
             iam.ServicePrincipal(
@@ -85,15 +85,15 @@ class Monitoring(Construct):
             alarm_description=f"{rule.means} First: uv run ops {rule.first} "
             f"--stack {self._stack_name}. Then: infra/RUNBOOK.md, {rule.name}.",
             metric=rule.metric,
-            threshold=rule.above,
+            threshold=rule.threshold,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-            datapoints_to_alarm=rule.often,
-            evaluation_periods=rule.of,
-            treat_missing_data=rule.silence,
+            datapoints_to_alarm=rule.datapoints,
+            evaluation_periods=rule.periods,
+            treat_missing_data=rule.missing_data,
         )
-        tell = actions.SnsAction(self.topic)
-        alarm.add_alarm_action(tell)
-        alarm.add_ok_action(tell)
+        notify = actions.SnsAction(self.topic)
+        alarm.add_alarm_action(notify)
+        alarm.add_ok_action(notify)
         return alarm
 
 
