@@ -1,6 +1,6 @@
-"""The stack's costs: AWS's list prices, and the bill for a month without an order.
+"""The stack's costs: AWS's list prices, and the usage of a month without an order.
 
-Prices of us-east-1 in US dollars, without free tiers. They were noted on 2026-11-22 from articles
+Prices of us-east-1 in US dollars, without free tiers. They were taken on 2026-11-22 from articles
 of that year that quote AWS's pricing pages.
 """
 
@@ -14,12 +14,12 @@ from functions.contract import DUE_SHARDS, OPEN_SHARDS
 READ_ON = "2026-11-22"
 REGION = "us-east-1"
 
-Usage = dict[str, float]  # units by the names of PRICES
+Usage = dict[str, float]  # numbers of units, by the keys of PRICES
 
 
 @dataclass(frozen=True)
 class Price:
-    """Dollars for a number of a service's units; `page` is one of AWS's pricing pages."""
+    """`dollars` for `per` units of a service; `page` is the path of AWS's pricing page."""
 
     service: str
     unit: str
@@ -54,7 +54,7 @@ PRICES = {
         "DynamoDB", "GB-month of point-in-time recovery", 0.20, 1, _DYNAMODB
     ),
     "stream_read": Price("DynamoDB", "stream read by Lambda", 0, 1, _DYNAMODB),
-    "log_gb": Price("CloudWatch", "GB of log taken in", 0.50, 1, _CLOUDWATCH),
+    "log_gb": Price("CloudWatch", "GB of log ingested", 0.50, 1, _CLOUDWATCH),
     "metric_month": Price("CloudWatch", "custom metric a month", 0.30, 1, _CLOUDWATCH),
     "alarm_month": Price("CloudWatch", "metric of an alarm a month", 0.10, 1, _CLOUDWATCH),
     "dashboard_month": Price("CloudWatch", "dashboard a month", 3.00, 1, _CLOUDWATCH),
@@ -65,27 +65,27 @@ PRICES = {
 
 GB = 1024**3
 MONTH_SECONDS = 30 * 24 * 3600
-CORE_MB = 1769  # Lambda gives a function of this memory one core
+CORE_MB = 1769  # the memory at which Lambda gives a function one full core
 POLLERS = 5  # Lambda's pollers on an idle queue; each makes a request every 20 s
-POLLED_QUEUES = 2
-MINUTES = 30 * 24 * 60  # each has a sweeper and a watcher
+POLLED_QUEUES = 3  # of orders, of their dead letters, of webhooks
+MINUTES = 30 * 24 * 60  # in each, the schedule starts a sweeper and a watcher
 SWEEP_CPU_MS, SWEEP_WAIT_MS = 10.0, 100.0  # assumed
-LINE_OF_METRICS_BYTES = 250  # assumed
-PUBLISHER_MB = 256  # it mostly waits for its pushes
-WATCHER_MB = 128  # the least that Lambda offers: its time is billed while orders rest
+METRIC_LINE_BYTES = 250  # assumed, of a log line in the embedded metric format
+PUBLISHER_MB = 256  # the publisher mostly waits for its pushes
+WATCHER_MB = 128  # the least that Lambda offers, because the watcher runs while orders rest
 WATCH_CPU_MS, WATCH_WAIT_MS = 5.0, 10.0  # assumed, for a watcher that finds no resting order
-# The sweeper's orders and the watcher's delay; the other metrics have no data without orders.
+# Swept orders and the watcher's lag; the other metrics have no data without orders.
 IDLE_METRICS = 2
 
 
 def billed_ms(*, cpu_ms: float, memory_mb: int, waited_ms: float) -> float:
-    """The billed duration of one invocation: CPU time on its share of a core, and waiting."""
+    """The billed milliseconds of an invocation: CPU time on its share of a core, and waiting."""
     share = min(1.0, memory_mb / CORE_MB)
     return ceil(cpu_ms / share + waited_ms)
 
 
 def gb_seconds(milliseconds: float, memory_mb: int) -> float:
-    """Lambda's unit of time and memory."""
+    """The GB-seconds that Lambda bills for a duration."""
     return milliseconds / 1000 * memory_mb / 1024
 
 
@@ -100,11 +100,11 @@ def idle_month(
     """The usage of thirty days without an order.
 
     Args:
-        memory_mb: of the sweeper.
-        alarms: metrics that alarms watch.
-        metrics: custom metrics that have data.
-        snapshots_mb: memory of all functions that start from a snapshot.
-        watcher_mb: memory of the watcher.
+        memory_mb: the sweeper's memory.
+        alarms: the number of metrics that alarms watch; AWS bills each.
+        metrics: the number of custom metrics that have data.
+        snapshots_mb: the memory of all functions that SnapStart restores, together.
+        watcher_mb: the watcher's memory.
     """
     sweep_ms = billed_ms(cpu_ms=SWEEP_CPU_MS, memory_mb=memory_mb, waited_ms=SWEEP_WAIT_MS)
     watch_ms = billed_ms(cpu_ms=WATCH_CPU_MS, memory_mb=watcher_mb, waited_ms=WATCH_WAIT_MS)
@@ -115,7 +115,7 @@ def idle_month(
         "gb_second": MINUTES * per_minute,
         "read_unit": MINUTES * (len(OPEN_SHARDS) + len(DUE_SHARDS) + 1) * 0.5,
         "stream_read": 0,
-        "log_gb": MINUTES * 2 * LINE_OF_METRICS_BYTES / GB,
+        "log_gb": MINUTES * 2 * METRIC_LINE_BYTES / GB,
         "alarm_month": alarms,
         "dashboard_month": 1,
         "metric_month": metrics,
@@ -124,5 +124,5 @@ def idle_month(
 
 
 def dollars(usage: Usage) -> float:
-    """The price of a usage."""
+    """The price of a usage, in US dollars."""
     return sum(PRICES[name].each * units for name, units in usage.items())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.infra.conftest import Template
+from infra.costs import POLLED_QUEUES
+from tests.infra.conftest import Template, text
+from tests.infra.test_monitoring import alarms, metrics_of
+from tests.load.money import ALARM_METRICS
 from tests.load.units import ORDERS_INDEXES
 
 
@@ -12,3 +15,16 @@ def test_the_indexes_that_are_priced_are_those_of_the_table(template: Template) 
         index["IndexName"]: [key["AttributeName"] for key in index["KeySchema"]] + ["orderId"]
         for index in table["GlobalSecondaryIndexes"]
     }
+
+
+def test_the_bill_counts_the_metrics_that_alarms_watch(template: Template) -> None:
+    watched = [metric for alarm in alarms(template).values() for metric in metrics_of(alarm)]
+    assert len(watched) == ALARM_METRICS
+
+
+def test_the_bill_counts_the_queues_that_lambda_polls(template: Template) -> None:
+    sources = [
+        text(mapping["Properties"]["EventSourceArn"])
+        for mapping in template.of_type("Lambda::EventSourceMapping").values()
+    ]
+    assert sum(source.startswith("Queues") for source in sources) == POLLED_QUEUES

@@ -26,8 +26,10 @@ from infra.settings import Settings
 from tests.load.__main__ import percentile
 from tests.load.machine import figures, sources
 from tests.load.money import (
+    ALARM_METRICS,
     CALL_MS,
     CPU_MS,
+    METRICS,
     PUSH_MS,
     Load,
     Measured,
@@ -283,7 +285,7 @@ def hour(order: Measured, settings: Settings) -> float:
     """Dollars for an hour of the goal's orders, what is fixed and the watcher included."""
     memory = Memory(worker=settings.worker_memory_mb, others=settings.memory_mb)
     orders = dollars(of_one_order(order, load_of(settings), memory)) * GOAL * 3600
-    fixed = dollars(idle_month(memory.others, alarms=37, metrics=8)) / (30 * 24)
+    fixed = dollars(idle_month(memory.others, alarms=ALARM_METRICS, metrics=METRICS)) / (30 * 24)
     judged = (
         WOKEN
         * 3600

@@ -41,6 +41,10 @@ from tests.load.units import (
 
 MILLION = 1_000_000
 MONTH_HOURS = 730
+ALARM_METRICS = (
+    44  # metrics that the stack's alarms watch; tests/infra/test_measured.py counts them
+)
+METRICS = 8  # custom metrics that have data when market orders are executed
 # 2026-11-22, tests.load.cpu, of a run, a record, an order; Lambda gives a core at 1,769 MB. The
 # worker's: 1.6 times the bare calls (2026-11-28, in a batch), which took 2.8 ms on 2026-11-22.
 CPU_MS = {"api": 1.6, "websocket": 0.6, "publisher": 0.4, "worker": 4.5}
@@ -373,8 +377,13 @@ def main() -> None:
     default, worker = Settings(version="").memory_mb, Settings(version="").worker_memory_mb
     parser.add_argument("--memory", type=int, default=default, help=f"MB of a function ({default})")
     parser.add_argument("--worker-memory", type=int, default=worker, help=f"its own ({worker})")
-    parser.add_argument("--alarms", type=int, default=37, help="metrics that alarms watch (37)")
-    parser.add_argument("--metrics", type=int, default=8, help="custom metrics (8)")
+    parser.add_argument(
+        "--alarms",
+        type=int,
+        default=ALARM_METRICS,
+        help=f"metrics that alarms watch ({ALARM_METRICS})",
+    )
+    parser.add_argument("--metrics", type=int, default=METRICS, help=f"custom metrics ({METRICS})")
     arguments = parser.parse_args()
     memory = Memory(worker=arguments.worker_memory, others=arguments.memory)
     fixed = idle_month(memory.others, alarms=arguments.alarms, metrics=arguments.metrics)

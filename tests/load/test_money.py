@@ -93,7 +93,7 @@ def test_a_day_without_orders_costs_what_is_fixed_and_alarms() -> None:
     fixed = idle_month(MEMORY.others, alarms=10, metrics=2)
     bare = idle_month(MEMORY.others, alarms=0, metrics=0)
     assert money.dollars(fixed) - money.dollars(bare) == pytest.approx(1.6)
-    assert fixed["sqs_request"] == 2 * 5 * 3 * 60 * 24 * 30
+    assert fixed["sqs_request"] == 3 * 5 * 3 * 60 * 24 * 30
 
 
 def test_the_bills_cross_where_both_are_the_same() -> None:
