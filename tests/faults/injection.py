@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -24,9 +24,10 @@ from moto.core.models import botocore_stubber
 import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions import delivery, notifier, publisher, push, runtime, worker
 from functions.http import submission
-from functions.store import clients, notices
-from tests.functions.world import Connections, World
-from tests.stepping import Killed, in_turns, pause, pause_at_calls
+from functions.store import notices
+from tests.clock import VirtualClock
+from tests.functions.world import Connections, World, fresh_clients
+from tests.stepping import Killed, in_turns, one_by_one, pause, pause_at_calls
 
 
 class Kind(StrEnum):
@@ -111,17 +112,8 @@ def _throttled(url: str) -> AWSResponse:
     return AWSResponse(url, 400, HTTPHeaders(), raw)
 
 
-class Clock:
-    """The handlers' clock, which only sleeping moves on."""
-
-    def __init__(self) -> None:
-        self.at_ms = 0
-
-    def now_ms(self) -> int:
-        return self.at_ms
-
-    def monotonic(self) -> float:
-        return self.at_ms / 1000
+class Clock(VirtualClock):
+    """A clock on which several invocations can sleep at the same time."""
 
     def sleep(self, seconds: float) -> None:
         until_ms = self.at_ms + round(seconds * 1000)
@@ -168,11 +160,6 @@ class Receiver:
     def hidden(self, receipt_handle: str, seconds: int) -> None:
         """In place of `notices.hide`, with a numbered call."""
         self._calls.push("ChangeMessageVisibility", lambda: self.hide(receipt_handle, seconds))
-
-
-def _one_after_the_other(calls: Sequence[Callable[[], Any]], _seconds: float = 0) -> list[Any]:
-    """Make the calls without threads, so that their order is always the same."""
-    return [call() for call in calls]
 
 
 class FaultyWorld(World):
@@ -227,17 +214,16 @@ def bench() -> Iterator[Bench]:
         redirect_stdout(unread),  # the handlers print their metrics, as Lambda expects
         pytest.MonkeyPatch.context() as patch,
         mock_aws(),
+        fresh_clients() as clients,
     ):
-        for cached in (clients.dynamodb, clients.sqs):
-            cached.cache_clear()
         world = FaultyWorld()
-        for client in (clients.dynamodb(), clients.sqs()):
+        for client in clients:
             calls.watch(client)
             pause_at_calls(client)
         patch.setattr(push, "_client", lambda: connections)
         patch.setattr(runtime, "clock", clock)
         for module in (publisher, notifier):
-            patch.setattr(module, "at_once", _one_after_the_other)
+            patch.setattr(module, "at_once", one_by_one)
         patch.setattr(delivery, "post", receiver.post)
         patch.setattr(notices, "hide", receiver.hidden)
         patch.setattr(worker, "at_once", in_turns)
@@ -254,5 +240,3 @@ def bench() -> Iterator[Bench]:
             )
         finally:
             runtime.logger.setLevel(level)
-            for cached in (clients.dynamodb, clients.sqs):
-                cached.cache_clear()

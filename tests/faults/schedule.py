@@ -20,8 +20,9 @@ from functions.orders.settlement import Landed
 from functions.orders.stored import entries, stored_order
 from functions.simulation import chain
 from functions.simulation.network import Network
+from tests.events import sqs_event, sqs_message
 from tests.faults.injection import Bench, Kind
-from tests.functions.world import Context, FailingNetwork, sqs_event
+from tests.functions.world import Context, FailingNetwork
 from tests.stepping import Killed
 
 EPOCH_MS = 1_800_000_000_000
@@ -429,15 +430,7 @@ class Schedule:
     def _consume(
         self, queue: list[Message], batch: list[Message], name: str, handler: Any, hidden_ms: int
     ) -> None:
-        messages = [
-            {
-                "MessageId": str(m.number),
-                "ReceiptHandle": str(m.number),
-                "Body": m.body,
-                "Attributes": {"ApproximateReceiveCount": str(m.receives)},
-            }
-            for m in batch
-        ]
+        messages = [sqs_message(m.body, str(m.number), m.receives) for m in batch]
         event = sqs_event(name, messages)
         self.hidden.clear()
         answer = self._invoke(name, lambda: handler(event, Context()))

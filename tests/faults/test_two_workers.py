@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
@@ -19,12 +18,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from functions import dead_letters, worker
+from functions import worker
+from functions.contract import order_message
 from functions.orders.order import Order, Status
 from functions.orders.stored import stored_order
+from tests.events import sqs_event, sqs_message
 from tests.faults.injection import Bench
 from tests.faults.schedule import EPOCH_MS, LIVES, SWEEP_AFTER_MS, Ledger
-from tests.functions.world import Context, sqs_event
+from tests.functions.world import Context
 from tests.stepping import Stepped
 
 WORKERS_MAX = 3
@@ -71,9 +72,8 @@ class TwoWorkers(RuleBasedStateMachine):
 
     def worker(self) -> Stepped:
         """An invocation of the worker for the order, before its first step."""
-        body = json.dumps({"orderId": self.order_id})
-        message = {"MessageId": "message", "ReceiptHandle": "message", "Body": body}
-        return Stepped(lambda: worker.handler(sqs_event("order", [message]), Context()))
+        event = sqs_event("order", [sqs_message(order_message(self.order_id))])
+        return Stepped(lambda: worker.handler(event, Context()))
 
     @property
     def due(self) -> list[int]:
@@ -127,9 +127,7 @@ class TwoWorkers(RuleBasedStateMachine):
         self.bench.clock.at_ms += ms
 
     def bury(self) -> None:
-        body = json.dumps({"orderId": self.order_id})
-        letter = {"MessageId": "dead", "ReceiptHandle": "dead", "Body": body}
-        dead_letters.handler(sqs_event("dead_letter", [letter]), Context())
+        self.bench.world.deliver_dead_letter(order_message(self.order_id))
 
     @invariant()
     def take_in(self) -> None:

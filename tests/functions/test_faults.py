@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from functions import dead_letters, push
+from functions.contract import order_message
 from functions.orders.order import Status
 from functions.runtime import now_ms, settings, sleep
 from functions.store import clients, connections, orders
@@ -46,7 +46,8 @@ def submitted(world: World, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> d
 def bury_later(world: World, order: dict[str, Any]) -> Any:
     """Deliver the dead letter once the order is idle and its transaction's outcome is known."""
     sleep(settings.sweep_idle_seconds)
-    assert world.bury(json.dumps({"orderId": order["orderId"]})) == {"batchItemFailures": []}
+    answer = world.deliver_dead_letter(order_message(order["orderId"]))
+    assert answer == {"batchItemFailures": []}
     return world.read(order["orderId"])
 
 
@@ -77,8 +78,9 @@ def test_a_dead_letter_waits_for_a_transaction_that_may_yet_land(
 ) -> None:
     order = submitted(world, monkeypatch, simulate={"fault": "dropped_transaction"})
     monkeypatch.setattr(dead_letters, "settings", replace(settings, sweep_idle_seconds=0))
-    failures = world.bury(json.dumps({"orderId": order["orderId"]}))["batchItemFailures"]
-    assert [failure["itemIdentifier"] for failure in failures] == ["dead"]
+    answer = world.deliver_dead_letter(order_message(order["orderId"]))
+    failures = [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+    assert failures == ["dead"]
     assert world.read(order["orderId"]) == order
 
 

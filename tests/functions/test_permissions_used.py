@@ -23,7 +23,7 @@ from functions import (
     websocket,
     worker,
 )
-from functions.contract import WATCHED_PAIRS_ID, wake_key
+from functions.contract import WATCHED_PAIRS_ID, order_message, wake_key
 from functions.runtime import settings, sleep
 from functions.store import resting
 from tests.functions.world import Context, World
@@ -187,7 +187,7 @@ def live(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.disconnect("here")
     stuck = world.submit()["orderId"]
     sleep(settings.sweep_idle_seconds)
-    world.bury(f'{{"orderId":"{stuck}"}}')
+    world.deliver_dead_letter(order_message(stuck))
     world.submit(simulate={"fault": "venue_down"})
     with monkeypatch.context() as patient:
         patient.setattr(worker, "settings", replace(settings, retry_base_ms=10**6))
@@ -209,7 +209,7 @@ def live(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.work()
     (slice_,) = world.http("list_orders", query={"parentId": sliced}).json["orders"]
     sleep(settings.sweep_idle_seconds + 10)
-    world.bury(f'{{"orderId":"{slice_["orderId"]}"}}')
+    world.deliver_dead_letter(order_message(slice_["orderId"]))
 
 
 def test_each_function_calls_all_that_it_is_granted_and_nothing_else(

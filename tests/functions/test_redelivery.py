@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,9 +12,9 @@ from functions import runtime, worker
 from functions.contract import BATCH_SIZE, RECEIVES_MAX, order_message
 from functions.orders.order import Order
 from functions.simulation.network import Network
-from tests.events import event
+from tests.events import sqs_event, sqs_message
 from tests.functions.world import Context, World
-from tests.stepping import Killed
+from tests.stepping import Killed, one_by_one
 
 HIDDEN_SECONDS = 360  # the order queue's visibility timeout
 
@@ -74,18 +74,9 @@ class EventSource:
             self.messages = [m for m in self.messages if m not in batch or m.number in failed]
 
     def _invoke(self, batch: list[Message]) -> set[int]:
-        (record,) = event("sqs_order")["Records"]
-        records = [
-            record
-            | {"messageId": str(message.number), "body": message.body}
-            | {
-                "attributes": record["attributes"]
-                | {"ApproximateReceiveCount": str(message.receives)}
-            }
-            for message in batch
-        ]
+        messages = [sqs_message(m.body, str(m.number), m.receives) for m in batch]
         try:
-            answer = worker.handler({"Records": records}, Context())
+            answer = worker.handler(sqs_event("order", messages), Context())
         except Killed:
             return {message.number for message in batch}
         return {int(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]}
@@ -94,11 +85,7 @@ class EventSource:
 @pytest.fixture(autouse=True)
 def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run without threads, because a process that dies ends all of its threads at once."""
-
-    def in_turn(calls: Sequence[Callable[[], Any]], _seconds: float) -> list[Any]:
-        return [call() for call in calls]
-
-    monkeypatch.setattr(worker, "at_once", in_turn)
+    monkeypatch.setattr(worker, "at_once", one_by_one)
 
 
 def submitted(world: World, count: int) -> list[str]:
@@ -124,7 +111,7 @@ def test_an_order_that_kills_its_workers_takes_none_of_its_batch_along(
         runtime.sleep(HIDDEN_SECONDS)
     assert source.messages == []
     for letter in source.dead:  # the other messages find that their orders have ended
-        world.bury(letter.body)
+        world.deliver_dead_letter(letter.body)
     endings = {order_id: ending(world, order_id) for order_id in order_ids}
     assert endings == {id_: "INTERNAL" if id_ == poison else "confirmed" for id_ in order_ids}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -13,23 +12,22 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from functions import runtime, worker
-from functions.contract import iso, unix_ms
+from functions.contract import iso, order_message, unix_ms
 from functions.orders import slices
 from functions.orders.order import Order, OrderError, Status, Update, first_update, order_of
 from functions.store import orders, queue
+from tests.clock import START_MS, VirtualClock
 from tests.events import Json
-from tests.functions.test_waiting import START_MS, Stopped, cancel, item, priced, statuses, watch
+from tests.functions.test_waiting import cancel, item, priced, statuses, watch
 from tests.functions.world import World
 
 ORDER_ID = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
 
 
 @pytest.fixture(autouse=True)
-def clock(world: World, monkeypatch: pytest.MonkeyPatch) -> Stopped:
-    clock = Stopped()
-    monkeypatch.setattr(runtime, "clock", clock)
+def clock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "clock", VirtualClock())
     watch()
-    return clock
 
 
 def submit(world: World, **fields: Any) -> Json:
@@ -307,7 +305,7 @@ def test_a_dead_letter_of_a_slice_lets_its_order_go_on(world: World) -> None:
     (child,) = children(world, order)
     world.sqs.purge_queue(QueueUrl=world.queue_url)
     runtime.sleep(runtime.settings.sweep_idle_seconds)
-    world.bury(json.dumps({"orderId": child["orderId"]}))
+    world.deliver_dead_letter(order_message(child["orderId"]))
     world.settle()
     assert world.read(child["orderId"])["status"] == "failed"
     assert world.read(order["orderId"])["slicesDone"] >= 1

@@ -12,10 +12,10 @@ from functions import runtime, sweeper
 from functions.contract import DUE_SHARDS, OPEN_SHARDS, open_shard, order_id_of
 from functions.orders.order import first_update, order_of
 from functions.orders.stored import new_item
-from functions.store import clients
-from tests.events import event
-from tests.functions.world import Context
-from tests.simulation.cloud import Cloud, Json, serve
+from tests.clock import VirtualClock
+from tests.events import Json, event
+from tests.functions.world import Context, in_memory
+from tests.simulation.cloud import Cloud
 
 REQUEST = {"token_in": "SOL", "token_out": "USDC", "amount": "1", "slippage_bps": 50}
 MINUTE = 60
@@ -52,19 +52,6 @@ class Queue(Cloud):
         table.put((order_id,), kept, runtime.now_ms())
 
 
-class Stopped(runtime.Clock):
-    """A clock that moves on only while a handler sleeps."""
-
-    def __init__(self) -> None:
-        self._at_ms = 1_800_000_000_000
-
-    def now_ms(self) -> int:
-        return self._at_ms
-
-    def sleep(self, seconds: float) -> None:
-        self._at_ms += round(seconds * 1000)
-
-
 class Hurried(Context):
     """An invocation whose remaining milliseconds are given for each look at the clock; then 0."""
 
@@ -79,16 +66,10 @@ class Hurried(Context):
 
 @pytest.fixture
 def queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
-    monkeypatch.setattr(runtime, "clock", Stopped())
-    used = (clients.dynamodb, clients.sqs)
-    for cached in used:
-        cached.cache_clear()
+    monkeypatch.setattr(runtime, "clock", VirtualClock())
     queue = Queue()
-    for cached in used:
-        serve(cached(), queue)
-    yield queue
-    for cached in used:
-        cached.cache_clear()
+    with in_memory(queue):
+        yield queue
 
 
 def sweep(context: Context | None = None) -> Json:

@@ -142,10 +142,10 @@ def test_every_log_line_that_the_runbook_searches_for_is_written(
 ) -> None:
     world.sqs.send_message(QueueUrl=world.queue_url, MessageBody="no order")
     world.work()
-    world.bury("no order")
+    world.deliver_dead_letter("no order")
     dead = world.submit()["orderId"]
     runtime.sleep(runtime.settings.sweep_idle_seconds)
-    world.bury(order_message(dead))
+    world.deliver_dead_letter(order_message(dead))
     world.submit()
     world.sqs.purge_queue(QueueUrl=world.queue_url)
     monkeypatch.setattr("functions.sweeper.now_ms", lambda: runtime.now_ms() + 160_000)

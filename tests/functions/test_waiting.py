@@ -19,35 +19,18 @@ from functions.orders import waiting
 from functions.orders.order import CHANGES_MAX, REVERTS_MAX, UPDATES_MAX
 from functions.orders.stored import request_of, stored_order
 from functions.store import orders, queue, resting
-from tests.events import Json
-from tests.functions.world import Context, FailingNetwork, World, sqs_event
+from tests.clock import START_MS, VirtualClock
+from tests.events import Json, sqs_event, sqs_message
+from tests.functions.world import Context, FailingNetwork, World
 
-START_MS = 1_800_000_000_000
 DAY_MS = 86_400_000
 
 
-class Stopped(runtime.Clock):
-    """A clock that moves on only while a handler sleeps, so that the market is always the same."""
-
-    def __init__(self) -> None:
-        self._at_ms = START_MS
-
-    def now_ms(self) -> int:
-        return self._at_ms
-
-    def monotonic(self) -> float:
-        return self._at_ms / 1000
-
-    def sleep(self, seconds: float) -> None:
-        self._at_ms += round(seconds * 1000)
-
-
 @pytest.fixture(autouse=True)
-def clock(world: World, monkeypatch: pytest.MonkeyPatch) -> Stopped:
-    clock = Stopped()
-    monkeypatch.setattr(runtime, "clock", clock)
+def clock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock starts at one time, so that the market is the same in every run."""
+    monkeypatch.setattr(runtime, "clock", VirtualClock())
     watch()
-    return clock
 
 
 def watch() -> None:
@@ -345,16 +328,7 @@ def test_while_no_watcher_ticks_an_order_that_has_come_to_rest_wakes_itself(
 
     monkeypatch.setattr("functions.worker.queue.enqueue", note)
     world.work()
-    woken = sqs_event(
-        "order",
-        [
-            {
-                "MessageId": "1",
-                "ReceiptHandle": "1",
-                "Body": order_message(order["orderId"], woken=True),
-            }
-        ],
-    )
+    woken = sqs_event("order", [sqs_message(order_message(order["orderId"], woken=True))])
     worker.handler(woken, Context())
     assert delays == ([] if ticks else [1, 1])
     runtime.sleep(90)  # by now the schedule has started a watcher
@@ -878,7 +852,8 @@ def test_a_dead_letter_leaves_a_resting_order_and_tells_the_watcher(
     told: list[str] = []
     monkeypatch.setattr("functions.dead_letters.resting.announce", told.append)
     runtime.sleep(DAY_MS / 1000)
-    assert world.bury(json.dumps({"orderId": order["orderId"]})) == {"batchItemFailures": []}
+    answer = world.deliver_dead_letter(order_message(order["orderId"]))
+    assert answer == {"batchItemFailures": []}
     assert world.read(order["orderId"]) == order
     assert told == ["SOL/USDC"]
 
@@ -888,7 +863,7 @@ def test_a_dead_letter_ends_an_order_whose_expiry_nobody_noticed(world: World) -
         world, type="limit", limitPrice=priced(world, "1.1"), expiresAt=iso(START_MS + 5000)
     )
     runtime.sleep(5 + runtime.settings.sweep_idle_seconds)
-    world.bury(json.dumps({"orderId": order["orderId"]}))
+    world.deliver_dead_letter(order_message(order["orderId"]))
     assert world.read(order["orderId"])["status"] == "expired"
 
 

@@ -12,9 +12,10 @@ from functions import runtime, watcher
 from functions.contract import wake_key
 from functions.dex.tokens import TOKENS
 from functions.simulation.network import Network
-from functions.store import clients, resting
-from tests.functions.world import Context
-from tests.simulation.cloud import Cloud, Refused, serve
+from functions.store import resting
+from tests.clock import VirtualClock
+from tests.functions.world import Context, in_memory
+from tests.simulation.cloud import Cloud, ErrorResponse
 
 BEGIN_MS = 1_760_000_000_200  # the beginning of a second of the market
 PAIR = "SOL/USDC"
@@ -22,22 +23,16 @@ SOL, USDC = TOKENS["SOL"], TOKENS["USDC"]
 LOW, HIGH = "0" * 40, "9" * 40
 
 
-class Clock(runtime.Clock):
-    """A clock that moves on only by sleeps and by the time that a test adds."""
+class Clock(VirtualClock):
+    """A clock that calls `after_sleep` after each sleep, which the watcher does once a second."""
 
     def __init__(self) -> None:
-        self.ms = BEGIN_MS
-        self.each_second: Callable[[], None] = lambda: None
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic(self) -> float:
-        return self.ms / 1000
+        super().__init__(BEGIN_MS)
+        self.after_sleep: Callable[[], None] = lambda: None
 
     def sleep(self, seconds: float) -> None:
-        self.ms += round(seconds * 1000)
-        self.each_second()
+        super().sleep(seconds)
+        self.after_sleep()
 
 
 class Lambda(Context):
@@ -45,10 +40,10 @@ class Lambda(Context):
 
     def __init__(self, clock: Clock, seconds: float = 20) -> None:
         super().__init__(seconds)
-        self._clock, self._end_ms = clock, clock.ms + seconds * 1000
+        self._clock, self._end_ms = clock, clock.at_ms + seconds * 1000
 
     def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]
-        return round(self._end_ms - self._clock.ms)
+        return round(self._end_ms - self._clock.at_ms)
 
 
 class Watched:
@@ -63,7 +58,7 @@ class Watched:
         answer = self.cloud.answer
 
         def noted(operation: str, body: Any) -> Any:
-            self.calls.append((clock.ms, operation))
+            self.calls.append((clock.at_ms, operation))
             self.fail(operation, body)
             return answer(operation, body)
 
@@ -73,7 +68,7 @@ class Watched:
         """Store an order that rests, as the worker does."""
         item = {"orderId": order_id, "wakePair": pair, **keys}
         table = self.cloud.tables["orders"]
-        table.put((order_id,), {name: {"S": v} for name, v in item.items()}, self.clock.ms)
+        table.put((order_id,), {name: {"S": v} for name, v in item.items()}, self.clock.at_ms)
         resting.announce(pair)
 
     def run(self, seconds: float = 20) -> int:
@@ -102,12 +97,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def watched(clock: Clock) -> Iterator[Watched]:
     watched = Watched(clock)
-    for client in (clients.dynamodb, clients.sqs):
-        client.cache_clear()
-        serve(client(), watched.cloud)
-    yield watched
-    for client in (clients.dynamodb, clients.sqs):
-        client.cache_clear()
+    with in_memory(watched.cloud):
+        yield watched
 
 
 def price_key(at_ms: int) -> str:
@@ -133,9 +124,9 @@ def test_an_order_is_woken_in_the_second_in_which_its_price_comes(watched: Watch
 
     def note() -> None:
         if watched.queued():
-            woken_at.append((watched.clock.ms - BEGIN_MS) // 1000 - 1)
+            woken_at.append((watched.clock.at_ms - BEGIN_MS) // 1000 - 1)
 
-    watched.clock.each_second = note
+    watched.clock.after_sleep = note
     watched.run()
     assert woken_at[0] == second
 
@@ -150,7 +141,7 @@ def test_a_falling_price_wakes_as_a_rising_one_does(watched: Watched) -> None:
 def test_while_no_price_is_reached_a_tick_is_one_read(watched: Watched) -> None:
     for number in range(50):
         watched.rest(str(number), wakeAbove=HIGH, wakeBelow=LOW)
-    watched.clock.ms += 60_000
+    watched.clock.at_ms += 60_000
     assert watched.run(60) == 0
     assert watched.count("GetItem") == 50
     assert watched.count("Query") == 2
@@ -159,13 +150,13 @@ def test_while_no_price_is_reached_a_tick_is_one_read(watched: Watched) -> None:
 
 def test_an_order_that_comes_to_rest_nearer_than_all_others_is_seen(watched: Watched) -> None:
     watched.rest("far", wakeAbove=HIGH)
-    watched.clock.ms += 60_000
+    watched.clock.at_ms += 60_000
 
     def later() -> None:
-        if watched.clock.ms == BEGIN_MS + 65_000:
+        if watched.clock.at_ms == BEGIN_MS + 65_000:
             watched.rest("near", wakeAbove=LOW)
 
-    watched.clock.each_second = later
+    watched.clock.after_sleep = later
     watched.run(20)
     assert "near" in watched.queued()
     assert "far" not in watched.queued()
@@ -173,7 +164,7 @@ def test_an_order_that_comes_to_rest_nearer_than_all_others_is_seen(watched: Wat
 
 def test_an_order_is_seen_though_the_index_lags(watched: Watched) -> None:
     watched.rest("far", wakeAbove=HIGH)
-    watched.clock.ms += 60_000
+    watched.clock.at_ms += 60_000
     watched.lag_ms = 3_000
     watched.rest("near", wakeAbove=LOW)
     watched.run(20)
@@ -184,20 +175,20 @@ def test_an_order_whose_new_key_the_index_does_not_have_yet_is_not_lost(watched:
     """The worker replaces the keys of an order that was woken in vain, without an announcement."""
     watched.rest("far", wakeAbove=HIGH)
     watched.rest("it", wakeAbove=LOW)
-    watched.clock.ms += 60_000
-    key = max(price_key(watched.clock.ms + second * 1000) for second in range(7, 12))
+    watched.clock.at_ms += 60_000
+    key = max(price_key(watched.clock.at_ms + second * 1000) for second in range(7, 12))
     table = watched.cloud.tables["orders"]
 
     def later() -> None:
-        second = (watched.clock.ms - BEGIN_MS) // 1000 - 60
+        second = (watched.clock.at_ms - BEGIN_MS) // 1000 - 60
         if second == 1:  # the index has lost the old key, and does not have the new one yet
-            table.put(("it",), {"orderId": {"S": "it"}}, watched.clock.ms)
+            table.put(("it",), {"orderId": {"S": "it"}}, watched.clock.at_ms)
         if second == 3:
             item = {"orderId": "it", "wakePair": PAIR, "wakeAbove": key}
-            table.put(("it",), {name: {"S": v} for name, v in item.items()}, watched.clock.ms)
+            table.put(("it",), {name: {"S": v} for name, v in item.items()}, watched.clock.at_ms)
             watched.queued()
 
-    watched.clock.each_second = later
+    watched.clock.after_sleep = later
     watched.run(30)
     assert "it" in watched.queued()
 
@@ -237,11 +228,11 @@ def test_an_order_that_still_rests_is_woken_again_unless_the_queue_is_long(
 ) -> None:
     watched.rest("it", wakeAbove=LOW)
     assert watched.run(15) == 5
-    watched.clock.ms += 60_000
+    watched.clock.at_ms += 60_000
     watched.cloud.waiting = lambda: watcher.LONG_QUEUE
     watched.queued()
     assert watched.run(15) == 1
-    watched.clock.ms += 60_000
+    watched.clock.at_ms += 60_000
     watched.rest("new", wakeAbove=LOW)
     watched.queued()
     watched.run(15)
@@ -251,7 +242,7 @@ def test_an_order_that_still_rests_is_woken_again_unless_the_queue_is_long(
 def test_it_ends_before_lambda_ends_it(watched: Watched) -> None:
     watched.rest("it", wakeAbove=HIGH)
     watched.run(150)
-    assert BEGIN_MS + 138_000 < watched.clock.ms < BEGIN_MS + 142_000
+    assert BEGIN_MS + 138_000 < watched.clock.at_ms < BEGIN_MS + 142_000
 
 
 def test_it_leaves_when_the_next_one_ticks_and_a_copy_of_it_leaves_at_once(
@@ -260,12 +251,12 @@ def test_it_leaves_when_the_next_one_ticks_and_a_copy_of_it_leaves_at_once(
     watched.rest("it", wakeAbove=HIGH)
 
     def next_one() -> None:
-        if watched.clock.ms == BEGIN_MS + 7_000:
-            assert resting.take_over(watched.clock.ms + 1_000)
+        if watched.clock.at_ms == BEGIN_MS + 7_000:
+            assert resting.take_over(watched.clock.at_ms + 1_000)
 
-    watched.clock.each_second = next_one
+    watched.clock.after_sleep = next_one
     watched.run(150)
-    assert watched.clock.ms == BEGIN_MS + 7_000
+    assert watched.clock.at_ms == BEGIN_MS + 7_000
     watched.run(150)  # began before the watcher that ticks
     assert watched.calls == [(BEGIN_MS + 7_000, "GetItem")]
 
@@ -279,7 +270,7 @@ def test_a_pair_that_fails_does_not_keep_the_others_from_being_watched(
 
     def fail(operation: str, body: Any) -> None:
         if operation == "Query" and body["ExpressionAttributeValues"][":pair"]["S"] == "USDC/SOL":
-            raise Refused("ValidationException")
+            raise ErrorResponse("ValidationException")
 
     watched.fail = fail
     watched.run(11)
@@ -289,10 +280,10 @@ def test_a_pair_that_fails_does_not_keep_the_others_from_being_watched(
 def test_a_pair_is_forgotten_when_nothing_has_rested_in_it_for_long(watched: Watched) -> None:
     watched.rest("it", wakeAbove=HIGH)
     table = watched.cloud.tables["orders"]
-    table.put(("it",), None, watched.clock.ms)
+    table.put(("it",), None, watched.clock.at_ms)
     watched.run(12)
     assert watched.count("GetItem") > 1
-    watched.clock.ms += watcher.FORGET_MS + 1
+    watched.clock.at_ms += watcher.FORGET_MS + 1
     watched.run(12)
     assert resting.watched().versions == {}
     assert watched.run() == 0
@@ -302,16 +293,16 @@ def test_a_pair_is_forgotten_when_nothing_has_rested_in_it_for_long(watched: Wat
 def test_one_that_ticks_goes_on_though_nothing_rests_any_more(watched: Watched) -> None:
     """The worker sees that this watcher ticks, and relies on it to wake the order."""
     resting.announce(PAIR)
-    watched.clock.ms += watcher.FORGET_MS + 1
-    began = watched.clock.ms
+    watched.clock.at_ms += watcher.FORGET_MS + 1
+    began = watched.clock.at_ms
 
     def later() -> None:
-        if watched.clock.ms // 1000 == began // 1000 + 30:
+        if watched.clock.at_ms // 1000 == began // 1000 + 30:
             assert resting.watched().versions == {}
             assert resting.watched().ticks
             watched.rest("it", wakeAbove=LOW)
 
-    watched.clock.each_second = later
+    watched.clock.after_sleep = later
     watched.run(60)
     assert "it" in watched.queued()
 
@@ -324,7 +315,7 @@ def test_the_lag_counts_from_the_second_that_a_tick_is_late_for(
 
     def delay(operation: str, _body: Any) -> None:
         if operation == "GetItem" and slow:
-            watched.clock.ms += slow.pop(0)
+            watched.clock.at_ms += slow.pop(0)
 
     watched.fail = delay
     watched.run(20)

@@ -17,8 +17,8 @@ from functions.contract import WEBHOOK_RECEIVES_MAX
 from functions.http import webhooks as http_webhooks
 from functions.runtime import settings
 from functions.store import clients, notices, webhooks
-from tests.events import Json
-from tests.functions.world import Answer, Context, World, sqs_event
+from tests.events import Json, sqs_event, sqs_message
+from tests.functions.world import Answer, Context, World
 from tests.receiver import (
     Receiver,
     answering,
@@ -361,8 +361,7 @@ def test_a_receiver_that_answers_gone_is_disabled_at_once(
 
 
 def test_a_malformed_message_is_set_aside(world: World) -> None:
-    message = {"MessageId": "m", "ReceiptHandle": "r", "Body": "{}"}
-    answer = notifier.handler(sqs_event("webhook", [message]), Context())
+    answer = notifier.handler(sqs_event("webhook", [sqs_message("{}")]), Context())
     assert answer == {"batchItemFailures": []}
 
 

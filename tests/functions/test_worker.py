@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from functions import worker
-from functions.contract import RECEIVES_MAX
+from functions.contract import RECEIVES_MAX, order_message
 from functions.dex.tokens import find
 from functions.orders.failures import FailureCode
 from functions.orders.order import Order, OrderError, Status, Update, first_update, order_of
@@ -142,7 +141,7 @@ def test_an_order_under_way_settles_over_a_pool_that_is_closed_meanwhile(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = killed_in("send", world, monkeypatch)
-    (leg,) = sent["route"]["routePlan"]
+    leg, *_ = sent["route"]["routePlan"]
     closed = tuple(
         replace(listing, closed=True) if listing.address == leg["pool"] else listing
         for listing in LISTINGS
@@ -314,17 +313,17 @@ def test_the_sweeper_queues_open_orders_that_nothing_moves(
 def test_a_dead_letter_ends_its_order_as_failed(world: World) -> None:
     order_id = world.submit()["orderId"]
     sleep(settings.sweep_idle_seconds)
-    assert world.bury(json.dumps({"orderId": order_id})) == {"batchItemFailures": []}
+    assert world.deliver_dead_letter(order_message(order_id)) == {"batchItemFailures": []}
     order = world.read(order_id)
     assert (order["status"], order["error"]["code"]) == ("failed", "INTERNAL")
-    world.bury(json.dumps({"orderId": order_id}))
+    world.deliver_dead_letter(order_message(order_id))
     assert world.read(order_id) == order
 
 
 def test_a_dead_letter_leaves_alone_an_order_that_has_moved_a_moment_ago(world: World) -> None:
     order = world.submit()
     sleep(settings.sweep_idle_seconds - 60)
-    (left,) = world.bury(json.dumps({"orderId": order["orderId"]}))["batchItemFailures"]
+    (left,) = world.deliver_dead_letter(order_message(order["orderId"]))["batchItemFailures"]
     assert left["itemIdentifier"] == "dead"
     assert world.read(order["orderId"]) == order
 
@@ -338,7 +337,7 @@ def test_a_dead_letter_leaves_alone_an_order_that_waits_for_its_next_attempt(
     order = world.read(order_id)
     assert order["attempt"] == 2
     sleep(settings.sweep_idle_seconds * 10)
-    assert world.bury(json.dumps({"orderId": order_id}))["batchItemFailures"]
+    assert world.deliver_dead_letter(order_message(order_id))["batchItemFailures"]
     assert world.read(order_id) == order
 
 
@@ -368,4 +367,4 @@ def test_an_order_is_queued_again_rather_than_held_beyond_the_end_of_the_invocat
 
 @pytest.mark.parametrize("body", ["", "{}", "[]", '{"orderId":1}', '{"orderId":"x"}'])
 def test_a_dead_letter_that_names_no_order_is_set_aside(world: World, body: str) -> None:
-    assert world.bury(body) == {"batchItemFailures": []}
+    assert world.deliver_dead_letter(body) == {"batchItemFailures": []}

@@ -6,12 +6,13 @@ import base64
 import gzip
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from threading import RLock
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 import boto3
@@ -31,12 +32,15 @@ from functions import (
 from functions.contract import API_KEY
 from functions.runtime import settings
 from functions.simulation.network import Network
-from tests.events import Json, event
+from functions.store import clients
+from tests.events import Json, event, sqs_event, sqs_message
+from tests.simulation.cloud import Cloud, serve
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
+C = TypeVar("C", bound=Cloud)
 _one_request_at_a_time = RLock()
 _process_request = botocore_stubber.process_request
 
@@ -262,9 +266,9 @@ class World:
             self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=handles[message_id])
         return [dict(failure) for failure in failures]
 
-    def bury(self, body: str) -> Json:
+    def deliver_dead_letter(self, body: str) -> Json:
         """Hand a message to the dead-letter handler."""
-        message = {"MessageId": "dead", "ReceiptHandle": "dead", "Body": body}
+        message = sqs_message(body, "dead")
         return dict(dead_letters.handler(sqs_event("dead_letter", [message]), Context()))
 
     def notify(self) -> list[str]:
@@ -358,6 +362,28 @@ class World:
         )["ShardIterator"]
 
 
+@contextmanager
+def fresh_clients() -> Iterator[tuple[Any, Any]]:
+    """New DynamoDB and SQS clients of the functions, for the block; a process makes them once."""
+    made = (clients.dynamodb, clients.sqs)
+    for cached in made:
+        cached.cache_clear()
+    try:
+        yield clients.dynamodb(), clients.sqs()
+    finally:
+        for cached in made:
+            cached.cache_clear()
+
+
+@contextmanager
+def in_memory(cloud: C) -> Iterator[C]:
+    """Let `cloud` answer the calls of the functions' DynamoDB and SQS clients."""
+    with fresh_clients() as made:
+        for client in made:
+            serve(client, cloud)
+        yield cloud
+
+
 @cache
 def _clients() -> tuple[DynamoDBClient, SQSClient, Any]:
     """The clients of moto; making them takes longer than most tests do."""
@@ -370,23 +396,6 @@ def query_parameters(raw: str) -> dict[str, str]:
     for name, value in parse_qsl(raw, keep_blank_values=True):
         query[name] = f"{query[name]},{value}" if name in query else value
     return query
-
-
-def sqs_event(name: str, messages: list[Any]) -> Json:
-    """events/sqs_{name}.json with a record for each of SQS's own messages."""
-    template = event(f"sqs_{name}")
-    (record,) = template["Records"]
-    template["Records"] = [
-        record
-        | {
-            "messageId": message["MessageId"],
-            "receiptHandle": message["ReceiptHandle"],
-            "body": message["Body"],
-            "attributes": record["attributes"] | message.get("Attributes", {}),
-        }
-        for message in messages
-    ]
-    return template
 
 
 def _keys(partition: str, sort: str | None = None) -> Any:

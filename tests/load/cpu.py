@@ -31,9 +31,10 @@ from rich.table import Table
 
 import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions import api, publisher, push, websocket, worker
+from functions.contract import order_message
 from functions.store import clients
-from tests.events import event
-from tests.functions.world import Context, sqs_event
+from tests.events import event, sqs_event, sqs_message
+from tests.functions.world import Context
 from tests.load.machine import figures
 from tests.load.recording import CONNECTION, Call, Json, canned, journey, logged_to
 
@@ -113,9 +114,7 @@ def _parts(order_ids: list[str], records: list[Json], calls: list[Call]) -> list
     submit = event("http_execute_order")
     submit["body"] = '{"tokenIn":"SOL","tokenOut":"USDC","amount":1}'
     submit["headers"].pop("idempotency-key", None)
-    messages = [
-        {"MessageId": i, "ReceiptHandle": i, "Body": f'{{"orderId":"{i}"}}'} for i in order_ids
-    ]
+    messages = [sqs_message(order_message(order_id), order_id) for order_id in order_ids]
     parts: dict[str, tuple[Handler, list[Json]]] = {
         "submit": (api.handler, [submit] * batch),
         "subscribe": (websocket.handler, [_subscribe(order_id) for order_id in order_ids]),

@@ -38,7 +38,7 @@ from functions.orders.order import Order, OrderType, Status, first_update, order
 from functions.orders.stored import entry_of, index_keys, new_item, stored_order
 from functions.simulation import market
 from functions.simulation.network import Network
-from functions.store import clients, orders, queue, resting
+from functions.store import orders, queue, resting
 from infra.costs import (
     GB,
     MONTH_SECONDS,
@@ -48,11 +48,12 @@ from infra.costs import (
     dollars,
     gb_seconds,
 )
-from tests.functions.world import Context
+from tests.clock import VirtualClock
+from tests.functions.world import Context, in_memory
 from tests.load.machine import figures
 from tests.load.recording import logged_to
 from tests.load.units import STORED_OVERHEAD_BYTES, all_write_units, item_bytes
-from tests.simulation.cloud import Cloud, Table, serve
+from tests.simulation.cloud import Cloud, Table
 
 BEGIN_MS = 1_760_000_000_200
 QUEUE_MS = 300  # from a message's sending to its worker's first step
@@ -140,24 +141,18 @@ class SortedCloud(Cloud):
         return {"Items": items, "Count": len(items), **more}
 
 
-class Clock(runtime.Clock):
-    """A clock that only sleeps move on; it calls `pass_to` with the new time."""
+class Clock(VirtualClock):
+    """A clock whose sleeps call `pass_to` with the time (Unix ms) at which they end."""
 
     def __init__(self) -> None:
-        self.ms = BEGIN_MS
-        self.pass_to: Callable[[int], None] = self._set
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic(self) -> float:
-        return self.ms / 1000
+        super().__init__(BEGIN_MS)
+        self.pass_to: Callable[[int], None] = self.set
 
     def sleep(self, seconds: float) -> None:
-        self.pass_to(self.ms + round(seconds * 1000))
+        self.pass_to(self.at_ms + round(seconds * 1000))
 
-    def _set(self, ms: int) -> None:
-        self.ms = ms
+    def set(self, at_ms: int) -> None:
+        self.at_ms = at_ms
 
 
 class Invocation(Context):
@@ -168,7 +163,7 @@ class Invocation(Context):
         self._clock, self._until = clock, until_ms + watcher.STOP_MS_BEFORE_TIMEOUT
 
     def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]
-        return self._until - self._clock.ms
+        return self._until - self._clock.at_ms
 
 
 @dataclass
@@ -195,7 +190,7 @@ class Floor:
             if value is not None:
                 item[name] = {"S": value}
         sent = json.loads(json.dumps(item, default=lambda data: b64encode(data).decode()))
-        self.cloud.tables["orders"].put((order.order_id,), sent, self.clock.ms)
+        self.cloud.tables["orders"].put((order.order_id,), sent, self.clock.at_ms)
 
     def order(self, order_id: str) -> Order:
         item = self.cloud.tables["orders"].get((order_id,))
@@ -204,12 +199,12 @@ class Floor:
 
     def watch(self, seconds: int) -> None:
         """Let so many seconds pass, a watcher a minute."""
-        end = self.clock.ms + seconds * 1000
+        end = self.clock.at_ms + seconds * 1000
         self.clock.pass_to = self._pass_to
-        while self.clock.ms < end:
+        while self.clock.at_ms < end:
             self._begin_tick()
-            watcher.handler({}, Invocation(self.clock, min(end, self.clock.ms + 60_000)))
-            self._pass_to(self.clock.ms + 1000)
+            watcher.handler({}, Invocation(self.clock, min(end, self.clock.at_ms + 60_000)))
+            self._pass_to(self.clock.at_ms + 1000)
 
     def _begin_tick(self) -> None:
         self.cloud.calls.clear()
@@ -219,9 +214,9 @@ class Floor:
         """The end of a tick: the worker takes what is due until the next one."""
         self.tick_cpu_ms.append((time.process_time() - self._mark) * 1000)
         self.tick_calls.append(self.cloud.calls.total())
-        self.clock.pass_to = self.clock._set
+        self.clock.pass_to = self.clock.set
         self.take_until(ms)
-        self.clock.ms = max(self.clock.ms, ms)
+        self.clock.at_ms = max(self.clock.at_ms, ms)
         self.clock.pass_to = self._pass_to
         self._begin_tick()
 
@@ -230,14 +225,15 @@ class Floor:
         while True:
             for sent in self.cloud.sent:
                 heappush(
-                    self.due, (self.clock.ms + max(QUEUE_MS, sent.delay_ms), self.sent, sent.body)
+                    self.due,
+                    (self.clock.at_ms + max(QUEUE_MS, sent.delay_ms), self.sent, sent.body),
                 )
                 self.sent += 1
             self.cloud.sent.clear()
             if not self.due or self.due[0][0] > ms:
                 return
             at, number, body = heappop(self.due)
-            self.clock.ms = max(self.clock.ms, at)
+            self.clock.at_ms = max(self.clock.at_ms, at)
             self.judged += 1
             record = {
                 "messageId": str(number),
@@ -252,16 +248,9 @@ def floor() -> Iterator[Floor]:
     """The functions over a cloud in memory."""
     clock = Clock()
     cloud = SortedCloud(clock.now_ms)
-    with pytest.MonkeyPatch.context() as patch, logged_to(StringIO()):
+    with pytest.MonkeyPatch.context() as patch, logged_to(StringIO()), in_memory(cloud):
         patch.setattr(runtime, "clock", clock)
-        for client in (clients.dynamodb, clients.sqs):
-            client.cache_clear()
-            serve(client(), cloud)
-        try:
-            yield Floor(clock, cloud)
-        finally:
-            for client in (clients.dynamodb, clients.sqs):
-                client.cache_clear()
+        yield Floor(clock, cloud)
 
 
 # --- orders, and when they can execute --------------------------------------------------------
@@ -391,15 +380,15 @@ def run(count: int, *, seconds: int, reach: float, seed: int = 1) -> Outcome:
     """Let `count` orders rest on all pairs for some seconds, and compare them with the oracle."""
     drawn = random.Random(seed)
     with floor() as on:
-        since = second_at(on.clock.ms)
-        found = (some_order(drawn, n, on.clock.ms, reach=reach) for n in range(count))
+        since = second_at(on.clock.at_ms)
+        found = (some_order(drawn, n, on.clock.at_ms, reach=reach) for n in range(count))
         placed = [order for order in found if order]
         for order in placed:
-            on.put(*at_rest(order, on.clock.ms))
+            on.put(*at_rest(order, on.clock.at_ms))
         for pair in {f"{order.token_in}/{order.token_out}" for order in placed}:
             resting.announce(pair)
         on.watch(seconds)
-        until = second_at(on.clock.ms)
+        until = second_at(on.clock.at_ms)
         judged = placed if count <= ORACLE_ORDERS else drawn.sample(placed, ORACLE_ORDERS)
         outcome = Outcome(len(placed), 0, on.judged, [], [], [], on.tick_cpu_ms, on.tick_calls)
         for order in placed:
@@ -487,8 +476,8 @@ def life() -> Life:
     """The usage of a limit order that rests, is woken at its price, and executes."""
     with floor() as on:
         source, target = tokens.find("SOL"), tokens.find("USDC")
-        units, now = 10**source.decimals, second_at(on.clock.ms)
-        made = first_update(str(UUID(int=1, version=4)), on.clock.ms)
+        units, now = 10**source.decimals, second_at(on.clock.at_ms)
+        made = first_update(str(UUID(int=1, version=4)), on.clock.at_ms)
         request = {"type": "limit", "tokenIn": "SOL", "tokenOut": "USDC", "amount": "1"}
         probe = order_of({**request, "limitPrice": "1"}, [made])
         outs = [out_in(probe, now + second) or 0 for second in range(600)]
@@ -499,12 +488,12 @@ def life() -> Life:
         order = order_of({**request, "limitPrice": price}, [made])
         table = on.cloud.tables["orders"]
         assert isinstance(table, Sorted)
-        resting.take_over(on.clock.ms)
+        resting.take_over(on.clock.at_ms)
         table.write_units = 0
         orders.create_order(order, "desk")
         queue.enqueue(order.order_id)
         begun = time.process_time()
-        on.take_until(on.clock.ms + 1_000)
+        on.take_until(on.clock.at_ms + 1_000)
         calls = Counter(on.cloud.calls)
         cpu_ms = (time.process_time() - begun) * 1000
         while not on.order(order.order_id).status.terminal:
@@ -514,11 +503,11 @@ def life() -> Life:
             item = table.get((order.order_id,)) or {}
             if item["wakeAbove"]["S"] <= key:
                 queue.enqueue_all([order.order_id], woken=True)
-                on.take_until(on.clock.ms + 900)
+                on.take_until(on.clock.at_ms + 900)
                 calls += on.cloud.calls
                 cpu_ms += (time.process_time() - begun) * 1000
-            on.clock.ms += 1000
-            assert resting.take_over(on.clock.ms)  # as a watcher does at times
+            on.clock.at_ms += 1000
+            assert resting.take_over(on.clock.at_ms)  # as a watcher does at times
             table.write_units -= 1
         item = table.get((order.order_id,)) or {}
         return Life(calls, table.write_units, on.judged, cpu_ms, item_bytes(item))
@@ -537,10 +526,10 @@ def quiet_ticks(count: int, seconds: int = 20) -> Outcome:
                 "wakeBelow": f"{drawn.randrange(1_000):040}",
             }
             table = on.cloud.tables["orders"]
-            table.put((item["orderId"],), {n: {"S": v} for n, v in item.items()}, on.clock.ms)
+            table.put((item["orderId"],), {n: {"S": v} for n, v in item.items()}, on.clock.at_ms)
         for pair in dict.fromkeys("/".join(PAIRS[n % len(PAIRS)]) for n in range(count)):
             resting.announce(pair)
-        on.clock.ms += watcher.INDEX_LAG_MS + 1_000
+        on.clock.at_ms += watcher.INDEX_LAG_MS + 1_000
         on.watch(seconds)
         return Outcome(count, 0, on.judged, [], [], [], on.tick_cpu_ms[1:], on.tick_calls[1:])
 

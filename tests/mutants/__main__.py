@@ -65,7 +65,7 @@ def failure(mutant: Mutant, *, seeds: int) -> str | None:
         if mutant.catches == SIMULATION:
             command = [sys.executable, "-m", "tests.simulation", "--seeds", str(seeds)]
             command += ["--jobs", "1", "--stop-at-first"]
-            shown = r"[1-9]\d* violations.*\n(?:never met.*\n)*(.*)"
+            shown = r"[1-9]\d* violations.*\n(?:never covered.*\n)*(.*)"
         done = subprocess.run(
             command, cwd=copy, capture_output=True, text=True, timeout=SECONDS_MAX, check=False
         )

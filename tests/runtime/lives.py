@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+from functions.contract import order_message
 from infra.cli.deployed import Deployed
 from infra.cli.keys import create
 from infra.settings import LogLevel
-from tests.events import EVENTS, Json, event
+from tests.events import EVENTS, Json, event, sqs_event, sqs_message
 from tests.infra.conftest import Template
 from tests.runtime.execution import ExecutionEnvironment, Outcome, Runtime
 
@@ -131,7 +132,7 @@ def _events(life: Life, functions: dict[str, ExecutionEnvironment]) -> None:
             if name == "authorizer_websocket":
                 made["queryStringParameters"] = {"ticket": ticket}
             if name == "sqs_dead_letter":
-                made["Records"][0]["body"] = json.dumps({"orderId": DEAD_ORDER})
+                made["Records"][0]["body"] = order_message(DEAD_ORDER)
             answer = invoke(name, module, made).body
             if name == "http_create_ticket":
                 ticket = json.loads(answer["body"])["ticket"]
@@ -145,26 +146,15 @@ def _events(life: Life, functions: dict[str, ExecutionEnvironment]) -> None:
         order["body"] = json.dumps(json.loads(order["body"]) | {"slippageBps": 1000})
         answer = functions["api"].invoke(order).body
         life.accepted.append(json.loads(answer["body"])["orderId"])
-    messages = [json.dumps({"orderId": order_id}) for order_id in life.accepted]
-    invoke("a batch of ten", "worker", _sqs(messages))
+    messages = [sqs_message(order_message(order_id), order_id) for order_id in life.accepted]
+    invoke("a batch of ten", "worker", sqs_event("order", messages))
     for order_id in life.accepted:
         request = event("http_get_order")
         request["rawPath"] = request["requestContext"]["http"]["path"] = f"/api/orders/{order_id}"
         invoke(f"read {order_id}", "api", request)
-    invoke("a poisonous message", "worker", _sqs(["nonsense"]))
+    invoke("a poisonous message", "worker", sqs_event("order", [sqs_message("nonsense")]))
     headers = {"authorization": f"Bearer {KEY}"}
     invoke("a crash", "api", {"version": "2.0", "headers": headers})
-
-
-def _sqs(bodies: list[str]) -> Json:
-    """events/sqs_order.json with these messages."""
-    made = event("sqs_order")
-    (record,) = made["Records"]
-    made["Records"] = [
-        record | {"messageId": f"message-{number}", "body": body}
-        for number, body in enumerate(bodies)
-    ]
-    return made
 
 
 class Account:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from tests.simulation.runs import CHUNK, EXPECTED_COVERAGE, Tally, bench, run_all
+from tests.simulation.runs import CHUNK, EXPECTED_COVERAGE, Tally, new_runner, run_all
 
 FAILURES_SHOWN = 10
 
@@ -46,12 +46,12 @@ def main() -> None:
 
 
 def _replay(seed: int) -> None:
-    with bench() as ready:
+    with new_runner() as runner:
         try:
-            ready.run(seed)
+            runner.run(seed)
         finally:
-            if ready.simulation is not None:
-                print(*ready.simulation.scheduler.log, sep="\n", file=sys.stderr)
+            if runner.simulation is not None:
+                print(*runner.simulation.scheduler.log, sep="\n", file=sys.stderr)
     print(f"seed {seed}: no promise was broken")
 
 
@@ -66,7 +66,7 @@ def _print(console: Console, tally: Tally, missing: list[str], seconds: float) -
         f" {seconds:.0f} s"
     )
     for name in missing:
-        console.print(f"never met: {name}")
+        console.print(f"never covered: {name}")
     for failure in tally.failures[:FAILURES_SHOWN]:
         console.print(failure, markup=False, highlight=False)
 

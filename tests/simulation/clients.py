@@ -1,4 +1,4 @@
-"""Clients of a simulated run: they do what functions/README.md tells clients to do, no more."""
+"""Clients of a simulated run: they do only what functions/README.md asks of clients."""
 
 from __future__ import annotations
 
@@ -11,25 +11,23 @@ from itertools import count
 from typing import Any
 
 from functions.contract import unix_ms
+from tests.events import Json, event
 from tests.simulation import requests
 from tests.simulation.simulation import (
     FAILED,
     Connection,
     Simulation,
     Violation,
-    event,
     websocket_event,
 )
 
-Json = dict[str, Any]
-
 OWNER = "owner"
 REQUEST_MS_MAX = 30_000
-AGAIN_MS = 2_000
+RETRY_MS = 2_000
 ANSWER_MS_MAX = 5_000  # a subscription without an answer is repeated after this time
-GOES_QUIET_MS = 400_000
+LISTEN_MS = 400_000
 TERMINAL = ("confirmed", "failed", "cancelled", "expired")
-# The list lags by a moment, so a client lists back to so long before it last listed.
+# The list lags by a moment, so a client reads it back to this long before its last list.
 OVERLAP_MS = 60_000
 
 
@@ -38,21 +36,21 @@ class Unanswered(Exception):
 
 
 @dataclass
-class Asked:
-    """An order as its client knows it; an order without a key is a slice, which the engine made."""
+class ClientOrder:
+    """An order as its client knows it; one without a key is a slice, which the engine made."""
 
     key: str
     body: Json = field(default_factory=dict)
     order_id: str = ""
-    # None: not asked for, or never answered definitely.
+    # Whether the order was cancelled, by the API's answer; None: not requested, or not answered.
     cancelled: bool | None = None
     # The updates in the answers to the client, by sequence.
-    told: dict[int, Json] = field(default_factory=dict)
+    updates: dict[int, Json] = field(default_factory=dict)
 
-    def note(self, order: Json) -> None:
-        """Record the order in an answer."""
+    def record(self, order: Json) -> None:
+        """Record the updates in an answer; raises Violation if they contradict an earlier one."""
         for update in order["updates"]:
-            if self.told.setdefault(update["sequence"], update) != update:
+            if self.updates.setdefault(update["sequence"], update) != update:
                 raise Violation(f"two answers show two different updates {update['sequence']}")
 
 
@@ -63,8 +61,8 @@ class Client:
         self.simulation, self.name = simulation, name
         self.connection_id = ""
         self.frames: list[Json] = []
-        # The last sequence of each order that this connection must have been sent by now: its
-        # next update must come before any later one.
+        # The sequence of each order up to which this connection needs no update any more: the next
+        # one must arrive before any later one.
         self.pushed: dict[str, int] = {}
         self.follows_all = False
 
@@ -99,7 +97,7 @@ class Client:
         return {"status": status, "body": json.loads(answer["body"])}
 
     def connect(self) -> bool:
-        """Open a connection; the former one is forgotten."""
+        """Open a connection in place of the former one; False if that fails."""
         connection_id = f"{self.name}-{self.simulation.new_id()}"
         self.frames.clear()
         self.pushed.clear()
@@ -117,7 +115,7 @@ class Client:
         return True
 
     def send(self, message: Json) -> None:
-        """Send a frame. An answer may follow, but does not have to."""
+        """Send a frame. An answer may or may not follow."""
         with suppress(Unanswered):
             self._websocket("subscribe", self.connection_id, json.dumps(message))
 
@@ -129,20 +127,20 @@ class Client:
         frame = json.loads(text)
         self.frames.append(frame)
         if frame.get("type") == "subscribed":
-            # No update from now on may be missed; those that were stored earlier may be.
+            # From this answer on no update may be missed; earlier ones may be.
             for item in self.simulation.stored_orders():
                 stored = len(item["updates"]["L"])
                 self.pushed[item["orderId"]["S"]] = stored
             self.follows_all = True
         if "sequence" in frame:
-            self._note_push(frame["orderId"], frame["sequence"])
+            self._record_push(frame["orderId"], frame["sequence"])
 
-    def _note_push(self, order_id: str, sequence: int) -> None:
+    def _record_push(self, order_id: str, sequence: int) -> None:
         last = self.pushed.get(order_id, 0 if self.follows_all else None)
         if last is None:
             return
         if sequence > last + 1:
-            self.simulation.broken.append(f"{self.name} got update {sequence} after {last}")
+            self.simulation.violations.append(f"{self.name} got update {sequence} after {last}")
         self.simulation.coverage["updates pushed again"] += sequence <= last
         self.pushed[order_id] = max(last, sequence)
 
@@ -169,62 +167,65 @@ class Client:
 class Trader(Client):
     """Submits one order with an idempotency key until it is answered.
 
-    Then it does what it wants: repeat, change or cancel it, or cancel it until it has ended. An
-    order without a body gets one when it is first submitted.
+    Then it takes its actions, in order: `submit` again, `change`, `cancel`, or `end`, which cancels
+    until the order has ended. An order without a body gets a body and actions at the first
+    submission.
     """
 
-    def __init__(self, simulation: Simulation, asked: Asked, wants: tuple[str, ...] = ()) -> None:
-        super().__init__(simulation, f"trader-{asked.key}")
-        self.asked, self.wants = asked, wants
+    def __init__(
+        self, simulation: Simulation, order: ClientOrder, actions: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(simulation, f"trader-{order.key}")
+        self.order, self.actions = order, actions
         self.done = False
 
     def run(self) -> None:
         """Make all of this client's requests, each until there is a definite answer."""
         draw = self.simulation.random
         self.wait(draw.randrange(draw.choice([3_000, 3_000, 200_000])))
-        if not self.asked.body:
-            self.asked.body, self.wants = requests.order(
+        if not self.order.body:
+            self.order.body, self.actions = requests.order(
                 draw,
                 self.simulation.scheduler.now_ms,
-                calm=not self.simulation.plan.faults_until_ms,
+                faultless=not self.simulation.plan.faults_until_ms,
                 waiting=self.simulation.plan.waiting,
             )
         self._until_done(self._submit)
-        for want in self.wants:
-            longest_ms = {"change": 10_000, "end": 30_000}.get(want, 3_000)
+        for action in self.actions:
+            longest_ms = {"change": 10_000, "end": 30_000}.get(action, 3_000)
             self.wait(draw.randrange(draw.choice([1, longest_ms])))
-            match want:
+            match action:
                 case "submit":
                     self._until_done(self._submit)
                 case "change":
-                    body = requests.change(draw, self.simulation.scheduler.now_ms, self.asked.body)
+                    body = requests.change(draw, self.simulation.scheduler.now_ms, self.order.body)
                     self._until_done(lambda body=body: self._change(body))  # type: ignore[misc]
                 case _:
-                    self._until_done(self._cancel if want == "cancel" else self._end)
+                    self._until_done(self._cancel if action == "cancel" else self._end)
         self.done = True
 
     def _until_done(self, request: Callable[[], bool]) -> None:
         while not request():
-            self.wait(AGAIN_MS)
+            self.wait(RETRY_MS)
 
     def _submit(self) -> bool:
-        headers = {"idempotency-key": self.asked.key}
+        headers = {"idempotency-key": self.order.key}
         try:
-            answer = self.http("execute_order", body=self.asked.body, headers=headers)
+            answer = self.http("execute_order", body=self.order.body, headers=headers)
         except Unanswered:
             return False
         order_id = answer["body"].get("orderId", "")
         if answer["status"] not in (200, 202):
             raise Violation(f"a valid order was answered {answer}")
-        if self.asked.order_id not in ("", order_id):
-            raise Violation(f"key {self.asked.key} made two orders")
-        self.asked.order_id = order_id
-        self.asked.note(answer["body"])
+        if self.order.order_id not in ("", order_id):
+            raise Violation(f"key {self.order.key} made two orders")
+        self.order.order_id = order_id
+        self.order.record(answer["body"])
         return True
 
     def _change(self, body: Json) -> bool:
         try:
-            answer = self.http("change_order", path=f"/api/orders/{self.asked.order_id}", body=body)
+            answer = self.http("change_order", path=f"/api/orders/{self.order.order_id}", body=body)
         except Unanswered:
             return False
         # A repeat can be refused with 400 because the new expiry has passed meanwhile.
@@ -232,38 +233,38 @@ class Trader(Client):
             raise Violation(f"a change was answered {answer}")
         self.simulation.coverage[f"changes answered {answer['status']}"] += 1
         if answer["status"] == 200:
-            self.asked.note(answer["body"])
+            self.order.record(answer["body"])
         return True
 
     def _end(self) -> bool:
         """Cancel the order; True once it has ended, with any status."""
         if not self._cancel():
             return False
-        if self.asked.cancelled:
+        if self.order.cancelled:
             return True
         try:
-            order = self.http("get_order", path=f"/api/orders/{self.asked.order_id}")["body"]
+            order = self.http("get_order", path=f"/api/orders/{self.order.order_id}")["body"]
         except Unanswered:
             return False
-        self.asked.note(order)
-        self.asked.cancelled = order["status"] == "cancelled"
+        self.order.record(order)
+        self.order.cancelled = order["status"] == "cancelled"
         return order["status"] in TERMINAL
 
     def _cancel(self) -> bool:
         try:
-            answer = self.http("cancel_order", path=f"/api/orders/{self.asked.order_id}")
+            answer = self.http("cancel_order", path=f"/api/orders/{self.order.order_id}")
         except Unanswered:
             return False
         if answer["status"] not in (200, 409):
             raise Violation(f"cancel answered {answer}")
-        self.asked.cancelled = answer["status"] == 200
-        if self.asked.cancelled:
-            self.asked.note(answer["body"])
+        self.order.cancelled = answer["status"] == 200
+        if self.order.cancelled:
+            self.order.record(answer["body"])
         return True
 
 
 @dataclass
-class Seen:
+class Received:
     """The updates that a follower has received of one order."""
 
     texts: dict[int, str] = field(default_factory=dict)
@@ -281,11 +282,11 @@ class Follower(Client):
     """Follows one order, or every order ("*"), across cuts, until it is `done`."""
 
     def __init__(
-        self, simulation: Simulation, name: str, orders: list[Asked], *, all_: bool
+        self, simulation: Simulation, name: str, orders: list[ClientOrder], *, all_: bool
     ) -> None:
         super().__init__(simulation, name)
         self.orders, self.all = orders, all_
-        self.seen: dict[str, Seen] = defaultdict(Seen)
+        self.received: dict[str, Received] = defaultdict(Received)
         self.listed_ms = 0  # Unix time of the last list of all orders
         self.listed = False  # since the last connect
         self.done = False
@@ -298,12 +299,15 @@ class Follower(Client):
         """
         if self.all and not (self.connected and self.listed):
             return False
-        if not all(asked.order_id in self.seen for asked in self.orders):
+        if not all(order.order_id in self.received for order in self.orders):
             return False
-        return all(seen.ended and not self._gap(order_id) for order_id, seen in self.seen.items())
+        return all(
+            received.ended and not self._gap(order_id)
+            for order_id, received in self.received.items()
+        )
 
     def run(self) -> None:
-        """Follow until all is done."""
+        """Follow until `done`."""
         self.wait(self.simulation.random.randrange(20_000))
         if not self.all:
             while not self.orders[0].order_id:
@@ -312,7 +316,7 @@ class Follower(Client):
             if not self.connected:
                 self.listed = False
                 if not self.connect():
-                    self.wait(AGAIN_MS)
+                    self.wait(RETRY_MS)
                     continue
                 if not (self._follow_all() if self.all else self._follow_one()):
                     continue
@@ -324,19 +328,19 @@ class Follower(Client):
     def _subscribe(self, order_id: str) -> bool:
         """Subscribe until a frame of the order arrives, or the connection ends."""
         while self.connected:
-            since = self.seen[order_id].last_without_a_gap()
+            since = self.received[order_id].last_without_a_gap()
             self.simulation.coverage["subscriptions that resume"] += since > 0
             self.pushed[order_id] = max(self.pushed.get(order_id, 0), since)
             self.send({"orderId": order_id} | ({"sinceSequence": since} if since else {}))
-            if self._take(order_id, ANSWER_MS_MAX):
+            if self._await_update(order_id, ANSWER_MS_MAX):
                 return True
-            if self.seen[order_id].ended:
+            if self.received[order_id].ended:
                 return True
         return False
 
     def _follow_all(self) -> bool:
         """Follow every order, then read the updates of the time without a connection."""
-        while self.connected and not self._answered():
+        while self.connected and not self._await_subscribed():
             self.send({"orderId": "*"})
         if not self.connected:
             return False
@@ -344,16 +348,16 @@ class Follower(Client):
         listed = self._list(self.listed_ms - OVERLAP_MS)
         for order in listed:
             self._read_updates(order["updates"])
-        older = self.seen.keys() - {order["orderId"] for order in listed}
+        older = self.received.keys() - {order["orderId"] for order in listed}
         for order_id in sorted(older):
-            if not self.seen[order_id].ended:
+            if not self.received[order_id].ended:
                 self.simulation.coverage["older orders read after a reconnect"] += 1
                 self._read_updates(self._get(order_id)["updates"])
         self.listed_ms = began_ms
         self.listed = True
         return True
 
-    def _answered(self) -> bool:
+    def _await_subscribed(self) -> bool:
         end_ms = self.simulation.scheduler.elapsed_ms + ANSWER_MS_MAX
         while (left := end_ms - self.simulation.scheduler.elapsed_ms) > 0 and self.connected:
             self.wait_for_frame(left)
@@ -372,7 +376,7 @@ class Follower(Client):
             try:
                 page = self.http("list_orders", query=query)["body"]
             except Unanswered:
-                self.wait(AGAIN_MS)
+                self.wait(RETRY_MS)
                 continue
             found += page["orders"]
             cursor = page.get("nextCursor")
@@ -384,19 +388,19 @@ class Follower(Client):
             try:
                 answer: Json = self.http("get_order", path=f"/api/orders/{order_id}")["body"]
             except Unanswered:
-                self.wait(AGAIN_MS)
+                self.wait(RETRY_MS)
                 continue
             return answer
 
     def _listen(self) -> None:
         """Take frames as they arrive; after a gap, subscribe again."""
-        self.wait_for_frame(GOES_QUIET_MS)
+        self.wait_for_frame(LISTEN_MS)
         self.read_frames()
-        for order_id in [order_id for order_id in self.seen if self._gap(order_id)]:
-            self.simulation.coverage["gaps seen by followers"] += 1
+        for order_id in [order_id for order_id in self.received if self._gap(order_id)]:
+            self.simulation.coverage["gaps received by followers"] += 1
             self._subscribe(order_id)
 
-    def _take(self, order_id: str, milliseconds: int) -> bool:
+    def _await_update(self, order_id: str, milliseconds: int) -> bool:
         """Whether an update of the order arrives in time."""
         end_ms = self.simulation.scheduler.elapsed_ms + milliseconds
         while (left := end_ms - self.simulation.scheduler.elapsed_ms) > 0 and self.connected:
@@ -408,8 +412,8 @@ class Follower(Client):
         return False
 
     def _gap(self, order_id: str) -> bool:
-        seen = self.seen[order_id]
-        return len(seen.texts) != seen.last_without_a_gap()
+        received = self.received[order_id]
+        return len(received.texts) != received.last_without_a_gap()
 
     def read_frames(self) -> None:
         """Take the frames that have arrived."""
@@ -418,8 +422,8 @@ class Follower(Client):
 
     def _read_updates(self, updates: list[Json]) -> None:
         for update in updates:
-            seen, sequence = self.seen[update["orderId"]], update["sequence"]
+            received, sequence = self.received[update["orderId"]], update["sequence"]
             text = json.dumps(update, sort_keys=True)
-            if seen.texts.setdefault(sequence, text) != text:
-                raise Violation(f"{self.name} saw two different updates {sequence}")
-            seen.ended |= update["status"] in TERMINAL
+            if received.texts.setdefault(sequence, text) != text:
+                raise Violation(f"{self.name} received two different updates {sequence}")
+            received.ended |= update["status"] in TERMINAL

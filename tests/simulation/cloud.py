@@ -1,4 +1,4 @@
-"""DynamoDB and SQS in memory: deterministic, atomic, and quick; no thread, clock or network.
+"""DynamoDB and SQS in memory, without threads, clock or network: deterministic and atomic.
 
 `Cloud.answer` takes one request as botocore would send it, so the product's clients are unchanged.
 Reads of an index, and reads that are not consistent, may show an earlier state (`lag_ms`). Pages
@@ -25,7 +25,7 @@ Key = tuple[str, ...]
 PAGE_ITEMS = 3
 
 
-class Refused(Exception):
+class ErrorResponse(Exception):
     """An error answer of AWS: its code, and the other fields of its body."""
 
     def __init__(self, code: str, **body: Any) -> None:
@@ -107,8 +107,8 @@ class Cloud:
     waiting: Callable[[], int] = lambda: 0  # messages of the order queue that can be received
 
     def answer(self, operation: str, body: Json) -> Json:
-        """The answer to one request; raises Refused."""
-        known: dict[str, Callable[[Json], Json]] = {
+        """The answer to one request; raises ErrorResponse."""
+        operations: dict[str, Callable[[Json], Json]] = {
             "PutItem": self._put,
             "GetItem": self._get,
             "UpdateItem": self._update,
@@ -121,7 +121,7 @@ class Cloud:
                 "Attributes": {"ApproximateNumberOfMessages": str(self.waiting())}
             },
         }
-        return known[operation](deepcopy(body))
+        return operations[operation](deepcopy(body))
 
     # --- DynamoDB
 
@@ -170,25 +170,29 @@ class Cloud:
             if all(key in item for key in keys)
             and holds(body["KeyConditionExpression"], names, values, item)
         ]
-        place = tuple(dict.fromkeys((*keys[1:], *table.keys)))
+        sort_names = tuple(dict.fromkeys((*keys[1:], *table.keys)))
         found.sort(
-            key=lambda item: _sort_key(item, place),
+            key=lambda item: _sort_key(item, sort_names),
             reverse=not body.get("ScanIndexForward", True),
         )
         start = body.get("ExclusiveStartKey")
         if start:
-            last = _sort_key(start, place)
+            last = _sort_key(start, sort_names)
             backward = not body.get("ScanIndexForward", True)
             found = [
                 item
                 for item in found
-                if (_sort_key(item, place) < last if backward else _sort_key(item, place) > last)
+                if (
+                    _sort_key(item, sort_names) < last
+                    if backward
+                    else _sort_key(item, sort_names) > last
+                )
             ]
         page = found[: body.get("Limit", PAGE_ITEMS)]
         answer: Json = {}
         if len(page) < len(found):
-            shown = dict.fromkeys((*keys, *table.keys))
-            answer["LastEvaluatedKey"] = {name: page[-1][name] for name in shown}
+            key_names = dict.fromkeys((*keys, *table.keys))
+            answer["LastEvaluatedKey"] = {name: page[-1][name] for name in key_names}
         if "FilterExpression" in body:
             page = [i for i in page if holds(body["FilterExpression"], names, values, i)]
         answer["Count"] = len(page)
@@ -216,8 +220,8 @@ class Cloud:
         condition = body.get("ConditionExpression")
         if condition and not holds(condition, *_placeholders(body), item or {}):
             returned = item and body.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
-            shown = {"Item": deepcopy(item)} if returned else {}
-            raise Refused("ConditionalCheckFailedException", **shown)
+            item_of_error = {"Item": deepcopy(item)} if returned else {}
+            raise ErrorResponse("ConditionalCheckFailedException", **item_of_error)
 
     # --- SQS
 
@@ -238,8 +242,8 @@ def _placeholders(body: Json) -> tuple[Json, Json]:
     return body.get("ExpressionAttributeNames", {}), body.get("ExpressionAttributeValues", {})
 
 
-def _sort_key(item: Json, place: Key) -> tuple[Any, ...]:
-    return tuple(plain(item[name]) for name in place)
+def _sort_key(item: Json, names: Key) -> tuple[Any, ...]:
+    return tuple(plain(item[name]) for name in names)
 
 
 def _projected(body: Json, table: Table, index_keys: Key | None) -> Iterator[str]:
@@ -266,8 +270,8 @@ def http_answer(cloud: Cloud, request: Any) -> AWSResponse:
     operation = (target.decode() if isinstance(target, bytes) else target).partition(".")[2]
     try:
         return http_response(request.url, 200, cloud.answer(operation, json.loads(request.body)))
-    except Refused as refused:
-        return http_response(request.url, 400, refused.body)
+    except ErrorResponse as error:
+        return http_response(request.url, 400, error.body)
 
 
 def http_response(url: str, status: int, body: Json, error: str = "") -> AWSResponse:

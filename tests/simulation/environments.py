@@ -7,7 +7,6 @@ the caches of a fresh import.
 
 from __future__ import annotations
 
-import copy
 import importlib
 import os
 import sys
@@ -55,14 +54,14 @@ class Release:
 class Copy:
     """One import of a release of the product.
 
-    `hear` receives every transaction that the copy sends to the network or asks it about.
+    `observe` receives every transaction that the copy sends to the network or asks it about.
     """
 
     def __init__(self, name: str, release: Release) -> None:
         self.name, self.release = name, release
-        self.hear: Callable[[str], None] = lambda _signed: None
+        self.observe: Callable[[str], None] = lambda _signed: None
         settings = release.settings
-        kept = _take_out()
+        own = _pop_modules()
         previous = {key: os.environ.get(key) for key in {**SETTINGS, **settings}}
         os.environ.update({**SETTINGS, **settings})
         try:
@@ -77,15 +76,15 @@ class Copy:
                     del os.environ[key]
                 else:
                     os.environ[key] = value
-            _take_out()
-            sys.modules.update(kept)
+            _pop_modules()
+            sys.modules.update(own)
         self._fresh = {
-            (name, attribute): copy.copy(value)
+            (name, attribute): value.copy()
             for name, module in self.modules.items()
             for attribute, value in vars(module).items()
             if isinstance(value, dict | list | set) and not attribute.startswith("__")
         }
-        self._listen()
+        self._observe_transactions()
 
     def handler(self, function: str) -> Callable[[dict[str, Any], Any], Any]:
         """The handler that Lambda would call."""
@@ -95,7 +94,7 @@ class Copy:
     def __getitem__(self, module: str) -> Any:
         return self.modules[f"functions.{module}"]
 
-    def forget(self) -> None:
+    def reset_globals(self) -> None:
         """Give every module global that is a collection the contents of a fresh import."""
         for (name, attribute), fresh in self._fresh.items():
             value = getattr(self.modules[name], attribute)
@@ -109,11 +108,11 @@ class Copy:
         self,
         clock: Any,
         at_once: Callable[[Sequence[Callable[[], Any]], float], Any],
-        hear: Callable[[Copy, str], None],
+        observe: Callable[[Copy, str], None],
     ) -> None:
         """Let this copy read the time from `clock`, and run parallel calls by `at_once`."""
         self["runtime"].clock = clock
-        self.hear = partial(hear, self)
+        self.observe = partial(observe, self)
         for module in self.modules.values():
             if hasattr(module, "at_once"):
                 vars(module)["at_once"] = at_once
@@ -123,20 +122,20 @@ class Copy:
         events = self["aws"].session().get_component("event_emitter")
         events.register_first("before-send", before_send)
 
-    def _listen(self) -> None:
-        """Pass each signed transaction that is sent or asked about to `hear`."""
+    def _observe_transactions(self) -> None:
+        """Pass each signed transaction that is sent or asked about to `observe`."""
         network = self["simulation.network"].Network
         send, outcome = network.send, network.outcome
 
-        def heard_send(this: Any, signed: str) -> None:
-            self.hear(signed)
+        def observed_send(this: Any, signed: str) -> None:
+            self.observe(signed)
             send(this, signed)
 
-        def heard_outcome(this: Any, signed: str) -> Any:
-            self.hear(signed)
+        def observed_outcome(this: Any, signed: str) -> Any:
+            self.observe(signed)
             return outcome(this, signed)
 
-        network.send, network.outcome = heard_send, heard_outcome
+        network.send, network.outcome = observed_send, observed_outcome
 
 
 class Environment:
@@ -147,13 +146,13 @@ class Environment:
     """
 
     def __init__(
-        self, function: str, on: Copy, number: int, *, skew_ms: int, stands_still: bool
+        self, function: str, copy: Copy, number: int, *, skew_ms: int, stands_still: bool
     ) -> None:
-        self.function, self.copy, self.skew_ms = function, on, skew_ms
+        self.function, self.copy, self.skew_ms = function, copy, skew_ms
         self.stands_still = stands_still
         self.stood_still_ms = 0
         self.frozen_at_ms: int | None = None
-        self.name = f"{function}#{number}@{on.name}"
+        self.name = f"{function}#{number}@{copy.name}"
         self.busy = False
         self.ended = False
 
@@ -173,7 +172,7 @@ def _is_ours(name: str) -> bool:
     return name == "functions" or name.startswith("functions.")
 
 
-def _take_out() -> dict[str, ModuleType]:
+def _pop_modules() -> dict[str, ModuleType]:
     return {name: sys.modules.pop(name) for name in list(sys.modules) if _is_ours(name)}
 
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 Json = dict[str, Any]
-Place = list[str]
+DocumentPath = list[str]
 
 _TOKEN = re.compile(r"\s*([A-Za-z_]\w*|[:#][\w-]+|<=|>=|<>|[-=<>(),.+])")
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -50,7 +50,7 @@ class _Reader:
     def word(self) -> str:
         return self.peek().upper()
 
-    def path(self) -> Place:
+    def path(self) -> DocumentPath:
         parts = [self._name(self.next())]
         while self.peek() == ".":
             self.next()
@@ -77,7 +77,7 @@ class _Reader:
 def holds(text: str, names: Json, values: Json, item: Json) -> bool:
     """Whether a condition, key condition or filter expression is true of the item."""
     reader = _Reader(text, names, values)
-    result = _either(reader, item)
+    result = _or(reader, item)
     if reader.peek():
         raise Unsupported(text)
     return result
@@ -89,15 +89,15 @@ def updated(text: str, names: Json, values: Json, item: Json) -> Json:
     while reader.peek():
         match reader.next().upper():
             case "SET":
-                _each(reader, lambda: _set(reader, item, changed))
+                _comma_separated(reader, lambda: _set(reader, item, changed))
             case "REMOVE":
-                _each(reader, lambda: _remove(changed, reader.path()))
+                _comma_separated(reader, lambda: _remove(changed, reader.path()))
             case clause:
                 raise Unsupported(clause)
     return changed
 
 
-def get(item: Json, path: Place) -> Json | None:
+def get(item: Json, path: DocumentPath) -> Json | None:
     """The value at a path of the item; None if there is none."""
     value: Json | None = {"M": item}
     for part in path:
@@ -105,29 +105,29 @@ def get(item: Json, path: Place) -> Json | None:
     return value
 
 
-def _either(reader: _Reader, item: Json) -> bool:
-    result = _both(reader, item)
+def _or(reader: _Reader, item: Json) -> bool:
+    result = _and(reader, item)
     while reader.word() == "OR":
         reader.next()
-        result = _both(reader, item) or result
+        result = _and(reader, item) or result
     return result
 
 
-def _both(reader: _Reader, item: Json) -> bool:
-    result = _one(reader, item)
+def _and(reader: _Reader, item: Json) -> bool:
+    result = _term(reader, item)
     while reader.word() == "AND":
         reader.next()
-        result = _one(reader, item) and result
+        result = _term(reader, item) and result
     return result
 
 
-def _one(reader: _Reader, item: Json) -> bool:
+def _term(reader: _Reader, item: Json) -> bool:
     if reader.word() == "NOT":
         reader.next()
-        return not _one(reader, item)
+        return not _term(reader, item)
     if reader.peek() == "(":
         reader.next()
-        result = _either(reader, item)
+        result = _or(reader, item)
         reader.next(")")
         return result
     if reader.word() in ("ATTRIBUTE_EXISTS", "ATTRIBUTE_NOT_EXISTS"):
@@ -150,7 +150,7 @@ def plain(value: Json) -> Any:
     return Decimal(content) if kind == "N" else content
 
 
-def _each(reader: _Reader, take: Callable[[], None]) -> None:
+def _comma_separated(reader: _Reader, take: Callable[[], None]) -> None:
     take()
     while reader.peek() == ",":
         reader.next()
@@ -198,7 +198,7 @@ def _new_value(reader: _Reader, before: Json) -> Json:
     return value
 
 
-def _remove(changed: Json, path: Place) -> None:
+def _remove(changed: Json, path: DocumentPath) -> None:
     holder = get(changed, path[:-1])
     if holder is not None:
         holder["M"].pop(path[-1], None)

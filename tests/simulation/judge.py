@@ -14,7 +14,7 @@ from typing import Any
 from functions.contract import RECEIVES_MAX
 from functions.dex import tokens
 from functions.orders.stored import entries, request_of, transactions
-from tests.simulation.clients import TERMINAL, Asked, Follower
+from tests.simulation.clients import TERMINAL, ClientOrder, Follower
 from tests.simulation.simulation import Simulation, Violation
 from tests.simulation.waiting import judge_conditions, judge_slices
 
@@ -23,25 +23,25 @@ Json = dict[str, Any]
 OPEN_KEYS = ("openOwner", "wakePair", "wakeAbove", "wakeBelow")
 
 
-def judge(simulation: Simulation, orders: list[Asked], followers: list[Follower]) -> None:
+def judge(simulation: Simulation, orders: list[ClientOrder], followers: list[Follower]) -> None:
     """Raise Violation for a broken promise."""
     table = simulation.cloud.tables["orders"]
     stored = {item["orderId"]["S"]: item for item in simulation.stored_orders()}
     slices = _slices(stored, orders)
-    if set(stored) != {asked.order_id for asked in (*orders, *slices)}:
+    if set(stored) != {order.order_id for order in (*orders, *slices)}:
         raise Violation(f"{len(orders)} orders were accepted, {len(stored)} are stored")
-    for asked in (*orders, *slices):
-        history = _life(table.history[(asked.order_id,)])
+    for order in (*orders, *slices):
+        history = _since_last_put(table.history[(order.order_id,)])
         _judge_history([item for _, item in history])
-        _judge_order(simulation, asked, history)
+        _judge_order(simulation, order, history)
     for follower in followers:
         follower.read_frames()
     _judge_balances(simulation, stored, followers)
     for follower in followers:
-        for asked in (*follower.orders, *(slices if follower.all else ())):
-            updates = _updates(stored[asked.order_id])
-            wanted = {u["sequence"]: json.dumps(u, sort_keys=True) for u in updates}
-            if follower.seen[asked.order_id].texts != wanted:
+        for order in (*follower.orders, *(slices if follower.all else ())):
+            updates = _updates(stored[order.order_id])
+            expected = {u["sequence"]: json.dumps(u, sort_keys=True) for u in updates}
+            if follower.received[order.order_id].texts != expected:
                 raise Violation(f"{follower.name} did not receive exactly the stored updates")
 
 
@@ -61,7 +61,7 @@ def _updates(item: Json) -> list[Json]:
     return [json.loads(each.text) for each in entries(item)]
 
 
-def _life(states: list[tuple[int, Json | None]]) -> list[tuple[int, Json]]:
+def _since_last_put(states: list[tuple[int, Json | None]]) -> list[tuple[int, Json]]:
     """The states of the item since its last put, each with its time (Unix ms)."""
     found: list[tuple[int, Json]] = []
     for at_ms, item in states:
@@ -69,7 +69,9 @@ def _life(states: list[tuple[int, Json | None]]) -> list[tuple[int, Json]]:
     return found
 
 
-def _judge_order(simulation: Simulation, asked: Asked, history: list[tuple[int, Json]]) -> None:
+def _judge_order(
+    simulation: Simulation, order: ClientOrder, history: list[tuple[int, Json]]
+) -> None:
     _, final = history[-1]
     updates = _updates(final)
     last = updates[-1]
@@ -78,34 +80,34 @@ def _judge_order(simulation: Simulation, asked: Asked, history: list[tuple[int, 
     partition = None if last["status"] == "confirmed" else f"{last['status']} {final['owner']['S']}"
     if final.get("openShard", {}).get("S") != partition or any(n in final for n in OPEN_KEYS):
         raise Violation("an ended order is still listed as open, or not by its end")
-    if any(updates[sequence - 1] != told for sequence, told in asked.told.items()):
-        raise Violation(f"the client was told {asked.told}, stored is {updates}")
+    if any(updates[sequence - 1] != update for sequence, update in order.updates.items()):
+        raise Violation(f"the API answered with {order.updates}, stored is {updates}")
     request = request_of(final)
     if request.get("type") == "twap":
-        _judge_twap(simulation, asked.order_id, request, updates)
+        _judge_twap(simulation, order.order_id, request, updates)
     else:
         _judge_execution(simulation, history, last)
         judge_conditions(request, updates, transactions(final), simulation.coverage)
     cancelled = last["status"] == "cancelled"
-    if asked.cancelled is not None and asked.cancelled != cancelled:
-        raise Violation(f"a cancel was answered {asked.cancelled}, the order is {last['status']}")
-    if asked.key and asked.cancelled is None and cancelled:
-        raise Violation("an order was cancelled that no client asked to cancel")
+    if order.cancelled is not None and order.cancelled != cancelled:
+        raise Violation(f"cancelled: {order.cancelled} by the API, but {last['status']}")
+    if order.key and order.cancelled is None and cancelled:
+        raise Violation("an order was cancelled without a request")
     code = last.get("error", {}).get("code")
-    if code == "INTERNAL" and simulation.harmed[asked.order_id] < RECEIVES_MAX:
-        raise Violation(f"INTERNAL after only {simulation.harmed[asked.order_id]} faults")
+    if code == "INTERNAL" and simulation.failures[order.order_id] < RECEIVES_MAX:
+        raise Violation(f"INTERNAL after only {simulation.failures[order.order_id]} faults")
     simulation.coverage[f"orders {code or last['status']}"] += 1
-    writers = simulation.writers[asked.order_id]
+    writers = simulation.writers[order.order_id]
     simulation.coverage["orders that two releases worked on"] += len(writers) > 1
 
 
-def _slices(stored: dict[str, Json], orders: list[Asked]) -> list[Asked]:
+def _slices(stored: dict[str, Json], orders: list[ClientOrder]) -> list[ClientOrder]:
     """The stored slices of the orders; each may be cancelled with its order."""
-    asked = {each.order_id for each in orders}
+    parents = {order.order_id for order in orders}
     return [
-        Asked("", order_id=order_id)
+        ClientOrder("", order_id=order_id)
         for order_id, item in stored.items()
-        if request_of(item).get("parentId") in asked
+        if request_of(item).get("parentId") in parents
     ]
 
 
@@ -123,8 +125,8 @@ def _judge_execution(simulation: Simulation, history: list[tuple[int, Json]], la
     ledger = simulation.ledger
     final = history[-1][1]
     texts = transactions(final)
-    if unheard := [text for text in texts if text not in ledger.heard]:
-        raise Violation(f"the order ended without asking what became of {unheard}")
+    if unobserved := [text for text in texts if text not in ledger.observed]:
+        raise Violation(f"the order ended without a request for the outcome of {unobserved}")
     executed = [ledger.executions[text] for text in texts if text in ledger.executions]
     if len(executed) > 1:
         raise Violation(f"the order executed {len(executed)} times")
@@ -152,17 +154,17 @@ def _judge_balances(
 ) -> None:
     """Check that the chain's amounts equal those in the clients' updates, to the base unit."""
     everything = next(follower for follower in followers if follower.all)
-    told: Counter[str] = Counter()
+    reported: Counter[str] = Counter()
     for order_id, item in stored.items():
         request = request_of(item)
-        last = json.loads(everything.seen[order_id].last_text())
+        last = json.loads(everything.received[order_id].last_text())
         if last["status"] == "confirmed" and request.get("type") != "twap":
             token_in, token_out = (tokens.find(request[name]) for name in ("tokenIn", "tokenOut"))
-            told[token_in.symbol] -= tokens.to_units(request["amount"], token_in)
-            told[token_out.symbol] += tokens.to_units(last["outAmount"], token_out)
+            reported[token_in.symbol] -= tokens.to_units(request["amount"], token_in)
+            reported[token_out.symbol] += tokens.to_units(last["outAmount"], token_out)
     moved: Counter[str] = Counter()
     for execution in simulation.ledger.take():
         moved[execution.transaction.token_in.symbol] -= execution.transaction.amount_in
         moved[execution.transaction.token_out.symbol] += execution.out_amount
-    if moved != told:
-        raise Violation(f"the chain moved {moved}, the clients were told {told}")
+    if moved != reported:
+        raise Violation(f"the chain moved {moved}, the clients' updates add up to {reported}")

@@ -36,24 +36,26 @@ class Ledger:
     scheduler: Scheduler
     later: list[tuple[int, Callable[[], Any]]]
     coverage: Counter[str]
-    broken: list[str]
-    heard: dict[str, str] = field(default_factory=dict)  # the texts, and the first sender of each
+    violations: list[str]
+    observed: dict[str, str] = field(
+        default_factory=dict
+    )  # texts, each with the release that sent it
     executions: dict[str, Execution] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
 
-    def hear(self, copy: Copy, text: str) -> None:
+    def observe(self, copy: Copy, text: str) -> None:
         """Record that a release sends a signed transaction, or asks for its outcome."""
         transaction = chain.Transaction.from_json(text)
-        if text in self.heard:
-            self._note_settler(copy, self.heard[text], transaction)
+        if text in self.observed:
+            self._note_settler(copy, self.observed[text], transaction)
             return
         stored = [item for item in self.cloud.tables["orders"].items() if "updates" in item]
         if all(text not in transactions(item) for item in stored):
-            self.broken.append("a transaction was sent that is not stored")
-        names = {chain.Transaction.from_json(known).signature for known in self.heard}
+            self.violations.append("a transaction was sent that is not stored")
+        names = {chain.Transaction.from_json(known).signature for known in self.observed}
         if transaction.signature in names:
-            self.broken.append("two transactions have one signature")
-        self.heard[text] = copy.release.name
+            self.violations.append("two transactions have one signature")
+        self.observed[text] = copy.release.name
         lands_ms = chain.landing_slot(transaction) * market.SLOT_MS
         wait_ms = max(0, lands_ms - self.scheduler.now_ms)
         self.later.append((self.scheduler.elapsed_ms + wait_ms, lambda: self._land(text)))

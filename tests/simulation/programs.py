@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from functions.client import AsyncClient, Patience, Update
 from functions.client.transport import Answer, Lost
-from tests.simulation.clients import TERMINAL, Asked, Follower, Unanswered
+from tests.simulation.clients import TERMINAL, ClientOrder, Follower, Unanswered
 from tests.simulation.simulation import END_MS_MAX, EPOCH_MS, Simulation, Violation
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class SimulatedTransport:
 
     def __init__(self, client: Follower) -> None:
         self._client = client
-        # A generator of its own, so that the rest of the run does not depend on it.
+        # A generator of its own leaves the other draws of the run as they are.
         self._random = Random(client.simulation.seed)
 
     async def request(
@@ -79,7 +79,7 @@ class SimulatedTransport:
         return self._random.random()
 
     def new_key(self) -> str:
-        """An idempotency key that nobody has used."""
+        """An idempotency key that is not in use."""
         return self._client.simulation.new_id()
 
 
@@ -125,7 +125,7 @@ class SimulatedSocket:
 
 
 class Program(Follower):
-    """Follows one order, or every order, by the client, which must hand over each update once."""
+    """Follows one order, or every order, by the client, which must yield each update once."""
 
     def run(self) -> None:
         """Follow until everything has ended."""
@@ -146,23 +146,23 @@ class Program(Follower):
             updates = client.follow(self.orders[0].order_id)
         with suppress(_Complete, StopAsyncIteration):
             while True:
-                self._take_over(_done(_next(updates)))
+                self._accept(_completed(_next(updates)))
 
-    def _take_over(self, update: Update) -> None:
-        seen = self.seen[update.order_id]
-        if update.sequence != seen.last_without_a_gap() + 1:
-            had = seen.last_without_a_gap()
-            raise Violation(f"{self.name} was handed update {update.sequence} after {had}")
-        seen.texts[update.sequence] = json.dumps(json.loads(update.to_json()), sort_keys=True)
-        seen.ended |= update.status in TERMINAL
-        self.simulation.coverage["updates handed over"] += 1
+    def _accept(self, update: Update) -> None:
+        received = self.received[update.order_id]
+        if update.sequence != received.last_without_a_gap() + 1:
+            last = received.last_without_a_gap()
+            raise Violation(f"{self.name} received update {update.sequence} after {last}")
+        received.texts[update.sequence] = json.dumps(json.loads(update.to_json()), sort_keys=True)
+        received.ended |= update.status in TERMINAL
+        self.simulation.coverage["updates that the client for programs yielded"] += 1
 
 
 async def _next(updates: AsyncIterator[T]) -> T:
     return await anext(updates)
 
 
-def _done(call: Coroutine[Any, Any, T]) -> T:
+def _completed(call: Coroutine[Any, Any, T]) -> T:
     """The result of a call that never suspends."""
     try:
         call.send(None)
@@ -172,7 +172,7 @@ def _done(call: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("the simulated network does not suspend")
 
 
-def programs(simulation: Simulation, orders: list[Asked]) -> list[Follower]:
+def programs(simulation: Simulation, orders: list[ClientOrder]) -> list[Follower]:
     """A program that follows all orders, and one that follows the first."""
     return [
         Program(simulation, "program-all", orders, all_=True),

@@ -24,27 +24,27 @@ FAULTS: tuple[Json | None, ...] = (
 )
 # Prices as shares of the present one: some are reached at once, some after a while, some never.
 LIMITS = (0.98, 0.9995, 0.9999, 1.0003, 1.001, 1.1)
-SOON = 1.0006  # the market comes there within a quarter of an hour
+NEAR_LIMIT = 1.0006  # the market reaches it within a quarter of an hour
 STOPS = (0.9, 0.998, 0.9988, 0.9993, 1.1)
-CALM_EXPIRY_MS = (3_000, 40_000)
-# A faulty run's submission may be repeated for a long time; an expiry must not pass meanwhile.
+FAULTLESS_EXPIRY_MS = (3_000, 40_000)
+# In a run with faults a submission may be repeated for long; the expiry must not pass meanwhile.
 LATE_EXPIRY_MS = 1_200_000
 
 
 def order(
-    random: Random, now_ms: int, *, calm: bool, waiting: bool
+    random: Random, now_ms: int, *, faultless: bool, waiting: bool
 ) -> tuple[Json, tuple[str, ...]]:
-    """The body of a request, and what its client wants after it was submitted."""
+    """The body of a request, and the actions of its client after the submission."""
     body: Json = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
     if fault := random.choice(FAULTS):
         body["simulate"] = fault
     kind = random.choice(["limit", "stop", "oco", "twap"] if waiting else ["market"])
-    wants = tuple(want for want in ("submit", "cancel") if random.random() < 0.3)
+    actions = tuple(action for action in ("submit", "cancel") if random.random() < 0.3)
     if kind == "market":
-        return body, wants
+        return body, actions
     body["type"] = kind
-    if kind == "limit" and random.random() < 0.3:  # only a watcher ends the wait of this one
-        return body | {"limitPrice": price(random, (SOON,), now_ms)}, ()
+    if kind == "limit" and random.random() < 0.3:  # nothing but a watcher wakes this one
+        return body | {"limitPrice": price(random, (NEAR_LIMIT,), now_ms)}, ()
     limited = kind in ("limit", "oco") or (kind == "twap" and random.random() < 0.5)
     if limited:
         body["limitPrice"] = price(random, LIMITS, now_ms)
@@ -58,8 +58,8 @@ def order(
         return body, ("end",) if random.random() < 0.3 else ()
     if random.random() < 0.15:
         body["timeInForce"] = "IOC"
-    if calm and random.random() < 0.7:
-        body["expiresAt"] = iso(now_ms + random.randrange(*CALM_EXPIRY_MS))
+    if faultless and random.random() < 0.7:
+        body["expiresAt"] = iso(now_ms + random.randrange(*FAULTLESS_EXPIRY_MS))
     elif random.random() < 0.3:
         body["expiresAt"] = iso(now_ms + LATE_EXPIRY_MS)
     return body, ("change", "end") if random.random() < 0.5 else ("end",)

@@ -19,7 +19,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.retries.quota import RetryQuota
 
-from tests.simulation.clients import Asked, Follower, Trader
+from tests.simulation.clients import ClientOrder, Follower, Trader
 from tests.simulation.environments import AWS, Copy, Release
 from tests.simulation.judge import judge
 from tests.simulation.programs import programs
@@ -113,8 +113,8 @@ class Tally:
         self.failures += other.failures
 
 
-class Bench:
-    """The copies of the product, made once a process, and the run that their clients serve."""
+class Runner:
+    """The copies of the product, which a process makes once, and the run that they serve."""
 
     def __init__(self) -> None:
         self.simulation: Simulation | None = None
@@ -137,8 +137,9 @@ class Bench:
         traders: list[Trader] = []
         followers: list[Follower] = []
         for number in range(draw.choice([1, 1, 1, 2, 2, 3])):
-            orders.append(Asked(f"{seed}-{number}"))
-            if simulation.plan.poison and number == 0:  # an order that waits would still wait
+            orders.append(ClientOrder(f"{seed}-{number}"))
+            if simulation.plan.poison and number == 0:
+                # A market order, because a dead letter leaves a resting order open.
                 orders[0].body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
             traders.append(Trader(simulation, orders[-1]))
         followers.append(Follower(simulation, "all", orders, all_=True))
@@ -149,14 +150,15 @@ class Bench:
         if with_programs:
             followers += programs(simulation, orders)
         self._run_clients(simulation, traders, followers)
-        if simulation.plan.night:
-            simulation.pass_night()
-            again = Asked(orders[0].key, {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 2})
+        if simulation.plan.expires:
+            simulation.pass_two_days()
+            body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 2}
+            repeated = ClientOrder(orders[0].key, body)
             simulation.coverage["orders made again after they had expired"] += 1
             self._run_clients(
                 simulation,
-                [Trader(simulation, again)],
-                [Follower(simulation, "tomorrow", [again], all_=True)],
+                [Trader(simulation, repeated)],
+                [Follower(simulation, "later", [repeated], all_=True)],
             )
         simulation.stop()
         return simulation
@@ -166,7 +168,7 @@ class Bench:
         simulation: Simulation, traders: list[Trader], followers: list[Follower]
     ) -> None:
         """Run until all clients have finished, and judge the run."""
-        orders = [trader.asked for trader in traders]
+        orders = [trader.order for trader in traders]
         runs = [(c.name, c.run) for c in traders] + [(c.name, c.run) for c in followers]
         for name, run in runs:
             simulation.clients.append(simulation.scheduler.start(name, run))
@@ -188,57 +190,57 @@ class Bench:
 
 
 @contextmanager
-def bench() -> Iterator[Bench]:
-    """A bench for runs."""
+def new_runner() -> Iterator[Runner]:
+    """A runner, for the block; the metrics of its runs are not printed."""
     with (
-        Path(os.devnull).open("w") as unread,
-        redirect_stdout(unread),  # the handlers print their metrics
+        Path(os.devnull).open("w") as null,
+        redirect_stdout(null),  # the handlers print their metrics
         pytest.MonkeyPatch.context() as patch,
     ):
         for name, value in AWS.items():
             patch.setenv(name, value)
-        ready = Bench()
+        runner = Runner()
 
         def sleep(seconds: float) -> None:
-            if ready.simulation is not None:
-                ready.simulation.sleep(seconds)
+            if runner.simulation is not None:
+                runner.simulation.sleep(seconds)
 
         patch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=sleep))
-        # No one verifies the signatures, which take a seventh of a run's time.
+        # The cloud verifies no signatures, which would take a seventh of a run's time.
         patch.setattr(SigV4Auth, "add_auth", lambda _auth, _request: None)
         # botocore's budget of retries is refilled by real time, and would make a run depend on it.
         patch.setattr(RetryQuota, "acquire", lambda _quota, _capacity: True)
-        yield ready
+        yield runner
 
 
 def run_all(seeds: range, jobs: int) -> Iterator[Tally]:
     """Run the seeds in `jobs` processes; yields a tally each time some are done."""
     chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
     # A process grows by 0.2 MB a seed, so it is replaced before it has gigabytes.
-    with get_context("spawn").Pool(jobs, _open_bench, maxtasksperchild=100) as pool:
+    with get_context("spawn").Pool(jobs, _start_process, maxtasksperchild=100) as pool:
         yield from pool.imap_unordered(_run, chunks)
 
 
-_benches: list[Bench] = []
-_open = ExitStack()
+_runners: list[Runner] = []
+_cleanup = ExitStack()
 
 
-def _open_bench() -> None:
-    _benches.append(_open.enter_context(bench()))
+def _start_process() -> None:
+    _runners.append(_cleanup.enter_context(new_runner()))
 
 
 def _run(seeds: range) -> Tally:
-    (ready,) = _benches
+    (runner,) = _runners
     tally = Tally()
     for seed in seeds:
         tally.runs += 1
         try:
-            ready.run(seed)
+            runner.run(seed)
         except BaseException as error:  # noqa: BLE001 - any exception is a finding
             tally.failures.append(
                 f"{error!r:.500}\n  uv run python -m tests.simulation --replay {seed}"
             )
-        simulation = ready.simulation
+        simulation = runner.simulation
         assert simulation is not None
         tally.steps += len(simulation.scheduler.log)
         tally.coverage += simulation.coverage

@@ -23,7 +23,7 @@ class Killed(BaseException):
 
 
 class Stuck(AssertionError):
-    """The run does not come to rest."""
+    """The run does not end within STEPS_MAX steps."""
 
 
 class Task:
@@ -55,13 +55,13 @@ class Scheduler:
 
     def __init__(self, random: Random, now_ms: int) -> None:
         self.random, self.now_ms = random, now_ms
-        self.elapsed_ms = 0  # of the monotonic clock
+        self.elapsed_ms = 0  # by the monotonic clock
         self.tasks: list[Task] = []
         self.log: list[str] = []
         self._main = getcurrent()
         self._current: Task | None = None
 
-    # --- for the code that runs in a task
+    # --- called by a task
 
     def pause(self, what: str, *, delay_ms: int = 0) -> None:
         """Let others run; continue after `delay_ms` at the earliest. Raises Killed."""
@@ -98,7 +98,7 @@ class Scheduler:
             raise RuntimeError("no task runs")
         return self._current
 
-    # --- for the run
+    # --- called by the run
 
     def start(self, name: str, call: Callable[[], Any], environment: object = None) -> Task:
         """A new task; it first runs when it is drawn."""
@@ -132,7 +132,7 @@ class Scheduler:
         else:
             events[chosen - len(ready)]()
         if len(self.log) > STEPS_MAX:
-            raise Stuck(f"no rest after {STEPS_MAX} steps: {self.log[-10:]}")
+            raise Stuck(f"not ended after {STEPS_MAX} steps: {self.log[-10:]}")
         self.tasks = [task for task in self.tasks if not task.done]
         return True
 

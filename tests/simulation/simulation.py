@@ -13,8 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -22,21 +21,20 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from functions.contract import RECEIVES_MAX
 from functions.orders.stored import transactions
+from tests.events import Json, event, sqs_event, sqs_message
 from tests.simulation.cloud import Cloud, http_answer, http_response
 from tests.simulation.environments import Copy, Environment
 from tests.simulation.ledger import Ledger
 from tests.simulation.scheduler import Killed, Scheduler, Task
 
-Json = dict[str, Any]
-
 EPOCH_MS = 1_800_000_000_000
 FAULTS_MS_MAX = 600_000
-END_MS_MAX = 4 * 3_600_000  # after the last fault every order has ended within this time
+END_MS_MAX = 4 * 3_600_000  # every order must end within this time after the last fault
 ENVIRONMENTS_MAX = 2  # of one function on one release
 BATCH_MAX = 10
 RECORDS_MAX = 10
 LATE_MS_MAX = 400_000
-NIGHT_MS = 2 * 86_400_000  # after this every ended order and every connection has expired
+EXPIRY_MS = 2 * 86_400_000  # after this time every ended order and connection has expired
 SLOW_MS_MAX = 4_000
 LAG_MS_MAX = 2_000
 MINUTE_MS = 60_000
@@ -99,20 +97,20 @@ class Plan:
     slow_share: float
     faults_until_ms: int
     deploys_ms: tuple[int, ...]
-    cuts: float  # the share of pushes after which the connection is cut
-    poison: bool
+    cut_share: float  # the share of pushes after which the connection is cut
+    poison: bool  # whether the first order kills every worker that takes it
     poison_late: bool  # the order kills its workers only once its transaction is stored
     skews_ms: tuple[int, ...]
-    loses: float  # the share of messages that SQS loses
-    gives_up: bool  # whether the stream can give up a batch that fails
+    loss_share: float  # the share of messages that SQS loses
+    stream_gives_up: bool  # whether the stream can give up a batch that fails
     waiting: bool  # whether there are orders of other types than market
-    night: bool  # whether the run goes on after ended orders have expired
+    expires: bool  # whether the run goes on after ended orders have expired
 
     @classmethod
     def draw(cls, random: Random) -> Plan:
-        """A run's plan: half of the runs have few faults, so that they come far."""
-        calm = random.random() < 0.1
-        until = 0 if calm else random.randrange(FAULTS_MS_MAX)
+        """Draw a plan; one run in ten has no faults."""
+        faultless = random.random() < 0.1
+        until = 0 if faultless else random.randrange(FAULTS_MS_MAX)
         # Half of the deployments come while the first attempts of most orders are under way.
         until_ms = random.choice([5_000, 30_000])
         deploys = sorted(random.randrange(until_ms) for _ in range(random.choice([0, 1, 2])))
@@ -121,14 +119,14 @@ class Plan:
             slow_share=random.choice([0, 0.05, 0.2]),
             faults_until_ms=until,
             deploys_ms=tuple(deploys),
-            cuts=0 if calm else random.choice([0, 0.02, 0.1]),
+            cut_share=0 if faultless else random.choice([0, 0.02, 0.1]),
             poison=random.random() < 0.1,
             poison_late=random.random() < 0.5,
-            skews_ms=(0,) if calm else (-800, -50, 0, 30, 900),
-            loses=0 if calm else random.choice([0, 0.02, 0.1]),
-            gives_up=random.random() < 0.6,
+            skews_ms=(0,) if faultless else (-800, -50, 0, 30, 900),
+            loss_share=0 if faultless else random.choice([0, 0.02, 0.1]),
+            stream_gives_up=random.random() < 0.6,
             waiting=random.random() < 0.4,
-            night=random.random() < 0.1,
+            expires=random.random() < 0.1,
         )
 
 
@@ -159,20 +157,22 @@ class Simulation:
         self.running: list[Invocation] = []
         self.orders_queue: list[Message] = []
         self.dead_queue: list[Message] = []
-        self.lanes: dict[str, list[Json]] = defaultdict(list)
-        self.lanes_busy: dict[str, int] = {}  # an order's lane, and when it may be read again
-        self.lanes_failed: dict[str, int] = {}  # how many records of a lane failed in one batch
+        # By order, because Lambda reads the records of one order in sequence: those in the stream,
+        # the time at which the next batch of them may begin, and how many failed in one batch.
+        self.records: dict[str, list[Json]] = defaultdict(list)
+        self.readable_at_ms: dict[str, int] = {}
+        self.failed_records: dict[str, int] = {}
         self.streamed = 0
         self.later: list[tuple[int, Callable[[], Any]]] = [
             (at_ms, self._deploy) for at_ms in self.plan.deploys_ms
         ]
         self.throttled_until: dict[str, int] = {}
         self.connections: dict[str, Connection] = {}
-        self.goodbyes: list[str] = []
-        self.broken: list[str] = []  # promises found broken while a handler ran
-        self.harmed: Counter[str] = Counter()
+        self.disconnects: list[str] = []  # connections of which $disconnect is still to be invoked
+        self.violations: list[str] = []  # found while a handler ran
+        self.failures: Counter[str] = Counter()  # by order: failed deliveries of its messages
         self.writers: dict[str, set[str]] = defaultdict(set)  # the releases that wrote to an order
-        self.ledger = Ledger(self.cloud, self.scheduler, self.later, self.coverage, self.broken)
+        self.ledger = Ledger(self.cloud, self.scheduler, self.later, self.coverage, self.violations)
         self.poisonous: str | None = None
         self.numbers = 0
         self.clients: list[Task] = []
@@ -180,8 +180,8 @@ class Simulation:
         self.next_watch_ms = self.random.randrange(10_000)
         for copies in self.releases:
             for each in copies:
-                each.forget()
-                each.use(self, self.scheduler.at_once, self.ledger.hear)
+                each.reset_globals()
+                each.use(self, self.scheduler.at_once, self.ledger.observe)
 
     # --- the clock of the handlers
 
@@ -206,14 +206,14 @@ class Simulation:
     def run(self, at_rest: Callable[[], bool]) -> None:
         """Run until `at_rest`; raises Violation if that takes longer than the bound."""
         bound_ms = max(self.plan.faults_until_ms, self.scheduler.elapsed_ms) + END_MS_MAX
-        while not (at_rest() and self._quiet()):
+        while not (at_rest() and self._services_idle()):
             self._reap()
             if self.scheduler.step(list(self._events())):
                 for task in self.clients:
                     if task.error is not None:
                         raise task.error
-                if self.broken:
-                    raise Violation(self.broken[0])
+                if self.violations:
+                    raise Violation(self.violations[0])
                 continue
             due_ms = min(self._times(), default=None)
             if due_ms is None:
@@ -229,9 +229,9 @@ class Simulation:
         while self.scheduler.step():
             pass
 
-    def pass_night(self) -> None:
+    def pass_two_days(self) -> None:
         """Let days pass after the run: connections end, and DynamoDB deletes what has expired."""
-        self.scheduler.pass_time(self.scheduler.elapsed_ms + NIGHT_MS)
+        self.scheduler.pass_time(self.scheduler.elapsed_ms + EXPIRY_MS)
         self.next_sweep_ms = self.next_watch_ms = self.scheduler.elapsed_ms
         self.connections.clear()
         for table in self.cloud.tables.values():
@@ -243,10 +243,10 @@ class Simulation:
                     self.coverage["items expired"] += 1
                     table.put(table.key_of(item), None, self.scheduler.now_ms)
 
-    def _quiet(self) -> bool:
+    def _services_idle(self) -> bool:
         # A watcher goes on for some minutes after the last order that rested.
         running = any(each.environment.function != "watcher" for each in self.running)
-        return not (running or self.later or any(self.lanes.values())) and (
+        return not (running or self.later or any(self.records.values())) and (
             self.streamed == len(self.cloud.tables["orders"].stream)
         )
 
@@ -259,14 +259,14 @@ class Simulation:
             yield self._deliver_orders
         if any(m.visible_ms <= now for m in self.dead_queue) and self._free("dead_letters"):
             yield self._deliver_dead_letters
-        if any(self._readable_lanes()) and self._free("publisher"):
+        if any(self._readable_orders()) and self._free("publisher"):
             yield self._deliver_records
         if self.next_sweep_ms <= now:
             yield self._sweep
         if self.next_watch_ms <= now:
             yield self._watch
-        if self.goodbyes and self._free("websocket"):
-            yield self._say_goodbye
+        if self.disconnects and self._free("websocket"):
+            yield self._deliver_disconnect
 
     def _times(self) -> Iterator[int]:
         """The moments at which something becomes possible."""
@@ -278,7 +278,11 @@ class Simulation:
         for message in (*self.orders_queue, *self.dead_queue):
             if message.visible_ms > now:
                 yield message.visible_ms
-        yield from (at for lane, at in self.lanes_busy.items() if at > now and self.lanes[lane])
+        yield from (
+            at
+            for order_id, at in self.readable_at_ms.items()
+            if at > now and self.records[order_id]
+        )
         yield min(self.next_sweep_ms, self.next_watch_ms)
 
     def _collect(self) -> None:
@@ -286,7 +290,7 @@ class Simulation:
         now = self.scheduler.elapsed_ms
         for sent in self.cloud.sent:
             copies = 1
-            if self._faulty() and self.random.random() < self.plan.loses:
+            if self._faulty() and self.random.random() < self.plan.loss_share:
                 copies = 0
                 self.coverage["messages lost"] += 1
             elif self._faulty() and self.random.random() < 0.02:
@@ -299,7 +303,7 @@ class Simulation:
         stream = self.cloud.tables["orders"].stream
         for record in stream[self.streamed :]:
             image = record["dynamodb"].get("NewImage") or record["dynamodb"]["OldImage"]
-            self.lanes[image["orderId"]["S"]].append(record)
+            self.records[image["orderId"]["S"]].append(record)
         self.streamed = len(stream)
 
     def _do_later(self, each: tuple[int, Callable[[], Any]]) -> None:
@@ -343,13 +347,13 @@ class Simulation:
         idle = [e for e in own if not e.busy]
         if idle:
             return idle[0]
-        for on in self.releases[self.release][:ENVIRONMENTS_MAX]:
-            if all(e.copy is not on or e.function != function for e in self.environments):
+        for copy in self.releases[self.release][:ENVIRONMENTS_MAX]:
+            if all(e.copy is not copy or e.function != function for e in self.environments):
                 self.numbers += 1
                 skew_ms = self.random.choice(self.plan.skews_ms)
                 created = Environment(
                     function,
-                    on,
+                    copy,
                     self.numbers,
                     skew_ms=skew_ms,
                     stands_still=self.random.random() < 0.3,
@@ -370,14 +374,14 @@ class Simulation:
             if environment.ended or not task.done:
                 self.coverage["invocations timed out"] += not environment.ended
                 self._end(environment)
-                self._harm(invocation)
+                self._count_failure(invocation)
                 invocation.finished(FAILED)
                 continue
             self.scheduler.freeze(environment, frozen=True)
             environment.frozen_at_ms = self.scheduler.elapsed_ms
             if task.error is not None:
                 self.scheduler.log.append(f"  {task.name} failed: {task.error!r}")
-                self._harm(invocation)
+                self._count_failure(invocation)
                 invocation.finished(FAILED)
                 if not isinstance(task.error, (BotoCoreError, ClientError)):
                     raise task.error
@@ -404,8 +408,8 @@ class Simulation:
         if environment in self.environments:
             self.environments.remove(environment)
 
-    def _harm(self, invocation: Invocation) -> None:
-        self.harmed.update(invocation.order_ids)
+    def _count_failure(self, invocation: Invocation) -> None:
+        self.failures.update(invocation.order_ids)
 
     def _deploy(self) -> None:
         """Deploy the next release: new invocations get it, running ones end on the old one."""
@@ -451,47 +455,48 @@ class Simulation:
                 kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
             for message in batch:
                 if str(message.number) in kept:
-                    self.harmed.update(
+                    self.failures.update(
                         {json.loads(message.body)["orderId"]} if answer is not FAILED else ()
                     )
                 elif message in queue and not (self._faulty() and self.random.random() < 0.02):
                     queue.remove(message)
 
-        self.invoke(function, sqs_event(kind, batch), finished, order_ids)
+        messages = [sqs_message(m.body, str(m.number), m.receives) for m in batch]
+        self.invoke(function, sqs_event(kind, messages), finished, order_ids)
 
     # --- the stream
 
-    def _readable_lanes(self) -> Iterator[str]:
+    def _readable_orders(self) -> Iterator[str]:
         now = self.scheduler.elapsed_ms
-        for lane, records in self.lanes.items():
-            if records and self.lanes_busy.get(lane, 0) <= now:
-                yield lane
+        for order_id, records in self.records.items():
+            if records and self.readable_at_ms.get(order_id, 0) <= now:
+                yield order_id
 
     def _deliver_records(self) -> None:
         """One batch of some orders' records; each order's records come in their order."""
-        lanes = list(self._readable_lanes())
-        chosen = self.random.sample(lanes, self.random.randint(1, len(lanes)))
+        readable = list(self._readable_orders())
+        chosen = self.random.sample(readable, self.random.randint(1, len(readable)))
         batch: list[Json] = []
         taken: dict[str, int] = {}
-        for lane in chosen:
-            taken[lane] = self.random.randint(1, min(RECORDS_MAX, len(self.lanes[lane])))
-            self.coverage["failed batches of the stream divided"] += taken[
-                lane
-            ] < self.lanes_failed.pop(lane, 0)
-            batch += self.lanes[lane][: taken[lane]]
-            self.lanes_busy[lane] = self.scheduler.elapsed_ms + END_MS_MAX
+        for order_id in chosen:
+            taken[order_id] = self.random.randint(1, min(RECORDS_MAX, len(self.records[order_id])))
+            divided = taken[order_id] < self.failed_records.pop(order_id, 0)
+            self.coverage["failed batches of the stream divided"] += divided
+            batch += self.records[order_id][: taken[order_id]]
+            self.readable_at_ms[order_id] = self.scheduler.elapsed_ms + END_MS_MAX
 
         def finished(answer: Any) -> None:
             ok = answer is not FAILED
-            given_up = self.plan.gives_up and self._faulty() and self.random.random() < 0.5
-            for lane, count in taken.items():
+            given_up = self.plan.stream_gives_up and self._faulty() and self.random.random() < 0.5
+            for order_id, count in taken.items():
                 if not ok and given_up:
-                    self._give_up(self.lanes[lane][:count])
+                    self._give_up(self.records[order_id][:count])
                 if ok or given_up:
-                    del self.lanes[lane][:count]
+                    del self.records[order_id][:count]
                 else:
-                    self.lanes_failed[lane] = count
-                self.lanes_busy[lane] = self.scheduler.elapsed_ms + (0 if ok else STREAM_RETRY_MS)
+                    self.failed_records[order_id] = count
+                retry_ms = 0 if ok else STREAM_RETRY_MS
+                self.readable_at_ms[order_id] = self.scheduler.elapsed_ms + retry_ms
             self.coverage["batches of the stream sent again"] += not ok
 
         self.invoke("publisher", {"Records": batch}, finished)
@@ -527,8 +532,8 @@ class Simulation:
         if answer is not FAILED:
             self.coverage["orders re-queued by the sweeper"] += answer["swept"]
 
-    def _say_goodbye(self) -> None:
-        connection_id = self.goodbyes.pop()
+    def _deliver_disconnect(self) -> None:
+        connection_id = self.disconnects.pop()
         self.invoke(
             "websocket", websocket_event("disconnect", connection_id, self.new_id()), _ignore
         )
@@ -541,7 +546,7 @@ class Simulation:
     def cut(self, connection_id: str) -> None:
         """The connection ends; API Gateway may or may not tell the engine."""
         if self.connections.pop(connection_id, None) and self.random.random() < 0.5:
-            self.goodbyes.append(connection_id)
+            self.disconnects.append(connection_id)
 
     # --- AWS calls
 
@@ -576,7 +581,7 @@ class Simulation:
             case Fate.THROTTLE:
                 code = "ThrottlingException"
                 return http_response(request.url, 400, {"__type": code}, code)
-        self.scheduler.pause("waits in vain", delay_ms=5_000)
+        self.scheduler.pause("waits for an answer until its timeout", delay_ms=5_000)
         raise ReadTimeoutError(endpoint_url=request.url)
 
     def _draw_fate(self, operation: str, request: Any) -> Fate | None:
@@ -652,7 +657,7 @@ class Simulation:
         else:
             text = request.body if isinstance(request.body, str) else request.body.decode()
             connection.receive(text)
-            if self._faulty() and self.random.random() < self.plan.cuts:
+            if self._faulty() and self.random.random() < self.plan.cut_share:
                 self.coverage["connections cut"] += 1
                 self.cut(connection_id)
         return http_response(request.url, 200, {})
@@ -667,7 +672,7 @@ class Simulation:
     def _lag_ms(self) -> int:
         return self.random.randrange(LAG_MS_MAX) if self._faulty() else 0
 
-    # --- what the run knows
+    # --- what is stored
 
     def open_orders(self) -> list[Json]:
         """The stored orders that have not ended."""
@@ -695,33 +700,6 @@ class SimulatedContext:
 
     def get_remaining_time_in_millis(self) -> int:
         return self.end_ms - self._simulation.scheduler.elapsed_ms
-
-
-EVENTS = Path(__file__).parents[2] / "events"
-event_text = cache(lambda name: (EVENTS / f"{name}.json").read_text())
-
-
-def event(name: str) -> Json:
-    """A copy of one of the real events in events/."""
-    loaded: Json = json.loads(event_text(name))
-    return loaded
-
-
-def sqs_event(kind: str, batch: list[Message]) -> Json:
-    """The event with which Lambda hands over a batch of messages."""
-    template = event(f"sqs_{kind}")
-    (record,) = template["Records"]
-    template["Records"] = [
-        record
-        | {
-            "messageId": str(message.number),
-            "receiptHandle": str(message.number),
-            "body": message.body,
-            "attributes": record["attributes"] | {"ApproximateReceiveCount": str(message.receives)},
-        }
-        for message in batch
-    ]
-    return template
 
 
 def websocket_event(

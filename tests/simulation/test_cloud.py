@@ -1,9 +1,8 @@
-"""The in-memory cloud answers the engine's requests as moto's emulation of AWS does."""
+"""The in-memory cloud answers the engine's requests as moto does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -16,8 +15,8 @@ from moto import mock_aws
 import tests.conftest  # noqa: F401 - the settings, before the store reads them
 from functions.contract import OPEN_SHARDS, iso
 from functions.orders.order import Order, Status, first_update, order_of, routing_update
-from functions.store import clients, connections, orders, queue
-from tests.functions.world import World
+from functions.store import connections, orders, queue
+from tests.functions.world import World, fresh_clients, in_memory
 from tests.simulation.cloud import PAGE_ITEMS, Cloud, serve
 
 NOW_MS = 1_800_000_000_000
@@ -26,30 +25,7 @@ REQUEST = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1", "slippageBps": 5
 STEPS = 80
 
 
-@contextmanager
-def in_memory() -> Iterator[Cloud]:
-    cloud = Cloud(lambda: NOW_MS)
-    for cached in (clients.dynamodb, clients.sqs):
-        cached.cache_clear()
-        serve(cached(), cloud)
-    try:
-        yield cloud
-    finally:
-        for cached in (clients.dynamodb, clients.sqs):
-            cached.cache_clear()
-
-
-@contextmanager
-def emulated() -> Iterator[World]:
-    for cached in (clients.dynamodb, clients.sqs):
-        cached.cache_clear()
-    with mock_aws():
-        yield World()
-    for cached in (clients.dynamodb, clients.sqs):
-        cached.cache_clear()
-
-
-class Story:
+class StoreCalls:
     """Calls of the store, drawn from a seed, and the answer to each."""
 
     def __init__(self, seed: int) -> None:
@@ -105,7 +81,7 @@ class Story:
         ends = {Status.PENDING: Status.CANCELLED, Status.ROUTING: Status.FAILED}
         status = ends.get(order.status, Status.FAILED)
         changed = orders.append_update(order, self._owner(), order.next_update(status, NOW_MS))
-        if self.random.random() < 0.5:  # else the copy that is kept is stale
+        if self.random.random() < 0.5:  # otherwise the kept copy becomes stale
             self.known[order.order_id] = changed
         return changed
 
@@ -163,34 +139,36 @@ class Story:
 
 
 def images(records: list[Any]) -> list[Any]:
-    """The stream's images of each change, without the random mark of each put."""
+    """The images of each stream record, without the `writer` that each put draws by chance."""
 
-    def told(image: Any) -> Any:
+    def without_writer(image: Any) -> Any:
         return {name: value for name, value in image.items() if name != "writer"}
 
     changes = [record["dynamodb"] for record in records]
     return [
-        {name: told(c[name]) for name in ("OldImage", "NewImage") if name in c} for c in changes
+        {name: without_writer(c[name]) for name in ("OldImage", "NewImage") if name in c}
+        for c in changes
     ]
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_it_answers_and_streams_as_the_emulation_does(seed: int) -> None:
-    with emulated() as world:
-        expected, streamed = Story(seed).run(), images(world.stream())
-    with in_memory() as cloud:
-        assert Story(seed).run() == expected
+def test_the_cloud_answers_and_streams_as_moto_does(seed: int) -> None:
+    with mock_aws(), fresh_clients():
+        world = World()
+        expected, streamed = StoreCalls(seed).run(), images(world.stream())
+    with in_memory(Cloud(lambda: NOW_MS)) as cloud:
+        assert StoreCalls(seed).run() == expected
         assert images(cloud.tables["orders"].stream) == streamed
 
 
 def test_a_message_is_kept_with_its_delay() -> None:
-    with in_memory() as cloud:
+    with in_memory(Cloud(lambda: NOW_MS)) as cloud:
         queue.enqueue(str(UUID(int=1)), delay_seconds=7)
     (sent,) = cloud.sent
     assert (sent.delay_ms, str(UUID(int=1)) in sent.body) == (7000, True)
 
 
-def test_pages_are_small_and_an_index_may_lag() -> None:
+def test_a_page_holds_few_items_and_an_index_lags() -> None:
     now_ms = NOW_MS
     cloud = Cloud(lambda: now_ms, lag_ms=lambda: 1000)
     client = boto3.client("dynamodb", region_name="eu-central-1")

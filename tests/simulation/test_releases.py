@@ -9,18 +9,16 @@ from typing import Any
 import pytest
 
 from tests.simulation.environments import Copy
-from tests.simulation.runs import bench
+from tests.simulation.runs import new_runner
 
 NOW_MS = 1_800_000_000_000
-
-
 ORDER_ID = "018f2b8e-0000-7000-8000-000000000000"
 
 
 @pytest.fixture(scope="module")
 def copies() -> Iterator[dict[str, Copy]]:
-    with bench() as ready:
-        yield {release[0].release.name: release[0] for release in ready.releases}
+    with new_runner() as runner:
+        yield {release[0].release.name: release[0] for release in runner.releases}
 
 
 def network(copy: Copy, now_ms: int) -> Any:
@@ -34,16 +32,16 @@ def signed(copy: Copy, now_ms: int = NOW_MS) -> str:
     orders, tokens = copy["orders.order"], copy["dex.tokens"]
     fields = {"token_in": "SOL", "token_out": "USDC", "amount": "1", "slippage_bps": 500}
     order = orders.order_of(fields, [orders.first_update(ORDER_ID, now_ms)])
-    here = network(copy, now_ms)
+    exchange = network(copy, now_ms)
     route = copy["dex.router"].find_route(
-        tokens.find("SOL"), tokens.find("USDC"), 10**9, order.slippage_bps, here.snapshots()
+        tokens.find("SOL"), tokens.find("USDC"), 10**9, order.slippage_bps, exchange.snapshots()
     )
-    text: str = here.sign(order, route).text
+    text: str = exchange.sign(order, route).text
     return text
 
 
 def outcome(copy: Copy, text: str) -> int:
-    """The base units that the transaction gave, as this release knows when it has landed."""
+    """The output in base units of the landed transaction, as this release settles it."""
     landed = network(copy, NOW_MS + 86_400_000).outcome(text)
     assert isinstance(landed, copy["orders.settlement"].Landed)
     return int(landed.out_amount)

@@ -8,19 +8,19 @@ from collections.abc import Iterator
 import pytest
 
 from tests.jobs import jobs
-from tests.simulation.runs import EXPECTED_COVERAGE, Bench, Tally, bench, run_all
+from tests.simulation.runs import EXPECTED_COVERAGE, Runner, Tally, new_runner, run_all
 
 SEEDS = 150
 PROGRAM_SEEDS = 40
 
 
 @pytest.fixture
-def ready() -> Iterator[Bench]:
-    with bench() as ready:
-        yield ready
+def runner() -> Iterator[Runner]:
+    with new_runner() as runner:
+        yield runner
 
 
-def test_no_seed_breaks_a_promise_and_everything_is_met() -> None:
+def test_no_seed_breaks_a_promise_and_every_case_is_covered() -> None:
     tally = Tally()
     for part in run_all(range(SEEDS), jobs()):
         tally.add(part)
@@ -28,16 +28,16 @@ def test_no_seed_breaks_a_promise_and_everything_is_met() -> None:
     assert [name for name in EXPECTED_COVERAGE if not tally.coverage[name]] == []
 
 
-def test_a_seed_is_replayed_to_the_letter(ready: Bench) -> None:
-    first = ready.run(11).scheduler.log
+def test_a_seed_repeats_its_run_exactly(runner: Runner) -> None:
+    first = runner.run(11).scheduler.log
     assert len(first) > 50
-    ready.run(12)
-    assert ready.run(11).scheduler.log == first
+    runner.run(12)
+    assert runner.run(11).scheduler.log == first
 
 
-def test_the_client_for_programs_hands_over_every_update_once_and_in_order(ready: Bench) -> None:
-    met: Counter[str] = Counter()
+def test_the_client_for_programs_yields_every_update_once_and_in_order(runner: Runner) -> None:
+    coverage: Counter[str] = Counter()
     for seed in range(PROGRAM_SEEDS):
-        met += ready.run(seed, with_programs=True).coverage
-    assert met["updates handed over"] > 10 * PROGRAM_SEEDS
-    assert met["connections cut"] > 0
+        coverage += runner.run(seed, with_programs=True).coverage
+    assert coverage["updates that the client for programs yielded"] > 10 * PROGRAM_SEEDS
+    assert coverage["connections cut"] > 0

@@ -23,53 +23,53 @@ def judge_conditions(
     `transactions`: the texts of all signed transactions of the order, in sequence.
     """
     signed = iter(transactions)
-    waits_for, trigger, least = request, None, None
+    terms, trigger, minimum = request, None, None
     for update in updates:
         match update["status"]:
             case "resting":
                 if request.get("timeInForce") == "IOC":
                     raise Violation("an order that may not wait rests")
                 coverage["orders that rest again after a refusal"] += "error" in update
-                waits_for, trigger, least = update, None, None
+                terms, trigger, minimum = update, None, None
                 coverage["times that an order rests"] += 1
             case "building":
                 trigger = update.get("trigger", trigger)
                 if "trigger" in update:
                     coverage[f"orders triggered by their {trigger}"] += 1
-                    least = _judge_trigger(request, waits_for, update)
+                    minimum = _judge_trigger(request, terms, update)
             case "submitted":
-                _judge_transaction(next(signed), waits_for, least if trigger == "limit" else None)
+                _judge_transaction(next(signed), terms, minimum if trigger == "limit" else None)
             case "expired":
-                at_ms = unix_ms(waits_for["expiresAt"]) if "expiresAt" in waits_for else 0
+                at_ms = unix_ms(terms["expiresAt"]) if "expiresAt" in terms else 0
                 if unix_ms(update["timestamp"]) < at_ms and request.get("timeInForce") != "IOC":
                     # An order that can no longer land in time may end a few slots earlier.
                     late_ms = chain.LANDING_SLOTS_MAX * market.SLOT_MS
                     if unix_ms(update["timestamp"]) < at_ms - late_ms - 1_000:
-                        raise Violation(f"expired before {waits_for['expiresAt']}: {update}")
+                        raise Violation(f"expired before {terms['expiresAt']}: {update}")
 
 
-def _judge_trigger(request: Json, waits_for: Json, update: Json) -> int | None:
-    """The least base units that the order may give from now on."""
+def _judge_trigger(request: Json, terms: Json, update: Json) -> int | None:
+    """The minimum output of a triggered limit order, in base units; None for a stop order."""
     token_out = tokens.find(request["tokenOut"])
     out = tokens.to_units(update["route"]["outAmount"], token_out)
     if update["trigger"] == "limit":
-        least = ceil(_out_at(request, waits_for["limitPrice"]))
-        if out < least:
-            raise Violation(f"triggered by its limit at {out}, below {least}")
-        return least
-    if out > (most := floor(_out_at(request, waits_for["stopPrice"]))):
+        minimum = ceil(_out_at(request, terms["limitPrice"]))
+        if out < minimum:
+            raise Violation(f"triggered by its limit at {out}, below {minimum}")
+        return minimum
+    if out > (most := floor(_out_at(request, terms["stopPrice"]))):
         raise Violation(f"triggered by its stop at {out}, above {most}")
     return None
 
 
-def _judge_transaction(text: str, waits_for: Json, least: int | None) -> None:
+def _judge_transaction(text: str, terms: Json, minimum: int | None) -> None:
     transaction = chain.Transaction.from_json(text)
-    if least is not None and transaction.other_amount_threshold < least:
-        raise Violation(f"accepts {transaction.other_amount_threshold}, below {least}")
-    if "expiresAt" in waits_for:
+    if minimum is not None and transaction.other_amount_threshold < minimum:
+        raise Violation(f"accepts {transaction.other_amount_threshold}, below {minimum}")
+    if "expiresAt" in terms:
         ends_ms = (transaction.last_valid_slot + 1) * market.SLOT_MS
-        if ends_ms > unix_ms(waits_for["expiresAt"]):
-            raise Violation(f"may land after {waits_for['expiresAt']}")
+        if ends_ms > unix_ms(terms["expiresAt"]):
+            raise Violation(f"may land after {terms['expiresAt']}")
 
 
 def _out_at(request: Json, price: str) -> Fraction:
@@ -92,22 +92,22 @@ def judge_slices(
             coverage["slices executed"] += 1
             filled += tokens.to_units(child["amount"], source)
             out += tokens.to_units(last["outAmount"], target)
-    told: Json = {}
+    reported: Json = {}
     for update in updates:
-        told |= update
-    if _units(told.get("filledAmount"), source) != filled or (
-        filled and _units(told.get("outAmount"), target) != out
+        reported |= update
+    if _units(reported.get("filledAmount"), source) != filled or (
+        filled and _units(reported.get("outAmount"), target) != out
     ):
-        raise Violation(f"the slices swapped {filled} for {out}, told is {told}")
-    began = told.get("slice", 0)
-    if began != len(slices) or began > request["slices"]:
-        raise Violation(f"{began} slices began, {len(slices)} are stored")
+        raise Violation(f"the slices swapped {filled} for {out}, the updates say {reported}")
+    begun = reported.get("slice", 0)
+    if begun != len(slices) or begun > request["slices"]:
+        raise Violation(f"{begun} slices began, {len(slices)} are stored")
     whole = tokens.to_units(request["amount"], source)
     if filled > whole or (updates[-1]["status"] == "confirmed") != (
-        bool(filled) and began == request["slices"] and updates[-1]["status"] != "cancelled"
+        bool(filled) and begun == request["slices"] and updates[-1]["status"] != "cancelled"
     ):
         raise Violation(f"{updates[-1]['status']} with {filled} of {whole}")
-    if all(last["status"] == "confirmed" for _, last in slices) and began == request["slices"]:
+    if all(last["status"] == "confirmed" for _, last in slices) and begun == request["slices"]:
         coverage["orders executed in slices as a whole"] += 1
         if filled != whole:
             raise Violation(f"the slices add up to {filled}, not {whole}")
