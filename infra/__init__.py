@@ -1,8 +1,8 @@
-"""The engine's AWS resources, and the commands that deploy them here or in an account."""
+"""The engine's AWS resources, and the commands that deploy and operate them."""
 
 import os
 
 from infra.cli.node import NODE
 
-# jsii starts Node when aws_cdk is first imported; this package is imported before it.
+# jsii starts this Node when aws_cdk is first imported, which is after this package.
 os.environ.setdefault("JSII_NODE", str(NODE))

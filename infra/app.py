@@ -1,4 +1,4 @@
-"""CDK entry: builds the stack of one stage, as the CDK context describes it."""
+"""The CDK app: synthesizes the stack of one stage, with the settings of the CDK context."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def build(app: App) -> Engine:
-    """Add the engine to the app; raises SettingError."""
+    """Add the stack to the app; raises SettingError."""
     settings = read_settings(app)
     return Engine(app, settings.stack_name, settings=settings)
 
@@ -28,7 +28,7 @@ def read_settings(app: App) -> Settings:
 
 
 def main() -> None:
-    """Write the cloud assembly; an invalid setting ends the program with one line."""
+    """Write the cloud assembly; for invalid settings, end with exit code 1 and a line for each."""
     app = App()
     try:
         build(app)

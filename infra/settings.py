@@ -15,7 +15,7 @@ from infra.costs import WATCHER_MB
 
 
 class SettingError(ValueError):
-    """Settings that cannot be deployed: a line for each with its key, its value and the rule."""
+    """Invalid settings; the text has a line for each: its key, its value and the broken rule."""
 
 
 def _must(rule: str, holds: Callable[[Any], object]) -> AfterValidator:
@@ -28,7 +28,7 @@ def _must(rule: str, holds: Callable[[Any], object]) -> AfterValidator:
 
 
 def _python_level(level: str) -> str:
-    """Python's name of a log level, for which Lambda has another."""
+    """Python's name of a log level that Lambda names otherwise."""
     return {"WARN": "WARNING"}.get(level, level)
 
 
@@ -40,8 +40,6 @@ _DAYS = "1 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 292
 _OFFERED = frozenset(map(int, _DAYS.split())).__contains__
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MemoryMb = Annotated[int, Interval(ge=128, le=10_240)]
-# Levels that both the functions' logger and Lambda's filter know; see `_lambda_log_level` in
-# compute.py.
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_python_level)]
 
 
@@ -49,7 +47,8 @@ LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidat
 class Settings(EngineSettings):
     """The settings of one deployment, for the functions and for the stack.
 
-    Each field but `version` and `uv` is a key of CDK context in camelCase.
+    Each field except `version` and `uv` is set by a key of CDK context: its name in camelCase.
+    `uv` is the path of the uv that builds the Lambda layer.
     """
 
     __pydantic_config__ = ConfigDict(alias_generator=to_camel)
@@ -64,32 +63,32 @@ class Settings(EngineSettings):
     alarm_email: Annotated[str, _must("be one e-mail address", _EMAIL)] = ""
     # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
     max_concurrency: Annotated[int, Interval(ge=2, le=1000)] = 10
-    # A key that is disabled must be refused within a minute.
+    # A disabled key must be refused within a minute.
     key_cache_seconds: Annotated[int, Interval(ge=0, le=60)] = 30
     cors_origin: Annotated[str, _must("be like https://desk.example", _ORIGIN)] = ""
     api_gateway_log_role: bool = True
     throttle_rate: Annotated[int, Ge(1)] = 500
     throttle_burst: Annotated[int, Ge(1)] = 1000
-    # How many of the two indexes of resting orders the orders table has. DynamoDB adds or removes
-    # one index at a time, so over a release that has none, the first of two deployments adds one.
-    # Without the second one, no resting order is woken.
+    # How many of the two indexes of resting orders the orders table has. DynamoDB adds one index a
+    # deployment, so an upgrade from a release without them takes two deployments, the first with 1.
+    # With 1, no resting order is woken.
     wake_indexes: Annotated[int, Interval(ge=1, le=2)] = 2
     local_endpoint: Annotated[str, _must("be like http://127.0.0.1:4566", _ORIGIN)] = ""
     uv: str = "uv"
 
     @property
     def stack_name(self) -> str:
-        """Stacks of several stages live side by side in one account."""
+        """The CloudFormation stack's name; stages do not share a stack."""
         return f"order-execution-engine-{self.stage}"
 
     @property
     def durable(self) -> bool:
-        """Whether data outlives the stack."""
+        """Whether orders, keys and logs outlive the stack."""
         return self.stage == "prod"
 
     @property
     def local(self) -> bool:
-        """Whether this deployment goes to the emulator at `local_endpoint`."""
+        """Whether the stack is deployed to the emulator at `local_endpoint`."""
         return bool(self.local_endpoint)
 
 
@@ -99,7 +98,7 @@ _FLAGS = {to_camel(name) for name, kind in _TYPES.items() if kind is bool}
 
 
 def settings_of(context: Mapping[str, Any], *, version: str, uv: str) -> Settings:
-    """The settings in CDK context: text, as `-c` gives it, or JSON, as a file does.
+    """The settings in CDK context, whose values are text (from `-c`) or JSON (from a file).
 
     Raises:
         SettingError: a key is unknown, or a value breaks its rule.
@@ -108,7 +107,7 @@ def settings_of(context: Mapping[str, Any], *, version: str, uv: str) -> Setting
     problems = [f"{key}: {_unknown(key)}" for key in given if key not in KEYS]
     for key in _FLAGS & given.keys():
         given[key] = given[key].lower()
-        if given[key] not in {"true", "false"}:  # pydantic would take "yes" and "1" as well
+        if given[key] not in {"true", "false"}:  # pydantic would accept "yes" and "1" too
             problems.append(f"{key}={given[key]}: must be true or false")
     if not problems:
         try:
@@ -121,7 +120,7 @@ def settings_of(context: Mapping[str, Any], *, version: str, uv: str) -> Setting
 
 
 def _is_setting(key: str) -> bool:
-    """Whether a key of CDK context is one word; those of the CDK itself have `@`, `:` or `-`."""
+    """Whether the key is meant as a setting: the CDK's own keys contain `@`, `:` or `-`."""
     return key.isidentifier()
 
 
@@ -131,6 +130,6 @@ def _unknown(key: str) -> str:
 
 
 def _rule(message: str) -> str:
-    """pydantic's error about a value, as a rule that follows the value."""
+    """The rule that a value breaks, from pydantic's message."""
     rule = re.sub("(Input|String) should", "must", message.removeprefix("Value error, "))
     return rule.partition(", unable to parse")[0]

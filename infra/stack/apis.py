@@ -22,7 +22,7 @@ from infra.stack.logs import log_group
 
 LOCAL_HTTP_ID = "c0ffee00"
 LOCAL_WEB_SOCKET_ID = "c0ffee01"
-# An access log holds neither path, query nor headers: they may carry a ticket or a key.
+# Access logs have no path, query or header, because these may contain a ticket or a key.
 LOGGED = {
     "requestId": Field.context_request_id(),
     "ip": Field.context_identity_source_ip(),
@@ -43,7 +43,11 @@ WEB_SOCKET_LOGGED = LOGGED | {
 
 
 class Apis(Construct):
-    """Each API has one throttled, logged stage; on the emulator the ids of the APIs are fixed."""
+    """Both APIs, each with one stage that throttles and logs requests.
+
+    `http_url` and `web_socket_url` are for clients, and `push_url` is the endpoint for pushes. On
+    the emulator the APIs have fixed ids, so that the URLs are known beforehand.
+    """
 
     def __init__(
         self,
@@ -72,9 +76,9 @@ class Apis(Construct):
             auto_deploy=True,
             throttle=self._throttle(),
         )
-        # An HTTP API logs by a resource policy of at most 5,120 characters, which CloudWatch Logs
-        # shares among all groups; it makes room only for groups that begin like this. The stack's
-        # own id keeps apart the groups of stacks that have had the same name.
+        # HTTP APIs log by a resource policy of at most 5,120 characters that all log groups share.
+        # CloudWatch Logs makes room in it only for groups with this prefix. The stack's id keeps
+        # the groups of successive stacks of one name apart.
         stack = Fn.select(2, Fn.split("/", Aws.STACK_ID))
         http_logs = f"/aws/vendedlogs/{settings.stack_name}/http/{stack}"
         self._log(http_stage, "HttpAccess", HTTP_LOGGED, group_name=http_logs)
@@ -145,8 +149,8 @@ class Apis(Construct):
             self, "WebSocket", route_selection_expression="$request.body.action"
         )
         for route in ("$connect", "$disconnect", "$default"):
-            # The credentials are a header or a query parameter, but API Gateway refuses a request
-            # that lacks an identity source. Every handshake has the header Host.
+            # The credentials are in a header or in a query parameter, and API Gateway refuses a
+            # request without every identity source. So the source is a header of every handshake.
             access = WebSocketLambdaAuthorizer(
                 "Access", authorizer, identity_source=["route.request.header.Host"]
             )
@@ -175,16 +179,16 @@ class Apis(Construct):
         if not isinstance(cfn_stage, apigateway.CfnStage):
             raise TypeError(f"{cfn_stage} is no stage")
         cfn_stage.access_log_settings = apigateway.CfnStage.AccessLogSettingsProperty(
-            # An HTTP API takes the ARN without the ":*" that Fn::GetAtt ends it with.
+            # API Gateway takes the ARN without the ":*" at the end of what Fn::GetAtt returns.
             destination_arn=Fn.select(0, Fn.split(":*", group.log_group_arn)),
             format=json.dumps(fields),
         )
 
     def _log_role(self) -> account.CfnAccount:
-        """Let API Gateway write the WebSocket API's log, by one role for the account and region.
+        """Set the role by which API Gateway writes access logs of WebSocket APIs.
 
-        The account's setting names the role even when the stack is gone, and other APIs log by it:
-        so the role stays, unless the deployment that made it fails.
+        It is one setting for the account and region, so other APIs may log by the role too. So the
+        role and the setting outlive the stack, unless the deployment that creates them fails.
         """
         role = iam.Role(
             self,

@@ -1,4 +1,4 @@
-"""The functions: they share one asset; each has its own role, log group and environment."""
+"""The Lambda functions: one asset for all; a role, log group and environment for each."""
 
 from pathlib import Path
 
@@ -22,14 +22,14 @@ DEAD_LETTERS_TIMEOUT = Duration.seconds(30)
 NOTIFIER_TIMEOUT = Duration.seconds(30)
 PUBLISHER_TIMEOUT = Duration.seconds(60)
 SWEEPER_TIMEOUT = Duration.seconds(30)
-# A watcher ticks until the next one does, which starts a minute later, or two if one is lost.
+# A watcher ticks until the next one has started: after one minute, or two if one start fails.
 WATCHER_TIMEOUT = Duration.seconds(150)
 WEBSOCKET_TIMEOUT = Duration.seconds(10)
 WORKER_TIMEOUT = Duration.seconds(60)
 
 
 class Compute(Construct):
-    """Every function of the engine; the stack grants what each may do."""
+    """The engine's functions, all of them in `all`; `Engine` grants their permissions."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Compute(Construct):
             exclude=["/*", "!/functions", "__pycache__", "*.pyc", "*.md"],
             ignore_mode=IgnoreMode.GIT,
         )
-        # The emulator runs functions in its own Python, which has the dependencies already.
+        # The emulator runs the functions in its own Python, which has the dependencies.
         self._layers = (
             [] if settings.local else [dependency_layer(self, "Dependencies", uv=settings.uv)]
         )
@@ -76,8 +76,8 @@ class Compute(Construct):
             WORKER_TIMEOUT,
             orders | queue,
             memory_mb=settings.worker_memory_mb,
-            # An order that waits or retries comes back to the worker by its own queue. Lambda
-            # would stop such a chain after 16 turns and make a dead letter of it:
+            # The worker re-queues an order that waits or retries. Lambda would take that for a
+            # recursive loop, and move the message to the dead-letter queue after 16 rounds:
             # https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
@@ -98,7 +98,7 @@ class Compute(Construct):
         self.watcher = self._function(
             "watcher", WATCHER_TIMEOUT, orders | queue, memory_mb=settings.watcher_memory_mb
         )
-        # A late watcher is of no use: the next one is there within a minute.
+        # A retry would come too late to be useful: the next watcher starts within a minute.
         lambda_.EventInvokeConfig(
             self,
             "WatcherInvocations",
@@ -110,7 +110,7 @@ class Compute(Construct):
         self.dead_letters = self._function("dead_letters", DEAD_LETTERS_TIMEOUT, orders | queue)
 
     def published(self, function: lambda_.Function) -> lambda_.IFunction:
-        """The target of an API: the function, or with snapshots the alias of its newest version."""
+        """What an API calls: the function, or with SnapStart the alias of its newest version."""
         return function.add_alias(PUBLISHED_ALIAS) if self._settings.snap_start else function
 
     def _function(
@@ -146,7 +146,7 @@ class Compute(Construct):
             log_group=group,
             logging_format=lambda_.LoggingFormat.JSON,
             application_log_level_v2=_lambda_log_level(settings.log_level),
-            # A line for each successful invocation would cost money, and metrics count them.
+            # A platform line for each invocation would cost money, and metrics count invocations.
             system_log_level_v2=lambda_.SystemLogLevel.WARN,
             environment={
                 **environment,
@@ -156,7 +156,7 @@ class Compute(Construct):
                 "POWERTOOLS_LOG_LEVEL": settings.log_level,
             },
         )
-        if snap_start:  # `published` does that
+        if snap_start:  # `published` publishes the version
             Annotations.of(function).acknowledge_warning(
                 "@aws-cdk/aws-lambda:snapStartRequirePublish"
             )
@@ -165,11 +165,11 @@ class Compute(Construct):
 
 
 def _lambda_log_level(level: str) -> lambda_.ApplicationLogLevel:
-    """The level below which Lambda drops a function's lines: INFO, or DEBUG where that is asked.
+    """The level below which Lambda drops a function's log lines: DEBUG for DEBUG, else INFO.
 
-    A line of metrics has no level, so Lambda takes it for INFO, and a higher level would drop it:
+    Lambda treats a line without a level, such as one of metrics, as INFO, so a higher level would
+    drop the metrics. The functions' logger applies the higher levels (functions/runtime.py):
     https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
-    A level above INFO is kept by the functions' logger (functions/runtime.py).
     """
     debug = level == "DEBUG"
     return lambda_.ApplicationLogLevel.DEBUG if debug else lambda_.ApplicationLogLevel.INFO

@@ -1,4 +1,4 @@
-"""The Lambda layer: exactly what uv.lock pins for the product, for the functions' platform."""
+"""The Lambda layer: the functions' dependencies as uv.lock pins them, for Lambda's platform."""
 
 import hashlib
 import shutil
@@ -17,7 +17,7 @@ PLATFORM = "aarch64-manylinux2014"
 
 
 def dependency_layer(scope: Construct, construct_id: str, *, uv: str) -> lambda_.LayerVersion:
-    """The layer; its hash is that of the requirements, so equal requirements deploy nothing."""
+    """The layer; its asset hash is that of the requirements, so only a change is deployed."""
     requirements = pinned_requirements(uv)
     digest = hashlib.sha256(f"{PLATFORM} {PYTHON_VERSION}\n{requirements}".encode()).hexdigest()
     return lambda_.LayerVersion(
@@ -46,7 +46,14 @@ def install(
     platform: str = PLATFORM,
     python_version: str = PYTHON_VERSION,
 ) -> None:
-    """Install the requirements for a platform (uv's name); needs neither Docker nor that Python.
+    """Install pinned requirements into a folder; needs neither Docker nor the target's Python.
+
+    Args:
+        uv: the path of the uv command.
+        requirements: text in pip's format, with versions and hashes.
+        target: the folder.
+        platform: uv's name of the target platform.
+        python_version: of the target.
 
     Raises:
         RuntimeError: uv could not install them; the message carries its reason.
@@ -58,14 +65,18 @@ def install(
         pinned.flush()
         command = [uv, "pip", "install", "--quiet", "--color", "never", "--target", str(target)]
         _run([*command, *runtime, *exactly, "--requirements", pinned.name])
-    needless = [target / "bin", *target.rglob("__pycache__"), *target.rglob("tests")]
-    for folder in needless:
+    unused = [target / "bin", *target.rglob("__pycache__"), *target.rglob("tests")]
+    for folder in unused:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def pinned_requirements(uv: str) -> str:
-    """The functions' dependencies with their versions and hashes, as uv.lock pins them."""
-    # When the CDK command line runs uv, uv would write colour codes between the requirements.
+    """The functions' dependencies as uv.lock pins them, in pip's format with hashes.
+
+    Raises:
+        RuntimeError: uv failed; the message carries its reason.
+    """
+    # Under the CDK command line, uv would write colour codes between the requirements.
     layout = ["--quiet", "--color", "never", "--no-header", "--no-annotate"]
     content = ["--frozen", "--no-dev", "--no-emit-project", "--project", str(ROOT)]
     return _run([uv, "export", *layout, *content])

@@ -1,4 +1,4 @@
-"""The stack: its constructs, the trigger of each function, and each function's permissions."""
+"""The stack: its constructs, and the triggers and permissions of the functions."""
 
 from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_events as events
@@ -29,7 +29,7 @@ from infra.stack.storage import WAKE_INDEXES, Storage
 PUBLISH_BATCH_SIZE = 100
 NOTIFIERS_MAX = 5
 
-# Lambda reads a queue or a stream for a function with the function's own role.
+# Lambda reads a function's queue or stream with the function's own role.
 RECEIVE = "ReceiveMessage DeleteMessage GetQueueAttributes"
 READ_STREAM = "DescribeStream GetRecords GetShardIterator ListStreams"
 
@@ -116,7 +116,7 @@ class Engine(Stack):
             batch_size=BATCH_SIZE,
             report_batch_item_failures=True,
         )
-        # Slow receivers of webhooks must leave the account's concurrency to the orders.
+        # Slow receivers of webhooks must not use up the account's concurrency.
         lambda_.EventSourceMapping(
             self,
             "DeliverWebhooks",
@@ -126,7 +126,7 @@ class Engine(Stack):
             max_concurrency=NOTIFIERS_MAX,
             report_batch_item_failures=True,
         )
-        # Without limits, so Lambda retries a batch until the stream drops it after 24 hours. A
+        # Without a limit, Lambda retries a batch until the stream drops it after 24 hours. A
         # connection lasts two hours at most, so each follower has reconnected and resumed by then.
         lambda_.EventSourceMapping(
             self,
@@ -139,7 +139,7 @@ class Engine(Stack):
             bisect_batch_on_error=True,
         )
         scheduled = [compute.sweeper]
-        if settings.wake_indexes == len(WAKE_INDEXES):  # the watcher asks all of them
+        if settings.wake_indexes == len(WAKE_INDEXES):  # the watcher queries all of them
             scheduled.append(compute.watcher)
         events.Rule(
             self,
@@ -204,7 +204,7 @@ class Engine(Stack):
         _allow(compute.watcher, queue, "sqs", "SendMessage GetQueueAttributes")
 
         if local:
-            # AWS has no such action, SendMessage covers batches; the emulator asks for it.
+            # The emulator checks this action. AWS has none: SendMessage covers batches.
             # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-batch-api.html
             for function in (compute.sweeper, compute.watcher):
                 _allow(function, queue, "sqs", "SendMessageBatch")

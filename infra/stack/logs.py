@@ -1,4 +1,4 @@
-"""Log groups: kept for as many days as the settings say, and longer than the stack in prod."""
+"""Log groups, with the retention of the settings; in prod they outlive the stack."""
 
 from typing import cast
 
@@ -12,17 +12,17 @@ from infra.settings import Settings
 def log_group(
     scope: Construct, construct_id: str, *, settings: Settings, name: str | None = None
 ) -> logs.LogGroup:
-    """Add a log group; without a name CloudFormation gives it one of its own."""
+    """Add a log group; without `name`, CloudFormation generates one."""
     group = logs.LogGroup(
         scope,
         construct_id,
         log_group_name=name,
-        # A first deployment that fails takes its empty log groups with it.
+        # If the first deployment fails, its rollback deletes the empty log groups.
         removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
         if settings.durable
         else RemovalPolicy.DESTROY,
     )
-    # The construct's own property takes names like ONE_MONTH.
+    # The construct's own property is an enumeration, which cannot express a number of days.
     resource = cast("logs.CfnLogGroup", group.node.default_child)
     resource.retention_in_days = settings.log_retention_days
     return group

@@ -1,4 +1,4 @@
-"""The metrics for the alarms and the dashboard: the functions' own, and AWS's."""
+"""The metrics of alarms and dashboard: those that the functions emit, and AWS's own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from infra.stack.storage import Storage
 
 ONE_MINUTE, FIVE_MINUTES = Duration.minutes(1), Duration.minutes(5)
 
-# The functions' calls, by table; an alarm's expression takes ten metrics at most.
+# The operations that the functions call, by table; an alarm's expression takes ten metrics at most.
 ORDERS_OPERATIONS = ("PutItem", "GetItem", "BatchGetItem", "UpdateItem", "Query")
 CONNECTIONS_OPERATIONS = ("PutItem", "GetItem", "UpdateItem", "DeleteItem", "Query")
 ACCESS_OPERATIONS = ("PutItem", "GetItem", "DeleteItem")
@@ -51,13 +51,13 @@ class Metrics:
         )
 
     def percentiles(self, metric: Metric) -> list[cloudwatch.Metric]:
-        """The median and the slowest hundredth of a duration that the functions emit."""
+        """The p50 and p99 of a duration that the functions emit."""
         return [self.own(metric, statistic=p, label=p) for p in ("p50", "p99")]
 
     def failed(self, expression: str, *, label: str) -> cloudwatch.MathExpression:
-        """Failed orders by code; `{}` in the expression stands for them.
+        """An expression on the counts of failed orders by code, for which `{}` stands in it.
 
-        A search finds them, because a code has no metric until an order has failed with it.
+        They are found by a search, because a code has no metric until an order has failed with it.
         """
         schema = f"{{{METRICS_NAMESPACE},code,service}}"
         search = f'{schema} MetricName="{Metric.ORDERS_FAILED}" service="{self.stack_name}"'
@@ -87,13 +87,13 @@ class Metrics:
 def total(
     *metrics: cloudwatch.IMetric, period: Duration = ONE_MINUTE, label: str
 ) -> cloudwatch.MathExpression:
-    """The sum of metrics; a metric without data counts as 0, or the sum would have none either.
+    """The sum of metrics, of which one without data counts as 0.
 
-    So the newest point is 0 until CloudWatch has its metrics, some minutes late for SQS. An alarm
-    on it must look back further than this one point, or it may never ring:
+    So the newest data point is 0 until CloudWatch has received the metrics; those of SQS are some
+    minutes late. An alarm on the sum must evaluate more than this point, or it may never begin:
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
     """
-    # All expressions of a graph share one name space, so the ids begin with a word of the label.
+    # Ids must be unique in a graph, so they begin with the first word of the label.
     word = label.split(maxsplit=1)[0].strip(",")
     named = {f"{word}{number}": metric for number, metric in enumerate(metrics)}
     return cloudwatch.MathExpression(

@@ -10,10 +10,11 @@ RETENTION = Duration.days(14)
 
 
 class Queues(Construct):
-    """The queues; a message that was received stays hidden for six times its reader's timeout.
+    """The queues; each has six times its function's timeout as visibility timeout.
 
-    So it stays hidden while Lambda retries a throttled reader, and two workers never hold the
-    same message: a worker that finds its order moved on may delete its own.
+    AWS recommends it, so that a message stays hidden while Lambda retries a throttled function. So
+    two workers never have the same message at once, and a worker whose order has been taken on by
+    another writer may acknowledge its own message.
     """
 
     def __init__(
@@ -26,18 +27,18 @@ class Queues(Construct):
         notifier_timeout: Duration,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.dead_letters = self._queue("DeadLetters", read_for=dead_letters_timeout)
+        self.dead_letters = self._queue("DeadLetters", timeout=dead_letters_timeout)
         self.orders = self._queue(
             "Orders",
-            read_for=worker_timeout,
+            timeout=worker_timeout,
             dead_letter_queue=sqs.DeadLetterQueue(
                 queue=self.dead_letters, max_receive_count=RECEIVES_MAX
             ),
         )
-        self.webhook_dead_letters = self._queue("WebhookDeadLetters", read_for=notifier_timeout)
+        self.webhook_dead_letters = self._queue("WebhookDeadLetters", timeout=notifier_timeout)
         self.webhooks = self._queue(
             "Webhooks",
-            read_for=notifier_timeout,
+            timeout=notifier_timeout,
             dead_letter_queue=sqs.DeadLetterQueue(
                 queue=self.webhook_dead_letters, max_receive_count=WEBHOOK_RECEIVES_MAX
             ),
@@ -47,13 +48,13 @@ class Queues(Construct):
         self,
         construct_id: str,
         *,
-        read_for: Duration,
+        timeout: Duration,
         dead_letter_queue: sqs.DeadLetterQueue | None = None,
     ) -> sqs.Queue:
         return sqs.Queue(
             self,
             construct_id,
-            visibility_timeout=Duration.seconds(6 * read_for.to_seconds()),
+            visibility_timeout=Duration.seconds(6 * timeout.to_seconds()),
             retention_period=RETENTION,
             dead_letter_queue=dead_letter_queue,
             encryption=sqs.QueueEncryption.SQS_MANAGED,

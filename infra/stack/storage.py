@@ -1,4 +1,4 @@
-"""The tables: orders, WebSocket connections, and the API keys and tickets that give access."""
+"""The tables: orders, connections (with webhooks), and access (API keys and tickets)."""
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
@@ -12,15 +12,15 @@ from functions.contract import (
     WAKE_BELOW_INDEX,
 )
 
-# A deployment over an older release adds these one by one: see `Settings.wake_indexes`.
+# An upgrade from a release without them adds one a deployment: see `Settings.wake_indexes`.
 WAKE_INDEXES = (WAKE_ABOVE_INDEX, WAKE_BELOW_INDEX)
 
 
 class Storage(Construct):
-    """On-demand tables; where data is durable, orders and keys outlive the stack.
+    """On-demand tables; if `durable`, those of orders and keys outlive the stack.
 
-    Such a table is protected against deletion, also by CloudFormation. A rollback of a failed first
-    deployment could not delete it, and would fail: so the table stays then too.
+    Deletion protection keeps even CloudFormation from deleting such a table. The rollback of a
+    failed first deployment would fail on it, so the table is retained then as well.
     """
 
     def __init__(
@@ -54,20 +54,21 @@ class Storage(Construct):
             sort_key=_text("createdAt"),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
-        # Sparse: an order leaves it at its terminal status.
+        # The open orders, by the time since which they are idle or at which they are due; and the
+        # orders that ended otherwise than confirmed, by owner and status.
         self.orders.add_global_secondary_index(
             index_name=OPEN_ORDERS_INDEX,
             partition_key=_text("openShard"),
             sort_key=_text("idleSince"),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
-        # Sparse as well: counted, so that one owner's orders cannot fill the queue.
+        # Sparse: open orders only. The API counts them, so that one owner cannot fill the queue.
         self.orders.add_global_secondary_index(
             index_name=OPEN_BY_OWNER_INDEX,
             partition_key=_text("openOwner"),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
-        # Sparse: only resting orders, by the prices that wake them.
+        # Sparse: resting orders only, by the prices that wake them.
         for index in WAKE_INDEXES[:wake_indexes]:
             self.orders.add_global_secondary_index(
                 index_name=index,
@@ -83,10 +84,11 @@ class Storage(Construct):
             sort_key=_text("connectionId"),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             time_to_live_attribute="expiresAt",
-            removal_policy=RemovalPolicy.DESTROY,  # connections end with their API
+            # Connections end with their API. Owners create their webhooks again.
+            removal_policy=RemovalPolicy.DESTROY,
         )
 
-        # Hashed API keys, which stay, and one-use tickets, which expire.
+        # API keys, which do not expire, and single-use tickets, which do; both stored as hashes.
         self.access = dynamodb.Table(
             self,
             "Access",

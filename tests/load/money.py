@@ -41,9 +41,7 @@ from tests.load.units import (
 
 MILLION = 1_000_000
 MONTH_HOURS = 730
-ALARM_METRICS = (
-    44  # metrics that the stack's alarms watch; tests/infra/test_measured.py counts them
-)
+ALARM_METRICS = 44  # that the stack's alarms watch; tests/infra/test_measured.py counts them
 METRICS = 8  # custom metrics that have data when market orders are executed
 # 2026-11-22, tests.load.cpu, of a run, a record, an order; Lambda gives a core at 1,769 MB. The
 # worker's: 1.6 times the bare calls (2026-11-28, in a batch), which took 2.8 ms on 2026-11-22.
