@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from tests.faults.injection import Kind, bench
+from tests.faults.injection import Kind, new_harness
 from tests.faults.runs import CHUNK, Tally, random_faults, run_all, single_faults
 from tests.faults.schedule import Schedule
 
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--schedules", type=int, default=1000, help="random ones (1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the first random one (0)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (one a core)")
-    parser.add_argument("--replay", type=int, metavar="SEED", help="run this one, and tell of it")
+    parser.add_argument("--replay", type=int, metavar="SEED", help="print the steps of this one")
     parser.add_argument("--faults", help="for --replay: CALL:KIND,… instead of those drawn")
     arguments = parser.parse_args()
     if arguments.replay is not None:
@@ -34,7 +34,7 @@ def main() -> None:
     tasks = [*single_faults(), *random_faults(arguments.schedules, arguments.seed)]
     tally = Tally()
     parts = run_all(tasks, arguments.jobs)
-    for part in track(parts, "Breaking things", total=-(-len(tasks) // CHUNK), transient=True):
+    for part in track(parts, "Injecting faults", total=-(-len(tasks) // CHUNK), transient=True):
         tally.add(part)
     _print(Console(), tally, time.monotonic() - started)
     sys.exit(1 if tally.failures else 0)
@@ -45,15 +45,15 @@ def _replay(seed: int, faults: str | None) -> None:
     if faults is not None:
         pairs = (pair.split(":") for pair in faults.split(",") if pair)
         plan = {int(number): Kind(kind) for number, kind in pairs}
-    with bench() as ready:
-        schedule = Schedule(ready, seed, plan)
+    with new_harness() as harness:
+        schedule = Schedule(harness, seed, plan)
         try:
             schedule.run()
         finally:
             print(*schedule.log, sep="\n")
             for number, kind in sorted(schedule.plan.items()):
-                if number < len(ready.calls.names):
-                    print(f"call {number}, {ready.calls.names[number]}: {kind}")
+                if number < len(harness.calls.names):
+                    print(f"call {number}, {harness.calls.names[number]}: {kind}")
     print("no promise was broken")
 
 

@@ -1,4 +1,4 @@
-"""One bench for all schedules of a module, because its set-up takes longer than a schedule."""
+"""One harness for all schedules of a module, because its set-up takes longer than a schedule."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.injection import Bench
-from tests.faults.injection import bench as set_up
+from tests.faults.injection import Harness, new_harness
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
-    with set_up() as ready:
-        yield ready
+def harness() -> Iterator[Harness]:
+    with new_harness() as harness:
+        yield harness

@@ -33,7 +33,7 @@ from tests.stepping import Killed, in_turns, one_by_one, pause, pause_at_calls
 class Kind(StrEnum):
     """The faults of a call."""
 
-    FAIL = "fail"  # AWS refuses the call and each of botocore's retries
+    FAIL = "fail"  # AWS throttles the call and each of botocore's retries
     REPEAT = "repeat"  # the call takes effect; its answer is lost, and botocore repeats it
     LOSE = "lose"  # the call takes effect; neither its answer nor that of a retry arrives
     KILL_BEFORE = "kill-before"  # the process dies before the call takes effect
@@ -47,12 +47,13 @@ class Calls:
     """Numbers the calls of a schedule from 0 and injects the planned faults."""
 
     def __init__(self) -> None:
-        self.begin({})
+        self.reset({})
 
-    def begin(self, plan: dict[int, Kind]) -> None:
+    def reset(self, plan: dict[int, Kind]) -> None:
+        """Number the next call 0; `plan` has a fault for some numbers."""
         self.plan = plan
         self.names: list[str] = []
-        self.hit: list[Kind] = []
+        self.injected: list[Kind] = []
         self._kind: Kind | None = None
 
     def number(self, name: str) -> Kind | None:
@@ -60,7 +61,7 @@ class Calls:
         kind = self._kind = self.plan.get(len(self.names))
         self.names.append(name)
         if kind:
-            self.hit.append(kind)
+            self.injected.append(kind)
         return kind
 
     def watch(self, client: Any) -> None:
@@ -86,8 +87,8 @@ class Calls:
             self._kind = None
         raise ReadTimeoutError(endpoint_url=request.url)
 
-    def push(self, name: str, effect: Effect) -> None:
-        """Do the same for a call to the stage's @connections endpoint."""
+    def make(self, name: str, effect: Effect) -> None:
+        """Number a call that goes to no boto3 client, and make it, with its fault if it has one."""
         match self.number(name):
             case Kind.FAIL:
                 raise ClientError({"Error": {"Code": "LimitExceededException"}}, name)
@@ -121,8 +122,8 @@ class Clock(VirtualClock):
         self.at_ms = max(self.at_ms, until_ms)
 
 
-class CountedConnections(Connections):
-    """The @connections endpoint with numbered calls; `deliver` hands a frame to the clients."""
+class NumberedConnections(Connections):
+    """The @connections endpoint with numbered calls; `deliver` gets each frame's connection."""
 
     def __init__(self, calls: Calls) -> None:
         super().__init__()
@@ -131,10 +132,10 @@ class CountedConnections(Connections):
         self.deliver: Callable[[str, bytes], None] = lambda _connection_id, _data: None
 
     def post_to_connection(self, *, ConnectionId: str, Data: bytes) -> None:  # noqa: N803
-        self._calls.push("PostToConnection", lambda: self._post(ConnectionId, Data))
+        self._calls.make("PostToConnection", lambda: self._post(ConnectionId, Data))
 
     def delete_connection(self, *, ConnectionId: str) -> None:  # noqa: N803
-        self._calls.push("DeleteConnection", lambda: self.open.discard(ConnectionId))
+        self._calls.make("DeleteConnection", lambda: self.open.discard(ConnectionId))
 
     def _post(self, connection_id: str, data: bytes) -> None:
         if connection_id not in self.open:
@@ -143,29 +144,29 @@ class CountedConnections(Connections):
 
 
 class Receiver:
-    """The receiver of webhooks; `take` gets an id and a body, and returns the HTTP status.
+    """The receiver of webhooks; `receive` gets an id and a body, and returns the HTTP status.
 
-    `hide` gets the handle of a message whose delivery failed, and the seconds until its retry.
+    `hide` gets the receipt handle of a failed notice, and the seconds until its retry.
     """
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        self.take: Callable[[str, bytes], int]
+        self.receive: Callable[[str, bytes], int]
         self.hide: Callable[[str, int], None]
 
     def post(self, _url: str, body: bytes, headers: dict[str, str], **_: Any) -> int:
         """In place of `delivery.post`."""
-        return self.take(headers["webhook-id"], body)
+        return self.receive(headers["webhook-id"], body)
 
-    def hidden(self, receipt_handle: str, seconds: int) -> None:
+    def change_visibility(self, receipt_handle: str, seconds: int) -> None:
         """In place of `notices.hide`, with a numbered call."""
-        self._calls.push("ChangeMessageVisibility", lambda: self.hide(receipt_handle, seconds))
+        self._calls.make("ChangeMessageVisibility", lambda: self.hide(receipt_handle, seconds))
 
 
 class FaultyWorld(World):
-    """A world whose tables and queue can be read and emptied without a numbered call."""
+    """A world whose tables and queues can be read and emptied without a numbered call."""
 
-    def tables(self, name: str) -> Any:
+    def table(self, name: str) -> Any:
         from moto.dynamodb.models import dynamodb_backends
 
         return dynamodb_backends["123456789012"]["eu-central-1"].tables[name]
@@ -178,40 +179,46 @@ class FaultyWorld(World):
         return messages
 
 
+def delay_seconds(message: Any) -> int:
+    """The delay of a message of moto's, which stores two times of the machine's clock instead."""
+    delay_ms: float = message.delayed_until - message.sent_timestamp
+    return max(0, round(delay_ms / 1000))
+
+
 @dataclass
-class Bench:
-    """The handlers over moto, for one schedule after the other."""
+class Harness:
+    """The handlers over moto, for one schedule after another."""
 
     world: FaultyWorld
     calls: Calls
     clock: Clock
-    connections: CountedConnections
+    connections: NumberedConnections
     receiver: Receiver
 
     def reset(self, plan: dict[int, Kind], now_ms: int) -> None:
-        """Empty tables, queue and stream; the next call is number 0."""
+        """Empty tables, queues and stream, and set the clock; the next call is number 0."""
         for name in ("orders", "connections"):
-            table = self.world.tables(name)
+            table = self.world.table(name)
             table.items.clear()
             if table.stream_shard:
                 table.stream_shard.items.clear()
         for name in ("orders", "webhooks"):
             self.world.messages(name).clear()
         self.connections.open.clear()
-        self.calls.begin(plan)
+        self.calls.reset(plan)
         self.clock.at_ms = now_ms
         submission.rooms.clear()
         publisher.look_ups.clear()
 
 
 @contextmanager
-def bench() -> Iterator[Bench]:
-    """A bench: the unchanged product under a clock that the schedule moves."""
+def new_harness() -> Iterator[Harness]:
+    """A harness for the block: the unchanged handlers under a clock that the schedule moves."""
     calls, clock = Calls(), Clock()
-    connections, receiver = CountedConnections(calls), Receiver(calls)
+    connections, receiver = NumberedConnections(calls), Receiver(calls)
     with (
-        Path(os.devnull).open("w") as unread,
-        redirect_stdout(unread),  # the handlers print their metrics, as Lambda expects
+        Path(os.devnull).open("w") as null,
+        redirect_stdout(null),  # the handlers print their metrics, as Lambda expects
         pytest.MonkeyPatch.context() as patch,
         mock_aws(),
         fresh_clients() as clients,
@@ -225,7 +232,7 @@ def bench() -> Iterator[Bench]:
         for module in (publisher, notifier):
             patch.setattr(module, "at_once", one_by_one)
         patch.setattr(delivery, "post", receiver.post)
-        patch.setattr(notices, "hide", receiver.hidden)
+        patch.setattr(notices, "hide", receiver.change_visibility)
         patch.setattr(worker, "at_once", in_turns)
         patch.setattr(worker, "network", replace(worker.network, latency_scale=1))
         patch.setattr(worker, "settings", replace(runtime.settings, retry_base_ms=1000))
@@ -235,7 +242,7 @@ def bench() -> Iterator[Bench]:
         level = runtime.logger.log_level
         runtime.logger.setLevel("CRITICAL")
         try:
-            yield Bench(
+            yield Harness(
                 world=world, calls=calls, clock=clock, connections=connections, receiver=receiver
             )
         finally:

@@ -1,36 +1,38 @@
-"""A small model of the order core, enumerated exhaustively.
+"""A small model of an order's protocol, enumerated exhaustively.
 
-One order, two messages, two workers, a canceller, the dead-letter function and the sweeper; for an
-order that waits for a price also the watcher, one change by its client, and its expiry. Each action
-is one atomic step of the real system: a conditional write, a receive, a crash. `explore` visits
-every state that any interleaving can reach. The statuses and their transitions are the product's
-own; the rest of the protocol is restated here, so that the model can be read and broken on purpose
-(`Rules`).
+One order, two messages, two workers, a client that cancels, the dead-letter function and the
+sweeper; for an order that waits for a price also the watcher, one change by its client, and its
+expiry. Each action is one atomic step of the real system: a conditional write, a receive or a
+crash. `explore` visits every state that any interleaving can reach. The statuses and their
+transitions are the product's own; the rest of the protocol is restated here, so that the model can
+be read and broken on purpose (`Rules`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from functions.contract import MAX_ATTEMPTS
 from functions.orders.order import TRANSITIONS, Status
 
+S = TypeVar("S", bound=Hashable)
+Graph = dict[S, list[tuple[str, S]]]  # of each state: the actions, and the states after them
 # Enough for every sequence of crashes and redeliveries in a small model. An order that waits has
 # more states of its own, so its messages are received only once.
 RECEIVES_MAX = 2
 QUEUED, DEAD, GONE = "queued", "dead", "gone"
 WAITING_ATTEMPTS = 2  # for an order that waits
-ENDED_WITHOUT = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)  # endings without an execution
+UNEXECUTED_ENDINGS = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
 
 
 class Item(NamedTuple):
     """The order as the table holds it; `sent` has one entry for each attempt.
 
-    An entry is the outcome of that attempt's transaction: "" (none was signed), "?" (not known
-    yet), "landed", "lost", or "late" (it landed after the order's expiry).
+    An entry is the outcome of that attempt's transaction: "" (none was signed), "?" (unknown yet),
+    "landed", "lost", or "late" (it landed after the order's expiry).
     """
 
     sequence: int = 1
@@ -54,9 +56,9 @@ class State(NamedTuple):
     workers: tuple[Item | None, ...] = (None, None)
     # A client's request to cancel or change the order: the copy that it read, the status to write.
     client: tuple[Status, Item] | None = None
-    cancelled: bool = False  # the cancellation was answered with success
+    cancelled: bool = False  # the cancellation was answered with 200
     waits: bool = False  # the order waits for a price
-    changed: bool = False  # one change was asked for
+    changed: bool = False  # the one change was requested
     expired: bool | None = None  # whether the order's expiry has passed; None if it has no expiry
 
 
@@ -108,8 +110,8 @@ def _wait(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
     if rules.watcher_wakes and rests and free:
         yield "wake", _with_message(state, free[0], Message())
     if state.client is None and rests and not state.changed and not state.expired:
-        asked = (Status.RESTING, state.item)
-        yield "ask to change", state._replace(client=asked, changed=True)
+        request = (Status.RESTING, state.item)
+        yield "request to change", state._replace(client=request, changed=True)
 
 
 def _network(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
@@ -128,7 +130,7 @@ def _receive(state: State, number: int, rules: Rules) -> Iterator[tuple[str, Sta
         if message.place != QUEUED:
             continue
         if message.receives == (1 if state.waits else RECEIVES_MAX):
-            yield "bury", _with_message(state, index, message._replace(place=DEAD))
+            yield "move to dead letters", _with_message(state, index, message._replace(place=DEAD))
             continue
         received = message._replace(receives=message.receives + 1)
         yield "crash before the first write", _with_message(state, index, received)
@@ -141,7 +143,7 @@ def _receive(state: State, number: int, rules: Rules) -> Iterator[tuple[str, Sta
 def _work(state: State, number: int, copy: Item, rules: Rules) -> Iterator[tuple[str, State]]:
     """One step of a worker from its copy of the order; a refused write ends its work."""
     if copy.status is Status.RESTING:
-        yield "woken in vain", _release(state, number, GONE)
+        yield "the price is not reached", _release(state, number, GONE)
     for status, retries in _next_statuses(state, copy, rules):
         written = _write(state, copy, status, rules, retries=retries)
         if written is None:
@@ -158,14 +160,14 @@ def _next_statuses(state: State, copy: Item, rules: Rules) -> Iterator[tuple[Sta
     """What a worker may write next, and whether that begins a new attempt."""
     sent = state.item.sent
     last = copy.attempt >= len(sent)
-    again = (Status.FAILED, False) if last else (Status.ROUTING, True)
+    retry = (Status.FAILED, False) if last else (Status.ROUTING, True)
     if state.waits and state.expired:
-        again = (Status.EXPIRED, False)
+        retry = (Status.EXPIRED, False)
     if copy.status in (Status.ROUTING, Status.RESTING) and state.waits and state.expired:
         yield Status.EXPIRED, False
     elif copy.status is Status.ROUTING:
-        yield from ((Status.BUILDING, False), (Status.FAILED, False), again)
-        if state.waits:  # or without resting, if the order may not wait
+        yield from ((Status.BUILDING, False), (Status.FAILED, False), retry)
+        if state.waits:  # an `IOC` order expires instead of resting
             yield from ((Status.RESTING, False), (Status.EXPIRED, False))
     elif copy.status is Status.RESTING:
         yield Status.BUILDING, False
@@ -176,7 +178,7 @@ def _next_statuses(state: State, copy: Item, rules: Rules) -> Iterator[tuple[Sta
         if outcome == "landed":
             yield Status.CONFIRMED, False
         elif outcome in ("", "lost", "late") or not rules.outcome_is_awaited:
-            yield again
+            yield retry
             if state.waits and not last and not state.expired:  # refused on chain
                 yield Status.RESTING, True
 
@@ -185,16 +187,16 @@ def _serve_client(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
     """A client's request to cancel or change the order: a read, then a conditional write."""
     if state.client is None:
         if state.item.status in (Status.PENDING, Status.RESTING):
-            yield "ask to cancel", state._replace(client=(Status.CANCELLED, state.item))
+            yield "request to cancel", state._replace(client=(Status.CANCELLED, state.item))
         return
-    wanted, copy = state.client
+    status, copy = state.client
     done = state._replace(client=None)
-    if wanted is Status.RESTING and not rules.changes_are_conditional:
-        item = state.item._replace(sequence=state.item.sequence + 1, status=wanted)
+    if status is Status.RESTING and not rules.changes_are_conditional:
+        item = state.item._replace(sequence=state.item.sequence + 1, status=status)
         yield "change", done._replace(item=item)
-    elif not (written := _write(done, copy, wanted, rules)):
-        yield "too late", done
-    elif wanted is Status.CANCELLED:
+    elif not (written := _write(done, copy, status, rules)):
+        yield "client is refused", done
+    elif status is Status.CANCELLED:
         yield "cancel", written._replace(cancelled=True)
     else:
         yield "change", written
@@ -204,13 +206,13 @@ def _end_dead_letters(state: State, rules: Rules) -> Iterator[tuple[str, State]]
     for index, message in enumerate(state.messages):
         if message.place != DEAD:
             continue
-        buried = _with_message(state, index, Message(GONE))
+        removed = _with_message(state, index, Message(GONE))
         item = state.item
         if item.status.terminal:
-            yield "dead letter of an ended order", buried
+            yield "dead letter of an ended order", removed
             continue
         if item.status is Status.RESTING and not state.expired:
-            yield "dead letter of a resting order", buried
+            yield "dead letter of a resting order", removed
             continue
         ending = Status.EXPIRED if item.status is Status.RESTING else Status.FAILED
         if item.status is Status.SUBMITTED and rules.dead_letter_awaits_the_outcome:
@@ -218,7 +220,7 @@ def _end_dead_letters(state: State, rules: Rules) -> Iterator[tuple[str, State]]
             if outcome == "?":
                 continue  # the message stays in the dead-letter queue until the outcome is known
             ending = Status.CONFIRMED if outcome == "landed" else Status.FAILED
-        written = _write(buried, item, ending, rules)
+        written = _write(removed, item, ending, rules)
         assert written is not None
         yield "dead letter", written
 
@@ -267,54 +269,65 @@ def check(state: State) -> None:
     landed = item.sent.count("landed")
     if landed > 1:
         raise Unsafe(f"the order executed {landed} times: {state}")
-    if landed and item.status in ENDED_WITHOUT:
+    if landed and item.status in UNEXECUTED_ENDINGS:
         raise Unsafe(f"the order is {item.status} and has executed: {state}")
     if item.status is Status.CONFIRMED and not landed:
         raise Unsafe(f"the order is confirmed and has not executed: {state}")
     if "late" in item.sent:
         raise Unsafe(f"the order executed after its expiry: {state}")
-    if item.status in ENDED_WITHOUT and "?" in item.sent:
+    if item.status in UNEXECUTED_ENDINGS and "?" in item.sent:
         raise Unsafe(f"the order is {item.status} and may still execute: {state}")
     if state.cancelled and (item.status is not Status.CANCELLED or landed):
         raise Unsafe(f"the cancelled order went on: {state}")
 
 
-def explore(
-    rules: Rules | None = None, *, waits: bool = False
-) -> dict[State, list[tuple[str, State]]]:
+def explore(rules: Rules | None = None, *, waits: bool = False) -> Graph[State]:
     """Every reachable state with its successors; raises Unsafe at one that breaks a promise.
 
     The order is a market order, or one that `waits` for a price.
     """
     rules = rules or Rules()
-    graph: dict[State, list[tuple[str, State]]] = {}
     item = Item(sent=("",) * (WAITING_ATTEMPTS if waits else MAX_ATTEMPTS))
     none = (Message(GONE), Message(GONE))  # the API could not send the message
-    waiting = [State(item, waits=waits), State(item, none, waits=waits)]
+    first = [State(item, waits=waits), State(item, none, waits=waits)]
     if waits:
-        waiting += [state._replace(expired=False) for state in waiting]
-    while waiting:
-        state = waiting.pop()
-        if state in graph:
-            continue
-        check(state)
-        graph[state] = list(successors(state, rules))
-        waiting += [after for _, after in graph[state] if after not in graph]
+        first += [state._replace(expired=False) for state in first]
+    return reachable(first, lambda state: successors(state, rules), check)
+
+
+def reachable(
+    first: Iterable[S],
+    successors: Callable[[S], Iterable[tuple[str, S]]],
+    check: Callable[[S], None],
+) -> Graph[S]:
+    """Every state that can be reached, with its successors; raises what `check` raises."""
+    graph: Graph[S] = {}
+    unvisited = list(first)
+    while unvisited:
+        state = unvisited.pop()
+        if state not in graph:
+            check(state)
+            graph[state] = list(successors(state))
+            unvisited += [after for _, after in graph[state] if after not in graph]
     return graph
 
 
-def without_an_end(graph: dict[State, list[tuple[str, State]]]) -> set[State]:
-    """The states from which the engine cannot end the order without a cancellation."""
-    before: dict[State, list[State]] = defaultdict(list)
+def without_an_end(
+    graph: Graph[S], ended: Callable[[S], bool], left_out: Callable[[str, S], bool]
+) -> set[S]:
+    """The states from which no state that has `ended` can be reached.
+
+    Steps for which `left_out` is true, by their action and the state after them, do not count.
+    """
+    before: dict[S, list[S]] = defaultdict(list)
     for state, following in graph.items():
         for action, after in following:
-            if action != "cancel":
+            if not left_out(action, after):
                 before[after].append(state)
-    ending = [state for state in graph if state.item.status.terminal]
-    reached = set(ending)
-    while ending:
-        for state in before[ending.pop()]:
-            if state not in reached:
-                reached.add(state)
-                ending.append(state)
-    return graph.keys() - reached
+    unvisited = [state for state in graph if ended(state)]
+    found = set(unvisited)
+    while unvisited:
+        new = set(before[unvisited.pop()]) - found
+        found |= new
+        unvisited += new
+    return graph.keys() - found

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 
-from tests.faults.injection import Bench, Kind, bench
-from tests.faults.schedule import BASES, Schedule, every_call
+from tests.faults.injection import Harness, Kind, new_harness
+from tests.faults.schedule import BASE_SEEDS, Schedule, count_calls
 
 CHUNK = 20
 
@@ -34,8 +34,8 @@ class Tally:
 
 def single_faults() -> Iterator[Task]:
     """Each call of each basic schedule, with each kind of fault."""
-    with bench() as ready:
-        lengths = {seed: every_call(ready, seed) for seed in BASES}
+    with new_harness() as harness:
+        lengths = {seed: count_calls(harness, seed) for seed in BASE_SEEDS}
     for seed, length in lengths.items():
         for number in range(length):
             yield from ((seed, {number: kind}) for kind in Kind)
@@ -49,7 +49,7 @@ def random_faults(count: int, first_seed: int) -> Iterator[Task]:
 def run_all(tasks: list[Task], jobs: int) -> Iterator[Tally]:
     """Run the tasks in `jobs` processes; yields a tally each time some are done."""
     chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
-    with get_context("spawn").Pool(jobs, _open_bench) as pool:
+    with get_context("spawn").Pool(jobs, _start_process) as pool:
         yield from pool.imap_unordered(_run, chunks)
 
 
@@ -59,24 +59,24 @@ def replay_line(schedule: Schedule) -> str:
     return f"uv run python -m tests.faults --replay {schedule.seed} --faults {faults}"
 
 
-_benches: list[Bench] = []
-_open = ExitStack()
+_harnesses: list[Harness] = []
+_cleanup = ExitStack()
 
 
-def _open_bench() -> None:
-    _benches.append(_open.enter_context(bench()))
+def _start_process() -> None:
+    _harnesses.append(_cleanup.enter_context(new_harness()))
 
 
 def _run(tasks: list[Task]) -> Tally:
-    (ready,) = _benches
+    (harness,) = _harnesses
     tally = Tally()
     for seed, plan in tasks:
-        schedule = Schedule(ready, seed, plan)
+        schedule = Schedule(harness, seed, plan)
         try:
             schedule.run()
         except Exception as error:  # noqa: BLE001 - any exception is a finding
             tally.failures.append(f"{error!r:.500}\n  {replay_line(schedule)}")
-        names = ready.calls.names
+        names = harness.calls.names
         tally.schedules += 1
         tally.calls += len(names)
         tally.faults.update(

@@ -1,4 +1,4 @@
-"""One schedule: orders, subscribers and faults drawn from a seed, run to rest, and judged."""
+"""One schedule: orders, subscribers and faults drawn from a seed, run to the end, and judged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from functions.orders.stored import entries, stored_order
 from functions.simulation import chain
 from functions.simulation.network import Network
 from tests.events import sqs_event, sqs_message
-from tests.faults.injection import Bench, Kind
+from tests.faults.injection import Harness, Kind, delay_seconds
 from tests.functions.world import Context, FailingNetwork
 from tests.stepping import Killed
 
@@ -31,18 +31,18 @@ DEAD_LETTER_VISIBILITY_MS = 180_000
 WEBHOOK_VISIBILITY_MS = 180_000
 STREAM_RETRIES_MAX = 10
 SWEEP_AFTER_MS = 151_000  # idle for 120 s, counted from the next half minute
-TURNS_MAX = 400
+EVENTS_MAX = 400
 CALLS_TYPICAL = 50  # a fault beyond a schedule's last call does not happen, and is not counted
 
 WEBHOOK_SHARE = 0.3  # of the schedules
 
 # The schedules in which every call gets every fault: a retried, a cancelled and a poisonous order,
 # and one whose owner has a webhook.
-BASES = (24, 10, 30, 7)
+BASE_SEEDS = (24, 10, 30, 7)
 
 Json = dict[str, Any]
-# The fault that an order asks for, and how the order must end if there is no other fault.
-LIVES: list[tuple[Json | None, str]] = [
+# The fault that an order asks for, and its ending if there is no other fault.
+CASES: list[tuple[Json | None, str]] = [
     (None, "confirmed"),
     ({"fault": "dropped_transaction", "attempts": 1}, "confirmed"),
     ({"fault": "slippage", "attempts": 1}, "confirmed"),
@@ -54,11 +54,11 @@ LIVES: list[tuple[Json | None, str]] = [
 
 
 class Violation(AssertionError):
-    """The engine broke its promise."""
+    """The engine broke a promise."""
 
 
 @dataclass
-class Asked:
+class ClientOrder:
     """An order as its client knows it."""
 
     key: str
@@ -66,7 +66,7 @@ class Asked:
     ending: str
     order_id: str = ""
     cancelled: bool | None = None  # None: not requested, or not answered yet
-    wants: list[str] = field(default_factory=list)  # what the client will still do
+    requests: list[str] = field(default_factory=list)  # still to make: submit, repeat, cancel
 
 
 @dataclass
@@ -81,20 +81,20 @@ class Message:
 
 @dataclass
 class Subscriber:
-    """A client that follows one order, or all orders, and reconnects when it is cut off."""
+    """A client that follows one order, or all orders, and reconnects after a cut."""
 
     name: str
-    asked: Asked | None  # None: follows all
+    order: ClientOrder | None  # None: it follows all orders
     connection_id: str = ""
     connections: int = 0
     following: bool = False
-    # Orders that are older than this subscription: their live updates may precede their replay.
+    # Orders that are older than its subscription: their live updates may come before their replay.
     older: set[str] = field(default_factory=set)
-    seen: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    complaints: list[str] = field(default_factory=list)
+    received: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    violations: list[str] = field(default_factory=list)
 
     def last_without_a_gap(self, order_id: str) -> int:
-        numbers = {json.loads(text)["sequence"] for text in self.seen[order_id]}
+        numbers = {json.loads(text)["sequence"] for text in self.received[order_id]}
         return next(n for n in count() if n + 1 not in numbers)
 
     def receive(self, text: str) -> None:
@@ -102,22 +102,22 @@ class Subscriber:
         if "error" in message and "status" not in message:
             if message["error"]["code"] == "INTERNAL":  # after a fault the client tries again
                 return
-            self.complaints.append(f"{self.name} was refused: {text}")
+            self.violations.append(f"{self.name} was refused: {text}")
         if "sequence" not in message:
             self.following |= message.get("type") == "subscribed"
             return
-        seen, sequence = self.seen[message["orderId"]], message["sequence"]
-        if text in seen:
+        received, sequence = self.received[message["orderId"]], message["sequence"]
+        if text in received:
             return
-        expected = len(seen) + 1
+        expected = len(received) + 1
         if sequence != expected and message["orderId"] not in self.older:
-            self.complaints.append(f"{self.name} saw {sequence} where {expected} was next")
-        seen.append(text)
-        if self.asked:
+            self.violations.append(f"{self.name} received {sequence} where {expected} was next")
+        received.append(text)
+        if self.order:
             self.following = True
 
 
-# The call of the network that the worker makes in each status.
+# The worker's call of the network in each status.
 _CALL_OF = {Status.ROUTING: "ask", Status.BUILDING: "sign", Status.SUBMITTED: "outcome"}
 
 
@@ -163,8 +163,8 @@ class Ledger:
 class Schedule:
     """The schedule of `seed`; `plan` replaces the faults that the seed draws."""
 
-    def __init__(self, bench: Bench, seed: int, plan: dict[int, Kind] | None = None) -> None:
-        self.bench, self.seed = bench, seed
+    def __init__(self, harness: Harness, seed: int, plan: dict[int, Kind] | None = None) -> None:
+        self.harness, self.seed = harness, seed
         self.random = Random(seed)
         drawn = {
             self.random.randrange(CALLS_TYPICAL): self.random.choice(list(Kind))
@@ -172,56 +172,58 @@ class Schedule:
         }
         self.plan = drawn if plan is None else plan
         self.poison = self.random.choice(list(_CALL_OF)) if self._chance(0.05) else None
-        self.orders = [self._asked(n) for n in range(1 if self._chance(0.7) else 2)]
+        self.orders = [self._draw_order(n) for n in range(1 if self._chance(0.7) else 2)]
         self.subscribers = [Subscriber("all", None)]
         self.subscribers += [
             Subscriber(f"s{n}", self.random.choice(self.orders))
             for n in range(self.random.choice([1, 2]))
         ]
         self.queue: list[Message] = []
-        self.dead: list[Message] = []
+        self.dead_letter_queue: list[Message] = []
         # A webhook for all updates, from before the first order. Its own chance leaves the other
         # draws of a seed as they are.
         self.has_webhook = Random(f"webhook {seed}").random() < WEBHOOK_SHARE
         self.notices: list[Message] = []
-        self.hidden: dict[int, int] = {}  # by message: for how long (ms) the notifier hides it
+        self.hidden_ms: dict[int, int] = {}  # by message: how long the notifier hides it
         self.received: dict[str, list[Json]] = defaultdict(list)  # by the id of the message
-        self.goodbyes: list[str] = []
+        self.disconnects: list[str] = []
         self.records: list[Json] = []
         self.stream_retries = 0
         self.ledger = Ledger()
         self.numbers = count()
-        self.faulted: set[str] = set()  # invocations that retries could not save
+        self.faulted: set[str] = set()  # kinds of invocations that had a fault beyond retries
         self.log: list[str] = []
 
     def _chance(self, share: float) -> bool:
         return self.random.random() < share
 
-    def _asked(self, number: int) -> Asked:
+    def _draw_order(self, number: int) -> ClientOrder:
         # Most orders ask for no fault.
-        simulate, ending = LIVES[0] if self._chance(0.5) else self.random.choice(LIVES)
-        wants = [w for w, share in (("repeat", 0.2), ("cancel", 0.15)) if self._chance(share)]
-        return Asked(f"{self.seed}-{number}", simulate, ending, wants=["submit", *wants])
+        simulate, ending = CASES[0] if self._chance(0.5) else self.random.choice(CASES)
+        later = (("repeat", 0.2), ("cancel", 0.15))
+        requests = ["submit", *(kind for kind, share in later if self._chance(share))]
+        return ClientOrder(f"{self.seed}-{number}", simulate, ending, requests=requests)
 
     # --- running
 
     def run(self) -> None:
         """Run until no event is left; raises Violation."""
-        self.bench.reset({}, EPOCH_MS + self.seed * 1000)
-        self.bench.connections.deliver = self._deliver
-        self.bench.receiver.take, self.bench.receiver.hide = self._take_notice, self._hide_notice
+        self.harness.reset({}, EPOCH_MS + self.seed * 1000)
+        self.harness.connections.deliver = self._deliver
+        self.harness.receiver.receive = self._receive_notice
+        self.harness.receiver.hide = self._hide_notice
         if self.has_webhook:
-            self.bench.world.create_webhook("https://receiver.example/updates")
-        self.bench.calls.begin(self.plan)
+            self.harness.world.create_webhook("https://receiver.example/updates")
+        self.harness.calls.reset(self.plan)
         with self._poisoned():
-            for _ in range(TURNS_MAX):
-                turns = list(self._turns())
-                if turns:
-                    self.random.choice(turns)()
-                elif not self._wait():
+            for _ in range(EVENTS_MAX):
+                events = list(self._events())
+                if events:
+                    self.random.choice(events)()
+                elif not self._pass_time():
                     break
             else:
-                raise Violation(f"no rest after {TURNS_MAX} turns; {self.log[-5:]}")
+                raise Violation(f"not ended after {EVENTS_MAX} events; {self.log[-5:]}")
         self._judge()
 
     @contextmanager
@@ -238,48 +240,48 @@ class Schedule:
         finally:
             worker.network = healthy
 
-    def _turns(self) -> Iterator[Callable[[], None]]:
+    def _events(self) -> Iterator[Callable[[], None]]:
         """The events that could happen next."""
-        now = self.bench.clock.at_ms
-        for asked in self.orders:
-            if asked.wants:
-                yield partial(self._client, asked)
+        now = self.harness.clock.at_ms
+        for order in self.orders:
+            if order.requests:
+                yield partial(self._request, order)
         for subscriber in self.subscribers:
-            if subscriber.connection_id not in self.bench.connections.open:
+            if subscriber.connection_id not in self.harness.connections.open:
                 yield partial(self._connect, subscriber)
             elif not subscriber.following and (
-                subscriber.asked is None or subscriber.asked.order_id
+                subscriber.order is None or subscriber.order.order_id
             ):
                 yield partial(self._subscribe, subscriber)
-        if self.goodbyes:
-            yield self._say_goodbye
+        if self.disconnects:
+            yield self._deliver_disconnect
         if any(message.due_ms <= now for message in self.queue):
-            yield self._work
-        if any(message.due_ms <= now for message in self.dead):
-            yield self._bury
+            yield self._deliver_orders
+        if any(message.due_ms <= now for message in self.dead_letter_queue):
+            yield self._deliver_dead_letters
         if any(message.due_ms <= now for message in self.notices):
-            yield self._notify
+            yield self._deliver_notices
         if self.records:
-            yield self._publish
-            yield self._publish  # the stream delivers soon
+            # Twice as likely as the others, because the stream delivers soon.
+            yield from [self._deliver_records] * 2
 
-    def _wait(self) -> bool:
+    def _pass_time(self) -> bool:
         """Let time pass until the next event; False if there is none."""
-        messages = self.queue + self.dead + self.notices
+        messages = self.queue + self.dead_letter_queue + self.notices
         if messages:
-            self.bench.clock.at_ms = min(message.due_ms for message in messages)
+            self.harness.clock.at_ms = min(message.due_ms for message in messages)
             return True
         if any(not order.status.terminal for order in self._stored()):
             if "submit" not in self.faulted:
-                raise Violation(f"an order was left to the sweeper: {self.log[-8:]}")
-            self.bench.clock.at_ms += SWEEP_AFTER_MS
-            self._invoke("sweep", self.bench.world.sweep)
+                raise Violation(f"an order was left without a message: {self.log[-8:]}")
+            self.harness.clock.at_ms += SWEEP_AFTER_MS
+            self._invoke("sweep", self.harness.world.sweep)
             return True
         return False
 
     def _invoke(self, name: str, call: Callable[[], Any]) -> Any:
         """Invoke a function; None if it failed. Then collect its messages and stream records."""
-        hit = len(self.bench.calls.hit)
+        injected = len(self.harness.calls.injected)
         try:
             answer = call()
         except (Killed, Exception) as error:  # noqa: BLE001 - Lambda counts any failure
@@ -287,16 +289,16 @@ class Schedule:
             self.log.append(f"{name}: {type(error).__name__}")
         else:
             self.log.append(name)
-        if any(kind is not Kind.REPEAT for kind in self.bench.calls.hit[hit:]):
+        if any(kind is not Kind.REPEAT for kind in self.harness.calls.injected[injected:]):
             self.faulted.add(name)
-        now = self.bench.clock.at_ms
+        now = self.harness.clock.at_ms
         for queue, queued in (("orders", self.queue), ("webhooks", self.notices)):
-            sent = self.bench.world.messages(queue)
+            sent = self.harness.world.messages(queue)
             for message in sent:
-                delay_ms = round(max(0, message.delayed_until - message.sent_timestamp))
-                queued.append(Message(next(self.numbers), message.body, now + delay_ms))
+                due_ms = now + 1000 * delay_seconds(message)
+                queued.append(Message(next(self.numbers), message.body, due_ms))
             sent.clear()
-        shard = self.bench.world.tables("orders").stream_shard
+        shard = self.harness.world.table("orders").stream_shard
         for record in shard.items:
             change = record.to_json()
             change["dynamodb"].pop("ApproximateCreationDateTime", None)
@@ -304,7 +306,7 @@ class Schedule:
             self.records.append(change)
         shard.items.clear()
         if self._chance(0.03):
-            self._invoke("sweep early", self.bench.world.sweep)
+            self._invoke("sweep early", self.harness.world.sweep)
         return answer
 
     def _succeeds(self, name: str, call: Callable[[], None]) -> bool:
@@ -316,41 +318,41 @@ class Schedule:
 
     # --- clients
 
-    def _client(self, asked: Asked) -> None:
-        want = asked.wants[0]
-        if want == "cancel":
-            path = f"/api/orders/{asked.order_id}"
-            answer = self._invoke(want, lambda: self.bench.world.http("cancel_order", path=path))
+    def _request(self, order: ClientOrder) -> None:
+        kind = order.requests[0]
+        if kind == "cancel":
+            path = f"/api/orders/{order.order_id}"
+            answer = self._invoke(kind, lambda: self.harness.world.http("cancel_order", path=path))
             if answer is None or answer.status >= 500:
                 return  # the client tries again
             if answer.status not in (200, 409):
                 raise Violation(f"cancel answered {answer.status}: {answer.text}")
-            asked.cancelled = answer.status == 200
+            order.cancelled = answer.status == 200
         else:
             body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
-            if asked.simulate:
-                body["simulate"] = asked.simulate
-            headers = {"idempotency-key": asked.key}
+            if order.simulate:
+                body["simulate"] = order.simulate
+            headers = {"idempotency-key": order.key}
             answer = self._invoke(
-                want,
-                lambda: self.bench.world.http("execute_order", body=body, headers=headers),
+                kind,
+                lambda: self.harness.world.http("execute_order", body=body, headers=headers),
             )
             if answer is None or answer.status >= 500:
                 return
             if answer.status not in (200, 202):
                 raise Violation(f"submit answered {answer.status}: {answer.text}")
-            if asked.order_id not in ("", answer.json["orderId"]):
-                raise Violation(f"key {asked.key} made two orders")
-            asked.order_id = answer.json["orderId"]
-        asked.wants.pop(0)
+            if order.order_id not in ("", answer.json["orderId"]):
+                raise Violation(f"key {order.key} made two orders")
+            order.order_id = answer.json["orderId"]
+        order.requests.pop(0)
 
     def _connect(self, subscriber: Subscriber) -> None:
         subscriber.connections += 1
         connection_id = f"{subscriber.name}-{subscriber.connections}"
         subscriber.following = False
-        if self._invoke("connect", lambda: self.bench.world.connect(connection_id)):
+        if self._invoke("connect", lambda: self.harness.world.connect(connection_id)):
             subscriber.connection_id = connection_id
-            self.bench.connections.open.add(connection_id)
+            self.harness.connections.open.add(connection_id)
 
     def _subscribe(self, subscriber: Subscriber) -> None:
         connection_id = subscriber.connection_id
@@ -358,9 +360,9 @@ class Schedule:
         def send(order_id: str) -> None:
             since = subscriber.last_without_a_gap(order_id)
             message = {"orderId": order_id} | ({"sinceSequence": since} if since else {})
-            self.bench.world.send(connection_id, message)
+            self.harness.world.send(connection_id, message)
 
-        if subscriber.asked is None:
+        if subscriber.order is None:
             listed = [order.order_id for order in self._stored()]
             subscriber.older.update(listed)
             self._invoke("follow all", lambda: send("*"))
@@ -370,7 +372,7 @@ class Schedule:
                     self._succeeds("follow", partial(send, order_id)) for order_id in listed
                 )
             return
-        order_id = subscriber.asked.order_id
+        order_id = subscriber.order.order_id
         # The answer is the replay. A subscription from the terminal update on needs no answer.
         subscriber.following = self._succeeds("follow", partial(send, order_id))
 
@@ -378,50 +380,49 @@ class Schedule:
         subscriber = next(s for s in self.subscribers if s.connection_id == connection_id)
         subscriber.receive(data.decode())
         if self._chance(0.02):  # the connection ends, and the engine may or may not learn of it
-            self.bench.connections.open.discard(connection_id)
+            self.harness.connections.open.discard(connection_id)
             if self._chance(0.5):
-                self.goodbyes.append(connection_id)
+                self.disconnects.append(connection_id)
 
-    def _say_goodbye(self) -> None:
-        connection_id = self.goodbyes.pop()
-        self._invoke("disconnect", lambda: self.bench.world.disconnect(connection_id))
+    def _deliver_disconnect(self) -> None:
+        connection_id = self.disconnects.pop()
+        self._invoke("disconnect", lambda: self.harness.world.disconnect(connection_id))
 
     # --- SQS and the stream
 
-    def _work(self) -> None:
+    def _deliver_orders(self) -> None:
         batch = self._receive(self.queue)
         for message in [message for message in batch if message.receives > RECEIVES_MAX]:
             batch.remove(message)
             self.queue.remove(message)
-            dead = Message(message.number, message.body, self.bench.clock.at_ms)
-            self.dead.append(dead)
+            dead_letter = Message(message.number, message.body, self.harness.clock.at_ms)
+            self.dead_letter_queue.append(dead_letter)
         if batch:
             self._consume(self.queue, batch, "order", worker.handler, VISIBILITY_MS)
 
-    def _bury(self) -> None:
-        batch = self._receive(self.dead)
-        self._consume(
-            self.dead, batch, "dead_letter", dead_letters.handler, DEAD_LETTER_VISIBILITY_MS
-        )
+    def _deliver_dead_letters(self) -> None:
+        queue = self.dead_letter_queue
+        handler, hidden_ms = dead_letters.handler, DEAD_LETTER_VISIBILITY_MS
+        self._consume(queue, self._receive(queue), "dead_letter", handler, hidden_ms)
 
-    def _notify(self) -> None:
+    def _deliver_notices(self) -> None:
         batch = self._receive(self.notices)
         if any(message.receives > WEBHOOK_RECEIVES_MAX for message in batch):
             raise Violation("a notice was given up though its receiver answers")
         self._consume(self.notices, batch, "webhook", notifier.handler, WEBHOOK_VISIBILITY_MS)
 
-    def _take_notice(self, message_id: str, body: bytes) -> int:
-        """Take a message, or refuse it, or answer with an error although it is taken."""
+    def _receive_notice(self, message_id: str, body: bytes) -> int:
+        """Receive a message, or refuse it, or receive it and answer with an error."""
         if self._chance(0.1):
             return 503
         self.received[message_id].append(json.loads(body))
         return 504 if self._chance(0.05) else 200
 
     def _hide_notice(self, receipt_handle: str, seconds: int) -> None:
-        self.hidden[int(receipt_handle)] = seconds * 1000
+        self.hidden_ms[int(receipt_handle)] = seconds * 1000
 
     def _receive(self, queue: list[Message]) -> list[Message]:
-        due = [message for message in queue if message.due_ms <= self.bench.clock.at_ms]
+        due = [message for message in queue if message.due_ms <= self.harness.clock.at_ms]
         batch = self.random.sample(due, self.random.randint(1, min(BATCH_SIZE, len(due))))
         for message in batch:
             message.receives += 1
@@ -432,21 +433,21 @@ class Schedule:
     ) -> None:
         messages = [sqs_message(m.body, str(m.number), m.receives) for m in batch]
         event = sqs_event(name, messages)
-        self.hidden.clear()
+        self.hidden_ms.clear()
         answer = self._invoke(name, lambda: handler(event, Context()))
         kept = {message.number for message in batch}
         if answer is not None:
             kept = {int(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]}
         for message in batch:
             if message.number in kept:
-                hidden_for_ms = self.hidden.get(message.number, hidden_ms)
-                message.due_ms = self.bench.clock.at_ms + hidden_for_ms
+                wait_ms = self.hidden_ms.get(message.number, hidden_ms)
+                message.due_ms = self.harness.clock.at_ms + wait_ms
             elif self._chance(0.03):  # a server of SQS missed the delete
                 message.receives = 0
             else:
                 queue.remove(message)
 
-    def _publish(self) -> None:
+    def _deliver_records(self) -> None:
         batch = self.records[: self.random.randint(1, len(self.records))]
         event = {"Records": batch}
         if not self._succeeds("publish", lambda: publisher.handler(event, Context())):
@@ -461,18 +462,18 @@ class Schedule:
 
     def _stored(self) -> list[Order]:
         # Reads the table without a numbered call.
-        items = self.bench.world.tables("orders").items.values()
+        items = self.harness.world.table("orders").items.values()
         return [stored_order(item.to_json()["Attributes"]).order for item in items]
 
     def _judge(self) -> None:
         orders = {order.order_id: order for order in self._stored()}
-        for asked in self.orders:
-            if asked.order_id not in orders:
-                raise Violation(f"accepted order {asked.order_id} is lost")
-            self._judge_order(asked, orders[asked.order_id])
+        for submitted in self.orders:
+            if submitted.order_id not in orders:
+                raise Violation(f"accepted order {submitted.order_id} is lost")
+            self._judge_order(submitted, orders[submitted.order_id])
         if len(orders) != len(self.orders):
-            raise Violation(f"{len(self.orders)} orders were asked for, {len(orders)} made")
-        for item in self.bench.world.tables("orders").items.values():
+            raise Violation(f"{len(self.orders)} orders were submitted, {len(orders)} made")
+        for item in self.harness.world.table("orders").items.values():
             self._judge_keys(item.to_json()["Attributes"])
         for subscriber in self.subscribers:
             self._judge_subscriber(subscriber, orders)
@@ -487,14 +488,15 @@ class Schedule:
         if "openOwner" in item or item.get("openShard", {}).get("S") != listed:
             raise Violation("an ended order still counts as open, or is not listed by its end")
 
-    def _judge_order(self, asked: Asked, order: Order) -> None:
+    def _judge_order(self, submitted: ClientOrder, order: Order) -> None:
         self.ledger.judge(order)
-        if asked.cancelled is not None and asked.cancelled != (order.status is Status.CANCELLED):
-            raise Violation(f"cancellation answered {asked.cancelled}, order {order.status}")
+        cancelled = order.status is Status.CANCELLED
+        if submitted.cancelled is not None and submitted.cancelled != cancelled:
+            raise Violation(f"cancelled: {submitted.cancelled} by the API, but {order.status}")
         ending = order.error.code if order.error else str(order.status)
         # Five faults, or a poisonous step, may use up the deliveries of a message.
-        allowed = {asked.ending} | ({"cancelled"} if asked.cancelled else set())
-        if self.poison or len(self.bench.calls.hit) >= RECEIVES_MAX:
+        allowed = {submitted.ending} | ({"cancelled"} if submitted.cancelled else set())
+        if self.poison or len(self.harness.calls.injected) >= RECEIVES_MAX:
             allowed |= {"INTERNAL"}
         if self.poison is Status.SUBMITTED:
             # The dead-letter function makes no further attempt: the transaction decides.
@@ -503,17 +505,17 @@ class Schedule:
             raise Violation(f"the order ended as {ending}, not {allowed}")
 
     def _judge_subscriber(self, subscriber: Subscriber, orders: dict[str, Order]) -> None:
-        if subscriber.complaints:
-            raise Violation("; ".join(subscriber.complaints))
-        followed = [subscriber.asked] if subscriber.asked else self.orders
-        for asked in followed:
-            stored = [update.to_json() for update in orders[asked.order_id].updates]
-            seen = subscriber.seen[asked.order_id]
-            if asked.order_id in subscriber.older:
-                seen = sorted(seen, key=lambda text: int(json.loads(text)["sequence"]))
-            if seen != stored:
+        if subscriber.violations:
+            raise Violation("; ".join(subscriber.violations))
+        followed = [subscriber.order] if subscriber.order else self.orders
+        for order in followed:
+            stored = [update.to_json() for update in orders[order.order_id].updates]
+            received = subscriber.received[order.order_id]
+            if order.order_id in subscriber.older:
+                received = sorted(received, key=lambda text: int(json.loads(text)["sequence"]))
+            if received != stored:
                 raise Violation(
-                    f"{subscriber.name} saw {len(seen)} of {len(stored)} updates: {seen}"
+                    f"{subscriber.name} received {len(received)} of {len(stored)}: {received}"
                 )
 
     def _judge_webhook(self, orders: dict[str, Order]) -> None:
@@ -528,7 +530,7 @@ class Schedule:
             raise Violation(f"the webhook received {len(received)} of {len(expected)} updates")
 
 
-def every_call(bench: Bench, seed: int) -> int:
-    """The number of calls in the schedule of `seed` without any fault."""
-    Schedule(bench, seed, {}).run()
-    return len(bench.calls.names)
+def count_calls(harness: Harness, seed: int) -> int:
+    """The number of AWS calls in the schedule of `seed` without any fault."""
+    Schedule(harness, seed, {}).run()
+    return len(harness.calls.names)

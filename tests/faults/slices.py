@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tests.faults.model import Unsafe
+from tests.faults.model import Graph, Unsafe, reachable
 
 SLICES = 2  # a third has no other transitions than the second
-# Of a slice: not stored, not begun (it is pending or rests), executing, and the two ends.
+# The states of a slice: not stored, not begun (it is pending or rests), executing, and two ends.
 ABSENT, WAITS, EXECUTES, SWAPPED, UNFILLED = "absent", "waits", "executes", "swapped", "unfilled"
 ENDED = (SWAPPED, UNFILLED)
 WORKING, CONFIRMED, FAILED, CANCELLED = "working", "confirmed", "failed", "cancelled"
@@ -74,7 +74,7 @@ def successors(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
                 yield "read the order", _with_actor(state, number, Actor(state.parent))
             continue
         free = _with_actor(state, number, None)
-        yield "die, or give up", free
+        yield "crash, or end without a write", free
         parent, present = actor
         if parent.begun != parent.done and not present:
             read = Actor(parent, state.slices[parent.begun - 1])
@@ -149,15 +149,7 @@ def check(state: State) -> None:
         raise Unsafe(f"the order has ended before its slice: {state}")
 
 
-def explore(rules: Rules | None = None) -> dict[State, list[tuple[str, State]]]:
+def explore(rules: Rules | None = None) -> Graph[State]:
     """Every reachable state with its successors; raises Unsafe at one that breaks a promise."""
     rules = rules or Rules()
-    graph: dict[State, list[tuple[str, State]]] = {}
-    waiting = [State()]
-    while waiting:
-        state = waiting.pop()
-        if state not in graph:
-            check(state)
-            graph[state] = list(successors(state, rules))
-            waiting += [after for _, after in graph[state] if after not in graph]
-    return graph
+    return reachable([State()], lambda state: successors(state, rules), check)
