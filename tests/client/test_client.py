@@ -37,8 +37,8 @@ from functions.client.internet import Internet
 from functions.client.transport import Lost
 from functions.contract import API_KEY
 from tests.client.engine import KEY, Engine
+from tests.orders import LIFE
 
-LIFE = ["pending", "routing", "building", "submitted", "confirmed"]
 QUICK = Patience(call=30, lost=30, answer=0.1, renew=0.3, backoff=0.01, backoff_max=0.05)
 HURRIED = Patience(call=0.3, lost=0.3, answer=0.05, renew=0.3, backoff=0.01, backoff_max=0.05)
 WAIT_SECONDS_MAX = 30

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count
 from operator import itemgetter
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 from functions import dead_letters, notifier, publisher, worker
 from functions.contract import BATCH_SIZE, RECEIVES_MAX, WEBHOOK_RECEIVES_MAX, ended_partition
@@ -19,10 +19,9 @@ from functions.orders.order import Order, Status
 from functions.orders.settlement import Landed
 from functions.orders.stored import entries, stored_order
 from functions.simulation import chain
-from functions.simulation.network import Network
 from tests.events import sqs_event, sqs_message
 from tests.faults.injection import Harness, Kind, delay_seconds
-from tests.functions.world import Context, FailingNetwork
+from tests.functions.world import Context, failing_network
 from tests.stepping import Killed
 
 EPOCH_MS = 1_800_000_000_000
@@ -231,14 +230,8 @@ class Schedule:
         if self.poison is None:
             yield
             return
-
-        healthy = worker.network
-        poisoned = FailingNetwork(healthy, _CALL_OF[self.poison], Killed())
-        worker.network = cast(Network, poisoned)
-        try:
+        with failing_network(_CALL_OF[self.poison], Killed()):
             yield
-        finally:
-            worker.network = healthy
 
     def _events(self) -> Iterator[Callable[[], None]]:
         """The events that could happen next."""

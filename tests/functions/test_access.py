@@ -18,13 +18,13 @@ from functions.runtime import settings
 from functions.store import access, connections, orders
 from tests.events import event
 from tests.functions.world import Context, World
+from tests.orders import ORDER, ORDER_ID
 
-ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
 PROTECTED = [
     ("POST", "/api/orders/execute"),
     ("GET", "/api/orders"),
-    ("GET", "/api/orders/0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"),
-    ("DELETE", "/api/orders/0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"),
+    ("GET", f"/api/orders/{ORDER_ID}"),
+    ("DELETE", f"/api/orders/{ORDER_ID}"),
     ("GET", "/api/quote"),
     ("GET", "/api/tokens"),
     ("POST", "/api/tickets"),
@@ -178,7 +178,7 @@ def test_a_message_that_names_a_route_of_the_gateway_is_a_message(world: World, 
         ("GET", "/api/orders/execute", "POST"),
         ("DELETE", "/api/orders/execute", "POST"),
         ("POST", "/api/orders", "GET, HEAD"),
-        ("PUT", "/api/orders/0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d", "DELETE, GET, HEAD, PATCH"),
+        ("PUT", f"/api/orders/{ORDER_ID}", "DELETE, GET, HEAD, PATCH"),
         ("GET", "/api/tickets", "POST"),
         ("POST", "/api/health", "GET, HEAD"),
         ("PUT", "/docs", "GET, HEAD"),
@@ -277,7 +277,7 @@ def test_no_secret_is_stored(world: World) -> None:
 
 def test_the_order_of_another_is_not_found_by_any_route(world: World) -> None:
     path = f"/api/orders/{world.submit(key='k')['orderId']}"
-    unknown = "/api/orders/0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
+    unknown = f"/api/orders/{ORDER_ID}"
     for name in ("get_order", "cancel_order"):
         theirs, none = (world.http(name, path=p, owner="other") for p in (path, unknown))
         assert theirs.status == none.status == 404

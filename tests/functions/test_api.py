@@ -16,9 +16,9 @@ from functions.contract import iso, unix_ms
 from functions.simulation.network import VENUES
 from functions.store import queue
 from tests.functions.world import World
+from tests.orders import LIFE, ORDER, ORDER_ID, PAIR, statuses_of
 
-ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
-UNKNOWN = "/api/orders/0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
+UNKNOWN = f"/api/orders/{ORDER_ID}"
 
 
 def test_an_order_is_accepted_pending_with_its_first_update(world: World) -> None:
@@ -239,8 +239,7 @@ def test_a_read_order_tells_its_whole_life(world: World) -> None:
     order_id = world.submit()["orderId"]
     world.settle()
     order = world.read(order_id)
-    statuses = [update["status"] for update in order["updates"]]
-    assert statuses == ["pending", "routing", "building", "submitted", "confirmed"]
+    assert statuses_of(order) == LIFE
     assert [update["sequence"] for update in order["updates"]] == [1, 2, 3, 4, 5]
     assert order["status"] == "confirmed"
     assert order["confirmedAt"] == order["updatedAt"] == order["updates"][-1]["timestamp"]
@@ -267,13 +266,9 @@ def test_orders_are_listed_by_status_across_pages(world: World) -> None:
     confirmed = [world.submit()["orderId"] for _ in range(3)]
     world.settle()
     pending = [world.submit()["orderId"] for _ in range(3)]
-    listed, cursor = [], None
-    for _ in range(3):
-        query = {"status": "confirmed", "limit": "1"} | ({"cursor": cursor} if cursor else {})
-        page = world.http("list_orders", query=query).json
-        listed += [order["orderId"] for order in page["orders"]]
-        cursor = page.get("nextCursor")
-    assert listed == confirmed[::-1]
+    pages = list(world.pages(status="confirmed", limit=1))
+    assert [order["orderId"] for page in pages for order in page] == confirmed[::-1]
+    assert len(pages) == 3
     by_pending = world.http("list_orders", query={"status": "pending"}).json["orders"]
     assert [order["orderId"] for order in by_pending] == pending[::-1]
 
@@ -283,15 +278,10 @@ def test_open_orders_are_listed_across_pages_without_those_that_have_ended(world
         world.submit()
     world.settle()
     pending = {world.submit(key=f"k{number}")["orderId"] for number in range(5)}
-    body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
-    assert world.http("execute_order", body=body, owner="other").status == 202
-    listed, cursor = [], None
-    for _ in range(3):
-        query = {"status": "open", "limit": "2"} | ({"cursor": cursor} if cursor else {})
-        page = world.http("list_orders", query=query).json
-        listed += [order["orderId"] for order in page["orders"]]
-        cursor = page.get("nextCursor")
-    assert (len(listed), set(listed), cursor) == (5, pending, None)
+    assert world.http("execute_order", body=ORDER, owner="other").status == 202
+    pages = list(world.pages(status="open", limit=2))
+    listed = [order["orderId"] for page in pages for order in page]
+    assert (len(listed), set(listed), len(pages)) == (5, pending, 3)
     by_key = {"clientOrderId": "k1", "status": "open"}
     assert len(world.http("list_orders", query=by_key).json["orders"]) == 1
     world.settle()
@@ -379,7 +369,7 @@ def test_a_quote_shows_both_venues_and_the_route_and_stores_nothing(world: World
     ],
 )
 def test_a_quote_refuses_bad_input(world: World, change: dict[str, str], field: str) -> None:
-    query = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1", **change}
+    query = PAIR | {"amount": "1"} | change
     answer = world.http("get_quote", query=query)
     assert (answer.status, answer.json["errors"][0]["field"]) == (400, field)
 
@@ -454,13 +444,13 @@ def test_a_pair_and_its_reverse_have_reciprocal_prices(
     ],
 )
 def test_prices_refuse_bad_input(world: World, change: dict[str, str], field: str) -> None:
-    query = {"tokenIn": "SOL", "tokenOut": "USDC", "minutes": "1", **change}
+    query = PAIR | {"minutes": "1"} | change
     answer = world.http("get_prices", query=query)
     assert (answer.status, answer.json["errors"][0]["field"]) == (400, field)
 
 
 def test_prices_since_a_point_are_those_after_it(world: World) -> None:
-    query = {"tokenIn": "SOL", "tokenOut": "USDC", "minutes": "15"}
+    query = PAIR | {"minutes": "15"}
     points = world.http("get_prices", query=query).json["points"]
     since = points[-3]["timestamp"]
     later = world.http("get_prices", query={**query, "since": since}).json["points"]
@@ -481,7 +471,7 @@ def noon(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def candles_of(world: World, **query: str) -> dict[str, Any]:
-    answer = world.http("get_candles", query={"tokenIn": "SOL", "tokenOut": "USDC", **query})
+    answer = world.http("get_candles", query=PAIR | query)
     assert answer.status == 200, answer.text
     return dict(answer.json)
 
@@ -551,7 +541,7 @@ def test_a_candle_is_the_same_whatever_range_it_is_asked_for_in(world: World) ->
 def test_only_candles_that_are_all_closed_may_be_kept_by_a_browser(world: World) -> None:
     def kept(to_ms: int) -> str:
         query = {"from": iso(NOON - 120_000), "to": iso(to_ms)}
-        answer = world.http("get_candles", query={"tokenIn": "SOL", "tokenOut": "USDC", **query})
+        answer = world.http("get_candles", query=PAIR | query)
         return str(answer.headers["Cache-Control"])
 
     assert kept(NOON) == "private, max-age=3600"
@@ -587,16 +577,14 @@ def test_only_candles_that_are_all_closed_may_be_kept_by_a_browser(world: World)
 def test_candles_refuse_bad_input(
     world: World, change: dict[str, str], field: str, rule: str
 ) -> None:
-    query = {"tokenIn": "SOL", "tokenOut": "USDC", **change}
+    query = PAIR | change
     answer = world.http("get_candles", query=query)
     assert (answer.status, answer.json["errors"]) == (400, [{"field": field, "rule": rule}])
 
 
 def test_a_quote_tells_the_price_of_the_market_beside_its_own(world: World) -> None:
-    quote = world.http("get_quote", query={"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1"})
-    point = world.http("get_prices", query={"tokenIn": "SOL", "tokenOut": "USDC"}).json["points"][
-        -1
-    ]
+    quote = world.http("get_quote", query=PAIR | {"amount": "1"})
+    point = world.http("get_prices", query=PAIR).json["points"][-1]
     assert float(quote.json["referencePrice"]) == pytest.approx(float(point["reference"]), rel=0.05)
     assert float(quote.json["outAmount"]) == pytest.approx(
         float(quote.json["referencePrice"]), rel=0.05

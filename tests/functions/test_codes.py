@@ -23,19 +23,16 @@ from functions.orders.order import (
     OrderError,
     Status,
     Update,
-    first_update,
-    order_of,
 )
 from tests.functions.world import World
+from tests.orders import pending_order
 
 README = (Path(__file__).parents[2] / "functions" / "README.md").read_text()
-REQUEST = {"token_in": "SOL", "token_out": "USDC", "amount": "1.5", "slippage_bps": 50}
-ORDER_ID = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
 
 
 @pytest.fixture
 def order() -> Order:
-    return order_of(REQUEST, [first_update(ORDER_ID, 0)])
+    return pending_order()
 
 
 def kinds(error: type[DexError]) -> Iterator[type[DexError]]:

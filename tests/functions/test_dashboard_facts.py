@@ -19,6 +19,7 @@ from functions.orders.order import OrderType, Status
 from functions.runtime import settings
 from infra.cli.node import NODE
 from tests.functions.world import World
+from tests.orders import ORDER
 
 Json = dict[str, Any]
 TERMS: dict[OrderType, Json] = {
@@ -142,7 +143,7 @@ def test_the_page_asks_for_the_terms_that_the_api_takes_for_a_type(
     given = {field: value for field, value in values.items() if field in taken}
     assert world.submit(type=kind, **given)["type"] == kind
     for field in needed:
-        body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1, "type": kind, **given}
+        body = ORDER | {"type": kind, **given}
         del body[field]
         assert world.http("execute_order", body=body).status == 400
 

@@ -13,10 +13,7 @@ import pytest
 from functions import runtime
 from functions.simulation.network import VENUES
 from tests.functions.world import Answer, World
-
-ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1}
-ORDER_ID = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
-PAIR = {"tokenIn": "SOL", "tokenOut": "USDC"}
+from tests.orders import ORDER, ORDER_ID, PAIR
 
 
 def fields(answer: Answer) -> list[tuple[str, str]]:
@@ -151,13 +148,11 @@ LENIENT_INTEGERS = ["-0", "1_0", "5.0", " 5", "5 ", "+5", "05", "5e0", "٥", "0x
 
 @pytest.mark.parametrize("value", LENIENT_INTEGERS)
 def test_a_whole_number_of_a_query_is_written_in_one_way(world: World, value: str) -> None:
-    pair = {"tokenIn": "SOL", "tokenOut": "USDC"}
-    for name, query in {
-        "limit": ("list_orders", {}),
-        "minutes": ("get_prices", pair),
-        "slippageBps": ("get_quote", pair | {"amount": "1"}),
-    }.items():
-        event, others = query
+    for name, event, others in (
+        ("limit", "list_orders", {}),
+        ("minutes", "get_prices", PAIR),
+        ("slippageBps", "get_quote", PAIR | {"amount": "1"}),
+    ):
         answer = world.http(event, query=others | {name: value})
         assert fields(answer) == [(name, "must be a whole number")]
 

@@ -16,34 +16,19 @@ from functions.runtime import now_ms, settings, sleep
 from functions.store import clients, connections, orders
 from tests.events import event
 from tests.functions.world import World
+from tests.orders import LIFE
 
 REFUSED = ClientError({"Error": {"Code": "LimitExceededException"}}, "PostToConnection")
 
 
-def statuses(world: World, connection_id: str) -> list[str]:
-    return [m["status"] for m in world.connections.received[connection_id] if "status" in m]
-
-
-def submitted(world: World, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> dict[str, Any]:
-    """An order whose worker died just after it had stored the transaction."""
-    order_id = world.submit(**fields)["orderId"]
-    append = orders.append_update
-
-    def append_then_die(order: Any, owner: str, update: Any, **kwargs: Any) -> Any:
-        changed = append(order, owner, update, **kwargs)
-        if update.status is Status.SUBMITTED:
-            raise SystemError("killed")
-        return changed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(orders, "append_update", append_then_die)
-        world.work()
-    order = world.read(order_id)
+def submitted(world: World, **fields: Any) -> dict[str, Any]:
+    """An order whose worker was killed just after it had stored the transaction."""
+    order = world.killed_in("send", **fields)
     assert order["status"] == "submitted"
     return order
 
 
-def bury_later(world: World, order: dict[str, Any]) -> Any:
+def end_by_dead_letter(world: World, order: dict[str, Any]) -> Any:
     """Deliver the dead letter once the order is idle and its transaction's outcome is known."""
     sleep(settings.sweep_idle_seconds)
     answer = world.deliver_dead_letter(order_message(order["orderId"]))
@@ -51,11 +36,9 @@ def bury_later(world: World, order: dict[str, Any]) -> Any:
     return world.read(order["orderId"])
 
 
-def test_a_dead_letter_confirms_an_order_whose_transaction_landed(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    order = submitted(world, monkeypatch)
-    ended = bury_later(world, order)
+def test_a_dead_letter_confirms_an_order_whose_transaction_landed(world: World) -> None:
+    order = submitted(world)
+    ended = end_by_dead_letter(world, order)
     assert (ended["status"], ended["txHash"]) == ("confirmed", order["txHash"])
     assert ended["outAmount"]
     assert ended["executedPrice"]
@@ -66,17 +49,17 @@ def test_a_dead_letter_confirms_an_order_whose_transaction_landed(
     [("slippage", "SLIPPAGE_TOLERANCE_EXCEEDED"), ("dropped_transaction", "FAILED_TO_LAND")],
 )
 def test_a_dead_letter_fails_an_order_whose_transaction_is_provably_dead(
-    world: World, monkeypatch: pytest.MonkeyPatch, fault: str, code: str
+    world: World, fault: str, code: str
 ) -> None:
-    order = submitted(world, monkeypatch, simulate={"fault": fault})
-    ended = bury_later(world, order)
+    order = submitted(world, simulate={"fault": fault})
+    ended = end_by_dead_letter(world, order)
     assert (ended["status"], ended["error"]["code"]) == ("failed", code)
 
 
 def test_a_dead_letter_waits_for_a_transaction_that_may_yet_land(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = submitted(world, monkeypatch, simulate={"fault": "dropped_transaction"})
+    order = submitted(world, simulate={"fault": "dropped_transaction"})
     monkeypatch.setattr(dead_letters, "settings", replace(settings, sweep_idle_seconds=0))
     answer = world.deliver_dead_letter(order_message(order["orderId"]))
     failures = [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
@@ -159,11 +142,11 @@ def test_a_connection_that_takes_nothing_is_closed_and_the_others_are_served(
     monkeypatch.setattr("functions.publisher.close", close)
     world.settle()
     assert closed == ["stuck"]
-    assert statuses(world, "here") == ["pending", "routing", "building", "submitted", "confirmed"]
+    assert world.connections.statuses("here") == LIFE
     world.connections.before_post = lambda _connection_id: None
     world.send(world.connect("back"), {"orderId": order_id, "sinceSequence": 1})
     world.settle()
-    assert statuses(world, "back") == ["routing", "building", "submitted", "confirmed"]
+    assert world.connections.statuses("back") == LIFE[1:]
 
 
 def test_a_slow_connection_is_given_up_after_its_time(
@@ -176,7 +159,7 @@ def test_a_slow_connection_is_given_up_after_its_time(
     closed: list[str] = []
     monkeypatch.setattr("functions.publisher.close", closed.append)
     world.publish()
-    assert (closed, statuses(world, "slow")) == (["slow"], ["pending", "routing"])
+    assert (closed, world.connections.statuses("slow")) == (["slow"], ["pending", "routing"])
 
 
 def test_an_endpoint_that_cannot_even_close_brings_the_batch_again(
@@ -195,7 +178,7 @@ def test_an_endpoint_that_cannot_even_close_brings_the_batch_again(
         world.publish(records)
     world.connections.before_post = lambda _connection_id: None
     world.publish(records)
-    assert statuses(world, "c1") == ["pending"]
+    assert world.connections.statuses("c1") == ["pending"]
 
 
 def test_closing_a_connection_that_is_gone_is_no_error(
@@ -223,7 +206,7 @@ def test_followers_whose_end_nobody_told_of_give_way_when_their_time_is_over(
     monkeypatch.setattr("functions.websocket.now_ms", lambda: now)
     world.send(world.connect("later"), {"orderId": order_id})
     world.publish()
-    assert statuses(world, "later") == ["pending"]
+    assert world.connections.statuses("later") == ["pending"]
 
 
 def test_the_largest_update_fits_a_frame(world: World) -> None:

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from functions.store import clients, orders
-from tests.functions.world import World
+from functions.store import orders
+from tests.functions.world import World, fresh_clients
 
 OTHER: dict[str, Any] = {"tokenIn": "USDC", "tokenOut": "SOL", "amount": 100}
-
-
-def listed(world: World, limit: int = 20, **query: str) -> list[str]:
-    """The ids on all pages."""
-    found: list[str] = []
-    cursor: dict[str, str] = {}
-    for _ in range(100):
-        answer = world.http("list_orders", query={**query, **cursor, "limit": str(limit)})
-        assert answer.status == 200, answer.text
-        found += [order["orderId"] for order in answer.json["orders"]]
-        if "nextCursor" not in answer.json:
-            return found
-        cursor = {"cursor": answer.json["nextCursor"]}
-    raise AssertionError("the pages have no end")
 
 
 def cancel(world: World, order_id: str) -> None:
@@ -53,34 +40,34 @@ def mixed(world: World) -> dict[str, list[str]]:
 
 
 @pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many whole orders each BatchGetItem asked for."""
+def reads(world: World) -> Iterator[list[int]]:
+    """How many orders each BatchGetItem reads."""
     sizes: list[int] = []
-    get = orders._batch_get
 
-    def counted(ids: Sequence[str]) -> Any:
-        sizes.append(len(ids))
-        return get(ids)
+    def count(params: Any, **_: Any) -> None:
+        sizes.append(len(params["RequestItems"]["orders"]["Keys"]))
 
-    monkeypatch.setattr(orders, "_batch_get", counted)
-    return sizes
+    with fresh_clients() as (dynamodb, _):
+        dynamodb.meta.events.register("provide-client-params.dynamodb.BatchGetItem", count)
+        yield sizes
 
 
 @pytest.mark.parametrize("limit", [1, 2, 20])
 def test_every_status_is_found_newest_first(world: World, limit: int) -> None:
     for status, ids in mixed(world).items():
-        assert listed(world, limit, status=status) == ids
-    assert listed(world, limit, status="resting") == listed(world, limit, status="expired") == []
+        assert world.listed_ids(limit=limit, status=status) == ids
+    for status in ("resting", "expired"):
+        assert world.listed_ids(limit=limit, status=status) == []
 
 
 def test_filters_are_combined(world: World) -> None:
     made = mixed(world)
     both: dict[str, Any] = {"tokenIn": "USDC", "tokenOut": "SOL", "type": "market"}
-    assert listed(world, **both) == sorted(made["cancelled"] + made["pending"], reverse=True)
-    assert listed(world, status="cancelled", **both) == made["cancelled"]
-    assert listed(world, status="open", tokenOut="SOL") == made["pending"]
-    assert listed(world, status="failed", tokenIn="USDC") == []
-    assert listed(world, status="confirmed", type="limit") == []
+    assert world.listed_ids(**both) == sorted(made["cancelled"] + made["pending"], reverse=True)
+    assert world.listed_ids(status="cancelled", **both) == made["cancelled"]
+    assert world.listed_ids(status="open", tokenOut="SOL") == made["pending"]
+    assert world.listed_ids(status="failed", tokenIn="USDC") == []
+    assert world.listed_ids(status="confirmed", type="limit") == []
 
 
 @pytest.mark.parametrize(
@@ -98,7 +85,7 @@ def test_filters_are_combined(world: World) -> None:
     ],
 )
 def test_only_orders_that_are_shown_are_read(
-    world: World, read: list[int], query: dict[str, str]
+    world: World, reads: list[int], query: dict[str, str]
 ) -> None:
     fail(world)
     limit = world.submit(type="limit", limitPrice="1", **OTHER)["orderId"]
@@ -110,11 +97,11 @@ def test_only_orders_that_are_shown_are_read(
         world.submit()
     page = world.http("list_orders", query=query).json["orders"]
     expected = {"open": 10, "confirmed": 10, "pending": 5}.get(query.get("status", ""), 1)
-    assert len(page) == sum(read) == expected
+    assert len(page) == sum(reads) == expected
 
 
-def forget_keys(world: World) -> None:
-    """Store every ended order as releases without keys for its type and its end did."""
+def remove_keys(world: World) -> None:
+    """Store every ended order as earlier releases did, without the keys for its type and end."""
     for item in world.dynamodb.scan(TableName="orders")["Items"]:
         if "openOwner" not in item and "updates" in item:
             old = {n: v for n, v in item.items() if n not in ("openShard", "idleSince")}
@@ -130,14 +117,14 @@ def test_orders_of_an_earlier_release_are_listed_and_found(world: World, limit: 
     for order_id in old["pending"]:
         cancel(world, order_id)
     old["cancelled"] = old.pop("pending") + old["cancelled"]
-    forget_keys(world)
+    remove_keys(world)
     for status, ids in old.items():
-        assert listed(world, limit, status=status) == ids
+        assert world.listed_ids(limit=limit, status=status) == ids
     new = mixed(world)
     for status, ids in new.items():
-        assert listed(world, limit, status=status) == ids + old.get(status, [])
+        assert world.listed_ids(limit=limit, status=status) == ids + old.get(status, [])
     newest = sorted([i for made in (old, new) for ids in made.values() for i in ids], reverse=True)
-    assert listed(world, limit) == listed(world, limit, type="market") == newest
+    assert world.listed_ids(limit=limit) == world.listed_ids(limit=limit, type="market") == newest
 
 
 def test_an_order_that_this_release_ended_for_an_earlier_one_is_found_once(world: World) -> None:
@@ -148,8 +135,8 @@ def test_an_order_that_this_release_ended_for_an_earlier_one_is_found_once(world
         world.dynamodb.put_item(TableName="orders", Item=item)
     for order_id in old:
         cancel(world, order_id)
-    assert listed(world, 2, status="cancelled") == old[::-1]
-    assert listed(world, 2, status="cancelled", tokenIn="SOL") == old[::-1]
+    assert world.listed_ids(limit=2, status="cancelled") == old[::-1]
+    assert world.listed_ids(limit=2, status="cancelled", tokenIn="SOL") == old[::-1]
 
 
 def test_a_page_looks_at_a_bounded_number_of_keys(
@@ -162,11 +149,11 @@ def test_a_page_looks_at_a_bounded_number_of_keys(
         world.submit()
     page = world.http("list_orders", query={"tokenIn": "USDC"}).json
     assert (page["orders"], "nextCursor" in page) == ([], True)
-    assert listed(world, tokenIn="USDC") == [wanted]
+    assert world.listed_ids(tokenIn="USDC") == [wanted]
 
 
 def test_a_page_reads_a_bounded_number_of_orders_for_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch, read: list[int]
+    world: World, monkeypatch: pytest.MonkeyPatch, reads: list[int]
 ) -> None:
     """Only orders of an earlier release are read for nothing."""
     monkeypatch.setattr(orders, "LIST_READS_MAX", 2)
@@ -175,18 +162,16 @@ def test_a_page_reads_a_bounded_number_of_orders_for_nothing(
     world.settle()
     for _ in range(9):
         cancel(world, world.submit()["orderId"])
-    forget_keys(world)
+    remove_keys(world)
     page = world.http("list_orders", query={"status": "confirmed"}).json
-    assert (page["orders"], "nextCursor" in page, sum(read)) == ([], True, 6)
-    assert listed(world, status="confirmed") == [confirmed]
+    assert (page["orders"], "nextCursor" in page, sum(reads)) == ([], True, 6)
+    assert world.listed_ids(status="confirmed") == [confirmed]
 
 
 def test_a_cursor_of_the_release_before_this_one_goes_on(world: World) -> None:
     ids = [world.submit()["orderId"] for _ in range(3)]
     created = world.read(ids[2])["createdAt"]
-    cursor = orders._cursor(orders.Place(f"{created} market SOL USDC", ids[2]))
-    older = orders._cursor(orders.Place(created, ids[2]))
-    for each in (cursor, older):
-        page = world.http("list_orders", query={"cursor": each}).json["orders"]
+    for key in (f"{created} market SOL USDC", created):
+        cursor = urlsafe_b64encode(f"{key} {ids[2]}".encode()).decode().rstrip("=")
+        page = world.http("list_orders", query={"cursor": cursor}).json["orders"]
         assert {order["orderId"] for order in page} <= set(ids[:2])
-    assert clients.dynamodb() is not None

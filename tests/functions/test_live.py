@@ -14,14 +14,9 @@ from functions.runtime import settings
 from functions.store import connections, orders
 from tests.events import event
 from tests.functions.world import World
+from tests.orders import LIFE, ORDER_ID
 
-LIFE = ["pending", "routing", "building", "submitted", "confirmed"]
-UNKNOWN = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
-
-
-def statuses(world: World, connection_id: str) -> list[str]:
-    received = world.connections.received[connection_id]
-    return [message["status"] for message in received if "status" in message]
+UNKNOWN = ORDER_ID
 
 
 @pytest.mark.parametrize("when", ["before", "during", "after"])
@@ -40,7 +35,7 @@ def test_a_follower_sees_the_whole_life_whenever_it_subscribes(world: World, whe
         world.send(client, {"orderId": order_id})
         world.publish()
     received = world.connections.received[client]
-    assert statuses(world, client) == LIFE
+    assert world.connections.statuses(client) == LIFE
     assert [message["sequence"] for message in received] == [1, 2, 3, 4, 5]
     assert received == world.read(order_id)["updates"]
 
@@ -64,7 +59,7 @@ def test_a_subscriber_resumes_after_the_sequence_that_it_has(world: World) -> No
         world.connect("c1"), {"action": "subscribe", "orderId": order_id, "sinceSequence": 3}
     )
     world.publish()
-    assert statuses(world, "c1") == LIFE[3:]
+    assert world.connections.statuses("c1") == LIFE[3:]
 
 
 def test_a_repeated_subscription_replays_again(world: World) -> None:
@@ -73,7 +68,7 @@ def test_a_repeated_subscription_replays_again(world: World) -> None:
     for _ in range(2):
         world.send(world.connect("c1"), {"orderId": order_id})
         world.publish()
-    assert statuses(world, "c1") == LIFE * 2
+    assert world.connections.statuses("c1") == LIFE * 2
 
 
 def test_all_orders_of_the_owner_are_followed_from_now_on(world: World) -> None:
@@ -124,7 +119,7 @@ def test_from_the_answer_on_no_update_is_missed_whatever_the_clocks_do(
     assert world.connections.received["c1"] == [{"type": "subscribed", "orderId": "*"}]
     world.submit()
     world.settle()
-    assert statuses(world, "c1") == LIFE
+    assert world.connections.statuses("c1") == LIFE
 
 
 def test_a_look_up_of_followers_serves_all_batches_of_a_second(
@@ -195,7 +190,7 @@ def test_unsubscribing_ends_the_pushes(world: World) -> None:
     world.send(client, {"action": "unsubscribe", "orderId": "*"})
     world.settle()
     assert world.connections.received[client][-1] == {"type": "unsubscribed", "orderId": "*"}
-    assert [m["status"] for m in world.connections.received[client] if "status" in m] == ["pending"]
+    assert world.connections.statuses(client) == ["pending"]
 
 
 def test_a_late_repeat_of_the_write_that_stored_a_connection_leaves_it_a_follower(
@@ -208,7 +203,7 @@ def test_a_late_repeat_of_the_write_that_stored_a_connection_leaves_it_a_followe
     connections.connect(stored["owner"]["S"], "c1", runtime.now_ms())
     world.submit()
     world.settle()
-    assert statuses(world, "c1") == LIFE
+    assert world.connections.statuses("c1") == LIFE
 
 
 def test_unsubscribing_from_an_order_that_has_expired_leaves_nothing_behind(world: World) -> None:
@@ -354,8 +349,8 @@ def test_an_order_has_at_most_100_followers(world: World, monkeypatch: pytest.Mo
     world.disconnect("c0")
     world.send("c9", {"orderId": order_id})
     world.settle()
-    assert statuses(world, "c8") == LIFE
-    assert [m["status"] for m in world.connections.received["c9"] if "status" in m] == LIFE
+    assert world.connections.statuses("c8") == LIFE
+    assert world.connections.statuses("c9") == LIFE
 
 
 def test_a_gone_connection_is_forgotten_and_the_others_are_served(world: World) -> None:
@@ -364,7 +359,7 @@ def test_a_gone_connection_is_forgotten_and_the_others_are_served(world: World) 
         world.send(world.connect(client), {"orderId": order_id})
     world.connections.gone.add("gone")
     world.settle()
-    assert statuses(world, "here") == LIFE
+    assert world.connections.statuses("here") == LIFE
     followers = world.dynamodb.get_item(TableName="orders", Key={"orderId": {"S": order_id}})[
         "Item"
     ]["followers"]["M"]
@@ -397,7 +392,7 @@ def test_a_push_that_fails_for_any_reason_closes_its_connection_and_no_batch_com
     world.connections.before_post = broken
     world.settle()
     assert world.connections.gone == {"broken"}
-    assert statuses(world, "here") == LIFE
+    assert world.connections.statuses("here") == LIFE
 
 
 def test_who_comes_back_as_documented_lacks_no_update_that_the_stream_gave_up(
@@ -415,15 +410,16 @@ def test_who_comes_back_as_documented_lacks_no_update_that_the_stream_gave_up(
     assert world.stream()  # Lambda dropped these records
     later = world.submit()["orderId"]
     world.settle()
-    assert statuses(world, "one") == LIFE[:1]
-    assert statuses(world, "all") == [*LIFE[:1], *LIFE]  # and one update of the later order
+    assert world.connections.statuses("one") == LIFE[:1]
+    # Of the followed order one update, and all of the later one.
+    assert world.connections.statuses("all") == [*LIFE[:1], *LIFE]
     runtime.sleep(2 * 3600)
     for connection_id in ("one", "all"):
         world.disconnect(connection_id)
     world.send(world.connect("one again"), {"orderId": followed, "sinceSequence": 1})
     world.send(world.connect("all again"), {"orderId": "*"})
     world.settle()
-    assert statuses(world, "one again") == LIFE[1:]
+    assert world.connections.statuses("one again") == LIFE[1:]
     listed = world.http("list_orders", query={"limit": "100"}).json["orders"]
     found = {o["orderId"]: o for o in listed if unix_ms(o["createdAt"]) > listed_ms - 60_000}
     assert found.keys() >= {unseen, later}

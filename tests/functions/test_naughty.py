@@ -10,9 +10,7 @@ import pytest
 
 from tests.functions.hostile import NAUGHTY
 from tests.functions.world import Answer, World
-
-ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1"}
-PAIR = {"tokenIn": "SOL", "tokenOut": "USDC"}
+from tests.orders import ORDER, PAIR
 
 
 def refused_by_name(answer: Answer, field: str) -> bool:

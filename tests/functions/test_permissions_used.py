@@ -45,6 +45,7 @@ from tests.infra.granted import (
     WATCHED_PAIRS,
     WEBHOOKS,
 )
+from tests.orders import ORDER
 
 Calls = dict[str, dict[str, set[str]]]
 
@@ -156,11 +157,7 @@ def live(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         world.connect(client)
         world.send(client, {"orderId": "*"})
     followed = world.submit(key="k")["orderId"]
-    world.http(
-        "execute_order",
-        body={"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1},
-        headers={"idempotency-key": "k"},
-    )
+    world.http("execute_order", body=ORDER, headers={"idempotency-key": "k"})
     for client in ("here", "gone", "slow"):
         world.send(client, {"orderId": followed})
     world.send("here", {"action": "unsubscribe", "orderId": followed})

@@ -4,34 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import pytest
 
 from functions import runtime, worker
 from functions.contract import BATCH_SIZE, RECEIVES_MAX, order_message
-from functions.orders.order import Order
-from functions.simulation.network import Network
 from tests.events import sqs_event, sqs_message
-from tests.functions.world import Context, World
+from tests.functions.world import Context, World, failing_network
 from tests.stepping import Killed, one_by_one
 
 HIDDEN_SECONDS = 360  # the order queue's visibility timeout
-
-
-class Deadly:
-    """A network that kills the worker's process at the first call for one order."""
-
-    def __init__(self, network: Network, poison: str) -> None:
-        self._network, self._poison = network, poison
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._network, name)
-
-    def ask(self, order: Order) -> Any:
-        if order.order_id == self._poison:
-            raise Killed
-        return self._network.ask(order)
 
 
 @dataclass
@@ -101,14 +83,14 @@ def ending(world: World, order_id: str) -> str:
 
 @pytest.mark.parametrize("place", [0, 4, BATCH_SIZE - 1])
 def test_an_order_that_kills_its_workers_takes_none_of_its_batch_along(
-    world: World, monkeypatch: pytest.MonkeyPatch, place: int
+    world: World, place: int
 ) -> None:
     order_ids = submitted(world, BATCH_SIZE)
     source, poison = EventSource(order_ids), order_ids[place]
-    monkeypatch.setattr(worker, "network", cast("Network", Deadly(worker.network, poison)))
-    for _ in range(RECEIVES_MAX + 1):  # at most half an hour
-        source.poll()
-        runtime.sleep(HIDDEN_SECONDS)
+    with failing_network("ask", Killed(), poison):
+        for _ in range(RECEIVES_MAX + 1):  # at most half an hour
+            source.poll()
+            runtime.sleep(HIDDEN_SECONDS)
     assert source.messages == []
     for letter in source.dead:  # the other messages find that their orders have ended
         world.deliver_dead_letter(letter.body)

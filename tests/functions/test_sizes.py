@@ -76,18 +76,9 @@ def test_a_page_of_orders_that_were_changed_often_is_short_and_has_a_next_one(
     ids = [world.submit()["orderId"] for _ in range(5)]
     monkeypatch.setattr(orders, "PAGE_BYTES_MAX", 300)  # each update has 140 bytes
     for status in ({}, {"status": "pending"}, {"status": "open"}):
-        found: list[str] = []
-        pages = 0
-        cursor: dict[str, str] = {}
-        while True:
-            page = world.http("list_orders", query={"limit": 5, **status, **cursor}).json
-            pages += 1
-            found += [order["orderId"] for order in page["orders"]]
-            if "nextCursor" not in page:
-                break
-            cursor = {"cursor": page["nextCursor"]}
-        assert sorted(found) == sorted(ids)
-        assert pages == 3
+        pages = list(world.pages(limit=5, **status))
+        assert sorted(order["orderId"] for page in pages for order in page) == sorted(ids)
+        assert len(pages) == 3
 
 
 def test_a_page_of_as_many_bytes_as_it_may_have_is_below_what_lambda_answers(

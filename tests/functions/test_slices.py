@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 from functions import runtime, worker
 from functions.contract import iso, order_message, unix_ms
 from functions.orders import slices
-from functions.orders.order import Order, OrderError, Status, Update, first_update, order_of
+from functions.orders.order import Order, OrderError, Status, Update, order_of
 from functions.store import orders, queue
 from tests.clock import START_MS, VirtualClock
 from tests.events import Json
-from tests.functions.test_waiting import cancel, item, priced, statuses, watch
+from tests.functions.test_waiting import cancel, item, priced, watch
 from tests.functions.world import World
-
-ORDER_ID = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
+from tests.orders import ORDER_ID, REQUEST, advanced, pending_order, statuses_of
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +66,7 @@ def total(found: list[Json], field: str) -> Decimal:
 def test_a_twap_order_executes_its_slices_in_turn_and_tells_what_they_did(world: World) -> None:
     order = submit(world, amount="1.000000001")
     first = go_on(world, order)
-    assert statuses(first) == ["pending", "routing", "working", "working"]
+    assert statuses_of(first) == ["pending", "routing", "working", "working"]
     assert (first["slice"], first["slicesDone"], first["filledAmount"]) == (1, 1, "0.333333333")
     assert first["nextSliceAt"] == iso(START_MS + 60_000)
     assert go_on(world, order) == first
@@ -318,15 +317,7 @@ def test_the_slices_of_an_order_are_listed_page_by_page_the_latest_first(world: 
     order = submit(world, slices=5, intervalSeconds=1)
     for _ in range(5):
         go_on(world, order, 1)
-    found: list[str] = []
-    cursor: dict[str, str] = {}
-    while True:
-        query = {"parentId": order["orderId"], "limit": 2, **cursor}
-        page = world.http("list_orders", query=query).json
-        found += [each["orderId"] for each in page["orders"]]
-        if "nextCursor" not in page:
-            break
-        cursor = {"cursor": page["nextCursor"]}
+    found = world.listed_ids(parentId=order["orderId"], limit=2)
     assert found == slices.ids(orders.get_order(order["orderId"], "desk-7"))
     assert len(set(found)) == 5
 
@@ -351,11 +342,7 @@ def test_a_list_has_only_orders_of_the_type_and_the_tokens_that_were_asked_for(
     twap, market = submit(world), world.submit(tokenIn="USDC", tokenOut="SOL", amount=100)
     limit = world.submit(type="limit", limitPrice=1)
 
-    def listed(**query: str) -> list[str]:
-        answer = world.http("list_orders", query=query)
-        assert answer.status == 200, answer.text
-        return [order["orderId"] for order in answer.json["orders"]]
-
+    listed = world.listed_ids
     assert listed(type="twap") == [twap["orderId"]]
     assert listed(type="market") == listed(tokenIn="USDC") == [market["orderId"]]
     assert set(listed(tokenOut="USDC")) == {twap["orderId"], limit["orderId"]}
@@ -381,10 +368,8 @@ def test_the_amounts_of_all_slices_add_up_to_the_last_base_unit(
 ) -> None:
     count = min(count, units)
     amount = f"{Decimal(units) / 10**9:.9f}"
-    request: Json = {"type": "twap", "token_in": "SOL", "token_out": "USDC", "amount": amount}
-    request |= {"slices": count, "interval_seconds": 1, "slippage_bps": 50}
-    order = order_of(request, [first_update(ORDER_ID, 0)])
-    order = order.apply(order.next_update(Status.ROUTING, 0))
+    order = pending_order(type="twap", amount=amount, slices=count, interval_seconds=1)
+    order = advanced(order, Status.ROUTING)
     order = order.apply(slices.begin(order, 0))
     filled = Decimal(0)
     for number in range(1, count + 1):
@@ -401,8 +386,7 @@ def test_the_amounts_of_all_slices_add_up_to_the_last_base_unit(
 
 
 def ended(child: Order, *, executed: bool) -> Order:
-    for status in (Status.ROUTING, Status.BUILDING, Status.SUBMITTED):
-        child = child.apply(child.next_update(status, 0))
+    child = advanced(child, Status.ROUTING, Status.BUILDING, Status.SUBMITTED)
     if executed:
         return child.apply(child.next_update(Status.CONFIRMED, 0, out_amount="1.5"))
     error = OrderError(code="FAILED_TO_LAND", message="It was dropped.")
@@ -410,11 +394,12 @@ def ended(child: Order, *, executed: bool) -> Order:
 
 
 def test_a_slice_is_the_same_order_whoever_makes_it_and_when() -> None:
-    request: Json = {"type": "twap", "token_in": "SOL", "token_out": "USDC", "amount": "1"}
-    request |= {"slices": 2, "interval_seconds": 60, "limit_price": "160"}
-    order = order_of(request, [first_update(ORDER_ID, START_MS)])
-    order = order.apply(order.next_update(Status.ROUTING, START_MS))
+    terms: Json = {"type": "twap", "slices": 2, "interval_seconds": 60, "limit_price": "160"}
+    terms |= {"slippageBps": None}
+    order = pending_order(at_ms=START_MS, **terms)
+    order = advanced(order, Status.ROUTING, at_ms=START_MS)
     order = order.apply(slices.begin(order, START_MS))
-    stored = order_of(request, [Update.model_validate_json(u.to_json()) for u in order.updates])
+    updates = [Update.model_validate_json(update.to_json()) for update in order.updates]
+    stored = order_of(REQUEST | terms, updates)
     assert slices.child(stored) == slices.child(order)
     assert unix_ms(slices.child(order).expires_at or "") == START_MS + 60_000

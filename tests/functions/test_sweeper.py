@@ -10,14 +10,13 @@ import pytest
 
 from functions import runtime, sweeper
 from functions.contract import DUE_SHARDS, OPEN_SHARDS, open_shard, order_id_of
-from functions.orders.order import first_update, order_of
 from functions.orders.stored import new_item
 from tests.clock import VirtualClock
 from tests.events import Json, event
 from tests.functions.world import Context, in_memory
+from tests.orders import pending_order
 from tests.simulation.cloud import Cloud
 
-REQUEST = {"token_in": "SOL", "token_out": "USDC", "amount": "1", "slippage_bps": 50}
 MINUTE = 60
 
 
@@ -32,8 +31,7 @@ class Queue(Cloud):
         table, now = self.tables["orders"], runtime.now_ms()
         ids = [str(UUID(int=number)) for number in range(len(table.items(None)), count)]
         for order_id in ids:
-            order = order_of(REQUEST, [first_update(order_id, now)])
-            item = new_item(order, "desk-7", writer="test")
+            item = new_item(pending_order(order_id, now), "desk-7", writer="test")
             table.put(table.key_of(item), item, now)
             self.answer("SendMessage", {"MessageBody": f'{{"orderId":"{order_id}"}}'})
         return ids

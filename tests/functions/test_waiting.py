@@ -21,7 +21,8 @@ from functions.orders.stored import request_of, stored_order
 from functions.store import orders, queue, resting
 from tests.clock import START_MS, VirtualClock
 from tests.events import Json, sqs_event, sqs_message
-from tests.functions.world import Context, FailingNetwork, World
+from tests.functions.world import Context, World, failing_network
+from tests.orders import ORDER, ORDER_ID, PAIR, statuses_of
 
 DAY_MS = 86_400_000
 
@@ -45,8 +46,7 @@ def real_latency(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def quote(world: World, amount: str = "1") -> Json:
-    asked = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": amount}
-    answer = world.http("get_quote", query=asked)
+    answer = world.http("get_quote", query=PAIR | {"amount": amount})
     assert answer.status == 200, answer.text
     return dict(answer.json)
 
@@ -89,10 +89,6 @@ def cancel(world: World, order: Json) -> Any:
     return world.http("cancel_order", path=f"/api/orders/{order['orderId']}")
 
 
-def statuses(order: Json) -> list[str]:
-    return [update["status"] for update in order["updates"]]
-
-
 def item(world: World, order: Json) -> Json:
     key = {"orderId": {"S": order["orderId"]}}
     return dict(world.dynamodb.get_item(TableName="orders", Key=key)["Item"])
@@ -111,7 +107,7 @@ def test_a_limit_at_the_quoted_hint_executes_at_once(world: World) -> None:
 def test_a_limit_above_the_market_rests_and_says_what_it_waits_for(world: World) -> None:
     price = priced(world, "1.1")
     order = rest(world, type="limit", limitPrice=price)
-    assert statuses(order) == ["pending", "routing", "resting"]
+    assert statuses_of(order) == ["pending", "routing", "resting"]
     assert order["updates"][-1]["limitPrice"] == order["limitPrice"]
     assert Decimal(order["limitPrice"]) == Decimal(price)
     assert "slippageBps" not in order
@@ -182,7 +178,7 @@ def test_a_stop_order_becomes_a_market_order_at_its_price(world: World) -> None:
     assert wake(world, order)["status"] == "resting"
     until(lambda: Decimal(quote(world)["outAmount"]) <= Decimal(price))
     order = wake(world, order)
-    assert statuses(order)[-3:] == ["building", "submitted", "confirmed"]
+    assert statuses_of(order)[-3:] == ["building", "submitted", "confirmed"]
     assert (order["trigger"], order["route"]["slippageBps"]) == ("stop", 300)
     assert Decimal(order["route"]["outAmount"]) <= Decimal(price)
 
@@ -195,7 +191,7 @@ def test_a_stop_that_is_triggered_retries_as_a_market_order_and_never_rests_agai
     world.settle()
     order = world.read(order_id)
     assert (order["status"], order["attempt"]) == ("failed", 3)
-    assert "resting" not in statuses(order)
+    assert "resting" not in statuses_of(order)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +205,7 @@ def test_of_both_prices_of_an_order_the_first_that_is_reached_executes_and_voids
     world.settle()
     order = world.read(order_id)
     assert (order["status"], order["trigger"]) == ("confirmed", trigger)
-    assert statuses(order).count("submitted") == 1
+    assert statuses_of(order).count("submitted") == 1
     assert wake(world, order) == order
 
 
@@ -241,7 +237,7 @@ def test_a_limit_order_that_is_refused_too_often_fails_with_the_reason(
     )["orderId"]
     world.settle()
     order = wake(world, wake(world, world.read(order_id)))
-    assert statuses(order).count("resting") == 2
+    assert statuses_of(order).count("resting") == 2
     assert (order["status"], order["error"]["code"]) == ("failed", "SLIPPAGE_TOLERANCE_EXCEEDED")
 
 
@@ -270,25 +266,23 @@ def test_a_limit_order_whose_price_is_gone_in_a_new_attempt_rests_again(
     )["orderId"]
     world.settle()
     order = world.read(order_id)
-    assert statuses(order) == ["pending", "routing", "routing", "resting"]
+    assert statuses_of(order) == ["pending", "routing", "routing", "resting"]
     assert order["attempt"] == 2
     assert "error" not in order
 
 
 @pytest.mark.parametrize("call", ["snapshots", "sign", "send"])
 def test_a_worker_killed_after_any_step_of_a_woken_order_is_resumed_by_the_next(
-    world: World, monkeypatch: pytest.MonkeyPatch, call: str
+    world: World, call: str
 ) -> None:
     order = rest(world)
     change(world, order, {"limitPrice": priced(world, "0.9")})
-    with monkeypatch.context() as patch:
-        broken = FailingNetwork(worker.network, call, SystemError("killed"))
-        patch.setattr(worker, "network", broken)
+    with failing_network(call, SystemError("killed")):
         assert world.work()
     world.settle()
     order = world.read(order["orderId"])
     assert order["status"] == "confirmed"
-    assert statuses(order).count("submitted") == 1
+    assert statuses_of(order).count("submitted") == 1
 
 
 def test_a_worker_that_died_before_it_told_the_watcher_is_made_good_by_the_next(
@@ -380,7 +374,7 @@ def test_nothing_is_signed_that_could_land_after_the_expiry(world: World) -> Non
     later = world.submit(type="limit", limitPrice=low, expiresAt=iso(START_MS + 30_100))["orderId"]
     world.work()
     order = world.read(soon)
-    assert statuses(order) == ["pending", "routing", "building", "expired"]
+    assert statuses_of(order) == ["pending", "routing", "building", "expired"]
     transaction = json.loads(stored_order(item(world, world.read(later))).transaction or "")
     assert (transaction["lastValidSlot"] + 1) * 400 <= START_MS + 30_100
     assert (transaction["lastValidSlot"] + 2) * 400 > START_MS + 30_100
@@ -395,7 +389,7 @@ def test_a_transaction_that_would_land_after_the_expiry_never_executes(world: Wo
         order = world.submit(f"k{number}", type="limit", limitPrice=low, expiresAt=expires_at)
         world.work()
         read = world.read(order["orderId"])
-        assert "submitted" in statuses(read)
+        assert "submitted" in statuses_of(read)
         if read["status"] == "routing":  # the next attempt waits
             runtime.sleep(3)
             queue.enqueue(order["orderId"])
@@ -414,7 +408,7 @@ def test_an_order_whose_expiry_passed_while_it_was_queued_expires(
     )["orderId"]
     runtime.sleep(wait_ms / 1000)
     world.work()
-    assert statuses(world.read(order_id)) == ["pending", "routing", "expired"]
+    assert statuses_of(world.read(order_id)) == ["pending", "routing", "expired"]
 
 
 def test_an_order_that_is_now_or_never_does_not_rest(world: World) -> None:
@@ -427,7 +421,7 @@ def test_an_order_that_is_now_or_never_does_not_rest(world: World) -> None:
         simulate={"fault": "slippage"},
     )
     world.settle()
-    assert statuses(world.read(missed["orderId"])) == ["pending", "routing", "expired"]
+    assert statuses_of(world.read(missed["orderId"])) == ["pending", "routing", "expired"]
     assert world.read(met["orderId"])["status"] == "confirmed"
     ended = world.read(refused["orderId"])
     assert (ended["status"], ended["attempt"]) == ("expired", 1)
@@ -576,7 +570,7 @@ def test_if_the_trigger_is_first_the_change_or_the_cancellation_is_refused_and_s
     )
     assert (answer.status, "confirmed" in answer.json["detail"]) == (409, True)
     executed = world.read(order["orderId"])
-    assert statuses(executed).count("confirmed") == 1
+    assert statuses_of(executed).count("confirmed") == 1
 
 
 @pytest.mark.parametrize("request_of", ["change", "cancel"])
@@ -609,7 +603,7 @@ def test_if_the_change_or_the_cancellation_is_first_the_trigger_does_nothing(
     assert [answer.status for answer in answers] == [200]
     final = world.read(order["orderId"])
     assert final["status"] == ("resting" if request_of == "change" else "cancelled")
-    assert "submitted" not in statuses(final)
+    assert "submitted" not in statuses_of(final)
 
 
 def test_a_worker_that_is_overtaken_by_a_change_does_not_store_what_woke_the_order_before(
@@ -659,10 +653,7 @@ def test_a_cancellation_that_meets_a_change_cancels_the_changed_order(
 def test_a_repeat_of_a_request_is_answered_with_its_order_though_that_was_changed_since(
     world: World,
 ) -> None:
-    body = {
-        "tokenIn": "SOL",
-        "tokenOut": "USDC",
-        "amount": 1,
+    body = ORDER | {
         "type": "limit",
         "limitPrice": priced(world, "1.1"),
         "expiresAt": iso(START_MS + 60_000),
@@ -803,7 +794,7 @@ TWAP: Json = {"type": "twap", "slices": 3, "intervalSeconds": 60}
             "does not apply to a twap order with a limitPrice, which sets the least it accepts",
         ),
         (
-            TWAP | {"parentId": "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"},
+            TWAP | {"parentId": ORDER_ID},
             "parentId",
             "is not a field of this request",
         ),
@@ -812,14 +803,13 @@ TWAP: Json = {"type": "twap", "slices": 3, "intervalSeconds": 60}
 def test_a_condition_that_an_order_cannot_have_is_refused(
     world: World, fields: Json, field: str, rule: str
 ) -> None:
-    body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1, **fields}
-    answer = world.http("execute_order", body=body, headers={})
+    answer = world.http("execute_order", body=ORDER | fields, headers={})
     assert answer.status == 400
     assert answer.json["errors"] == [{"field": field, "rule": rule}]
 
 
 def test_every_field_at_fault_is_named(world: World) -> None:
-    body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1, "type": "twap", "stopPrice": 1}
+    body = ORDER | {"type": "twap", "stopPrice": 1}
     errors = world.http("execute_order", body=body, headers={}).json["errors"]
     assert [error["field"] for error in errors] == ["stopPrice", "slices", "intervalSeconds"]
 
@@ -832,7 +822,7 @@ def test_an_expiry_may_leave_out_the_milliseconds(world: World) -> None:
 def test_a_slice_that_does_not_route_now_is_refused_and_a_whole_that_does_not_is_not(
     world: World,
 ) -> None:
-    body = {"tokenIn": "SOL", "tokenOut": "USDC", "type": "twap", "intervalSeconds": 60}
+    body = PAIR | {"type": "twap", "intervalSeconds": 60}
     refused = world.http("execute_order", body=body | {"amount": 200_000, "slices": 2}, headers={})
     assert refused.status == 400
     ((error),) = refused.json["errors"]

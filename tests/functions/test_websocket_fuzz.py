@@ -20,9 +20,10 @@ from functions.messages import ErrorCode
 from functions.orders.order import Update
 from functions.websocket import MESSAGE, MESSAGE_CHARACTERS_MAX
 from tests.functions.world import World
+from tests.orders import ORDER_ID
 
 CASES = 150
-UNKNOWN = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
+UNKNOWN = ORDER_ID
 REFUSALS = {
     ErrorCode.INVALID_JSON,
     ErrorCode.INVALID_MESSAGE,

@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from functions import worker
 from functions.contract import RECEIVES_MAX, order_message
 from functions.dex.tokens import find
+from functions.http import submission
 from functions.orders.failures import FailureCode
-from functions.orders.order import Order, OrderError, Status, Update, first_update, order_of
+from functions.orders.order import OrderError, Status, Update
 from functions.orders.stored import StoredOrder
 from functions.runtime import now_ms, settings, sleep
 from functions.simulation import market
 from functions.simulation.listings import LISTINGS, Curve, Ladder
-from functions.simulation.network import Answer, Network
+from functions.simulation.network import Network
 from functions.store import clients, orders, queue
-from tests.functions.world import FailingNetwork, World
+from tests.functions.world import World, failing_network
+from tests.orders import LIFE, ORDER, ORDER_ID, pending_order, statuses_of
 from tests.stepping import Killed, in_turns, pause_at_calls
-
-
-def statuses(order: dict[str, Any]) -> list[str]:
-    return [update["status"] for update in order["updates"]]
 
 
 def test_a_batch_of_ten_orders_is_confirmed_at_once(world: World) -> None:
@@ -56,37 +53,21 @@ def test_a_message_delivered_twice_executes_once(world: World) -> None:
     world.settle()
     queue.enqueue(order_id)
     world.settle()
-    assert statuses(world.read(order_id)) == [
-        "pending",
-        "routing",
-        "building",
-        "submitted",
-        "confirmed",
-    ]
+    assert statuses_of(world.read(order_id)) == LIFE
 
 
 @pytest.mark.parametrize(
     ("crash_after", "call"), [("routing", "ask"), ("building", "sign"), ("submitted", "send")]
 )
 def test_a_worker_killed_after_any_step_is_resumed_by_the_next(
-    world: World, monkeypatch: pytest.MonkeyPatch, crash_after: str, call: str
+    world: World, crash_after: str, call: str
 ) -> None:
-    left = killed_in(call, world, monkeypatch)
+    left = world.killed_in(call)
     assert left["status"] == crash_after
     world.settle()
     order = world.read(left["orderId"])
-    assert statuses(order) == ["pending", "routing", "building", "submitted", "confirmed"]
+    assert statuses_of(order) == LIFE
     assert order["txHash"] == left.get("txHash", order["txHash"])
-
-
-def killed_in(call: str, world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """An order whose worker died during this call of the network."""
-    order_id = world.submit()["orderId"]
-    with monkeypatch.context() as patch:
-        error = SystemError("killed")
-        patch.setattr(worker, "network", FailingNetwork(worker.network, call, error))
-        assert len(world.work()) == 1
-    return world.read(order_id)
 
 
 def test_an_order_that_kills_its_worker_each_time_takes_no_other_along(
@@ -95,27 +76,11 @@ def test_an_order_that_kills_its_worker_each_time_takes_no_other_along(
     ids = [world.submit()["orderId"] for _ in range(10)]
     pause_at_calls(clients.dynamodb())
     monkeypatch.setattr(worker, "at_once", in_turns)
-    monkeypatch.setattr(worker, "network", Deadly(worker.network, ids[3]))
     for _ in range(RECEIVES_MAX):
-        with pytest.raises(Killed):
+        with pytest.raises(Killed), failing_network("ask", Killed(), ids[3]):
             world.work()
     ended = {order_id for order_id in ids if world.read(order_id)["status"] == "confirmed"}
     assert ended == set(ids) - {ids[3]}
-
-
-class Deadly:
-    """A network that kills the worker at a call for one order."""
-
-    def __init__(self, network: Network, order_id: str) -> None:
-        self._network, self._order_id = network, order_id
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._network, name)
-
-    def ask(self, order: Order) -> list[Answer]:
-        if order.order_id == self._order_id:
-            raise Killed
-        return self._network.ask(order)
 
 
 def test_a_transaction_settles_in_the_market_that_it_was_signed_for_whatever_is_deployed_since(
@@ -128,19 +93,19 @@ def test_a_transaction_settles_in_the_market_that_it_was_signed_for_whatever_is_
         for number in range(100)
         if sol_price(replace(before, seed=f"seed {number}")) < sol_price(before) * 98 // 100
     )
-    sent = killed_in("send", world, monkeypatch)
+    sent = world.killed_in("send")
     assert sent["status"] == "submitted"
     monkeypatch.setattr(worker, "network", elsewhere)
     world.settle()
     order = world.read(sent["orderId"])
-    assert statuses(order) == ["pending", "routing", "building", "submitted", "confirmed"]
+    assert statuses_of(order) == LIFE
     assert order["txHash"] == sent["txHash"]
 
 
 def test_an_order_under_way_settles_over_a_pool_that_is_closed_meanwhile(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent = killed_in("send", world, monkeypatch)
+    sent = world.killed_in("send")
     leg, *_ = sent["route"]["routePlan"]
     closed = tuple(
         replace(listing, closed=True) if listing.address == leg["pool"] else listing
@@ -195,7 +160,7 @@ def test_a_second_worker_on_the_same_order_gives_way(
 
     monkeypatch.setattr(orders, "begin_order", begin_and_be_overtaken)
     assert world.work() == []
-    assert statuses(world.read(order_id)) == ["pending", "routing", "failed"]
+    assert statuses_of(world.read(order_id)) == ["pending", "routing", "failed"]
 
 
 def fail(world: World, fault: str, **simulate: Any) -> dict[str, Any]:
@@ -206,7 +171,7 @@ def fail(world: World, fault: str, **simulate: Any) -> dict[str, Any]:
 
 def test_no_quotes_fails_after_three_attempts_with_their_reasons(world: World) -> None:
     order = fail(world, "venue_down")
-    assert statuses(order) == ["pending", "routing", "routing", "routing", "failed"]
+    assert statuses_of(order) == ["pending", "routing", "routing", "routing", "failed"]
     assert [update.get("attempt") for update in order["updates"]] == [None, None, 2, 3, None]
     assert order["error"]["code"] == "QUOTES_UNAVAILABLE"
     assert "raydium (VENUE_DOWN)" in order["error"]["message"]
@@ -228,7 +193,7 @@ def test_one_venue_down_leaves_the_other(world: World) -> None:
 
 def test_a_quote_that_times_out_is_retried(world: World) -> None:
     order = fail(world, "quote_timeout", attempts=1)
-    assert statuses(order)[:3] == ["pending", "routing", "routing"]
+    assert statuses_of(order)[:3] == ["pending", "routing", "routing"]
     assert (order["status"], order["attempt"]) == ("confirmed", 2)
     assert "error" not in order
 
@@ -248,29 +213,25 @@ def test_transactions_that_never_land_fail_the_order(world: World) -> None:
 def test_slippage_on_chain_fails_the_order_after_its_last_attempt(world: World) -> None:
     order = fail(world, "slippage")
     assert order["error"]["code"] == "SLIPPAGE_TOLERANCE_EXCEEDED"
-    assert statuses(order).count("submitted") == 3
+    assert statuses_of(order).count("submitted") == 3
 
 
 def test_a_fault_is_simulated_only_where_the_stack_allows_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from functions.http import submission
-
     monkeypatch.setattr(submission, "settings", replace(settings, simulate_allowed=False))
-    body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1, "simulate": {"fault": "slippage"}}
+    body = ORDER | {"simulate": {"fault": "slippage"}}
     answer = world.http("execute_order", body=body)
     assert (answer.status, answer.json["errors"][0]["field"]) == (400, "simulate")
 
 
 def test_an_order_beyond_the_depth_of_every_route_fails_at_once(world: World) -> None:
-    request = {"token_in": "SOL", "token_out": "USDC", "amount": "1000000", "slippage_bps": 50}
-    order_id = str(uuid4())
     # When it was accepted, the market was deeper.
-    orders.create_order(order_of(request, [first_update(order_id, now_ms())]), "desk-7")
-    queue.enqueue(order_id)
+    orders.create_order(pending_order(at_ms=now_ms(), amount="1000000"), "desk-7")
+    queue.enqueue(ORDER_ID)
     world.settle()
-    order = world.read(order_id)
-    assert statuses(order) == ["pending", "routing", "failed"]
+    order = world.read(ORDER_ID)
+    assert statuses_of(order) == ["pending", "routing", "failed"]
     assert order["error"]["code"] == "NO_ROUTES_FOUND"
 
 
@@ -282,8 +243,6 @@ def test_a_malformed_message_fails_alone(world: World) -> None:
 
 
 def test_a_retry_comes_as_a_delayed_message(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from functions import worker
-
     monkeypatch.setattr(worker, "settings", replace(settings, retry_base_ms=100_000))
     order_id = world.submit(simulate={"fault": "venue_down"})["orderId"]
     world.work()

@@ -1,4 +1,4 @@
-"""A small AWS around the handlers: moto's tables and queue, and recorded connections."""
+"""The handlers over an AWS in process: moto's tables and queues, and recorded connections."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from threading import RLock
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import parse_qsl, urlencode
 
 import boto3
@@ -34,6 +34,7 @@ from functions.runtime import settings
 from functions.simulation.network import Network
 from functions.store import clients
 from tests.events import Json, event, sqs_event, sqs_message
+from tests.orders import ORDER
 from tests.simulation.cloud import Cloud, serve
 
 if TYPE_CHECKING:
@@ -70,15 +71,33 @@ class Context(LambdaContext):
 
 
 class FailingNetwork:
-    """A network that raises in one of its calls; for `worker.network`."""
+    """A network that raises in one of its calls; if `order_id` is given, for that order only."""
 
-    def __init__(self, network: Network, call: str, error: BaseException) -> None:
+    def __init__(
+        self, network: Network, call: str, error: BaseException, order_id: str = ""
+    ) -> None:
         self._network, self._call, self._error = network, call, error
+        self._order_id = order_id
 
     def __getattr__(self, name: str) -> Any:
-        if name == self._call:
+        call = getattr(self._network, name)
+        return partial(self._fail, call) if name == self._call else call
+
+    def _fail(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        if not self._order_id or arguments[0].order_id == self._order_id:
             raise self._error
-        return getattr(self._network, name)
+        return call(*arguments)
+
+
+@contextmanager
+def failing_network(call: str, error: BaseException, order_id: str = "") -> Iterator[None]:
+    """Let the worker's network raise in one of its calls, for the block."""
+    network = worker.network
+    worker.network = cast(Network, FailingNetwork(network, call, error, order_id))
+    try:
+        yield
+    finally:
+        worker.network = network
 
 
 class Answer:
@@ -121,9 +140,13 @@ class Connections:
             raise self.GoneException
         self.gone.add(ConnectionId)
 
+    def statuses(self, connection_id: str) -> list[str]:
+        """The status of each update that a connection received."""
+        return [m["status"] for m in self.received[connection_id] if "status" in m]
+
 
 class World:
-    """Everything between a client and the tables, moved by hand."""
+    """The handlers over moto; each method is a request of a client or an invocation by AWS."""
 
     def __init__(self) -> None:
         self.dynamodb, self.sqs, self.streams = _clients()
@@ -133,6 +156,7 @@ class World:
         assert self.queue_url == settings.queue_url
         self.sqs.create_queue(QueueName="webhooks")
         self._iterator: str | None = None
+        self._requests = 0  # of the WebSocket API
 
     # --- clients
 
@@ -164,7 +188,7 @@ class World:
 
     def submit(self, key: str | None = None, **fields: Any) -> Json:
         """A new order that the API accepted."""
-        body = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1, **fields}
+        body = ORDER | fields
         headers = {"idempotency-key": key} if key else {}
         answer = self.http("execute_order", body=body, headers=headers)
         assert answer.status == 202, answer.text
@@ -176,6 +200,22 @@ class World:
         assert answer.status == 200, answer.text
         order: Json = answer.json
         return order
+
+    def pages(self, **query: Any) -> Iterator[list[Json]]:
+        """The orders on each page of the list."""
+        cursor: Json = {}
+        for _ in range(100):
+            answer = self.http("list_orders", query=query | cursor)
+            assert answer.status == 200, answer.text
+            yield answer.json["orders"]
+            if "nextCursor" not in answer.json:
+                return
+            cursor = {"cursor": answer.json["nextCursor"]}
+        raise AssertionError("the list has no last page")
+
+    def listed_ids(self, **query: Any) -> list[str]:
+        """The ids of the orders on all pages of the list."""
+        return [order["orderId"] for page in self.pages(**query) for order in page]
 
     def create_webhook(self, url: str, *statuses: str, **changes: Any) -> Json:
         """A new webhook of the owner, with its secret."""
@@ -193,7 +233,7 @@ class World:
         return ticket
 
     def add_key(self, owner: str, **fields: str) -> str:
-        """A key of the owner, as `uv run keys` stores it."""
+        """A new API key of the owner, stored as `uv run keys` does."""
         key = API_KEY.new()
         item = {"id": API_KEY.item_id(key), "owner": owner, **fields}
         self.dynamodb.put_item(
@@ -240,14 +280,14 @@ class World:
         request = event(f"websocket_{name}") | changes
         if owner:
             request["requestContext"]["authorizer"] = {"owner": owner, "principalId": owner}
-        self._requests = getattr(self, "_requests", 0) + 1
+        self._requests += 1
         request["requestContext"] |= {
             "connectionId": connection_id,
             "requestId": f"request-{self._requests}",
         }
         assert websocket.handler(request, Context()) == {"statusCode": status}
 
-    # --- what AWS does
+    # --- invocations by AWS
 
     def work(self, seconds: float = 60) -> list[Json]:
         """Hand one batch of the queue to the worker; returns the failures that it reports."""
@@ -265,6 +305,13 @@ class World:
         for message_id in handles.keys() - {failure["itemIdentifier"] for failure in failures}:
             self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=handles[message_id])
         return [dict(failure) for failure in failures]
+
+    def killed_in(self, call: str, **fields: Any) -> Json:
+        """A new order whose worker was killed in this call of the network."""
+        order_id = self.submit(**fields)["orderId"]
+        with failing_network(call, SystemError("killed")):
+            assert len(self.work()) == 1
+        return self.read(order_id)
 
     def deliver_dead_letter(self, body: str) -> Json:
         """Hand a message to the dead-letter handler."""
@@ -311,7 +358,7 @@ class World:
             if not self.queued():
                 return
             self.work()
-        raise AssertionError("the queue does not get empty")
+        raise AssertionError("the queue is never empty")
 
     def queued(self) -> int:
         """Messages in the queue, visible or not."""
@@ -386,7 +433,7 @@ def in_memory(cloud: C) -> Iterator[C]:
 
 @cache
 def _clients() -> tuple[DynamoDBClient, SQSClient, Any]:
-    """The clients of moto; making them takes longer than most tests do."""
+    """The tests' own clients, which take longer to make than most tests."""
     return boto3.client("dynamodb"), boto3.client("sqs"), boto3.client("dynamodbstreams")
 
 

@@ -27,15 +27,15 @@ from functions.contract import (
     order_message,
     unix_ms,
 )
-from functions.orders.order import Order, OrderError, Status, first_update, order_of
+from functions.orders.order import Order, OrderError, Status
 from infra.cli import ops
 from infra.cli.deployed import Deployed, NotDeployed
 from infra.cli.ops import backlog, stats, stuck
 from tests.infra.conftest import Template
+from tests.orders import ORDER_ID, pending_order
 
 Json = dict[str, Any]
 GROUPS = {"api": "/api", "worker": "/worker", "dead_letters": "/dead-letters"}
-REQUEST = {"token_in": "SOL", "token_out": "USDC", "amount": "1.5", "slippage_bps": 50}
 HOUR_MS = 3_600_000
 
 
@@ -52,7 +52,7 @@ class Engine:
 
     def order(self, at_ms: int, *statuses: Status, **details: Any) -> Order:
         """Store an order that was created at a time and spent 100 ms in each of the statuses."""
-        order = order_of(REQUEST, [first_update(str(UUID(int=next(self._numbers))), at_ms)])
+        order = pending_order(str(UUID(int=next(self._numbers))), at_ms)
         self.store.create_order(order, "desk")
         for step, status in enumerate(statuses, start=1):
             more = details if step == len(statuses) else {}
@@ -560,7 +560,7 @@ def test_an_explanation_says_where_what_is_stored_differs(engine: Engine, run: R
 
 
 def test_an_order_that_is_not_there_has_no_explanation(run: Run) -> None:
-    done = run("explain", "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d")
+    done = run("explain", ORDER_ID)
     assert "There is no order" in str(done.code)
 
 

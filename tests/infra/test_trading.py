@@ -17,8 +17,8 @@ from functions.client import Patience
 from infra.cli import connect, order, orders, quote
 from infra.cli.watch import ENDED_OTHERWISE, UNKNOWN
 from tests.client.engine import Engine
+from tests.orders import LIFE
 
-LIFE = ["pending", "routing", "building", "submitted", "confirmed"]
 Run = Callable[..., SimpleNamespace]
 
 

@@ -21,8 +21,8 @@ from functions.contract import API_KEY
 from infra.cli import connect, watch
 from infra.cli.deployed import Deployed
 from tests.client.engine import KEY, Engine, Json
+from tests.orders import LIFE, ORDER_ID
 
-LIFE = ["pending", "routing", "building", "submitted", "confirmed"]
 WAIT_SECONDS_MAX = 30
 # It repeats at once, and gives nothing up while a test waits, however busy the machine is.
 QUICK = Patience(
@@ -165,7 +165,7 @@ def test_where_no_subscription_is_ever_answered_the_order_ends_unknown(
     assert "subscriptions are not answered" in result.err
 
 
-@pytest.mark.parametrize("order", ["nonsense", "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d", ""])
+@pytest.mark.parametrize("order", ["nonsense", ORDER_ID, ""])
 def test_an_unknown_order_has_an_exit_code_of_its_own(engine: Engine, run: Run, order: str) -> None:
     result = run(order)
     assert result.code == watch.UNKNOWN

@@ -17,10 +17,10 @@ from tests.e2e.client import ORDER, Json
 from tests.load.__main__ import endings, faultless, middle, report, simulated_ms, summary, whole
 from tests.load.run import Run, measure
 from tests.load.simulated import landing_ms, quoting_ms
+from tests.orders import LIFE
 
 ORDER_ID = "01a202d6-b267-7d63-b005-85c70c1a9793"
 POSTED_MS = 1_770_000_000_100
-LIFE = ("pending", "routing", "building", "submitted", "confirmed")
 
 
 def life(*, lag_ms: int = 50, skip: tuple[int, ...] = ()) -> list[Json]:

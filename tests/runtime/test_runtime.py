@@ -11,11 +11,11 @@ import subprocess
 from collections import Counter
 
 from tests.events import EVENTS
+from tests.orders import ORDER_ID
 from tests.runtime.execution import Runtime
 from tests.runtime.lives import BATCH, DEAD_ORDER, TAKEN_BY, Life, severity
 
 CONNECTION = "UrZ6idTPliACEvA="  # the owner in the events
-ORDER = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
 
 
 def metrics(record: dict[str, object]) -> list[str]:
@@ -66,7 +66,7 @@ def test_every_function_starts_and_answers_its_events(life: Life) -> None:
 
 def test_updates_are_pushed_to_the_connection_that_follows(life: Life) -> None:
     updates = [u for connection, u in life.pushed if connection == CONNECTION and "sequence" in u]
-    assert [(u["orderId"], u["sequence"]) for u in updates] == [(ORDER, 2)]
+    assert [(u["orderId"], u["sequence"]) for u in updates] == [(ORDER_ID, 2)]
 
 
 def test_a_batch_of_ten_orders_is_confirmed(life: Life) -> None:

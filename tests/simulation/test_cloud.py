@@ -14,14 +14,14 @@ from moto import mock_aws
 
 import tests.conftest  # noqa: F401 - the settings, before the store reads them
 from functions.contract import OPEN_SHARDS, iso
-from functions.orders.order import Order, Status, first_update, order_of, routing_update
+from functions.orders.order import Order, Status, routing_update
 from functions.store import connections, orders, queue
 from tests.functions.world import World, fresh_clients, in_memory
+from tests.orders import pending_order
 from tests.simulation.cloud import PAGE_ITEMS, Cloud, serve
 
 NOW_MS = 1_800_000_000_000
 OWNERS = ("ada", "ben")
-REQUEST = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1", "slippageBps": 50}
 STEPS = 80
 
 
@@ -65,7 +65,7 @@ class StoreCalls:
         return f"c{self.random.randrange(4)}"
 
     def create(self) -> Any:
-        order = order_of(REQUEST, [first_update(self._order_id(), NOW_MS + len(self.answers))])
+        order = pending_order(self._order_id(), NOW_MS + len(self.answers))
         self.known.setdefault(order.order_id, order)
         return orders.create_order(order, self._owner())
 

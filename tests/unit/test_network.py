@@ -12,15 +12,15 @@ import pytest
 from functions.dex.errors import NoRoutesFound
 from functions.dex.router import Route, find_route
 from functions.dex.tokens import TOKENS
-from functions.orders.order import Order, OrderError, first_update, order_of
+from functions.orders.order import Order, OrderError
 from functions.orders.settlement import Landed, Pending
 from functions.simulation.network import BUILDING_MS, QUOTE_MS, QUOTE_TIMEOUT_MS, VENUES, Network
 from tests.clock import VirtualClock
+from tests.orders import pending_order
 
 SOL, USDC = TOKENS["SOL"], TOKENS["USDC"]
 MILLIONTH = Fraction(1, 10**6)
 MADE_MS = 1_760_000_000_000
-ORDER_ID = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
 
 
 def network(clock: VirtualClock | None = None, **options: Any) -> Network:
@@ -29,8 +29,7 @@ def network(clock: VirtualClock | None = None, **options: Any) -> Network:
 
 
 def order(made_ms: int = MADE_MS, **request: Any) -> Order:
-    fields = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1", "slippageBps": 50, **request}
-    return order_of(fields, [first_update(ORDER_ID, made_ms)])
+    return pending_order(at_ms=made_ms, **request)
 
 
 def route(exchange: Network) -> Route:

@@ -19,30 +19,19 @@ from functions.orders.order import (
     STEPS,
     TRANSITIONS,
     ImpossibleTransition,
-    Order,
     OrderError,
     Status,
-    first_update,
     order_of,
 )
 from functions.orders.retries import after_failure
 from functions.orders.terms import type_of
-
-ORDER_ID = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
-REQUEST = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1", "slippageBps": 50}
-
-
-def order_in(*statuses: Status) -> Order:
-    order = order_of(REQUEST, [first_update(ORDER_ID, 0)])
-    for status in statuses:
-        order = order.apply(order.next_update(status, 0))
-    return order
+from tests.orders import REQUEST, advanced, pending_order
 
 
 @pytest.mark.parametrize("then", list(Status))
 @pytest.mark.parametrize("now", list(Status))
 def test_a_status_follows_only_where_the_table_says_so(now: Status, then: Status) -> None:
-    order = order_in().model_copy(update={"status": now})
+    order = pending_order().model_copy(update={"status": now})
     if then in TRANSITIONS[now]:
         assert order.apply(order.next_update(then, 0)).status is then
     else:
@@ -56,14 +45,16 @@ def test_only_confirmed_failed_cancelled_and_expired_are_terminal() -> None:
 
 
 def test_an_update_out_of_sequence_is_refused() -> None:
-    order = order_in(Status.ROUTING)
-    late = order_in().next_update(Status.ROUTING, 0)
+    order = advanced(pending_order(), Status.ROUTING)
+    late = pending_order().next_update(Status.ROUTING, 0)
     with pytest.raises(ImpossibleTransition, match="update 2"):
         order.apply(late)
 
 
 def test_an_order_is_its_request_and_the_fold_of_its_updates() -> None:
-    order = order_in(Status.ROUTING, Status.BUILDING, Status.SUBMITTED, Status.CONFIRMED)
+    order = advanced(
+        pending_order(), Status.ROUTING, Status.BUILDING, Status.SUBMITTED, Status.CONFIRMED
+    )
     assert order_of(REQUEST, order.updates) == order
     assert [update.sequence for update in order.updates] == [1, 2, 3, 4, 5]
 
@@ -82,7 +73,7 @@ def test_the_steps_of_an_order_follow_each_other_to_its_end() -> None:
 
 @given(reverts=st.integers(0, 50), attempt=st.integers(1, MAX_ATTEMPTS - 1))
 def test_no_backoff_is_longer_than_a_message_can_wait(reverts: int, attempt: int) -> None:
-    order = order_in(Status.ROUTING).model_copy(
+    order = advanced(pending_order(), Status.ROUTING).model_copy(
         update={"attempt": attempt + reverts, "max_attempts": MAX_ATTEMPTS + reverts}
     )
     error = OrderError(code="FAILED_TO_LAND", message="dropped")

@@ -8,10 +8,10 @@ import pytest
 from functions.contract import unix_ms
 from functions.dex.tokens import Token
 from functions.orders import settlement
-from functions.orders.order import Order, OrderError, Status, Update, first_update, order_of
+from functions.orders.order import Order, OrderError, Status, Update
 from functions.orders.settlement import Landed
+from tests.orders import ORDER_ID, advanced, pending_order
 
-ID = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
 CREATED, RESTED, WOKEN, NOW = 1_000_000, 2_000_000, 3_000_000, 4_000_000
 LEG = {"venue": "raydium", "pool": "P", "feeAmount": "0", "percent": 100}
 ROUTE = {
@@ -32,9 +32,8 @@ LANDED = Landed(299_970_000, 17_000, ((2 * 10**9, 300_900_000), (300_900_000, 29
 
 
 def submitted(**request: Any) -> Order:
-    fields = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "2", "slippageBps": 50, **request}
-    order = order_of(fields, [first_update(ID, CREATED)])
-    order = order.apply(order.next_update(Status.ROUTING, CREATED))
+    order = pending_order(at_ms=CREATED, amount="2", **request)
+    order = advanced(order, Status.ROUTING, at_ms=CREATED)
     if order.type.rests:
         order = order.apply(order.resting_update(RESTED))
     order = order.apply(order.next_update(Status.BUILDING, WOKEN, route=ROUTE))
@@ -86,7 +85,7 @@ def test_an_order_adds_up_the_fees_of_its_transactions_and_a_dropped_one_is_free
 def test_what_an_earlier_release_stored_is_read_without_an_execution(landed: bool) -> None:
     stored = Update.model_validate(
         {
-            "orderId": ID,
+            "orderId": ORDER_ID,
             "sequence": 5,
             "status": "confirmed" if landed else "failed",
             "timestamp": "2026-01-31T12:00:00.000Z",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from functions.orders.order import Order, Status, first_update, order_of
+from functions.orders.order import Order, Status
 from functions.orders.packed import packed, unpacked
 from functions.orders.stored import (
     Entry,
@@ -19,9 +19,9 @@ from functions.orders.stored import (
     stored_order,
     transactions,
 )
+from tests.orders import REQUEST, advanced, pending_order
 
 ORDER_ID = "01a223ed-5c31-7705-9d46-d34bd560036a"
-REQUEST = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1", "slippageBps": 50}
 # What a stack has stored stays readable: these bytes never change.
 STORED: dict[str, Any] = {
     "orderId": {"S": ORDER_ID},
@@ -65,10 +65,9 @@ def made(order: Order) -> dict[str, Any]:
 
 
 def submitted() -> Order:
-    order = order_of(REQUEST, [first_update(ORDER_ID, 1_795_899_087_921)])
-    for status in (Status.ROUTING, Status.BUILDING, Status.SUBMITTED):
-        order = order.apply(order.next_update(status, 1_795_899_088_000))
-    return order
+    order = pending_order(ORDER_ID, 1_795_899_087_921)
+    statuses = (Status.ROUTING, Status.BUILDING, Status.SUBMITTED)
+    return advanced(order, *statuses, at_ms=1_795_899_088_000)
 
 
 def as_text(item: dict[str, Any]) -> dict[str, Any]:

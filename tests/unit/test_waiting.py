@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,19 +14,20 @@ from hypothesis import strategies as st
 from functions.contract import wake_key
 from functions.dex import router, tokens
 from functions.orders import waiting
-from functions.orders.order import Order, Trigger, first_update, order_of
+from functions.orders.order import Order, Trigger
 from functions.orders.waiting import Wake
 from functions.simulation.network import Network
+from tests.orders import pending_order
 
 START_MS = 1_800_000_000_000
 AMOUNTS = st.integers(1, 10**15).map(lambda units: tokens.to_text(units, 9))
 PRICES = st.decimals("0.000001", "1e9", places=6).map(str)
 
 
-def order(kind: str, amount: str = "1", pair: str = "SOL/USDC", **prices: str) -> Order:
+def order(kind: str, amount: str = "1", pair: str = "SOL/USDC", **prices: Any) -> Order:
     token_in, token_out = pair.split("/")
-    request = {"type": kind, "token_in": token_in, "token_out": token_out, "amount": amount}
-    return order_of({**request, **prices}, [first_update("0", 0)])
+    terms: dict[str, Any] = {"type": kind, "tokenIn": token_in, "tokenOut": token_out}
+    return pending_order("0", amount=amount, slippageBps=None, **terms, **prices)
 
 
 @given(AMOUNTS, PRICES)
