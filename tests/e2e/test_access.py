@@ -24,7 +24,7 @@ from tests.e2e.client import (
     updates_of,
 )
 from tests.e2e.conftest import Target
-from tests.functions.hostile import Case, attack
+from tests.functions.hostile import Case, send_generated
 
 PROTECTED = ["/api/orders", f"/api/orders/{uuid4()}", "/api/tokens", "/api/nothing", "/nothing"]
 
@@ -150,7 +150,7 @@ def test_generated_requests_are_answered_as_the_served_document_says(
         return case.call(base_url=target.http_url, headers=headers, verify=verify)
 
     try:
-        answered = attack(document, send, cases=10)
+        answered = send_generated(document, send, cases=10)
     finally:  # a webhook without a receiver, and orders that wait, would burden all later tests
         client = api(target.api_key)
         for webhook in client.get("/api/webhooks").json()["webhooks"]:

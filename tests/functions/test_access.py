@@ -36,7 +36,7 @@ PROTECTED = [
 ]
 
 
-def ask(method: str, path: str, context: Any) -> dict[str, Any]:
+def call_api(method: str, path: str, context: Any) -> dict[str, Any]:
     request = event("http_get_order")
     request["rawPath"] = request["requestContext"]["http"]["path"] = path
     request["requestContext"]["http"]["method"] = method
@@ -56,7 +56,7 @@ def test_a_key_has_256_bits_and_a_prefix_that_scanners_know() -> None:
     assert all(re.fullmatch(r"oee_[\w-]{43}", key) for key in made)  # 43 × 6 bits ≥ 256
 
 
-def test_a_key_stands_for_its_owner_at_both_apis(world: World) -> None:
+def test_a_key_identifies_its_owner_at_both_apis(world: World) -> None:
     bearer = f"Bearer {world.add_key('alice')}"
     for name in ("authorization", "Authorization", "AUTHORIZATION"):
         assert world.authorize_http(**{name: bearer}) == "alice"
@@ -65,7 +65,7 @@ def test_a_key_stands_for_its_owner_at_both_apis(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "header_of",
     [
         lambda _key: "",
         lambda key: key,
@@ -83,19 +83,21 @@ def test_a_key_stands_for_its_owner_at_both_apis(world: World) -> None:
         lambda _key: "Bearer oee_" + "x" * 100_000,
     ],
 )
-def test_what_is_no_key_stands_for_nobody(world: World, spoil: Callable[[str], str]) -> None:
-    header = spoil(world.add_key("alice"))
+def test_an_invalid_authorization_header_identifies_no_owner(
+    world: World, header_of: Callable[[str], str]
+) -> None:
+    header = header_of(world.add_key("alice"))
     assert world.authorize_http(authorization=header) is None
     assert world.authorize_websocket(Authorization=header) is None
 
 
-def test_a_disabled_key_stands_for_nobody(world: World) -> None:
+def test_a_disabled_key_identifies_no_owner(world: World) -> None:
     key = world.add_key("alice", disabledAt="2026-03-12T20:58:41Z")
     assert world.authorize_http(authorization=f"Bearer {key}") is None
     assert world.authorize_websocket(Authorization=f"Bearer {key}") is None
 
 
-def test_an_authorizer_that_cannot_look_up_lets_nobody_in(
+def test_an_authorizer_that_cannot_read_its_table_fails(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = world.add_key("alice")
@@ -104,7 +106,7 @@ def test_an_authorizer_that_cannot_look_up_lets_nobody_in(
         world.authorize_http(authorization=f"Bearer {key}")
 
 
-# --- the door ---------------------------------------------------------------------------------
+# --- routes -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("method", "path"), PROTECTED)
@@ -113,8 +115,10 @@ def test_an_authorizer_that_cannot_look_up_lets_nobody_in(
     [None, {}, {"lambda": None}, {"lambda": {}}, {"lambda": {"owner": ""}}, {"owner": "alice"}],
     ids=repr,
 )
-def test_without_an_owner_everything_else_is_a_401(method: str, path: str, context: Any) -> None:
-    answer = ask(method, path, context)
+def test_without_an_owner_every_protected_route_answers_401(
+    method: str, path: str, context: Any
+) -> None:
+    answer = call_api(method, path, context)
     assert answer["statusCode"] == 401
     assert answer["headers"]["Content-Type"] == "application/problem+json"
     assert answer["headers"]["WWW-Authenticate"] == "Bearer"
@@ -125,23 +129,23 @@ def test_without_an_owner_everything_else_is_a_401(method: str, path: str, conte
     "path", ["/api/health", "/docs", "/openapi.json", "/assets/docs.js", "/assets/nothing"]
 )
 def test_health_and_documentation_need_no_key(path: str) -> None:
-    assert ask("GET", path, None)["statusCode"] == (404 if "nothing" in path else 200)
+    assert call_api("GET", path, None)["statusCode"] == (404 if "nothing" in path else 200)
 
 
 @pytest.mark.parametrize(
     "path", ["/assets/../api/orders", "/assets/%2e%2e/api/orders", "/assets//api/orders"]
 )
-def test_a_public_folder_leads_nowhere_else(path: str) -> None:
-    assert ask("GET", path, None)["statusCode"] == 404
+def test_no_path_through_the_public_folder_reaches_the_api(path: str) -> None:
+    assert call_api("GET", path, None)["statusCode"] == 404
 
 
 def test_every_route_of_the_document_but_health_needs_a_key() -> None:
-    document = json.loads(ask("GET", "/openapi.json", None)["body"])
+    document = json.loads(call_api("GET", "/openapi.json", None)["body"])
     assert document["components"]["securitySchemes"]["apiKey"]["scheme"] == "bearer"
     assert document["security"] == [{"apiKey": []}]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            status = ask(method.upper(), path.replace("{orderId}", "x"), None)["statusCode"]
+            status = call_api(method.upper(), path.replace("{orderId}", "x"), None)["statusCode"]
             if operation.get("security") == []:
                 assert (path, status) == ("/api/health", 200)
             else:
@@ -150,7 +154,7 @@ def test_every_route_of_the_document_but_health_needs_a_key() -> None:
 
 @pytest.mark.parametrize("route", ["connect", "subscribe", "ping", "unsubscribe", "disconnect"])
 @pytest.mark.parametrize("context", [None, {}, {"owner": ""}, {"principalId": "x"}], ids=repr)
-def test_a_connection_without_an_owner_is_refused_and_told_nothing(
+def test_a_connection_without_an_owner_is_refused_and_receives_nothing(
     world: World, route: str, context: Any
 ) -> None:
     request = event(f"websocket_{route}")
@@ -161,7 +165,7 @@ def test_a_connection_without_an_owner_is_refused_and_told_nothing(
 
 
 @pytest.mark.parametrize("route", ["$connect", "$disconnect"])
-def test_a_message_that_names_a_route_of_the_gateway_is_a_message(world: World, route: str) -> None:
+def test_an_action_with_the_name_of_a_gateway_route_is_unknown(world: World, route: str) -> None:
     world.connect("c1")
     request = event("websocket_ping")
     request["requestContext"] |= {"routeKey": route, "connectionId": "c1"}
@@ -185,22 +189,22 @@ def test_a_message_that_names_a_route_of_the_gateway_is_a_message(world: World, 
         ("POST", "/assets/docs.js", "GET, HEAD"),
     ],
 )
-def test_a_wrong_method_is_a_405_that_names_the_right_ones(
+def test_a_wrong_method_answers_405_with_the_allowed_ones(
     method: str, path: str, allowed: str
 ) -> None:
-    answer = ask(method, path, {"lambda": {"owner": "alice"}})
+    answer = call_api(method, path, {"lambda": {"owner": "alice"}})
     assert (answer["statusCode"], answer["headers"]["Allow"]) == (405, allowed)
 
 
-def test_answers_of_an_owner_are_for_no_cache(world: World) -> None:
+def test_answers_to_an_owner_are_never_cached(world: World) -> None:
     ok = world.http("list_orders", query={})
     refused = world.http("get_order", path="/api/orders/x")
     assert ok.headers["Cache-Control"] == refused.headers["Cache-Control"] == "no-store"
 
 
-def test_whatever_a_browser_is_served_runs_and_loads_only_what_is_ours() -> None:
+def test_pages_and_files_load_and_run_only_files_of_their_own_origin() -> None:
     for path in ("/", "/docs", "/assets/docs.js", "/assets/swagger-ui.min.css"):
-        answer = ask("GET", path, None)
+        answer = call_api("GET", path, None)
         headers = answer["headers"]
         assert answer["statusCode"] == 200
         rules = dict(
@@ -220,21 +224,21 @@ def test_whatever_a_browser_is_served_runs_and_loads_only_what_is_ours() -> None
 # --- tickets ----------------------------------------------------------------------------------
 
 
-def test_a_ticket_lets_its_owner_connect_once(world: World) -> None:
+def test_a_ticket_opens_one_connection_of_its_owner(world: World) -> None:
     ticket = world.ticket(owner="alice")
     assert world.authorize_websocket(ticket) == "alice"
     assert world.authorize_websocket(ticket) is None
 
 
-def test_of_many_who_come_with_one_ticket_at_once_one_is_let_in(world: World) -> None:
+def test_of_many_handshakes_with_one_ticket_at_once_one_is_accepted(world: World) -> None:
     for _ in range(10):
         ticket = world.ticket(owner="alice")
         with ThreadPoolExecutor(8) as pool:
-            let_in = list(pool.map(world.authorize_websocket, [ticket] * 8))
-        assert sorted(map(str, let_in)) == ["None"] * 7 + ["alice"]
+            accepted = list(pool.map(world.authorize_websocket, [ticket] * 8))
+        assert sorted(map(str, accepted)) == ["None"] * 7 + ["alice"]
 
 
-def test_a_ticket_is_void_after_a_minute(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ticket_expires_after_a_minute(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime.clock, "now_ms", lambda: 1_800_000_000_000)
     answer = world.http("create_ticket").json
     late = world.ticket()
@@ -246,18 +250,18 @@ def test_a_ticket_is_void_after_a_minute(world: World, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("ticket", ["", "x", "oet_", "oet_" + "x" * 43, "é" * 47, "x" * 100_000])
-def test_what_is_no_ticket_lets_nobody_in(world: World, ticket: str) -> None:
+def test_an_invalid_ticket_is_refused(world: World, ticket: str) -> None:
     assert world.authorize_websocket(ticket) is None
 
 
-def test_a_ticket_opens_the_websocket_only_and_a_key_is_no_ticket(world: World) -> None:
+def test_a_ticket_is_valid_for_handshakes_only_and_a_key_is_no_ticket(world: World) -> None:
     ticket, key = world.ticket(), world.add_key("alice")
     assert world.authorize_http(authorization=f"Bearer {ticket}") is None
     assert world.authorize_websocket(Authorization=f"Bearer {ticket}") is None
     assert world.authorize_websocket(key) is None
 
 
-def test_a_valid_key_spares_the_ticket(world: World) -> None:
+def test_a_handshake_with_a_valid_key_leaves_the_ticket_unused(world: World) -> None:
     ticket, bearer = world.ticket(owner="alice"), f"Bearer {world.add_key('bob')}"
     assert world.authorize_websocket(ticket, Authorization=bearer) == "bob"
     assert world.authorize_websocket(ticket) == "alice"
@@ -272,10 +276,10 @@ def test_no_secret_is_stored(world: World) -> None:
     assert API_KEY.item_id(key) in stored
 
 
-# --- walls ------------------------------------------------------------------------------------
+# --- other owners -----------------------------------------------------------------------------
 
 
-def test_the_order_of_another_is_not_found_by_any_route(world: World) -> None:
+def test_no_route_finds_an_order_of_another_owner(world: World) -> None:
     path = f"/api/orders/{world.submit(key='k')['orderId']}"
     unknown = f"/api/orders/{ORDER_ID}"
     for name in ("get_order", "cancel_order"):
@@ -287,13 +291,13 @@ def test_the_order_of_another_is_not_found_by_any_route(world: World) -> None:
     assert world.read(path.rpartition("/")[2])["status"] == "pending"
 
 
-def test_the_order_of_another_is_neither_listed_nor_found_by_its_key(world: World) -> None:
+def test_an_order_of_another_owner_is_neither_listed_nor_found_by_its_key(world: World) -> None:
     world.submit(key="k")
     for query in ({}, {"status": "pending"}, {"clientOrderId": "k"}, {"limit": "100"}):
         assert world.http("list_orders", query=query, owner="other").json["orders"] == []
 
 
-def test_the_key_of_another_is_free(world: World) -> None:
+def test_two_owners_may_use_the_same_idempotency_key(world: World) -> None:
     mine = world.submit(key="k")
     theirs = world.http(
         "execute_order",
@@ -301,11 +305,11 @@ def test_the_key_of_another_is_free(world: World) -> None:
         headers={"idempotency-key": "k"},
         owner="other",
     )
-    assert theirs.status == 202  # neither replayed nor refused as reused
+    assert theirs.status == 202  # neither answered with the other order nor refused as reused
     assert theirs.json["orderId"] != mine["orderId"]
 
 
-def test_the_order_of_another_cannot_be_subscribed_to(world: World) -> None:
+def test_an_order_of_another_owner_cannot_be_followed(world: World) -> None:
     order_id = world.submit()["orderId"]
     world.connect("spy", owner="other")
     world.send("spy", {"orderId": order_id}, owner="other")
@@ -316,21 +320,21 @@ def test_the_order_of_another_cannot_be_subscribed_to(world: World) -> None:
     assert world.connections.received["spy"] == [{"type": "subscribed", "orderId": "*"}]
 
 
-def test_following_all_shows_each_owner_his_own(world: World) -> None:
+def test_a_follower_of_all_orders_receives_only_those_of_its_owner(world: World) -> None:
     for owner in ("desk-7", "other"):
         world.connect(owner, owner=owner)
         world.send(owner, {"orderId": "*"}, owner=owner)
     mine = world.submit()["orderId"]
     theirs = world.http("execute_order", body=ORDER, headers={}, owner="other").json["orderId"]
     world.settle()
-    seen = {
+    received = {
         owner: {m["orderId"] for m in world.connections.received[owner] if "status" in m}
         for owner in ("desk-7", "other")
     }
-    assert seen == {"desk-7": {mine}, "other": {theirs}}
+    assert received == {"desk-7": {mine}, "other": {theirs}}
 
 
-def test_a_cursor_of_another_leads_into_ones_own_list(world: World) -> None:
+def test_a_cursor_of_another_owner_lists_only_own_orders(world: World) -> None:
     for owner in ("desk-7", "other"):
         for _ in range(3):
             world.http("execute_order", body=ORDER, headers={}, owner=owner)
@@ -340,7 +344,7 @@ def test_a_cursor_of_another_leads_into_ones_own_list(world: World) -> None:
     assert {order["orderId"] for order in listed} <= mine
 
 
-def test_an_unsubscription_cannot_end_that_of_another(world: World) -> None:
+def test_an_unsubscription_ends_no_subscription_of_another_owner(world: World) -> None:
     order_id = world.submit()["orderId"]
     world.send(world.connect("mine"), {"orderId": order_id})
     world.connect("spy", owner="other")
@@ -355,12 +359,12 @@ def test_an_unsubscription_cannot_end_that_of_another(world: World) -> None:
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
+def three_open_orders_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submission, "settings", replace(settings, max_open_orders=3))
 
 
-@pytest.mark.usefixtures("few")
-def test_an_owner_has_at_most_so_many_open_orders(world: World) -> None:
+@pytest.mark.usefixtures("three_open_orders_at_most")
+def test_an_owner_has_a_limited_number_of_open_orders(world: World) -> None:
     first = world.submit(key="first")
     world.submit()
     world.submit()
@@ -369,13 +373,13 @@ def test_an_owner_has_at_most_so_many_open_orders(world: World) -> None:
     assert int(refused.headers["Retry-After"]) > 0
     assert world.queued() == 3
     others = world.http("execute_order", body=ORDER, headers={}, owner="other")
-    assert others.status == 202  # and the limit of one owner restricts no other owner
+    assert others.status == 202  # each owner has a limit of its own
     world.http("cancel_order", path=f"/api/orders/{first['orderId']}")
     assert world.http("execute_order", body=ORDER, headers={}).status == 202
 
 
-@pytest.mark.usefixtures("few")
-def test_at_the_limit_a_repeat_is_answered_all_the_same(world: World) -> None:
+@pytest.mark.usefixtures("three_open_orders_at_most")
+def test_at_the_limit_a_repeated_submission_is_still_answered(world: World) -> None:
     orders = [world.submit(key=key) for key in ("a", "b", "c")]
     again = world.http("execute_order", body=ORDER, headers={"idempotency-key": "b"})
     assert (again.status, again.json["orderId"]) == (200, orders[1]["orderId"])
@@ -385,8 +389,8 @@ def test_at_the_limit_a_repeat_is_answered_all_the_same(world: World) -> None:
     assert reused.status == 422
 
 
-@pytest.mark.usefixtures("few")
-def test_ended_orders_make_room(world: World) -> None:
+@pytest.mark.usefixtures("three_open_orders_at_most")
+def test_ended_orders_do_not_count_towards_the_limit(world: World) -> None:
     for _ in range(4):
         for _ in range(3):
             world.submit()
@@ -394,10 +398,10 @@ def test_ended_orders_make_room(world: World) -> None:
         world.settle()
 
 
-def test_the_default_limit_is_1000_and_is_counted_seldom(
+def test_the_default_limit_is_1000_and_needs_few_counts(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One environment never exceeds the limit: a count allows only a part of what was free."""
+    """One environment never exceeds the limit: after a count it accepts a part of what is free."""
     accepted, counts = 0, 0
 
     def count(_owner: str) -> int:
@@ -413,7 +417,7 @@ def test_the_default_limit_is_1000_and_is_counted_seldom(
     assert counts < 150
 
 
-def test_a_count_of_open_orders_serves_no_longer_than_a_second(
+def test_a_count_of_open_orders_is_used_for_less_than_a_second(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another environment may have reached the limit since then."""
@@ -428,7 +432,7 @@ def test_a_count_of_open_orders_serves_no_longer_than_a_second(
     assert not submission.has_room("alice")
 
 
-def test_an_owner_has_at_most_so_many_connections(
+def test_an_owner_has_a_limited_number_of_connections(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
@@ -440,7 +444,7 @@ def test_an_owner_has_at_most_so_many_connections(
     world.connect("c3")
 
 
-def test_a_message_has_at_most_so_many_characters(world: World) -> None:
+def test_a_message_has_a_limited_number_of_characters(world: World) -> None:
     client = world.connect("c1")
     fits = '{"action":"ping"}'.ljust(websocket.MESSAGE_CHARACTERS_MAX)
     world.send(client, fits)

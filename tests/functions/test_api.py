@@ -1,4 +1,4 @@
-"""The HTTP API: every row of the tables in functions/README.md, bad input included."""
+"""The HTTP API: what functions/README.md says of its routes, and refusals of invalid requests."""
 
 from __future__ import annotations
 
@@ -146,12 +146,12 @@ def test_a_body_that_is_no_json_object_is_refused(world: World, body: str | None
     assert answer.json["errors"][0]["field"] == "body"
 
 
-def test_a_body_that_is_no_text_is_refused(world: World) -> None:
+def test_a_body_that_is_no_utf_8_is_refused(world: World) -> None:
     answer = world.http("execute_order", body=base64.b64encode(b"\xff\xfe").decode(), base64=True)
     assert (answer.status, answer.json["errors"][0]["field"]) == (400, "body")
 
 
-def test_a_body_that_comes_in_base64_is_read(world: World) -> None:
+def test_a_body_in_base64_is_decoded(world: World) -> None:
     body = base64.b64encode(json.dumps(ORDER).encode()).decode()
     assert world.http("execute_order", body=body, base64=True).status == 202
 
@@ -167,7 +167,7 @@ def test_a_body_over_10_kilobytes_is_refused(world: World) -> None:
     assert (answer.status, answer.json["code"]) == (400, "BODY_TOO_LARGE")
 
 
-def test_a_body_of_another_content_type_is_read_as_json_all_the_same(world: World) -> None:
+def test_a_body_of_any_content_type_is_read_as_json(world: World) -> None:
     form = {"content-type": "application/x-www-form-urlencoded"}
     assert world.http("execute_order", body=ORDER, headers=form).status == 202
 
@@ -192,7 +192,7 @@ def test_the_same_key_with_another_body_is_refused(world: World) -> None:
     assert (answer.status, answer.json["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
-def test_client_order_id_and_idempotency_key_are_one_thing(world: World) -> None:
+def test_client_order_id_and_idempotency_key_are_the_same_key(world: World) -> None:
     by_header = world.submit(key="k")
     by_field = world.http("execute_order", body={**ORDER, "clientOrderId": "k"}, headers={})
     both = world.http(
@@ -217,7 +217,7 @@ def test_one_owner_cannot_see_list_find_or_cancel_the_order_of_another(world: Wo
     assert theirs.json["orderId"] != order["orderId"]
 
 
-def test_an_order_survives_a_queue_that_fails(
+def test_an_order_is_accepted_though_its_message_cannot_be_sent(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_order_id: str) -> None:
@@ -235,7 +235,7 @@ def test_reading_an_unknown_order_is_404_and_a_malformed_id_400(world: World) ->
     assert (malformed.status, malformed.json["errors"][0]["field"]) == (400, "orderId")
 
 
-def test_a_read_order_tells_its_whole_life(world: World) -> None:
+def test_an_order_is_read_with_all_its_updates(world: World) -> None:
     order_id = world.submit()["orderId"]
     world.settle()
     order = world.read(order_id)
@@ -311,7 +311,7 @@ def test_an_order_is_found_by_its_client_order_id(world: World) -> None:
         ({"state": "pending"}, "state"),
     ],
 )
-def test_a_list_refuses_what_it_does_not_understand(
+def test_a_list_refuses_an_invalid_parameter(
     world: World, query: dict[str, str], field: str
 ) -> None:
     answer = world.http("list_orders", query=query)
@@ -337,7 +337,7 @@ def test_an_order_that_has_begun_cannot_be_cancelled(world: World) -> None:
     assert world.http("cancel_order", path="/api/orders/x").status == 400
 
 
-def test_a_key_outlives_the_cancellation_of_its_order(world: World) -> None:
+def test_a_key_stays_in_use_after_its_order_was_cancelled(world: World) -> None:
     order = world.submit(key="k")
     world.http("cancel_order", path=f"/api/orders/{order['orderId']}")
     again = world.http("execute_order", body=ORDER, headers={"idempotency-key": "k"})
@@ -385,7 +385,7 @@ def test_tokens_come_with_mint_and_decimals(world: World) -> None:
     assert listed["BONK"]["decimals"] == 5
 
 
-def test_prices_cover_the_minutes_asked_for_on_a_fixed_grid(world: World) -> None:
+def test_prices_cover_the_requested_minutes_on_a_fixed_grid(world: World) -> None:
     answer = world.http("get_prices")
     prices = answer.json
     assert answer.status == 200
@@ -480,7 +480,7 @@ def candles_of(world: World, **query: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("interval", "length_ms"), [("second", 1_000), ("minute", 60_000), ("hour", 3_600_000)]
 )
-def test_candles_end_with_the_running_one_unless_a_range_is_asked_for(
+def test_candles_end_with_the_running_one_unless_a_range_is_requested(
     world: World, interval: str, length_ms: int
 ) -> None:
     found = candles_of(world, interval=interval)
@@ -521,13 +521,13 @@ def test_candles_of_a_range_begin_before_its_end_and_the_first_contains_its_star
 
 
 @pytest.mark.usefixtures("noon")
-def test_a_client_whose_request_takes_a_moment_gets_the_last_day_by_minute(world: World) -> None:
+def test_a_range_of_a_day_is_accepted_though_its_request_took_half_a_second(world: World) -> None:
     query = {"from": iso(NOON - 500 - DAY)}
     assert len(candles_of(world, **query)["candles"]) == 1_442
 
 
 @pytest.mark.usefixtures("noon")
-def test_a_candle_is_the_same_whatever_range_it_is_asked_for_in(world: World) -> None:
+def test_a_candle_is_the_same_in_every_range_that_contains_it(world: World) -> None:
     whole = candles_of(world, **{"from": iso(NOON - 7_200_000), "interval": "hour"})["candles"]
     part = {"from": iso(NOON - 7_000_000), "to": iso(NOON - 6_999_999)}
     assert candles_of(world, **part, interval="hour")["candles"] == whole[:1]
@@ -538,15 +538,15 @@ def test_a_candle_is_the_same_whatever_range_it_is_asked_for_in(world: World) ->
 
 
 @pytest.mark.usefixtures("noon")
-def test_only_candles_that_are_all_closed_may_be_kept_by_a_browser(world: World) -> None:
-    def kept(to_ms: int) -> str:
+def test_a_browser_may_cache_a_range_only_if_all_its_candles_are_closed(world: World) -> None:
+    def cache_control(to_ms: int) -> str:
         query = {"from": iso(NOON - 120_000), "to": iso(to_ms)}
         answer = world.http("get_candles", query=PAIR | query)
         return str(answer.headers["Cache-Control"])
 
-    assert kept(NOON) == "private, max-age=3600"
-    assert kept(NOON + 1) == "no-store"
-    assert kept(NOON + 60_000) == "no-store"
+    assert cache_control(NOON) == "private, max-age=3600"
+    assert cache_control(NOON + 1) == "no-store"
+    assert cache_control(NOON + 60_000) == "no-store"
 
 
 @pytest.mark.usefixtures("noon")
@@ -582,7 +582,7 @@ def test_candles_refuse_bad_input(
     assert (answer.status, answer.json["errors"]) == (400, [{"field": field, "rule": rule}])
 
 
-def test_a_quote_tells_the_price_of_the_market_beside_its_own(world: World) -> None:
+def test_a_quote_has_the_reference_price_beside_its_own(world: World) -> None:
     quote = world.http("get_quote", query=PAIR | {"amount": "1"})
     point = world.http("get_prices", query=PAIR).json["points"][-1]
     assert float(quote.json["referencePrice"]) == pytest.approx(float(point["reference"]), rel=0.05)
@@ -591,11 +591,11 @@ def test_a_quote_tells_the_price_of_the_market_beside_its_own(world: World) -> N
     )
 
 
-def test_a_key_tells_its_owner(world: World) -> None:
+def test_me_is_the_owner_of_the_key(world: World) -> None:
     assert world.http("get_me", owner="desk").json == {"owner": "desk"}
 
 
-def test_health_tells_the_version_and_whether_faults_may_be_asked_for(world: World) -> None:
+def test_health_has_the_version_and_whether_faults_may_be_simulated(world: World) -> None:
     health = world.http("get_health").json
     assert health == {"status": "ok", "version": "dev", "simulateAllowed": True}
 
@@ -639,7 +639,7 @@ def test_the_documentation_page_loads_only_its_own_files(world: World) -> None:
     assert world.http("get_docs", path="/assets/store.py").status == 404
 
 
-def test_the_front_page_is_the_dashboard_under_a_policy_without_anything_inline(
+def test_the_front_page_is_the_dashboard_under_a_policy_that_forbids_inline_code(
     world: World,
 ) -> None:
     page = world.http("get_front_page")
@@ -665,7 +665,7 @@ def test_the_dashboard_is_a_page_and_three_files(world: World) -> None:
 
 
 @pytest.mark.parametrize("page", ["get_front_page", "get_docs"])
-def test_a_file_that_a_page_names_is_kept_by_the_browser_for_good(world: World, page: str) -> None:
+def test_a_file_that_a_page_names_may_be_cached_for_a_year(world: World, page: str) -> None:
     named = files_named_by(world.http(page).text)
     assert named
     for name in named:
@@ -675,13 +675,13 @@ def test_a_file_that_a_page_names_is_kept_by_the_browser_for_good(world: World, 
 
 
 def test_a_file_under_another_hash_is_not_found(world: World) -> None:
-    """A page of the earlier release asks for such a file, and then reloads itself."""
+    """A page of the earlier release requests such a file, and then reloads itself."""
     (name, *_) = files_named_by(world.http("get_front_page").text)
     other = re.sub(r"[0-9a-f]{16}", "0" * 16, name)
     assert world.http("get_docs", path=f"/{other}").status == 404
 
 
-def test_a_page_is_asked_for_each_time(world: World) -> None:
+def test_a_page_is_revalidated_each_time(world: World) -> None:
     for name in ("get_front_page", "get_docs"):
         assert world.http(name).headers["Cache-Control"] == "no-cache"
 
@@ -701,7 +701,7 @@ GZIP = {"accept-encoding": "gzip, deflate, br"}
 
 
 @pytest.mark.parametrize("name", ["get_front_page", "get_openapi", "get_prices"])
-def test_a_long_answer_is_compressed_for_who_accepts_that(world: World, name: str) -> None:
+def test_a_long_answer_is_compressed_if_the_client_accepts_that(world: World, name: str) -> None:
     plain, packed = world.http(name), world.http(name, headers=GZIP)
     assert packed.headers["Content-Encoding"] == "gzip"
     assert packed.text == plain.text or name == "get_prices"  # prices change by the second
@@ -728,22 +728,22 @@ def test_a_short_answer_is_not_compressed(world: World) -> None:
         ("", False),
     ],
 )
-def test_only_an_accept_encoding_that_names_gzip_is_answered_so(
+def test_an_answer_is_compressed_only_if_accept_encoding_allows_gzip(
     world: World, accepted: str, compressed: bool
 ) -> None:
     answer = world.http("get_docs", headers={"accept-encoding": accepted}, path="/openapi.json")
     assert ("Content-Encoding" in answer.headers) is compressed
 
 
-# --- more pages -------------------------------------------------------------------------------
+# --- caching and unknown paths -----------------------------------------------------------------
 
 
-def test_a_file_that_the_browser_has_is_not_sent_again(world: World) -> None:
+def test_a_file_with_a_known_etag_is_not_sent_again(world: World) -> None:
     etag = world.http("get_docs").headers["ETag"]
     again = world.http("get_docs", headers={"if-none-match": etag})
     assert (again.status, again.text) == (304, "")
 
 
-def test_an_unknown_path_is_a_problem_too(world: World) -> None:
+def test_an_unknown_path_answers_404_as_a_problem(world: World) -> None:
     answer = world.http("get_order", path="/api/nothing")
     assert (answer.status, answer.json["code"]) == (404, "NOT_FOUND")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.load.calls import busy_and_first, total, with_a_webhook
 
 
-def test_an_order_of_a_busy_owner_makes_these_calls_and_his_first_one_these_besides() -> None:
+def test_the_aws_calls_of_an_order_and_those_that_an_owners_first_order_adds() -> None:
     busy, first = busy_and_first()
     assert busy == {
         "submit": {"PutItem": 1, "SendMessage": 1},
@@ -21,7 +21,7 @@ def test_an_order_of_a_busy_owner_makes_these_calls_and_his_first_one_these_besi
     assert total(busy) == 12
 
 
-def test_a_webhook_for_one_status_adds_a_message_and_the_look_up_of_its_delivery() -> None:
+def test_a_webhook_for_one_status_adds_a_message_and_the_read_of_the_webhook() -> None:
     assert with_a_webhook() == {
         "publish": {"SendMessageBatch": 1},
         "deliver": {"GetItem": 1},

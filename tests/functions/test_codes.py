@@ -1,4 +1,4 @@
-"""Each code that a client can see comes from one enumeration, and all documents list it."""
+"""Each code that clients receive is in one enumeration, and all documents list it."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def order() -> Order:
     return pending_order()
 
 
-def kinds(error: type[DexError]) -> Iterator[type[DexError]]:
+def subclasses(error: type[DexError]) -> Iterator[type[DexError]]:
     yield error
-    for kind in error.__subclasses__():
-        yield from kinds(kind)
+    for subclass in error.__subclasses__():
+        yield from subclasses(subclass)
 
 
 def test_an_update_fails_an_order_with_a_documented_code_only(order: Order) -> None:
@@ -51,7 +51,7 @@ def test_an_update_fails_an_order_with_a_documented_code_only(order: Order) -> N
         order.next_update(Status.CONFIRMED, 1, error=known)
 
 
-def test_a_stored_update_with_a_code_of_another_release_is_readable(order: Order) -> None:
+def test_a_stored_update_with_a_code_of_another_release_is_read(order: Order) -> None:
     update = order.next_update(Status.FAILED, 1)
     stored = update.model_copy(update={"error": OrderError(code="BAD_LUCK", message="m")}).to_json()
     ended = order.apply(Update.model_validate_json(stored))
@@ -60,11 +60,11 @@ def test_a_stored_update_with_a_code_of_another_release_is_readable(order: Order
 
 
 def test_every_error_with_which_a_swap_can_fail_is_documented() -> None:
-    codes = {NoRoutesFound.code} | {kind.code for kind in kinds(PoolError)}
+    codes = {NoRoutesFound.code} | {error.code for error in subclasses(PoolError)}
     assert codes <= {*FailureCode}
 
 
-def test_every_code_has_words() -> None:
+def test_every_code_has_an_explanation() -> None:
     assert FAILURE_WORDS.keys() == {*FailureCode}
     assert QUOTE_ERROR_WORDS.keys() == {*QuoteErrorCode}
 
@@ -87,7 +87,7 @@ def test_the_openapi_document_enumerates_the_codes(world: World) -> None:
     assert schemas["ProblemCode"]["enum"] == [*ProblemCode]
 
 
-def test_the_dashboard_has_the_same_words(world: World) -> None:
+def test_the_dashboard_has_the_same_explanations(world: World) -> None:
     (script,) = re.findall(r'"assets/(app\.\w+\.js)"', world.http("get_front_page").text)
     text = world.http("get_docs", path=f"/assets/{script}").text
     assert json.dumps(FAILURE_WORDS) in text
@@ -97,7 +97,7 @@ def test_the_dashboard_has_the_same_words(world: World) -> None:
 @pytest.mark.parametrize(
     "fault", ["venue_down", "quote_timeout", "dropped_transaction", "slippage"]
 )
-def test_a_failed_order_carries_documented_codes_and_sentences(world: World, fault: str) -> None:
+def test_a_failed_order_has_documented_codes_and_whole_sentences(world: World, fault: str) -> None:
     order_id = world.submit(simulate={"fault": fault})["orderId"]
     world.settle()
     ended = world.read(order_id)
@@ -119,7 +119,9 @@ def test_a_venue_without_a_quote_says_why_by_a_documented_code(world: World) -> 
             assert quote.get("error") in {None, *QuoteErrorCode}
 
 
-def test_a_simulated_slippage_speaks_of_no_amount_that_cannot_be_undercut(world: World) -> None:
+def test_a_simulated_slippage_with_a_threshold_of_0_names_the_simulation_as_its_reason(
+    world: World,
+) -> None:
     order_id = world.submit(simulate={"fault": "slippage"}, slippageBps=10_000)["orderId"]
     world.settle()
     message = world.read(order_id)["error"]["message"]

@@ -1,4 +1,4 @@
-"""The dashboard's modules, run by Node, agree with the engine about what both know of an order."""
+"""The dashboard's modules, run by Node, agree with the engine about orders, terms and tokens."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ MODULES = (
 )
 
 
-def said_by_the_page(script: str, given: Any = None) -> Any:
-    """What a module that imports the dashboard's modules returns for `given`."""
+def result_on_the_page(script: str, given: Any = None) -> Any:
+    """The result of `answer(given)` in a module that imports the dashboard's modules."""
     pages = Pages(settings)
     modules = {f"{name}.js": pages.module(f"{name}.js") for name in MODULES}
-    said = f"process.stdout.write(JSON.stringify(answer({json.dumps(given)})));"
-    modules["test.js"] = f"{dedent(script)}\n{said}"
+    output = f"process.stdout.write(JSON.stringify(answer({json.dumps(given)})));"
+    modules["test.js"] = f"{dedent(script)}\n{output}"
     page = "globalThis.addEventListener = () => {};\n" + bundle(modules, "test.js")
     ran = subprocess.run([NODE, "-"], input=page, capture_output=True, text=True, check=True)
     return json.loads(ran.stdout)
 
 
 def work(world: World) -> None:
-    """Let the orders go on for a few seconds; those that rest wake each second for ever."""
+    """Run the worker for some seconds, because resting orders are woken each second."""
     for _ in range(8):
         world.work()
         runtime.sleep(1)
@@ -55,7 +55,7 @@ def work(world: World) -> None:
 
 @pytest.fixture
 def lives(world: World) -> list[list[Json]]:
-    """Orders of every type and end: each as it was when it was accepted, and as it is at last."""
+    """Orders of every type and ending: each as it was accepted, and as it is in the end."""
     later = datetime.now(UTC) + timedelta(days=1)
     resting = world.submit(type="limit", limitPrice="900", clientOrderId="=1+1")
     accepted = [
@@ -73,8 +73,10 @@ def lives(world: World) -> list[list[Json]]:
     return [[order, world.read(order["orderId"])] for order in accepted]
 
 
-def test_the_page_makes_of_updates_the_order_that_the_api_answers(lives: list[list[Json]]) -> None:
-    folded = said_by_the_page(
+def test_the_page_folds_updates_into_the_order_that_the_api_answers(
+    lives: list[list[Json]],
+) -> None:
+    folded = result_on_the_page(
         """
         import { Orders } from "./orders.js";
         const answer = (lives) => lives.map(([first, last]) => {
@@ -92,21 +94,21 @@ def test_the_page_makes_of_updates_the_order_that_the_api_answers(lives: list[li
 
 
 def test_the_page_exports_what_the_api_exports(world: World, lives: list[list[Json]]) -> None:
-    own = said_by_the_page(
+    own = result_on_the_page(
         'import { csvOf } from "./columns.js";\nconst answer = csvOf;',
         [world.read(order["orderId"]) for order, _ in lives],
     )
     exported = world.http("list_orders", path="/api/orders.csv", query={"limit": "1000"}).text
     rows = {row["orderId"]: row for row in csv.DictReader(own.splitlines())}
     for expected in csv.DictReader(exported.splitlines()):
-        if row := rows.pop(expected["orderId"], None):  # the slices are not among them
+        if row := rows.pop(expected["orderId"], None):  # the page was given no slices
             assert row.items() >= expected.items()
     assert rows == {}
 
 
-def test_the_page_offers_a_cancellation_where_the_api_takes_it(lives: list[list[Json]]) -> None:
+def test_the_page_offers_a_cancellation_where_the_api_accepts_one(lives: list[list[Json]]) -> None:
     statuses = [*Status, "of a later release"]
-    offered = said_by_the_page(
+    offered = result_on_the_page(
         """
         import { canCancel, canChange, isOpen } from "./orders.js";
         const can = [isOpen, canCancel, canChange];
@@ -123,10 +125,10 @@ def test_the_page_offers_a_cancellation_where_the_api_takes_it(lives: list[list[
 
 
 @pytest.mark.parametrize("kind", OrderType)
-def test_the_page_asks_for_the_terms_that_the_api_takes_for_a_type(
+def test_the_page_has_the_terms_that_the_api_accepts_for_a_type(
     kind: OrderType, world: World
 ) -> None:
-    (needed, taken), most = said_by_the_page(
+    (needed, accepted_terms), days_max = result_on_the_page(
         """
         import { EXPIRY_DAYS_MAX, ORDER_TYPES } from "./stack.js";
         import { termsOf } from "./terms.js";
@@ -134,13 +136,13 @@ def test_the_page_asks_for_the_terms_that_the_api_takes_for_a_type(
         kind,
     )
     assert set(needed) == TERMS[kind].keys()
-    last = datetime.now(UTC) + timedelta(days=most, minutes=-1)
+    last = datetime.now(UTC) + timedelta(days=days_max, minutes=-1)
     values = TERMS[kind] | {
         "expiresAt": f"{last:%Y-%m-%dT%H:%M:%SZ}",
         "timeInForce": "GTC",
         "slippageBps": 50,
     }
-    given = {field: value for field, value in values.items() if field in taken}
+    given = {field: value for field, value in values.items() if field in accepted_terms}
     assert world.submit(type=kind, **given)["type"] == kind
     for field in needed:
         body = ORDER | {"type": kind, **given}
@@ -148,8 +150,8 @@ def test_the_page_asks_for_the_terms_that_the_api_takes_for_a_type(
         assert world.http("execute_order", body=body).status == 400
 
 
-def test_the_page_takes_the_engines_tokens_that_are_worth_a_dollar() -> None:
-    shown = said_by_the_page(
+def test_the_page_knows_which_of_the_engines_tokens_are_stablecoins() -> None:
+    shown = result_on_the_page(
         """
         import { isStable, pairOf } from "./pairs.js";
         const names = () => [pairOf("SOL", "USDC").name, pairOf("BONK", "SOL").name];

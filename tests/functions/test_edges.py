@@ -16,8 +16,8 @@ from tests.functions.world import Answer, World
 from tests.orders import ORDER, ORDER_ID, PAIR
 
 
-def fields(answer: Answer) -> list[tuple[str, str]]:
-    """(field, rule) of each error of a 400."""
+def errors_of(answer: Answer) -> list[tuple[str, str]]:
+    """The field and the rule of each error of an answer of 400."""
     assert answer.status == 400, answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
     return [(error["field"], error["rule"]) for error in answer.json["errors"]]
@@ -44,7 +44,7 @@ def body(**values: str) -> str:
     ],
 )
 def test_a_number_of_any_size_is_refused_as_an_amount(world: World, number: str, rule: str) -> None:
-    ((field, found_rule),) = fields(world.http("execute_order", body=body(amount=number)))
+    ((field, found_rule),) = errors_of(world.http("execute_order", body=body(amount=number)))
     assert field == "amount"
     assert found_rule.startswith(rule)
 
@@ -55,7 +55,7 @@ def test_a_number_of_any_size_is_refused_as_an_amount(world: World, number: str,
 def test_a_number_of_any_size_that_is_not_whole_is_refused_as_slippage(
     world: World, number: str
 ) -> None:
-    ((field, _),) = fields(world.http("execute_order", body=body(slippageBps=number)))
+    ((field, _),) = errors_of(world.http("execute_order", body=body(slippageBps=number)))
     assert field == "slippageBps"
 
 
@@ -88,11 +88,11 @@ def test_a_number_of_any_size_that_is_not_whole_is_refused_as_slippage(
         ),
     ],
 )
-def test_a_simulated_fault_is_taken_exactly_as_documented(
+def test_a_simulated_fault_is_refused_unless_it_is_as_documented(
     world: World, simulate: str, expected: str
 ) -> None:
     answer = world.http("execute_order", body=body(simulate=simulate))
-    assert [f"{field} {rule}" for field, rule in fields(answer)] == [expected]
+    assert [f"{field} {rule}" for field, rule in errors_of(answer)] == [expected]
     assert world.queued() == 0
 
 
@@ -106,7 +106,7 @@ def test_a_fault_of_one_venue_is_accepted_where_venues_answer(world: World) -> N
 def test_a_field_has_its_documented_name_only(world: World, name: str) -> None:
     camel = {"token_in": "tokenIn", "token_out": "tokenOut"}.get(name, "")
     fields_given = {key: value for key, value in ORDER.items() if key != camel} | {name: "SOL"}
-    found = dict(fields(world.http("execute_order", body=fields_given)))
+    found = dict(errors_of(world.http("execute_order", body=fields_given)))
     assert found[name] == "is not a field of this request"
 
 
@@ -119,10 +119,8 @@ def test_a_field_has_its_documented_name_only(world: World, name: str) -> None:
         ('{"":1,"":1}', ""),
     ],
 )
-def test_a_key_that_is_given_twice_is_refused_by_its_name(
-    world: World, text: str, name: str
-) -> None:
-    assert fields(world.http("execute_order", body=text)) == [(name, "is given twice")]
+def test_a_key_that_is_given_twice_is_refused_and_named(world: World, text: str, name: str) -> None:
+    assert errors_of(world.http("execute_order", body=text)) == [(name, "is given twice")]
     assert world.queued() == 0
 
 
@@ -137,8 +135,8 @@ def test_a_key_that_is_given_twice_is_refused_by_its_name(
         r'{"tokenIn":"SOL","tokenOut":"USDC","amount":1,"simulate":{"fault":"\ud800"}}',
     ],
 )
-def test_half_a_character_is_refused_like_any_other_text(world: World, text: str) -> None:
-    assert fields(world.http("execute_order", body=text))
+def test_a_lone_surrogate_is_refused(world: World, text: str) -> None:
+    assert errors_of(world.http("execute_order", body=text))
 
 
 # --- parameters -------------------------------------------------------------------------------
@@ -147,14 +145,14 @@ LENIENT_INTEGERS = ["-0", "1_0", "5.0", " 5", "5 ", "+5", "05", "5e0", "٥", "0x
 
 
 @pytest.mark.parametrize("value", LENIENT_INTEGERS)
-def test_a_whole_number_of_a_query_is_written_in_one_way(world: World, value: str) -> None:
+def test_a_whole_number_in_a_query_has_one_spelling(world: World, value: str) -> None:
     for name, event, others in (
         ("limit", "list_orders", {}),
         ("minutes", "get_prices", PAIR),
         ("slippageBps", "get_quote", PAIR | {"amount": "1"}),
     ):
         answer = world.http(event, query=others | {name: value})
-        assert fields(answer) == [(name, "must be a whole number")]
+        assert errors_of(answer) == [(name, "must be a whole number")]
 
 
 @pytest.mark.parametrize(
@@ -168,10 +166,10 @@ def test_a_whole_number_of_a_query_is_written_in_one_way(world: World, value: st
         f"{ORDER_ID[:-1]}g",
     ],
 )
-def test_an_order_id_is_written_in_one_way(world: World, order_id: str) -> None:
+def test_an_order_id_has_one_spelling(world: World, order_id: str) -> None:
     for event in ("get_order", "cancel_order"):
         answer = world.http(event, path=f"/api/orders/{order_id}")
-        assert fields(answer) == [("orderId", "must be a UUID")]
+        assert errors_of(answer) == [("orderId", "must be a UUID")]
 
 
 def test_an_order_id_may_be_in_upper_case(world: World) -> None:
@@ -182,12 +180,12 @@ def test_an_order_id_may_be_in_upper_case(world: World) -> None:
 
 def test_a_parameter_is_given_once(world: World) -> None:
     answer = world.http("list_orders", raw_query="limit=5&limit=5")
-    assert fields(answer) == [("limit", "is given twice")]
+    assert errors_of(answer) == [("limit", "is given twice")]
     answer = world.http("list_orders", raw_query="clientOrderId=a&clientOrderId=b")
-    assert fields(answer) == [("clientOrderId", "is given twice")]
+    assert errors_of(answer) == [("clientOrderId", "is given twice")]
 
 
-# --- words ------------------------------------------------------------------------------------
+# --- messages ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -215,7 +213,9 @@ def test_a_parameter_is_given_once(world: World) -> None:
         ({"side": "buy"}, "side is not a field of this request"),
     ],
 )
-def test_a_refusal_is_a_sentence(world: World, fields_given: dict[str, Any], detail: str) -> None:
+def test_a_refused_field_is_explained_in_a_sentence(
+    world: World, fields_given: dict[str, Any], detail: str
+) -> None:
     assert world.http("execute_order", body=ORDER | fields_given).json["detail"] == detail
 
 
@@ -231,7 +231,7 @@ def test_a_refusal_is_a_sentence(world: World, fields_given: dict[str, Any], det
         ("get_quote", PAIR | {"amount": "1", "x": "1"}, "x is not a parameter of this request"),
     ],
 )
-def test_a_refused_parameter_is_a_sentence_too(
+def test_a_refused_parameter_is_explained_in_a_sentence(
     world: World, event: str, query: dict[str, str], detail: str
 ) -> None:
     assert world.http(event, query=query).json["detail"].startswith(detail)
@@ -240,7 +240,7 @@ def test_a_refused_parameter_is_a_sentence_too(
 def test_a_bad_idempotency_key_names_its_header(world: World) -> None:
     answer = world.http("execute_order", body=ORDER, headers={"idempotency-key": "two words"})
     rule = "must be 1 to 128 visible ASCII characters without spaces"
-    assert fields(answer) == [("Idempotency-Key", rule)]
+    assert errors_of(answer) == [("Idempotency-Key", rule)]
 
 
 # --- methods and headers ----------------------------------------------------------------------
@@ -264,7 +264,7 @@ def test_head_answers_what_get_does_without_the_body(world: World, name: str) ->
     assert head.headers == got.headers
 
 
-def test_head_of_an_order_tells_whether_it_is_there(world: World) -> None:
+def test_head_of_an_order_answers_whether_it_exists(world: World) -> None:
     path = f"/api/orders/{world.submit()['orderId']}"
     assert world.http("get_order", method="HEAD", path=path).status == 200
     unknown = world.http("get_order", method="HEAD", path=f"/api/orders/{ORDER_ID}")
@@ -278,7 +278,7 @@ def test_head_is_refused_where_get_is(world: World) -> None:
     assert (other.status, other.headers["Allow"]) == (405, "GET, HEAD")
 
 
-def test_every_answer_says_how_it_may_be_kept_and_that_its_type_is_meant(world: World) -> None:
+def test_every_answer_has_cache_control_and_nosniff(world: World) -> None:
     order_id = world.submit(key="k")["orderId"]
     answers = [
         *(world.http(name) for name in (*GETS, *PAGES)),
@@ -316,7 +316,9 @@ def test_an_unknown_parameter_does_not_break_a_file_of_a_page(world: World) -> N
 
 
 @pytest.mark.parametrize("base", ["https://api.example.com", "http://127.0.0.1:4566/_aws/x/c0ffee"])
-def test_the_location_of_an_order_is_under_the_url_that_was_asked(world: World, base: str) -> None:
+def test_the_location_of_an_order_is_relative_to_the_url_of_the_request(
+    world: World, base: str
+) -> None:
     answer = world.http("execute_order", body=ORDER)
     found = urljoin(f"{base}/api/orders/execute", answer.headers["Location"])
     assert found == f"{base}/api/orders/{answer.json['orderId']}"
@@ -330,12 +332,12 @@ def test_the_location_of_an_order_is_under_the_url_that_was_asked(world: World, 
     [("SOL", "USDC"), ("USDC", "JitoSOL"), ("BONK", "JUP"), ("MET", "RAY")],
 )
 @pytest.mark.parametrize("amount", ["9e11", "1e30", "1e400"])
-def test_an_amount_that_is_too_large_is_told_the_largest_that_routes_now(
+def test_the_refusal_of_a_too_large_amount_names_the_largest_that_routes_now(
     world: World, monkeypatch: pytest.MonkeyPatch, token_in: str, token_out: str, amount: str
 ) -> None:
     monkeypatch.setattr(runtime.clock, "now_ms", lambda: 1_790_000_000_000)
     fields_given = {"tokenIn": token_in, "tokenOut": token_out, "amount": amount}
-    ((field, rule),) = fields(world.http("execute_order", body=fields_given))
+    ((field, rule),) = errors_of(world.http("execute_order", body=fields_given))
     found = re.fullmatch(r"must be at most ([0-9.]+), the most that routes now", rule)
     assert field == "amount"
     assert found
@@ -348,4 +350,4 @@ def test_an_amount_that_is_too_large_is_told_the_largest_that_routes_now(
         world.http("get_quote", query=fields_given | {"amount": above}),
         world.http("execute_order", body=fields_given | {"amount": above}),
     ):
-        assert fields(answer) == [("amount", rule)]
+        assert errors_of(answer) == [("amount", rule)]

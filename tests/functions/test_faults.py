@@ -48,7 +48,7 @@ def test_a_dead_letter_confirms_an_order_whose_transaction_landed(world: World) 
     ("fault", "code"),
     [("slippage", "SLIPPAGE_TOLERANCE_EXCEEDED"), ("dropped_transaction", "FAILED_TO_LAND")],
 )
-def test_a_dead_letter_fails_an_order_whose_transaction_is_provably_dead(
+def test_a_dead_letter_fails_an_order_whose_transaction_can_no_longer_land(
     world: World, fault: str, code: str
 ) -> None:
     order = submitted(world, simulate={"fault": fault})
@@ -56,7 +56,7 @@ def test_a_dead_letter_fails_an_order_whose_transaction_is_provably_dead(
     assert (ended["status"], ended["error"]["code"]) == ("failed", code)
 
 
-def test_a_dead_letter_waits_for_a_transaction_that_may_yet_land(
+def test_a_dead_letter_stays_in_its_queue_while_the_transaction_may_land(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = submitted(world, simulate={"fault": "dropped_transaction"})
@@ -67,7 +67,7 @@ def test_a_dead_letter_waits_for_a_transaction_that_may_yet_land(
     assert world.read(order["orderId"]) == order
 
 
-def test_a_write_whose_answer_was_lost_is_known_as_ones_own(world: World) -> None:
+def test_a_repeat_of_a_write_whose_answer_was_lost_succeeds(world: World) -> None:
     order = orders.load_order(world.submit()["orderId"]).order
     update = order.next_update(Status.ROUTING, 1)
     assert orders.append_update(order, "desk-7", update) == orders.append_update(
@@ -77,7 +77,9 @@ def test_a_write_whose_answer_was_lost_is_known_as_ones_own(world: World) -> Non
         orders.append_update(order, "desk-7", order.next_update(Status.ROUTING, 2))
 
 
-def test_an_order_whose_put_is_repeated_because_its_answer_was_lost_is_new(world: World) -> None:
+def test_an_order_whose_put_is_repeated_after_a_lost_answer_is_accepted_as_new(
+    world: World,
+) -> None:
     waits = iter([0])  # botocore's timeout in seconds, after which it repeats the request
     events: Any = clients.dynamodb().meta.events
     name = "needs-retry.dynamodb.PutItem"
@@ -94,7 +96,7 @@ def test_an_order_whose_put_is_repeated_because_its_answer_was_lost_is_new(world
     assert world.read(order["orderId"])["status"] == "pending"
 
 
-def test_an_update_that_reads_the_same_but_came_with_another_transaction_is_another_writers(
+def test_an_equal_update_with_another_transaction_is_not_taken_for_a_repeat(
     world: World,
 ) -> None:
     order = orders.load_order(world.submit()["orderId"]).order
@@ -107,7 +109,7 @@ def test_an_update_that_reads_the_same_but_came_with_another_transaction_is_anot
         orders.append_update(order, "desk-7", update, transaction='{"seed":"b"}')
 
 
-def test_a_stream_record_that_cannot_be_read_is_set_aside_and_blocks_nothing(
+def test_a_malformed_stream_record_is_logged_and_skipped(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     (good,) = event("stream_order")["Records"]
@@ -122,7 +124,7 @@ def test_a_stream_record_that_cannot_be_read_is_set_aside_and_blocks_nothing(
     assert logged == [record["eventID"] for record in bad]
 
 
-def test_a_connection_that_takes_nothing_is_closed_and_the_others_are_served(
+def test_a_connection_that_refuses_pushes_is_closed_and_the_others_are_served(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order_id = world.submit()["orderId"]
@@ -149,7 +151,7 @@ def test_a_connection_that_takes_nothing_is_closed_and_the_others_are_served(
     assert world.connections.statuses("back") == LIFE[1:]
 
 
-def test_a_slow_connection_is_given_up_after_its_time(
+def test_a_connection_that_is_too_slow_is_closed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order_id = world.submit()["orderId"]
@@ -162,7 +164,7 @@ def test_a_slow_connection_is_given_up_after_its_time(
     assert (closed, world.connections.statuses("slow")) == (["slow"], ["pending", "routing"])
 
 
-def test_an_endpoint_that_cannot_even_close_brings_the_batch_again(
+def test_a_batch_fails_if_a_connection_accepts_neither_a_push_nor_its_closing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order_id = world.submit()["orderId"]
@@ -181,7 +183,7 @@ def test_an_endpoint_that_cannot_even_close_brings_the_batch_again(
     assert world.connections.statuses("c1") == ["pending"]
 
 
-def test_closing_a_connection_that_is_gone_is_no_error(
+def test_closing_a_gone_connection_is_no_error(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(**_: str) -> None:
@@ -191,7 +193,7 @@ def test_closing_a_connection_that_is_gone_is_no_error(
     push.close("c1")
 
 
-def test_followers_whose_end_nobody_told_of_give_way_when_their_time_is_over(
+def test_expired_followers_without_a_disconnect_make_room_for_new_ones(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(orders, "MAX_FOLLOWERS", 5)

@@ -20,7 +20,7 @@ from functions.orders.order import Order
 from functions.store import orders, queue
 from tests.events import event
 from tests.functions.gateway import gateway
-from tests.functions.hostile import NAUGHTY, Case, attack
+from tests.functions.hostile import NAUGHTY, Case, send_generated
 from tests.functions.world import Context, World
 
 CASES = 200  # this many valid and as many invalid requests for each operation
@@ -37,7 +37,7 @@ def test_generated_requests_are_answered_as_the_document_says_and_never_by_a_5xx
     def send(case: Case) -> Response:
         return case.call(app=gateway, headers={"Authorization": f"Bearer {key}"})
 
-    answered = attack(document, send, cases=CASES)
+    answered = send_generated(document, send, cases=CASES)
     print("\n".join(f"{count:5} {what}" for what, count in sorted(answered.items())))
     assert answered.total() >= CASES_MIN
 
@@ -124,7 +124,7 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
     suppress_health_check=list(HealthCheck),
 )
 @given(body=bodies)
-def test_any_body_is_an_order_as_it_was_asked_for_or_a_refusal_that_says_why(
+def test_any_body_becomes_the_order_that_it_requests_or_a_refusal_with_the_reason(
     stored: list[Order], body: bytes | None
 ) -> None:
     stored.clear()

@@ -1,4 +1,4 @@
-"""The list of orders with filters: what it finds, and how many whole orders it reads for that."""
+"""The list of orders with filters: what it finds, and how many orders it reads for that."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def fail(world: World, **fields: Any) -> str:
 
 def mixed(world: World) -> dict[str, list[str]]:
     """Orders of every end, two of each, the newest first."""
-    made: dict[str, list[str]] = {"confirmed": [], "failed": [], "cancelled": [], "pending": []}
+    ids: dict[str, list[str]] = {"confirmed": [], "failed": [], "cancelled": [], "pending": []}
     for _ in range(2):
-        made["confirmed"].insert(0, world.submit()["orderId"])
+        ids["confirmed"].insert(0, world.submit()["orderId"])
         world.settle()
-        made["failed"].insert(0, fail(world))
-        made["cancelled"].insert(0, world.submit(**OTHER)["orderId"])
-        cancel(world, made["cancelled"][0])
-    made["pending"] = [world.submit(**OTHER)["orderId"] for _ in range(2)][::-1]
-    return made
+        ids["failed"].insert(0, fail(world))
+        ids["cancelled"].insert(0, world.submit(**OTHER)["orderId"])
+        cancel(world, ids["cancelled"][0])
+    ids["pending"] = [world.submit(**OTHER)["orderId"] for _ in range(2)][::-1]
+    return ids
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_filters_are_combined(world: World) -> None:
         {"type": "limit", "tokenIn": "USDC"},
     ],
 )
-def test_only_orders_that_are_shown_are_read(
+def test_only_the_orders_of_the_page_are_read(
     world: World, reads: list[int], query: dict[str, str]
 ) -> None:
     fail(world)
@@ -127,7 +127,7 @@ def test_orders_of_an_earlier_release_are_listed_and_found(world: World, limit: 
     assert world.listed_ids(limit=limit) == world.listed_ids(limit=limit, type="market") == newest
 
 
-def test_an_order_that_this_release_ended_for_an_earlier_one_is_found_once(world: World) -> None:
+def test_an_order_of_an_earlier_release_that_this_one_ended_is_found_once(world: World) -> None:
     old = [world.submit()["orderId"] for _ in range(3)]
     for item in world.dynamodb.scan(TableName="orders")["Items"]:
         item["createdAt"] = {"S": item["createdAt"]["S"].split(" ")[0]}
@@ -139,7 +139,7 @@ def test_an_order_that_this_release_ended_for_an_earlier_one_is_found_once(world
     assert world.listed_ids(limit=2, status="cancelled", tokenIn="SOL") == old[::-1]
 
 
-def test_a_page_looks_at_a_bounded_number_of_keys(
+def test_a_page_reads_a_bounded_number_of_keys(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(orders, "BATCH_GET_MAX", 2)
@@ -152,10 +152,10 @@ def test_a_page_looks_at_a_bounded_number_of_keys(
     assert world.listed_ids(tokenIn="USDC") == [wanted]
 
 
-def test_a_page_reads_a_bounded_number_of_orders_for_nothing(
+def test_a_page_reads_a_bounded_number_of_orders_that_do_not_match(
     world: World, monkeypatch: pytest.MonkeyPatch, reads: list[int]
 ) -> None:
-    """Only orders of an earlier release are read for nothing."""
+    """Only orders of an earlier release are read without a match in their keys."""
     monkeypatch.setattr(orders, "LIST_READS_MAX", 2)
     monkeypatch.setattr(orders, "BATCH_GET_MAX", 3)
     confirmed = world.submit()["orderId"]
@@ -168,7 +168,7 @@ def test_a_page_reads_a_bounded_number_of_orders_for_nothing(
     assert world.listed_ids(status="confirmed") == [confirmed]
 
 
-def test_a_cursor_of_the_release_before_this_one_goes_on(world: World) -> None:
+def test_cursors_of_earlier_releases_continue_their_lists(world: World) -> None:
     ids = [world.submit()["orderId"] for _ in range(3)]
     created = world.read(ids[2])["createdAt"]
     for key in (f"{created} market SOL USDC", created):

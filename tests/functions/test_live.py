@@ -20,7 +20,7 @@ UNKNOWN = ORDER_ID
 
 
 @pytest.mark.parametrize("when", ["before", "during", "after"])
-def test_a_follower_sees_the_whole_life_whenever_it_subscribes(world: World, when: str) -> None:
+def test_a_follower_receives_every_update_whenever_it_subscribes(world: World, when: str) -> None:
     order_id = world.submit()["orderId"]
     client = world.connect("c1")
     if when == "before":
@@ -40,7 +40,7 @@ def test_a_follower_sees_the_whole_life_whenever_it_subscribes(world: World, whe
     assert received == world.read(order_id)["updates"]
 
 
-def test_updates_carry_the_details_of_their_step(world: World) -> None:
+def test_updates_have_the_details_of_their_status(world: World) -> None:
     order_id = world.submit()["orderId"]
     world.send(world.connect("c1"), {"orderId": order_id})
     world.settle()
@@ -71,7 +71,7 @@ def test_a_repeated_subscription_replays_again(world: World) -> None:
     assert world.connections.statuses("c1") == LIFE * 2
 
 
-def test_all_orders_of_the_owner_are_followed_from_now_on(world: World) -> None:
+def test_all_orders_of_the_owner_are_followed_from_the_subscription_on(world: World) -> None:
     earlier = world.submit()["orderId"]
     world.settle()
     world.send(world.connect("c1"), {"orderId": "*"})
@@ -84,7 +84,7 @@ def test_all_orders_of_the_owner_are_followed_from_now_on(world: World) -> None:
         assert [u["status"] for u in updates if u["orderId"] == order_id] == LIFE
 
 
-class ClocksApart:
+class DriftingClocks:
     """A wall clock and a monotonic clock that run at different rates while a handler sleeps."""
 
     def __init__(self, world: World, wall_rate: float = 1, monotonic_rate: float = 1) -> None:
@@ -98,7 +98,7 @@ class ClocksApart:
         return self._seconds
 
     def sleep(self, seconds: float) -> None:
-        self._world.publish()  # before the answer, an old look-up may be used
+        self._world.publish()  # until the answer an old look-up may be used
         wall_rate, monotonic_rate = self._rates
         self._now_ms += round(seconds * wall_rate * 1000)
         self._seconds += seconds * monotonic_rate
@@ -112,7 +112,7 @@ class ClocksApart:
 def test_from_the_answer_on_no_update_is_missed_whatever_the_clocks_do(
     world: World, monkeypatch: pytest.MonkeyPatch, wall_rate: float, monotonic_rate: float
 ) -> None:
-    monkeypatch.setattr(runtime, "clock", ClocksApart(world, wall_rate, monotonic_rate))
+    monkeypatch.setattr(runtime, "clock", DriftingClocks(world, wall_rate, monotonic_rate))
     world.submit()
     world.settle()  # the publisher has read the owner's followers
     world.send(world.connect("c1"), {"orderId": "*"})
@@ -122,7 +122,7 @@ def test_from_the_answer_on_no_update_is_missed_whatever_the_clocks_do(
     assert world.connections.statuses("c1") == LIFE
 
 
-def test_a_look_up_of_followers_serves_all_batches_of_a_second(
+def test_a_look_up_of_followers_is_used_for_a_second(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look_ups: list[str] = []
@@ -132,7 +132,7 @@ def test_a_look_up_of_followers_serves_all_batches_of_a_second(
         look_ups.append(owner)
         return look_up(owner)
 
-    clock = ClocksApart(world)
+    clock = DriftingClocks(world)
     monkeypatch.setattr(runtime, "clock", clock)
     monkeypatch.setattr(connections, "followers_of_all", counted)
     for _ in range(2):
@@ -180,7 +180,7 @@ def test_following_one_order_and_all_orders_gives_each_update_once(world: World)
     assert [update["sequence"] for update in updates] == [1, 2, 3, 4, 5]
 
 
-def test_unsubscribing_ends_the_pushes(world: World) -> None:
+def test_after_an_unsubscription_no_update_is_pushed(world: World) -> None:
     client = world.connect("c1")
     order_id = world.submit()["orderId"]
     world.send(client, {"orderId": order_id})
@@ -228,7 +228,7 @@ def test_a_ping_is_answered(world: World) -> None:
         ("", "INVALID_JSON", "JSON"),
         ("[1]", "INVALID_JSON", "object"),
         ("[" * 4000, "INVALID_JSON", "JSON"),
-        ({"action": "dance"}, "UNKNOWN_ACTION", "action"),
+        ({"action": "unknown"}, "UNKNOWN_ACTION", "action"),
         ({"action": ["ping"]}, "UNKNOWN_ACTION", "action"),
         ({}, "INVALID_MESSAGE", "orderId"),
         ({"orderId": 5}, "INVALID_MESSAGE", "orderId"),
@@ -257,7 +257,7 @@ def test_a_bad_message_is_answered_with_an_error_and_the_connection_stays(
     assert pong == {"type": "pong"}
 
 
-def test_a_client_that_has_the_most_updates_an_order_can_get_may_say_so(world: World) -> None:
+def test_a_client_may_resume_after_the_greatest_possible_sequence(world: World) -> None:
     order_id = world.submit(simulate={"fault": "slippage"})["orderId"]
     world.settle()
     assert world.read(order_id)["updates"][-1]["sequence"] == 11
@@ -275,7 +275,7 @@ def test_a_client_that_has_the_most_updates_an_order_can_get_may_say_so(world: W
         ({"action": "unsubscribe", "orderId": "*"}, "connections.unfollow_all"),
     ],
 )
-def test_an_unexpected_failure_is_answered_and_logged_under_one_id_and_shows_nothing_of_itself(
+def test_an_unexpected_failure_is_answered_without_details_and_logged_under_the_same_id(
     world: World,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -296,7 +296,7 @@ def test_an_unexpected_failure_is_answered_and_logged_under_one_id_and_shows_not
     assert logged.exc_info
 
 
-def test_a_connect_that_fails_is_refused_by_its_status_and_logged_with_its_request_id(
+def test_a_connect_that_fails_answers_500_and_is_logged_with_its_request_id(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: Any) -> None:
@@ -321,9 +321,7 @@ def test_an_answer_that_cannot_be_pushed_is_logged_and_raises_nothing(
     assert vars(logged)["request_id"] == "request-2"
 
 
-def test_connections_whose_time_is_over_are_not_counted(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_expired_connections_are_not_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """$disconnect is best effort, and DynamoDB deletes an expired item within a few days.
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-route-keys-connect-disconnect.html
@@ -344,7 +342,7 @@ def test_an_order_has_at_most_100_followers(world: World, monkeypatch: pytest.Mo
     for number in range(10):
         world.send(world.connect(f"c{number}"), {"orderId": order_id})
     assert world.connections.received["c9"][0]["error"]["code"] == "TOO_MANY_FOLLOWERS"
-    world.send("c1", {"orderId": order_id})  # one of them may subscribe again
+    world.send("c1", {"orderId": order_id})  # a present follower may subscribe again
     assert world.connections.received["c1"] == []
     world.disconnect("c0")
     world.send("c9", {"orderId": order_id})
@@ -353,7 +351,7 @@ def test_an_order_has_at_most_100_followers(world: World, monkeypatch: pytest.Mo
     assert world.connections.statuses("c9") == LIFE
 
 
-def test_a_gone_connection_is_forgotten_and_the_others_are_served(world: World) -> None:
+def test_a_gone_connection_is_removed_and_the_others_are_served(world: World) -> None:
     order_id = world.submit()["orderId"]
     for client in ("gone", "here"):
         world.send(world.connect(client), {"orderId": order_id})
@@ -368,7 +366,7 @@ def test_a_gone_connection_is_forgotten_and_the_others_are_served(world: World) 
     assert [item["connectionId"]["S"] for item in connections] == ["here"]
 
 
-def test_a_record_that_comes_again_repeats_its_updates_under_their_sequence(world: World) -> None:
+def test_a_redelivered_record_repeats_its_updates_with_their_sequence(world: World) -> None:
     order_id = world.submit()["orderId"]
     world.send(world.connect("c1"), {"orderId": order_id})
     records = world.stream()
@@ -377,10 +375,10 @@ def test_a_record_that_comes_again_repeats_its_updates_under_their_sequence(worl
     assert world.connections.received["c1"][0] == world.connections.received["c1"][1]
 
 
-def test_a_push_that_fails_for_any_reason_closes_its_connection_and_no_batch_comes_again(
+def test_a_push_that_fails_closes_its_connection_and_fails_no_batch(
     world: World,
 ) -> None:
-    """So no record and no connection can block the stream, however long Lambda would retry."""
+    """So no connection can block the stream, however long Lambda retries."""
     order_id = world.submit()["orderId"]
     for client in ("broken", "here"):
         world.send(world.connect(client), {"orderId": order_id})
@@ -395,7 +393,7 @@ def test_a_push_that_fails_for_any_reason_closes_its_connection_and_no_batch_com
     assert world.connections.statuses("here") == LIFE
 
 
-def test_who_comes_back_as_documented_lacks_no_update_that_the_stream_gave_up(
+def test_a_client_that_reconnects_as_documented_gets_the_updates_that_the_stream_dropped(
     world: World,
 ) -> None:
     """The stream keeps a record for 24 hours, and a connection ends after two."""
@@ -438,7 +436,7 @@ def test_a_message_after_the_end_of_its_connection_leaves_nothing_behind(world: 
     assert world.dynamodb.scan(TableName="connections")["Items"] == []
 
 
-def test_the_expiry_of_an_order_is_no_update(world: World) -> None:
+def test_the_deletion_of_an_expired_order_is_not_pushed(world: World) -> None:
     record = event("stream_order")["Records"][0]
     del record["dynamodb"]["NewImage"]
     world.publish([record])
@@ -451,7 +449,7 @@ def test_the_recorded_stream_event_is_pushed_to_its_follower(world: World) -> No
     assert (update["status"], update["sequence"]) == ("routing", 2)
 
 
-def test_an_order_expires_only_where_that_is_asked_for_and_only_once_it_has_ended(
+def test_an_order_expires_only_with_the_setting_and_only_after_its_end(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def expiry(order_id: str) -> str | None:
@@ -469,7 +467,7 @@ def test_an_order_expires_only_where_that_is_asked_for_and_only_once_it_has_ende
     assert expiry(order["orderId"]) == str(unix_ms(ended) // 1000 + 30 * 86_400)
 
 
-def test_connections_age_out(world: World) -> None:
+def test_a_connection_expires(world: World) -> None:
     world.connect("c1")
     (item,) = world.dynamodb.scan(TableName="connections")["Items"]
     assert int(item["expiresAt"]["N"]) > connections.TTL_SECONDS

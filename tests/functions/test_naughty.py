@@ -1,4 +1,4 @@
-"""A published list of texts that break programs, in every field where the HTTP API takes text."""
+"""The Big List of Naughty Strings, in every field where the HTTP API accepts text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def refused_by_name(answer: Answer, field: str) -> bool:
     return True
 
 
-def test_the_list_is_there() -> None:
+def test_the_list_has_its_strings() -> None:
     assert len(NAUGHTY) > 500
     assert {"", "null", "1E02", "\ufeff", "../../../../../../../../../../../etc/passwd%00"} <= {
         *NAUGHTY
@@ -32,7 +32,7 @@ def test_the_list_is_there() -> None:
 
 
 @pytest.mark.parametrize("field", ["tokenIn", "tokenOut", "simulate.fault"])
-def test_a_field_of_an_order_takes_no_naughty_text(world: World, field: str) -> None:
+def test_a_field_of_an_order_refuses_naughty_strings(world: World, field: str) -> None:
     for text in NAUGHTY:
         parent, _, child = field.partition(".")
         body = ORDER | {parent: {child: text} if child else text}
@@ -40,7 +40,7 @@ def test_a_field_of_an_order_takes_no_naughty_text(world: World, field: str) -> 
     assert world.queued() == 0
 
 
-def test_an_amount_is_what_the_document_calls_one(world: World) -> None:
+def test_an_amount_is_accepted_exactly_where_the_document_allows_it(world: World) -> None:
     schemas = world.http("get_openapi").json["components"]["schemas"]
     _, as_text = schemas["OrderRequest"]["properties"]["amount"]["anyOf"]
     orders = 0
@@ -57,7 +57,7 @@ def test_an_amount_is_what_the_document_calls_one(world: World) -> None:
     assert world.queued() == orders > 3
 
 
-def test_a_key_is_kept_to_the_letter_or_refused(world: World) -> None:
+def test_an_idempotency_key_is_stored_unchanged_or_refused(world: World) -> None:
     for text in NAUGHTY:
         visible = re.fullmatch(r"[\x21-\x7e]{1,128}", text) is not None
         by_field = world.http("execute_order", body=ORDER | {"clientOrderId": text}, headers={})
@@ -73,7 +73,7 @@ def test_a_key_is_kept_to_the_letter_or_refused(world: World) -> None:
             assert refused_by_name(header, "Idempotency-Key")
 
 
-def test_a_field_with_a_naughty_name_is_none(world: World) -> None:
+def test_a_field_with_a_naughty_name_is_refused(world: World) -> None:
     for text in NAUGHTY:
         shown = text[:100]
         assert refused_by_name(world.http("execute_order", body=ORDER | {text: 1}), shown), text
@@ -81,7 +81,7 @@ def test_a_field_with_a_naughty_name_is_none(world: World) -> None:
         assert refused_by_name(answer, shown), text
 
 
-def test_a_naughty_body_is_no_order(world: World) -> None:
+def test_a_naughty_body_is_refused(world: World) -> None:
     for text in NAUGHTY:
         answer = world.http("execute_order", body=text)
         assert answer.status == 400, text
@@ -105,7 +105,7 @@ def test_a_naughty_body_is_no_order(world: World) -> None:
         ("get_candles", "from", PAIR),
     ],
 )
-def test_a_parameter_takes_no_naughty_text(
+def test_a_parameter_refuses_naughty_strings(
     world: World, name: str, parameter: str, others: dict[str, str]
 ) -> None:
     accepted = {
@@ -122,7 +122,7 @@ def test_a_parameter_takes_no_naughty_text(
     assert accepted <= allowed.get(parameter, set())
 
 
-def test_a_naughty_path_is_nothing(world: World) -> None:
+def test_a_naughty_path_is_refused_or_not_found(world: World) -> None:
     for text in NAUGHTY:
         for folder in ("/api/orders/", "/assets/", "/"):
             if (path := folder + text) not in ("/", "/api/orders/"):

@@ -1,4 +1,4 @@
-"""Each function may make exactly the calls that it makes."""
+"""Each function is granted exactly the calls that it makes."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ class Recorder:
         self.calls: Calls = defaultdict(lambda: defaultdict(set))
         self.running = ""
 
-    def note(self, resource: str, action: str) -> None:
+    def record(self, resource: str, action: str) -> None:
         if self.running:
             self.calls[self.running][resource].add(action)
 
-    def of(self, module: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+    def recorded(self, module: str, handler: Callable[..., Any]) -> Callable[..., Any]:
         def handle(*arguments: Any) -> Any:
             self.running = module
             try:
@@ -109,7 +109,7 @@ def recorder(world: World, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     recorder = Recorder()
     for module in MODULES:
         name = module.__name__.rpartition(".")[2]
-        monkeypatch.setattr(module, "handler", recorder.of(name, module.handler))
+        monkeypatch.setattr(module, "handler", recorder.recorded(name, module.handler))
     call: Callable[..., Any] = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def recorded(client: Any, operation: str, given: dict[str, Any]) -> Any:
@@ -119,25 +119,25 @@ def recorder(world: World, monkeypatch: pytest.MonkeyPatch) -> Recorder:
                 # Permission to send a message is permission to send a batch:
                 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-batch-api.html
                 action = operation.removesuffix("Batch")
-                recorder.note(resource, f"{service}:{action}")
+                recorder.record(resource, f"{service}:{action}")
         return call(client, operation, given)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", recorded)
     delete = world.connections.delete_connection
 
     def close(*, ConnectionId: str) -> None:  # noqa: N803
-        recorder.note("close", "execute-api:ManageConnections")
+        recorder.record("close", "execute-api:ManageConnections")
         delete(ConnectionId=ConnectionId)
 
-    world.connections.before_post = lambda _connection_id: recorder.note(
+    world.connections.before_post = lambda _connection_id: recorder.record(
         "push", "execute-api:ManageConnections"
     )
     monkeypatch.setattr(world.connections, "delete_connection", close)
     return recorder
 
 
-def live_by_webhook(world: World) -> None:
-    """Every call that an owner and the engine make for a webhook whose receiver does not answer."""
+def use_a_webhook(world: World) -> None:
+    """Make every call for a webhook whose receiver does not answer."""
     webhook = world.create_webhook("http://127.0.0.1:9/", "pending")["webhookId"]
     world.http("list_orders", path="/api/webhooks", query={})
     world.submit()
@@ -148,9 +148,9 @@ def live_by_webhook(world: World) -> None:
     world.http("cancel_order", path=path)
 
 
-def live(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that the engine does: every route, message and trigger, good and bad."""
-    live_by_webhook(world)
+def use_everything(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every call of the engine, by each route, message and trigger."""
+    use_a_webhook(world)
     world.authorize_http(authorization=f"Bearer {world.add_key('desk-7')}")
     world.authorize_websocket(world.ticket())
     for client in ("here", "gone", "slow"):
@@ -163,16 +163,16 @@ def live(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.send("here", {"action": "unsubscribe", "orderId": followed})
     world.send("here", {"action": "unsubscribe", "orderId": "*"})
     world.connections.gone.add("gone")
-    noted = world.connections.before_post
+    recording = world.connections.before_post
 
     def slow(connection_id: str) -> None:
-        noted(connection_id)
+        recording(connection_id)
         if connection_id == "slow":
             raise ReadTimeoutError(endpoint_url="connections")
 
     world.connections.before_post = slow
     world.publish()
-    world.connections.before_post = noted
+    world.connections.before_post = recording
     failing = world.submit(simulate={"fault": "venue_down"})["orderId"]
     cancelled = world.submit()["orderId"]
     world.http("cancel_order", path=f"/api/orders/{cancelled}")
@@ -209,12 +209,12 @@ def live(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.deliver_dead_letter(order_message(slice_["orderId"]))
 
 
-def test_each_function_calls_all_that_it_is_granted_and_nothing_else(
+def test_each_function_makes_every_call_that_it_is_granted_and_no_other(
     world: World,
     recorder: Recorder,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    live(world, monkeypatch)
+    use_everything(world, monkeypatch)
     for module, by_resource in BY_LAMBDA.items():
         for resource, actions in by_resource.items():
             recorder.calls[module][resource] |= actions

@@ -82,7 +82,7 @@ def ending(world: World, order_id: str) -> str:
 
 
 @pytest.mark.parametrize("place", [0, 4, BATCH_SIZE - 1])
-def test_an_order_that_kills_its_workers_takes_none_of_its_batch_along(
+def test_an_order_that_kills_its_workers_fails_no_other_of_its_batch(
     world: World, place: int
 ) -> None:
     order_ids = submitted(world, BATCH_SIZE)
@@ -98,7 +98,7 @@ def test_an_order_that_kills_its_workers_takes_none_of_its_batch_along(
     assert endings == {id_: "INTERNAL" if id_ == poison else "confirmed" for id_ in order_ids}
 
 
-def test_an_order_whose_message_is_throttled_as_often_as_aws_expects_is_executed(
+def test_an_order_whose_message_is_throttled_four_times_is_executed(
     world: World,
 ) -> None:
     """AWS advises at least five receives, so that throttling alone makes no dead letters.

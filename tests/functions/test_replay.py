@@ -31,7 +31,7 @@ def executed(world: World, **request: Any) -> StoredOrder:
     ],
     ids=str,
 )
-def test_an_orders_routes_and_landing_are_worked_out_as_they_were_stored(
+def test_the_routes_and_the_landing_of_an_order_are_computed_as_they_were_stored(
     world: World, request_: dict[str, Any]
 ) -> None:
     order, _, signed, *_ = executed(world, **request_)
@@ -42,14 +42,14 @@ def test_an_orders_routes_and_landing_are_worked_out_as_they_were_stored(
     assert len(found["routes"]) == order.attempt
 
 
-def test_an_order_at_its_limit_is_worked_out_too(world: World) -> None:
+def test_a_limit_order_is_computed_as_it_was_stored(world: World) -> None:
     request = {"type": "limit", "limitPrice": "1"}
     order, _, signed, *_ = executed(world, **request)
     assert order.status == "confirmed"
     assert replay.explain(order, signed)["differs"] is False
 
 
-def test_what_was_stored_otherwise_is_named(world: World) -> None:
+def test_a_stored_value_that_differs_is_named(world: World) -> None:
     order, _, signed, *_ = executed(world)
     *others, last = order.updates
     false = order.model_copy(
@@ -71,7 +71,7 @@ def test_what_was_stored_otherwise_is_named(world: World) -> None:
     assert [each["field"] for each in explained["differences"]] == ["reason"]
 
 
-def test_what_an_earlier_release_did_not_store_is_not_compared(world: World) -> None:
+def test_a_field_that_an_earlier_release_did_not_store_is_not_compared(world: World) -> None:
     order, _, signed, *_ = executed(world)
     *others, last = order.updates
     earlier = last.model_copy(update={"execution": None})

@@ -21,28 +21,25 @@ def key(price: int | str) -> str:
 
 
 def rest(world: World, order_id: str, pair: str = PAIR, **keys: str) -> None:
-    """An item with the attributes of the indexes."""
+    """Store an item with the attributes of the indexes."""
     item = {"orderId": order_id, "wakePair": pair, **keys}
     world.dynamodb.put_item(
         TableName="orders", Item={name: {"S": value} for name, value in item.items()}
     )
 
 
-def test_a_price_wakes_the_orders_that_wait_for_it_or_for_less_of_a_move(world: World) -> None:
+def test_a_price_wakes_every_order_whose_price_it_has_reached(world: World) -> None:
     for price in (9, 10, "10.5", 100):
         rest(world, f"above {price}", wakeAbove=key(price))
         rest(world, f"below {price}", wakeBelow=key(price))
     rest(world, "another pair", OTHER, wakeAbove=key(1), wakeBelow=key(1000))
-    above, below = (
-        list(resting.woken(PAIR, key(10), ABOVE)),
-        ["below 100", "below 10.5", "below 10"],
-    )
-    assert above == ["above 9", "above 10"]
+    above, below = ["above 9", "above 10"], ["below 100", "below 10.5", "below 10"]
+    assert list(resting.woken(PAIR, key(10), ABOVE)) == above
     assert list(resting.woken(PAIR, key(10), BELOW)) == below
     assert list(resting.woken(PAIR, key(10), ABOVE + BELOW)) == above + below
 
 
-def test_the_nearest_keys_are_the_ones_that_the_price_reaches_first(world: World) -> None:
+def test_the_nearest_keys_are_those_that_the_price_reaches_first(world: World) -> None:
     assert resting.nearest(PAIR) == Nearest(None, None)
     for price in (8, 9, 11, 12):
         name = "wakeBelow" if price < 10 else "wakeAbove"
@@ -87,7 +84,7 @@ def test_a_pair_that_was_announced_again_is_not_forgotten(
     assert resting.watched().versions == {PAIR: 2_000}
 
 
-def test_of_several_watchers_the_one_that_began_last_ticks(world: World) -> None:
+def test_of_several_watchers_only_the_one_that_began_last_ticks(world: World) -> None:
     assert resting.watched().watcher == 0
     assert [resting.take_over(since) for since in (2_000, 1_000, 2_000, 3_000)] == [
         True,
@@ -98,7 +95,7 @@ def test_of_several_watchers_the_one_that_began_last_ticks(world: World) -> None
     assert resting.watched() == ({}, 3_000)
 
 
-def test_the_watched_pairs_are_no_order_to_the_publisher(
+def test_the_publisher_ignores_the_item_of_the_watched_pairs(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     resting.announce(PAIR)

@@ -52,12 +52,12 @@ def largest(world: World) -> tuple[Json, Json]:
     return item | {"followers": {"M": followers}}, answer
 
 
-def test_the_largest_order_is_far_below_what_an_item_may_hold(largest: tuple[Json, Json]) -> None:
+def test_the_largest_order_is_far_below_the_limit_of_an_item(largest: tuple[Json, Json]) -> None:
     item, _ = largest
     assert item_bytes(item) < ITEM_BYTES_MAX / 10
 
 
-def test_a_limit_order_that_is_refused_most_often_fits_into_an_item(
+def test_a_limit_order_with_the_most_refusals_fits_into_an_item(
     largest: tuple[Json, Json],
 ) -> None:
     """Once its updates have this many bytes, the next refusal ends it, whatever its routes are."""
@@ -70,7 +70,7 @@ def test_a_limit_order_that_is_refused_most_often_fits_into_an_item(
     assert UPDATES_BYTES_MAX + last_try + rest < ITEM_BYTES_MAX
 
 
-def test_a_page_of_orders_that_were_changed_often_is_short_and_has_a_next_one(
+def test_a_page_of_orders_with_many_updates_is_short_and_has_a_next_page(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [world.submit()["orderId"] for _ in range(5)]
@@ -81,7 +81,7 @@ def test_a_page_of_orders_that_were_changed_often_is_short_and_has_a_next_one(
         assert len(pages) == 3
 
 
-def test_a_page_of_as_many_bytes_as_it_may_have_is_below_what_lambda_answers(
+def test_a_page_of_the_most_bytes_is_below_the_limit_of_lambdas_answer(
     largest: tuple[Json, Json],
 ) -> None:
     """An answer shows the last route of an order twice, and Lambda's answer is JSON in JSON."""
@@ -91,12 +91,12 @@ def test_a_page_of_as_many_bytes_as_it_may_have_is_below_what_lambda_answers(
     assert orders.PAGE_BYTES_MAX * shown / updates < ANSWER_BYTES_MAX
 
 
-def test_the_longest_update_is_one_frame(largest: tuple[Json, Json]) -> None:
+def test_the_longest_update_fits_into_a_frame(largest: tuple[Json, Json]) -> None:
     item, _ = largest
     assert max(len(each.text.encode()) for each in entries(item)) < FRAME_BYTES_MAX / 5
 
 
-def test_a_full_page_of_the_largest_orders_is_below_what_lambda_answers(
+def test_a_full_page_of_the_largest_orders_is_below_the_limit_of_lambdas_answer(
     largest: tuple[Json, Json],
 ) -> None:
     _, answer = largest
@@ -104,12 +104,12 @@ def test_a_full_page_of_the_largest_orders_is_below_what_lambda_answers(
     assert len(json.dumps(body).encode()) < ANSWER_BYTES_MAX
 
 
-def test_every_file_of_the_dashboard_is_below_what_lambda_answers() -> None:
+def test_every_file_of_the_dashboard_is_below_the_limit_of_lambdas_answer() -> None:
     for path in ASSETS.iterdir():
         # In base64, as Lambda returns binary content.
         assert path.stat().st_size * 4 / 3 < ANSWER_BYTES_MAX, path.name
 
 
-def test_every_document_is_below_what_lambda_answers(world: World) -> None:
+def test_every_document_is_below_the_limit_of_lambdas_answer(world: World) -> None:
     for name in ("get_docs", "get_openapi", "get_front_page"):
         assert len(json.dumps(world.http(name).text).encode()) < ANSWER_BYTES_MAX

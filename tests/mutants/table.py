@@ -64,7 +64,7 @@ MUTANTS = (
         ORDERS,
         'if stored.get("writer") != item["writer"]:',
         "if True:",
-        FAULTS + "an_order_whose_put_is_repeated_because_its_answer_was_lost_is_new",
+        FAULTS + "an_order_whose_put_is_repeated_after_a_lost_answer_is_accepted_as_new",
     ),
     Mutant(
         "another order under the same id is taken for its own put",
@@ -78,7 +78,7 @@ MUTANTS = (
         ORDERS,
         "if found != [Entry(update.text, transaction)]:",
         "if True:",
-        FAULTS + "a_write_whose_answer_was_lost_is_known_as_ones_own",
+        FAULTS + "a_repeat_of_a_write_whose_answer_was_lost_succeeds",
     ),
     Mutant(
         "another writer's update is taken for its own",
@@ -115,7 +115,7 @@ MUTANTS = (
         ORDERS,
         "if stored.owner != owner:",
         "if False:",
-        ACCESS + "the_order_of_another_is_not_found_by_any_route",
+        ACCESS + "no_route_finds_an_order_of_another_owner",
     ),
     # --- followers
     Mutant(
@@ -374,7 +374,7 @@ MUTANTS = (
         RESTING_STORE,
         'ConditionExpression="attribute_not_exists(#watcher) OR #watcher < :since"',
         'ConditionExpression="attribute_not_exists(#watcher) OR NOT #watcher = :since"',
-        RESTING + "of_several_watchers_the_one_that_began_last_ticks",
+        RESTING + "of_several_watchers_only_the_one_that_began_last_ticks",
     ),
     Mutant(
         "a pair is forgotten though an order has just come to rest in it",
@@ -418,20 +418,20 @@ MUTANTS = (
         ACCESS_STORE,
         'ConditionExpression="expiresAt > :now"',
         'ConditionExpression="attribute_exists(id) OR expiresAt > :now"',
-        ACCESS + "a_ticket_is_void_after_a_minute",
+        ACCESS + "a_ticket_expires_after_a_minute",
     ),
     Mutant(
         "a disabled key is accepted",
         ACCESS_STORE,
         'if item and "disabledAt" not in item else None',
         "if item else None",
-        ACCESS + "a_disabled_key_stands_for_nobody",
+        ACCESS + "a_disabled_key_identifies_no_owner",
     ),
     Mutant(
         "two owners' equal keys are one order",
         "functions/orders/ids.py",
         'f"{owner}\\0{key}"',
         'f"{key}"',
-        ACCESS + "the_key_of_another_is_free",
+        ACCESS + "two_owners_may_use_the_same_idempotency_key",
     ),
 )
