@@ -1,9 +1,8 @@
-"""The HTTP API's gateway in process; it does what API Gateway does between client and handlers."""
+"""The HTTP API's gateway in process: what API Gateway does between client and handlers."""
 
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
@@ -19,7 +18,7 @@ StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
 def gateway(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """A WSGI application: authorizes as infra/stack/apis.py says, then calls the API's handler."""
+    """A WSGI application: authorize as infra/stack/apis.py declares, then call the handler."""
     request = _event(environ)
     path = request["rawPath"]
     if is_public(path):
@@ -63,7 +62,7 @@ def _event(environ: Environ) -> dict[str, Any]:
         if environ.get(name):
             headers[name.replace("_", "-").lower()] = environ[name]
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    request: dict[str, Any] = json.loads(json.dumps(event("http_list_tokens")))
+    request = event("http_list_tokens")
     del request["requestContext"]["authorizer"]
     request["requestContext"]["http"] |= {"method": environ["REQUEST_METHOD"], "path": path}
     return request | {

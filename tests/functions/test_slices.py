@@ -1,4 +1,4 @@
-"""Orders in slices: one slice at a time, none twice, none lost, and sums to the last unit."""
+"""Orders in slices: one slice at a time, none twice, none lost, and exact sums."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as how
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from functions import runtime, worker
@@ -35,17 +35,17 @@ def submit(world: World, **fields: Any) -> Json:
     return world.submit(**(twap | fields))
 
 
-def go_on(world: World, order: Json, seconds: float = 0) -> Json:
-    """Let time pass, and take every queued message, the order's own delayed one included."""
+def proceed(world: World, order: Json, seconds: float = 0) -> Json:
+    """Let time pass, then work until no message is visible, with one for the order."""
     runtime.sleep(seconds)
     queue.enqueue(order["orderId"], woken=True)
     for _ in range(30):
-        if not world.work() and not visible(world):
+        if not world.work() and not visible_messages(world):
             return world.read(order["orderId"])
-    raise AssertionError("the queue does not get empty")
+    raise AssertionError("the queue is never empty")
 
 
-def visible(world: World) -> int:
+def visible_messages(world: World) -> int:
     attributes = world.sqs.get_queue_attributes(
         QueueUrl=world.queue_url, AttributeNames=["ApproximateNumberOfMessages"]
     )["Attributes"]
@@ -63,16 +63,16 @@ def total(found: list[Json], field: str) -> Decimal:
     return sum((Decimal(each[field]) for each in found if field in each), Decimal(0))
 
 
-def test_a_twap_order_executes_its_slices_in_turn_and_tells_what_they_did(world: World) -> None:
+def test_a_twap_order_executes_its_slices_in_turn_and_adds_them_up(world: World) -> None:
     order = submit(world, amount="1.000000001")
-    first = go_on(world, order)
+    first = proceed(world, order)
     assert statuses_of(first) == ["pending", "routing", "working", "working"]
     assert (first["slice"], first["slicesDone"], first["filledAmount"]) == (1, 1, "0.333333333")
     assert first["nextSliceAt"] == iso(START_MS + 60_000)
-    assert go_on(world, order) == first
-    second = go_on(world, order, 60)
+    assert proceed(world, order) == first
+    second = proceed(world, order, 60)
     assert (second["slice"], second["slicesDone"]) == (2, 2)
-    done = go_on(world, order, 60)
+    done = proceed(world, order, 60)
     found = children(world, done)
     assert [child["amount"] for child in found] == ["0.333333333", "0.333333334", "0.333333334"]
     assert {child["status"] for child in found} == {"confirmed"}
@@ -87,39 +87,39 @@ def test_a_twap_order_executes_its_slices_in_turn_and_tells_what_they_did(world:
     assert "nextSliceAt" not in done
 
 
-def test_each_slice_begins_on_the_grid_of_the_first_one(world: World) -> None:
+def test_each_slice_is_due_on_the_grid_of_the_first_one(world: World) -> None:
     order = submit(world)
-    go_on(world, order)
-    go_on(world, order, 75)  # late
-    go_on(world, order, 45)  # on time
+    proceed(world, order)
+    proceed(world, order, 75)  # late
+    proceed(world, order, 45)  # on time
     begun = [u["timestamp"] for u in world.read(order["orderId"])["updates"] if "sliceAmount" in u]
     assert begun == [iso(START_MS + after) for after in (0, 75_000, 120_000)]
 
 
 @pytest.mark.parametrize("limit", [{}, {"limitPrice": "1"}], ids=["market", "limit"])
-def test_an_order_whose_slice_takes_long_waits_for_its_end_and_not_in_the_queue(
+def test_an_order_with_a_long_slice_has_no_message_in_the_queue_until_the_slice_ends(
     world: World, limit: Json
 ) -> None:
     order = submit(world, **limit)
     world.work()
     world.sqs.purge_queue(QueueUrl=world.queue_url)  # the message of the slice
-    runtime.sleep(90)  # beyond the slice's turn
+    runtime.sleep(90)  # the next slice is due
     queue.enqueue(order["orderId"], woken=True)
     world.work()
     assert world.read(order["orderId"])["slicesDone"] == 0
     assert world.queued() == 0
 
 
-def test_two_messages_of_a_twap_order_begin_no_slice_twice(world: World) -> None:
+def test_several_messages_of_a_twap_order_begin_no_slice_twice(world: World) -> None:
     order = submit(world)
     for _ in range(3):
         queue.enqueue(order["orderId"])
-    go_on(world, order)
-    go_on(world, order)
+    proceed(world, order)
+    proceed(world, order)
     assert len(children(world, order)) == 1
 
 
-def test_a_worker_that_died_before_it_stored_the_slice_is_made_good_by_the_next(
+def test_the_next_worker_stores_the_slice_that_a_killed_worker_did_not(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = submit(world)
@@ -132,12 +132,12 @@ def test_a_worker_that_died_before_it_stored_the_slice_is_made_good_by_the_next(
         assert world.work()
     assert world.read(order["orderId"])["slice"] == 1
     assert children(world, order) == []
-    assert go_on(world, order)["slicesDone"] == 1
+    assert proceed(world, order)["slicesDone"] == 1
     (child,) = children(world, order)
     assert child["createdAt"] == iso(START_MS)
 
 
-def test_the_end_of_a_slice_that_told_nobody_is_found_by_the_sweeper(
+def test_the_sweeper_finds_the_end_of_a_slice_whose_message_was_lost(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = submit(world)
@@ -150,14 +150,14 @@ def test_the_end_of_a_slice_that_told_nobody_is_found_by_the_sweeper(
     runtime.sleep(runtime.settings.sweep_idle_seconds + 11)
     assert world.sweep() == 1
     world.settle()
-    assert world.read(order["orderId"])["slicesDone"] == 3  # late, like all of them
+    assert world.read(order["orderId"])["slicesDone"] == 3  # all slices were late
 
 
-def test_a_slice_that_is_due_later_than_a_message_can_wait_is_queued_by_the_sweeper(
+def test_the_sweeper_queues_a_slice_that_is_due_later_than_a_message_can_be_delayed(
     world: World,
 ) -> None:
     order = submit(world, intervalSeconds=86_400)
-    go_on(world, order)
+    proceed(world, order)
     assert item(world, order)["openShard"]["S"].startswith("due")
     assert world.queued() == 0
     assert world.sweep() == 0
@@ -167,54 +167,56 @@ def test_a_slice_that_is_due_later_than_a_message_can_wait_is_queued_by_the_swee
     assert world.queued() == 1
 
 
-def test_a_slice_with_a_limit_waits_for_its_turn_and_what_it_leaves_goes_to_the_next(
+def test_a_limit_slice_rests_until_the_next_is_due_and_leaves_its_amount_to_that_one(
     world: World,
 ) -> None:
     order = submit(world, amount="0.9", limitPrice=priced(world, "1.1"))
-    waiting = go_on(world, order)
+    waiting = proceed(world, order)
     (first,) = children(world, order)
     assert (first["status"], first["type"], first["amount"]) == ("resting", "limit", "0.3")
     assert first["limitPrice"] == order["limitPrice"]
     assert first["expiresAt"] == waiting["nextSliceAt"] == iso(START_MS + 60_000)
     queue.enqueue(first["orderId"], woken=True)
-    go_on(world, order, 60)
+    proceed(world, order, 60)
     first, second = children(world, order)
     assert (first["status"], second["amount"]) == ("expired", "0.6")
     queue.enqueue(second["orderId"], woken=True)
-    go_on(world, order, 60)
+    proceed(world, order, 60)
     third = children(world, order)[2]
     assert third["amount"] == "0.9"
     queue.enqueue(third["orderId"], woken=True)
-    ended = go_on(world, order, 60)
+    ended = proceed(world, order, 60)
     assert (ended["status"], ended["slicesDone"]) == ("expired", 3)
     assert not {"filledAmount", "outAmount", "executedPrice"} & ended.keys()
 
 
-def test_a_slice_with_a_limit_whose_price_is_there_executes_at_it_or_better(world: World) -> None:
+def test_a_limit_slice_whose_price_is_reached_executes_at_it_or_better(world: World) -> None:
     price = priced(world, "0.99")
     order = submit(world, limitPrice=price)
-    go_on(world, order)
+    proceed(world, order)
     (first,) = children(world, order)
     assert first["status"] == "confirmed"
     assert Decimal(first["executedPrice"]) >= Decimal(price)
 
 
-def test_a_slice_with_a_limit_has_time_to_land_though_the_next_is_due_at_once(world: World) -> None:
+def test_a_limit_slice_has_ten_seconds_to_land_though_the_next_is_due_after_one(
+    world: World,
+) -> None:
     order = submit(world, intervalSeconds=1, limitPrice=priced(world, "1.1"))
-    go_on(world, order)
+    proceed(world, order)
     (first,) = children(world, order)
     assert first["expiresAt"] == iso(START_MS + 10_000)
 
 
-def test_what_a_failed_slice_did_not_swap_goes_to_the_next_and_the_last_ones_is_left_out(
+def test_the_amount_of_a_failed_slice_goes_to_the_next_and_that_of_the_last_is_not_swapped(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = submit(world, amount="0.9", simulate={"fault": "venue_down"})
-    go_on(world, order)
+    proceed(world, order)
     with monkeypatch.context() as patch:
         patch.setattr(worker, "network", replace(worker.network, simulate_allowed=False))
-        go_on(world, order, 60)
-    done = go_on(world, order, 60)
+        proceed(world, order, 60)
+    done = proceed(world, order, 60)
     assert [(c["status"], c["amount"]) for c in children(world, order)] == [
         ("failed", "0.3"),
         ("confirmed", "0.6"),
@@ -224,10 +226,12 @@ def test_what_a_failed_slice_did_not_swap_goes_to_the_next_and_the_last_ones_is_
     assert "error" not in done
 
 
-def test_a_twap_order_none_of_whose_slices_executed_fails_as_the_last_one_did(world: World) -> None:
+def test_a_twap_order_without_an_executed_slice_fails_with_the_error_of_the_last_one(
+    world: World,
+) -> None:
     order = submit(world, slices=2, simulate={"fault": "slippage"})
-    go_on(world, order)
-    ended = go_on(world, order, 60)
+    proceed(world, order)
+    ended = proceed(world, order, 60)
     assert (ended["status"], ended["error"]["code"]) == ("failed", "SLIPPAGE_TOLERANCE_EXCEEDED")
     fees = total(children(world, order), "networkFeeLamports")
     assert ended["networkFeeLamports"] == fees > ended["error"]["networkFeeLamports"] > 0
@@ -236,38 +240,38 @@ def test_a_twap_order_none_of_whose_slices_executed_fails_as_the_last_one_did(wo
 # --- cancelling -------------------------------------------------------------------------------
 
 
-def test_between_two_slices_what_is_left_of_a_twap_order_is_cancelled(world: World) -> None:
+def test_between_two_slices_the_rest_of_a_twap_order_is_cancelled(world: World) -> None:
     order = submit(world, amount="0.9")
-    go_on(world, order)
+    proceed(world, order)
     answer = cancel(world, order)
     assert (answer.status, answer.json["status"]) == (200, "cancelled")
     assert (answer.json["slicesDone"], answer.json["filledAmount"]) == (1, "0.3")
-    assert go_on(world, order, 60) == answer.json == cancel(world, order).json
+    assert proceed(world, order, 60) == answer.json == cancel(world, order).json
     assert len(children(world, order)) == 1
 
 
-def test_a_slice_that_rests_is_cancelled_with_its_order(world: World) -> None:
+def test_a_resting_slice_is_cancelled_with_its_order(world: World) -> None:
     order = submit(world, limitPrice=priced(world, "1.1"))
-    go_on(world, order)
+    proceed(world, order)
     answer = cancel(world, order)
     assert (answer.json["status"], answer.json["slicesDone"]) == ("cancelled", 1)
-    assert go_on(world, order, 60) == answer.json
+    assert proceed(world, order, 60) == answer.json
     assert [child["status"] for child in children(world, order)] == ["cancelled"]
 
 
-def test_while_a_slice_executes_its_order_is_not_cancelled_and_the_answer_says_why(
+def test_while_a_slice_executes_a_cancellation_of_its_order_is_refused_with_the_reason(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "settings", replace(runtime.settings, retry_base_ms=10**6))
     order = submit(world, simulate={"fault": "venue_down", "attempts": 1})
-    go_on(world, order)
+    proceed(world, order)
     (child,) = children(world, order)
     answer = cancel(world, order)
     assert (answer.status, answer.json["code"]) == (409, "ORDER_NOT_CANCELLABLE")
     assert f"{child['orderId']} is routing" in answer.json["detail"]
 
 
-def test_an_order_whose_slice_is_not_yet_stored_is_not_cancelled(
+def test_a_cancellation_is_refused_while_the_slice_is_not_yet_stored(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = submit(world)
@@ -275,22 +279,22 @@ def test_an_order_whose_slice_is_not_yet_stored_is_not_cancelled(
         patch.setattr(orders, "create_order", lambda *_: 1 / 0)
         world.work()
     assert cancel(world, order).status == 409
-    assert go_on(world, order)["slicesDone"] == 1
+    assert proceed(world, order)["slicesDone"] == 1
 
 
-def test_a_cancelled_slice_lets_its_order_go_on(world: World) -> None:
+def test_after_a_cancelled_slice_its_order_continues(world: World) -> None:
     order = submit(world, amount="0.9", limitPrice=priced(world, "1.1"))
-    go_on(world, order)
+    proceed(world, order)
     (child,) = children(world, order)
     assert cancel(world, child).status == 200
-    assert go_on(world, order)["slicesDone"] == 1
-    go_on(world, order, 60)
+    assert proceed(world, order)["slicesDone"] == 1
+    proceed(world, order, 60)
     assert children(world, order)[1]["amount"] == "0.6"
 
 
-def test_a_slice_is_not_changed(world: World) -> None:
+def test_a_change_of_a_slice_is_refused(world: World) -> None:
     order = submit(world, limitPrice=priced(world, "1.1"))
-    go_on(world, order)
+    proceed(world, order)
     (child,) = children(world, order)
     path = f"/api/orders/{child['orderId']}"
     assert world.http("change_order", path=path, body={"limitPrice": 1}).status == 409
@@ -298,7 +302,7 @@ def test_a_slice_is_not_changed(world: World) -> None:
     assert "working" in world.http("change_order", path=path, body={"limitPrice": 1}).json["detail"]
 
 
-def test_a_dead_letter_of_a_slice_lets_its_order_go_on(world: World) -> None:
+def test_after_the_dead_letter_of_a_slice_its_order_continues(world: World) -> None:
     order = submit(world)
     world.work()
     (child,) = children(world, order)
@@ -313,16 +317,16 @@ def test_a_dead_letter_of_a_slice_lets_its_order_go_on(world: World) -> None:
 # --- lists ------------------------------------------------------------------------------------
 
 
-def test_the_slices_of_an_order_are_listed_page_by_page_the_latest_first(world: World) -> None:
+def test_the_slices_of_an_order_are_listed_in_pages_the_latest_first(world: World) -> None:
     order = submit(world, slices=5, intervalSeconds=1)
     for _ in range(5):
-        go_on(world, order, 1)
+        proceed(world, order, 1)
     found = world.listed_ids(parentId=order["orderId"], limit=2)
     assert found == slices.ids(orders.get_order(order["orderId"], "desk-7"))
     assert len(set(found)) == 5
 
 
-def test_only_a_twap_order_of_ones_own_has_slices(world: World) -> None:
+def test_slices_are_listed_only_of_a_twap_order_of_the_owner(world: World) -> None:
     twap, market = submit(world), world.submit()
     rule = {"field": "parentId", "rule": "must be the id of a twap order of yours"}
     for changes in (
@@ -336,7 +340,7 @@ def test_only_a_twap_order_of_ones_own_has_slices(world: World) -> None:
     assert bad.json["errors"] == [{"field": "parentId", "rule": "must be a UUID"}]
 
 
-def test_a_list_has_only_orders_of_the_type_and_the_tokens_that_were_asked_for(
+def test_a_list_has_only_orders_of_the_requested_type_and_tokens(
     world: World,
 ) -> None:
     twap, market = submit(world), world.submit(tokenIn="USDC", tokenOut="SOL", amount=100)
@@ -357,13 +361,13 @@ def test_a_list_has_only_orders_of_the_type_and_the_tokens_that_were_asked_for(
 # --- arithmetic -------------------------------------------------------------------------------
 
 
-@how(deadline=None)  # the machine may be busy
+@hypothesis_settings(deadline=None)  # the machine may be busy
 @given(
     units=st.integers(2, 10**12),
     count=st.integers(2, 100),
     fills=st.lists(st.booleans(), min_size=100, max_size=100),
 )
-def test_the_amounts_of_all_slices_add_up_to_the_last_base_unit(
+def test_the_amounts_of_all_slices_add_up_exactly(
     units: int, count: int, fills: list[bool]
 ) -> None:
     count = min(count, units)
@@ -380,7 +384,7 @@ def test_the_amounts_of_all_slices_add_up_to_the_last_base_unit(
         order = order.apply(slices.after(order, ended(child, executed=fills[number - 1]), 10**9))
     assert order.status.terminal
     assert Decimal(order.filled_amount or 0) == filled
-    if fills[count - 1]:  # nothing was left out
+    if fills[count - 1]:  # no amount was left
         assert filled == Decimal(amount)
     assert len({each.slice for each in order.updates if each.slice}) == count
 
@@ -393,7 +397,7 @@ def ended(child: Order, *, executed: bool) -> Order:
     return child.apply(child.next_update(Status.FAILED, 0, error=error))
 
 
-def test_a_slice_is_the_same_order_whoever_makes_it_and_when() -> None:
+def test_a_slice_follows_from_the_stored_order_alone() -> None:
     terms: Json = {"type": "twap", "slices": 2, "interval_seconds": 60, "limit_price": "160"}
     terms |= {"slippageBps": None}
     order = pending_order(at_ms=START_MS, **terms)

@@ -51,21 +51,21 @@ def test_a_confirmed_order_is_counted_and_timed(
     world.settle()
     found = metrics(capsys.readouterr().out)
     counted = {(name, named): values for name, named, values in found if name != "PushLag"}
-    here = (SERVICE,)
+    service = (SERVICE,)
     assert counted.keys() == {
-        ("OrdersAccepted", here),
-        ("OrdersConfirmed", here),
-        ("Attempts", here),
-        ("TimeToConfirm", here),
-        ("QuoteLatency", here),
+        ("OrdersAccepted", service),
+        ("OrdersConfirmed", service),
+        ("Attempts", service),
+        ("TimeToConfirm", service),
+        ("QuoteLatency", service),
     }
-    assert counted["OrdersAccepted", here] == counted["OrdersConfirmed", here] == [1]
-    assert counted["Attempts", here] == [1]
-    assert len(counted["QuoteLatency", here]) == len(VENUES)
-    (took,) = counted["TimeToConfirm", here]
+    assert counted["OrdersAccepted", service] == counted["OrdersConfirmed", service] == [1]
+    assert counted["Attempts", service] == [1]
+    assert len(counted["QuoteLatency", service]) == len(VENUES)
+    (took,) = counted["TimeToConfirm", service]
     times = world.read(order["orderId"])
     assert took == unix_ms(times["confirmedAt"]) - unix_ms(times["createdAt"])
-    # One for each live update: the replay of "pending" has no lag, because the client asked for it.
+    # One for each live update. The replay of "pending" has no lag, because the client requested it.
     lags = [lag for name, _, values in found if name == "PushLag" for lag in values]
     assert len(lags) == 4
     assert all(lag >= 0 for lag in lags)
@@ -160,7 +160,9 @@ def test_every_log_line_that_the_runbook_searches_for_is_written(
         assert any(phrase in message for message in written), phrase
 
 
-def test_one_query_of_the_logs_tells_the_story_of_an_order(world: World, log: io.StringIO) -> None:
+def test_one_query_by_order_id_finds_the_log_lines_of_an_order(
+    world: World, log: io.StringIO
+) -> None:
     orders = [world.submit()["orderId"] for _ in range(3)]
     retried = world.submit(simulate={"fault": "slippage", "attempts": 1})["orderId"]
     world.settle()
@@ -182,7 +184,7 @@ def test_one_query_of_the_logs_tells_the_story_of_an_order(world: World, log: io
         assert line["attempt"] in (1, 2)
 
 
-def test_a_log_line_tells_of_no_other_order_than_its_own(world: World, log: io.StringIO) -> None:
+def test_a_log_line_names_no_order_of_an_earlier_message(world: World, log: io.StringIO) -> None:
     world.submit()
     world.http("list_orders")
     world.http("execute_order", body={"tokenIn": "SOL"})

@@ -1,4 +1,4 @@
-"""Orders that wait for a price: each executes at its price or not at all, and at most once."""
+"""Orders that wait for a price: each executes at its price, and at most once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def clock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def watch() -> None:
-    """Claim that a watcher ticks from now on, for two minutes."""
+    """Store that a watcher ticks for two minutes from now on."""
     assert resting.take_over(runtime.now_ms())
 
 
@@ -67,13 +67,13 @@ def rest(world: World, **fields: Any) -> Json:
 
 
 def wake(world: World, order: Json) -> Json:
-    """Let the watcher tick and the worker work; returns the order afterwards."""
+    """Queue the order as the watcher does, and let the worker work; returns the new order."""
     queue.enqueue(order["orderId"], woken=True)
     world.work()
     return world.read(order["orderId"])
 
 
-def until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     for _ in range(2000):
         if condition():
             return
@@ -97,14 +97,14 @@ def item(world: World, order: Json) -> Json:
 # --- prices -----------------------------------------------------------------------------------
 
 
-def test_a_limit_at_the_quoted_hint_executes_at_once(world: World) -> None:
+def test_a_limit_at_the_quoted_limit_price_executes_at_once(world: World) -> None:
     order_id = world.submit(type="limit", limitPrice=quote(world)["limitPrice"])["orderId"]
     world.settle()
     building = world.read(order_id)["updates"][2]
     assert (building["status"], building["trigger"]) == ("building", "limit")
 
 
-def test_a_limit_above_the_market_rests_and_says_what_it_waits_for(world: World) -> None:
+def test_a_limit_above_the_market_rests_with_its_price_in_the_update(world: World) -> None:
     price = priced(world, "1.1")
     order = rest(world, type="limit", limitPrice=price)
     assert statuses_of(order) == ["pending", "routing", "resting"]
@@ -115,7 +115,7 @@ def test_a_limit_above_the_market_rests_and_says_what_it_waits_for(world: World)
     assert world.queued() == 0
 
 
-def test_an_order_that_rests_until_it_is_cancelled_is_in_no_index_that_is_swept(
+def test_a_resting_order_without_an_expiry_is_in_no_index_that_is_swept(
     world: World,
 ) -> None:
     stored = item(world, rest(world))
@@ -124,17 +124,17 @@ def test_an_order_that_rests_until_it_is_cancelled_is_in_no_index_that_is_swept(
     assert {"wakeAbove", "openOwner"} <= stored.keys()
 
 
-def test_an_order_that_has_left_its_rest_is_in_no_index_of_resting_orders(world: World) -> None:
+def test_an_order_that_no_longer_rests_is_in_no_index_of_resting_orders(world: World) -> None:
     order = rest(world)
     cancel(world, order)
     assert not {"wakePair", "wakeAbove", "wakeBelow", "openOwner"} & item(world, order).keys()
 
 
 @pytest.mark.usefixtures("real_latency")
-def test_a_limit_order_executes_once_its_price_comes_and_never_below_it(world: World) -> None:
+def test_a_limit_order_executes_when_its_price_is_reached_and_never_below_it(world: World) -> None:
     price = priced(world, "1.0004")
     order = rest(world, type="limit", limitPrice=price, amount="1")
-    until(lambda: Decimal(quote(world)["outAmount"]) >= Decimal(price))
+    wait_until(lambda: Decimal(quote(world)["outAmount"]) >= Decimal(price))
     while order["status"] == "resting":
         order = wake(world, order)
         runtime.sleep(1)
@@ -145,7 +145,7 @@ def test_a_limit_order_executes_once_its_price_comes_and_never_below_it(world: W
     assert "slippageBps" not in order["route"]
 
 
-def test_an_order_that_is_woken_in_vain_gets_no_update(world: World) -> None:
+def test_an_order_that_is_woken_before_its_price_gets_no_update(world: World) -> None:
     order = rest(world)
     assert wake(world, order) == order
     queue.enqueue(order["orderId"])  # a message from the sweeper or from an operator
@@ -153,7 +153,7 @@ def test_an_order_that_is_woken_in_vain_gets_no_update(world: World) -> None:
     assert world.read(order["orderId"]) == order
 
 
-def test_an_order_is_woken_at_its_price_at_the_latest(world: World) -> None:
+def test_an_order_is_woken_whenever_it_can_execute(world: World) -> None:
     """The wake keys enclose every price at which the order could execute."""
     limit, stop = priced(world, "1.0004"), priced(world, "0.9996")
     order = rest(world, type="oco", limitPrice=limit, stopPrice=stop)
@@ -176,14 +176,14 @@ def test_a_stop_order_becomes_a_market_order_at_its_price(world: World) -> None:
     order = rest(world, type="stop", stopPrice=price, slippageBps=300)
     assert (order["slippageBps"], order["stopPrice"]) == (300, order["updates"][-1]["stopPrice"])
     assert wake(world, order)["status"] == "resting"
-    until(lambda: Decimal(quote(world)["outAmount"]) <= Decimal(price))
+    wait_until(lambda: Decimal(quote(world)["outAmount"]) <= Decimal(price))
     order = wake(world, order)
     assert statuses_of(order)[-3:] == ["building", "submitted", "confirmed"]
     assert (order["trigger"], order["route"]["slippageBps"]) == ("stop", 300)
     assert Decimal(order["route"]["outAmount"]) <= Decimal(price)
 
 
-def test_a_stop_that_is_triggered_retries_as_a_market_order_and_never_rests_again(
+def test_a_triggered_stop_retries_as_a_market_order_and_never_rests_again(
     world: World,
 ) -> None:
     price = priced(world, "1.1")  # the price is reached at once
@@ -197,7 +197,7 @@ def test_a_stop_that_is_triggered_retries_as_a_market_order_and_never_rests_agai
 @pytest.mark.parametrize(
     ("limit", "stop", "trigger"), [("0.99", "0.9", "limit"), ("1.2", "1.1", "stop")]
 )
-def test_of_both_prices_of_an_order_the_first_that_is_reached_executes_and_voids_the_other(
+def test_of_both_prices_of_an_oco_order_only_the_first_that_is_reached_executes(
     world: World, limit: str, stop: str, trigger: str
 ) -> None:
     fields = {"limitPrice": priced(world, limit), "stopPrice": priced(world, stop)}
@@ -209,7 +209,7 @@ def test_of_both_prices_of_an_order_the_first_that_is_reached_executes_and_voids
     assert wake(world, order) == order
 
 
-def test_a_refused_transaction_sends_a_limit_order_back_to_rest_and_costs_no_attempt(
+def test_after_a_refused_transaction_a_limit_order_rests_again_without_losing_an_attempt(
     world: World,
 ) -> None:
     order_id = world.submit(
@@ -228,7 +228,7 @@ def test_a_refused_transaction_sends_a_limit_order_back_to_rest_and_costs_no_att
     assert len({u["txHash"] for u in order["updates"] if u["status"] == "submitted"}) == 4
 
 
-def test_a_limit_order_that_is_refused_too_often_fails_with_the_reason(
+def test_a_limit_order_with_too_many_refusals_fails_with_their_error(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "REVERTS_MAX", 2)
@@ -241,12 +241,12 @@ def test_a_limit_order_that_is_refused_too_often_fails_with_the_reason(
     assert (order["status"], order["error"]["code"]) == ("failed", "SLIPPAGE_TOLERANCE_EXCEEDED")
 
 
-def test_no_order_gets_more_updates_than_a_client_may_name(world: World) -> None:
+def test_no_order_has_more_updates_than_a_client_may_resume_after(world: World) -> None:
     assert CHANGES_MAX + 3 * REVERTS_MAX + 11 + 3 <= UPDATES_MAX
     assert UPDATES_MAX >= 2 + 2 * 100 + 1
 
 
-def test_dropped_transactions_cost_a_limit_order_its_attempts(world: World) -> None:
+def test_dropped_transactions_use_up_the_attempts_of_a_limit_order(world: World) -> None:
     order_id = world.submit(
         type="limit", limitPrice=priced(world, "0.9"), simulate={"fault": "dropped_transaction"}
     )["orderId"]
@@ -256,7 +256,7 @@ def test_dropped_transactions_cost_a_limit_order_its_attempts(world: World) -> N
     assert order["attempt"] == order["maxAttempts"] == 3
 
 
-def test_a_limit_order_whose_price_is_gone_in_a_new_attempt_rests_again(
+def test_a_limit_order_whose_price_is_not_reached_in_its_retry_rests(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order_id = world.submit(
@@ -272,7 +272,7 @@ def test_a_limit_order_whose_price_is_gone_in_a_new_attempt_rests_again(
 
 
 @pytest.mark.parametrize("call", ["snapshots", "sign", "send"])
-def test_a_worker_killed_after_any_step_of_a_woken_order_is_resumed_by_the_next(
+def test_the_next_worker_resumes_a_woken_order_whose_worker_was_killed_at_any_step(
     world: World, call: str
 ) -> None:
     order = rest(world)
@@ -285,25 +285,25 @@ def test_a_worker_killed_after_any_step_of_a_woken_order_is_resumed_by_the_next(
     assert statuses_of(order).count("submitted") == 1
 
 
-def test_a_worker_that_died_before_it_told_the_watcher_is_made_good_by_the_next(
+def test_the_next_worker_announces_the_pair_that_a_killed_worker_did_not(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
+    announced: list[str] = []
 
     def die(pair: str) -> bool:
         raise SystemError(pair)
 
-    def tell(pair: str) -> bool:
-        told.append(pair)
+    def announce(pair: str) -> bool:
+        announced.append(pair)
         return True
 
     order_id = world.submit(type="limit", limitPrice=priced(world, "1.1"))["orderId"]
     monkeypatch.setattr("functions.worker.resting.announce", die)
     assert len(world.work()) == 1
     assert world.read(order_id)["status"] == "resting"
-    monkeypatch.setattr("functions.worker.resting.announce", tell)
+    monkeypatch.setattr("functions.worker.resting.announce", announce)
     assert world.work() == []
-    assert told == ["SOL/USDC"]
+    assert announced == ["SOL/USDC"]
 
 
 @pytest.mark.parametrize("ticks", [False, True])
@@ -316,11 +316,11 @@ def test_while_no_watcher_ticks_an_order_that_has_come_to_rest_wakes_itself(
     order = world.submit(type="limit", limitPrice=priced(world, "1.1"))
     delays: list[int] = []
 
-    def note(order_id: str, *, delay_seconds: int = 0, woken: bool = False) -> None:
+    def enqueue(order_id: str, *, delay_seconds: int = 0, woken: bool = False) -> None:
         assert (order_id, woken) == (order["orderId"], True)
         delays.append(delay_seconds)
 
-    monkeypatch.setattr("functions.worker.queue.enqueue", note)
+    monkeypatch.setattr("functions.worker.queue.enqueue", enqueue)
     world.work()
     woken = sqs_event("order", [sqs_message(order_message(order["orderId"], woken=True))])
     worker.handler(woken, Context())
@@ -333,11 +333,13 @@ def test_while_no_watcher_ticks_an_order_that_has_come_to_rest_wakes_itself(
 # --- expiry -----------------------------------------------------------------------------------
 
 
-def test_an_order_expires_by_the_message_that_was_sent_when_it_came_to_rest(world: World) -> None:
+def test_an_order_expires_by_the_delayed_message_that_was_sent_when_it_began_to_rest(
+    world: World,
+) -> None:
     order = rest(
         world, type="limit", limitPrice=priced(world, "1.1"), expiresAt=iso(START_MS + 60_500)
     )
-    assert world.work() == []  # it is delayed
+    assert world.work() == []  # the message is delayed
     assert world.queued() == 1
     runtime.sleep(61)
     expired = wake(world, order)
@@ -345,7 +347,7 @@ def test_an_order_expires_by_the_message_that_was_sent_when_it_came_to_rest(worl
     assert wake(world, expired) == expired
 
 
-def test_an_order_that_expires_later_than_a_message_can_wait_is_queued_by_the_sweeper(
+def test_the_sweeper_queues_an_order_that_expires_later_than_a_message_can_be_delayed(
     world: World,
 ) -> None:
     order = rest(
@@ -355,11 +357,13 @@ def test_an_order_that_expires_later_than_a_message_can_wait_is_queued_by_the_sw
     assert world.sweep() == 0
     assert world.queued() == 0
     runtime.sleep(DAY_MS / 1000 - 870)
-    assert world.sweep() == 0  # an order that is due has not been idle
+    assert world.sweep() == 0  # an order whose expiry is due does not count as idle
     assert world.queued() == 1
     assert world.sweep() == 0
     assert world.queued() == 1  # queued once
-    assert item(world, order)["openShard"]["S"] in OPEN_SHARDS  # if that message is lost
+    assert (
+        item(world, order)["openShard"]["S"] in OPEN_SHARDS
+    )  # for the case that the message is lost
     runtime.sleep(870 + runtime.settings.sweep_idle_seconds)
     assert world.sweep() == 0
     runtime.sleep(1)
@@ -368,7 +372,7 @@ def test_an_order_that_expires_later_than_a_message_can_wait_is_queued_by_the_sw
     assert world.read(order["orderId"])["status"] == "expired"
 
 
-def test_nothing_is_signed_that_could_land_after_the_expiry(world: World) -> None:
+def test_no_transaction_is_signed_that_could_land_after_the_expiry(world: World) -> None:
     low = priced(world, "0.9")
     soon = world.submit(type="limit", limitPrice=low, expiresAt=iso(START_MS + 1900))["orderId"]
     later = world.submit(type="limit", limitPrice=low, expiresAt=iso(START_MS + 30_100))["orderId"]
@@ -411,9 +415,9 @@ def test_an_order_whose_expiry_passed_while_it_was_queued_expires(
     assert statuses_of(world.read(order_id)) == ["pending", "routing", "expired"]
 
 
-def test_an_order_that_is_now_or_never_does_not_rest(world: World) -> None:
+def test_an_ioc_order_does_not_rest(world: World) -> None:
     missed = world.submit(type="limit", limitPrice=priced(world, "1.1"), timeInForce="IOC")
-    met = world.submit(type="limit", limitPrice=priced(world, "0.9"), timeInForce="IOC")
+    reached = world.submit(type="limit", limitPrice=priced(world, "0.9"), timeInForce="IOC")
     refused = world.submit(
         type="limit",
         limitPrice=priced(world, "0.9"),
@@ -422,7 +426,7 @@ def test_an_order_that_is_now_or_never_does_not_rest(world: World) -> None:
     )
     world.settle()
     assert statuses_of(world.read(missed["orderId"])) == ["pending", "routing", "expired"]
-    assert world.read(met["orderId"])["status"] == "confirmed"
+    assert world.read(reached["orderId"])["status"] == "confirmed"
     ended = world.read(refused["orderId"])
     assert (ended["status"], ended["attempt"]) == ("expired", 1)
     assert ended["error"]["code"] == "SLIPPAGE_TOLERANCE_EXCEEDED"
@@ -431,7 +435,7 @@ def test_an_order_that_is_now_or_never_does_not_rest(world: World) -> None:
 # --- changing and cancelling ------------------------------------------------------------------
 
 
-def test_a_resting_order_is_changed_by_one_update_that_says_what_holds_now(world: World) -> None:
+def test_a_resting_order_is_changed_by_one_update_with_its_new_terms(world: World) -> None:
     order = rest(world)
     answer = change(world, order, {"limitPrice": 400, "expiresAt": iso(START_MS + DAY_MS)})
     assert answer.status == 200
@@ -444,14 +448,14 @@ def test_a_resting_order_is_changed_by_one_update_that_says_what_holds_now(world
     assert (repeated.status, repeated.json) == (200, answer.json)
 
 
-def test_an_order_that_is_changed_to_a_price_that_is_to_be_had_executes(world: World) -> None:
+def test_an_order_that_is_changed_to_a_price_that_is_reached_executes(world: World) -> None:
     order = rest(world)
     change(world, order, {"limitPrice": priced(world, "0.9")})
     world.settle()
     assert world.read(order["orderId"])["status"] == "confirmed"
 
 
-def test_a_changed_expiry_holds_and_null_removes_it(world: World) -> None:
+def test_a_change_replaces_the_expiry_and_null_removes_it(world: World) -> None:
     order = rest(world)
     change(world, order, {"expiresAt": iso(START_MS + 5000)})
     assert "expiresAt" not in change(world, order, {"expiresAt": None}).json
@@ -510,12 +514,12 @@ def test_an_order_can_no_longer_be_changed_once_its_expiry_has_passed(world: Wor
         ),
     ],
 )
-def test_a_change_that_the_order_cannot_take_is_refused(
+def test_a_change_that_does_not_suit_the_order_is_refused(
     world: World, kind: str, body: Json, field: str, rule: str
 ) -> None:
     prices = {"limitPrice": priced(world, "1.1"), "stopPrice": priced(world, "0.9")}
-    taken = {"limit": ["limitPrice"], "stop": ["stopPrice"], "oco": ["limitPrice", "stopPrice"]}
-    order = rest(world, type=kind, **{name: prices[name] for name in taken[kind]})
+    terms = {"limit": ["limitPrice"], "stop": ["stopPrice"], "oco": ["limitPrice", "stopPrice"]}
+    order = rest(world, type=kind, **{name: prices[name] for name in terms[kind]})
     answer = change(world, order, body)
     assert answer.status == 400
     assert answer.json["errors"] == [{"field": field, "rule": rule}]
@@ -532,7 +536,7 @@ def test_only_a_resting_order_can_be_changed(world: World) -> None:
     assert change(world, order, {"limitPrice": 1}, owner="other").status == 404
 
 
-def test_an_order_that_was_changed_too_often_is_changed_no_more(
+def test_an_order_has_a_limited_number_of_changes(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = rest(world)
@@ -545,8 +549,10 @@ def test_an_order_that_was_changed_too_often_is_changed_no_more(
     assert cancel(world, order).status == 200
 
 
-def between_read_and_write(monkeypatch: pytest.MonkeyPatch, first: Callable[[], object]) -> None:
-    """Let another writer be first: its call runs after the API has read the order."""
+def run_between_read_and_write(
+    monkeypatch: pytest.MonkeyPatch, first: Callable[[], object]
+) -> None:
+    """Let the call `first` run after the API has read the order and before it writes."""
     get_order = orders.get_order
 
     def read_then_be_overtaken(order_id: str, owner: str) -> Any:
@@ -559,12 +565,12 @@ def between_read_and_write(monkeypatch: pytest.MonkeyPatch, first: Callable[[], 
 
 
 @pytest.mark.parametrize("request_of", ["change", "cancel"])
-def test_if_the_trigger_is_first_the_change_or_the_cancellation_is_refused_and_says_so(
+def test_if_the_trigger_is_first_the_change_or_cancellation_is_refused_with_the_reason(
     world: World, monkeypatch: pytest.MonkeyPatch, request_of: str
 ) -> None:
     order = rest(world)
     change(world, order, {"limitPrice": priced(world, "0.9")})
-    between_read_and_write(monkeypatch, world.settle)
+    run_between_read_and_write(monkeypatch, world.settle)
     answer = (
         change(world, order, {"limitPrice": 1}) if request_of == "change" else cancel(world, order)
     )
@@ -574,7 +580,7 @@ def test_if_the_trigger_is_first_the_change_or_the_cancellation_is_refused_and_s
 
 
 @pytest.mark.parametrize("request_of", ["change", "cancel"])
-def test_if_the_change_or_the_cancellation_is_first_the_trigger_does_nothing(
+def test_if_the_change_or_cancellation_is_first_the_order_is_not_executed(
     world: World, monkeypatch: pytest.MonkeyPatch, request_of: str
 ) -> None:
     order = rest(world)
@@ -606,7 +612,7 @@ def test_if_the_change_or_the_cancellation_is_first_the_trigger_does_nothing(
     assert "submitted" not in statuses_of(final)
 
 
-def test_a_worker_that_is_overtaken_by_a_change_does_not_store_what_woke_the_order_before(
+def test_a_worker_does_not_store_wake_keys_of_terms_that_were_changed_meanwhile(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = rest(world)
@@ -642,15 +648,15 @@ def test_a_cancelled_order_never_executes(world: World) -> None:
     assert world.read(order["orderId"]) == cancelled.json
 
 
-def test_a_cancellation_that_meets_a_change_cancels_the_changed_order(
+def test_a_cancellation_during_a_change_cancels_the_changed_order(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = rest(world)
-    between_read_and_write(monkeypatch, lambda: change(world, order, {"limitPrice": 400}))
+    run_between_read_and_write(monkeypatch, lambda: change(world, order, {"limitPrice": 400}))
     assert cancel(world, order).json["status"] == "cancelled"
 
 
-def test_a_repeat_of_a_request_is_answered_with_its_order_though_that_was_changed_since(
+def test_a_repeated_submission_is_answered_with_its_order_as_changed_since(
     world: World,
 ) -> None:
     body = ORDER | {
@@ -800,7 +806,7 @@ TWAP: Json = {"type": "twap", "slices": 3, "intervalSeconds": 60}
         ),
     ],
 )
-def test_a_condition_that_an_order_cannot_have_is_refused(
+def test_terms_that_do_not_suit_the_type_of_the_order_are_refused(
     world: World, fields: Json, field: str, rule: str
 ) -> None:
     answer = world.http("execute_order", body=ORDER | fields, headers={})
@@ -808,7 +814,7 @@ def test_a_condition_that_an_order_cannot_have_is_refused(
     assert answer.json["errors"] == [{"field": field, "rule": rule}]
 
 
-def test_every_field_at_fault_is_named(world: World) -> None:
+def test_every_invalid_field_is_named(world: World) -> None:
     body = ORDER | {"type": "twap", "stopPrice": 1}
     errors = world.http("execute_order", body=body, headers={}).json["errors"]
     assert [error["field"] for error in errors] == ["stopPrice", "slices", "intervalSeconds"]
@@ -819,7 +825,7 @@ def test_an_expiry_may_leave_out_the_milliseconds(world: World) -> None:
     assert order["expiresAt"] == "2027-01-16T00:00:00.000Z"
 
 
-def test_a_slice_that_does_not_route_now_is_refused_and_a_whole_that_does_not_is_not(
+def test_a_twap_amount_is_refused_only_if_one_slice_of_it_does_not_route(
     world: World,
 ) -> None:
     body = PAIR | {"type": "twap", "intervalSeconds": 60}
@@ -828,27 +834,29 @@ def test_a_slice_that_does_not_route_now_is_refused_and_a_whole_that_does_not_is
     ((error),) = refused.json["errors"]
     assert error["field"] == "amount"
     assert error["rule"].startswith("of each slice must be at most")
-    taken = world.http("execute_order", body=body | {"amount": 200_000, "slices": 100}, headers={})
-    assert taken.status == 202
+    accepted = world.http(
+        "execute_order", body=body | {"amount": 200_000, "slices": 100}, headers={}
+    )
+    assert accepted.status == 202
 
 
-# --- what operators do ------------------------------------------------------------------------
+# --- dead letters, stored items and metrics ----------------------------------------------------
 
 
-def test_a_dead_letter_leaves_a_resting_order_and_tells_the_watcher(
+def test_a_dead_letter_leaves_a_resting_order_and_announces_its_pair(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = rest(world)
-    told: list[str] = []
-    monkeypatch.setattr("functions.dead_letters.resting.announce", told.append)
+    announced: list[str] = []
+    monkeypatch.setattr("functions.dead_letters.resting.announce", announced.append)
     runtime.sleep(DAY_MS / 1000)
     answer = world.deliver_dead_letter(order_message(order["orderId"]))
     assert answer == {"batchItemFailures": []}
     assert world.read(order["orderId"]) == order
-    assert told == ["SOL/USDC"]
+    assert announced == ["SOL/USDC"]
 
 
-def test_a_dead_letter_ends_an_order_whose_expiry_nobody_noticed(world: World) -> None:
+def test_a_dead_letter_ends_an_order_whose_expiry_has_passed(world: World) -> None:
     order = rest(
         world, type="limit", limitPrice=priced(world, "1.1"), expiresAt=iso(START_MS + 5000)
     )
@@ -874,13 +882,13 @@ def test_a_market_order_is_stored_as_the_first_release_stored_it(world: World) -
     }
 
 
-def test_the_confirmation_of_an_order_that_waited_is_no_latency(world: World) -> None:
-    """The latency alarm would ring because the market had not reached a price."""
+def test_the_confirmation_of_an_order_that_rested_is_not_timed(world: World) -> None:
+    """Otherwise the latency alarm would go off because the market had not reached a price."""
     order = rest(world)
     change(world, order, {"limitPrice": priced(world, "0.9")})
     with pytest.MonkeyPatch.context() as patch:
-        timed: list[str] = []
-        patch.setattr("functions.telemetry.time", lambda metric, _ms: timed.append(metric))
+        metrics: list[str] = []
+        patch.setattr("functions.telemetry.time", lambda metric, _ms: metrics.append(metric))
         world.settle()
     assert world.read(order["orderId"])["status"] == "confirmed"
-    assert "TimeToConfirm" not in timed
+    assert "TimeToConfirm" not in metrics

@@ -35,7 +35,7 @@ class Clock(VirtualClock):
         self.after_sleep()
 
 
-class Lambda(Context):
+class Invocation(Context):
     """An invocation of the watcher on the clock that lasts `seconds` at most."""
 
     def __init__(self, clock: Clock, seconds: float = 20) -> None:
@@ -46,8 +46,8 @@ class Lambda(Context):
         return round(self._end_ms - self._clock.at_ms)
 
 
-class Watched:
-    """The cloud, and the calls that the watcher has made."""
+class WatchedCloud:
+    """The in-memory cloud with resting orders, and the calls that the watcher has made."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -57,12 +57,12 @@ class Watched:
         self.fail: Callable[[str, Any], None] = lambda _operation, _body: None
         answer = self.cloud.answer
 
-        def noted(operation: str, body: Any) -> Any:
+        def recorded(operation: str, body: Any) -> Any:
             self.calls.append((clock.at_ms, operation))
             self.fail(operation, body)
             return answer(operation, body)
 
-        self.cloud.answer = noted  # type: ignore[method-assign]
+        self.cloud.answer = recorded  # type: ignore[method-assign]
 
     def rest(self, order_id: str, pair: str = PAIR, **keys: str) -> None:
         """Store an order that rests, as the worker does."""
@@ -74,7 +74,7 @@ class Watched:
     def run(self, seconds: float = 20) -> int:
         """Invoke the watcher; returns how many orders it woke."""
         self.calls.clear()
-        return int(watcher.handler({}, Lambda(self.clock, seconds))["woken"])
+        return int(watcher.handler({}, Invocation(self.clock, seconds))["woken"])
 
     def queued(self) -> list[str]:
         """The orders queued since the last call; every message must be marked as woken."""
@@ -95,8 +95,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def watched(clock: Clock) -> Iterator[Watched]:
-    watched = Watched(clock)
+def watched(clock: Clock) -> Iterator[WatchedCloud]:
+    watched = WatchedCloud(clock)
     with in_memory(watched.cloud):
         yield watched
 
@@ -107,38 +107,40 @@ def price_key(at_ms: int) -> str:
 
 
 def highest(seconds: int) -> tuple[int, str]:
-    """The second of the next ones, without the first, with the highest price; and its key."""
+    """The second of the next ones with the highest price, and the key of that price."""
     return max(((n, price_key(BEGIN_MS + n * 1000)) for n in range(seconds)), key=lambda it: it[1])
 
 
-def test_where_nothing_rests_it_leaves_after_one_read(watched: Watched) -> None:
+def test_a_watcher_ends_after_one_read_if_no_order_rests(watched: WatchedCloud) -> None:
     assert watched.run() == 0
     assert watched.calls == [(BEGIN_MS, "GetItem")]
 
 
-def test_an_order_is_woken_in_the_second_in_which_its_price_comes(watched: Watched) -> None:
+def test_an_order_is_woken_in_the_second_in_which_its_price_is_reached(
+    watched: WatchedCloud,
+) -> None:
     second, key = highest(10)
-    assert second > 1, "choose another time"
-    watched.rest("it", wakeAbove=key)
+    assert second > 1, "BEGIN_MS must be a time before a later high"
+    watched.rest("order", wakeAbove=key)
     woken_at: list[int] = []
 
-    def note() -> None:
+    def record() -> None:
         if watched.queued():
             woken_at.append((watched.clock.at_ms - BEGIN_MS) // 1000 - 1)
 
-    watched.clock.after_sleep = note
+    watched.clock.after_sleep = record
     watched.run()
     assert woken_at[0] == second
 
 
-def test_a_falling_price_wakes_as_a_rising_one_does(watched: Watched) -> None:
+def test_a_falling_price_wakes_the_orders_below_it(watched: WatchedCloud) -> None:
     watched.rest("falls", wakeBelow=HIGH)
     watched.rest("not yet", wakeBelow=LOW, wakeAbove=HIGH)
     watched.run(12)
     assert set(watched.queued()) == {"falls"}
 
 
-def test_while_no_price_is_reached_a_tick_is_one_read(watched: Watched) -> None:
+def test_a_tick_is_one_read_while_no_price_is_reached(watched: WatchedCloud) -> None:
     for number in range(50):
         watched.rest(str(number), wakeAbove=HIGH, wakeBelow=LOW)
     watched.clock.at_ms += 60_000
@@ -148,7 +150,9 @@ def test_while_no_price_is_reached_a_tick_is_one_read(watched: Watched) -> None:
     assert watched.queued() == []
 
 
-def test_an_order_that_comes_to_rest_nearer_than_all_others_is_seen(watched: Watched) -> None:
+def test_an_order_that_begins_to_rest_nearer_than_all_others_is_woken(
+    watched: WatchedCloud,
+) -> None:
     watched.rest("far", wakeAbove=HIGH)
     watched.clock.at_ms += 60_000
 
@@ -162,7 +166,7 @@ def test_an_order_that_comes_to_rest_nearer_than_all_others_is_seen(watched: Wat
     assert "far" not in watched.queued()
 
 
-def test_an_order_is_seen_though_the_index_lags(watched: Watched) -> None:
+def test_an_order_is_woken_though_the_index_lags(watched: WatchedCloud) -> None:
     watched.rest("far", wakeAbove=HIGH)
     watched.clock.at_ms += 60_000
     watched.lag_ms = 3_000
@@ -171,10 +175,12 @@ def test_an_order_is_seen_though_the_index_lags(watched: Watched) -> None:
     assert "near" in watched.queued()
 
 
-def test_an_order_whose_new_key_the_index_does_not_have_yet_is_not_lost(watched: Watched) -> None:
-    """The worker replaces the keys of an order that was woken in vain, without an announcement."""
+def test_an_order_is_woken_though_the_index_had_neither_its_old_nor_its_new_key(
+    watched: WatchedCloud,
+) -> None:
+    """The worker replaces the keys of an order woken before its price, without announcing it."""
     watched.rest("far", wakeAbove=HIGH)
-    watched.rest("it", wakeAbove=LOW)
+    watched.rest("order", wakeAbove=LOW)
     watched.clock.at_ms += 60_000
     key = max(price_key(watched.clock.at_ms + second * 1000) for second in range(7, 12))
     table = watched.cloud.tables["orders"]
@@ -182,18 +188,18 @@ def test_an_order_whose_new_key_the_index_does_not_have_yet_is_not_lost(watched:
     def later() -> None:
         second = (watched.clock.at_ms - BEGIN_MS) // 1000 - 60
         if second == 1:  # the index has lost the old key, and does not have the new one yet
-            table.put(("it",), {"orderId": {"S": "it"}}, watched.clock.at_ms)
+            table.put(("order",), {"orderId": {"S": "order"}}, watched.clock.at_ms)
         if second == 3:
-            item = {"orderId": "it", "wakePair": PAIR, "wakeAbove": key}
-            table.put(("it",), {name: {"S": v} for name, v in item.items()}, watched.clock.at_ms)
+            item = {"orderId": "order", "wakePair": PAIR, "wakeAbove": key}
+            table.put(("order",), {name: {"S": v} for name, v in item.items()}, watched.clock.at_ms)
             watched.queued()
 
     watched.clock.after_sleep = later
     watched.run(30)
-    assert "it" in watched.queued()
+    assert "order" in watched.queued()
 
 
-def test_many_orders_are_queued_in_batches_of_ten(watched: Watched) -> None:
+def test_many_orders_are_queued_in_batches_of_ten(watched: WatchedCloud) -> None:
     ids = [f"{number:03}" for number in range(45)]
     for order_id in ids:
         watched.rest(order_id, wakeAbove=LOW)
@@ -202,8 +208,8 @@ def test_many_orders_are_queued_in_batches_of_ten(watched: Watched) -> None:
     assert watched.count("SendMessageBatch") == 5
 
 
-def test_what_sqs_refuses_is_queued_by_the_next_tick(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
+def test_a_message_that_sqs_refuses_is_sent_by_the_next_tick(
+    watched: WatchedCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for order_id in ("one", "two"):
         watched.rest(order_id, wakeAbove=LOW)
@@ -218,15 +224,15 @@ def test_what_sqs_refuses_is_queued_by_the_next_tick(
         return send(body)
 
     monkeypatch.setattr(watched.cloud, "_send_batch", partly)
-    watched.cloud.waiting = lambda: 10**6  # so that the watcher does not queue the other one again
+    watched.cloud.waiting = lambda: 10**6  # with a long queue no order is queued twice
     assert watched.run(12) == 2
     assert sorted(watched.queued()) == ["one", "two"]
 
 
 def test_an_order_that_still_rests_is_woken_again_unless_the_queue_is_long(
-    watched: Watched,
+    watched: WatchedCloud,
 ) -> None:
-    watched.rest("it", wakeAbove=LOW)
+    watched.rest("order", wakeAbove=LOW)
     assert watched.run(15) == 5
     watched.clock.at_ms += 60_000
     watched.cloud.waiting = lambda: watcher.LONG_QUEUE
@@ -236,19 +242,19 @@ def test_an_order_that_still_rests_is_woken_again_unless_the_queue_is_long(
     watched.rest("new", wakeAbove=LOW)
     watched.queued()
     watched.run(15)
-    assert sorted(watched.queued()) == ["it", "new"]
+    assert sorted(watched.queued()) == ["new", "order"]
 
 
-def test_it_ends_before_lambda_ends_it(watched: Watched) -> None:
-    watched.rest("it", wakeAbove=HIGH)
+def test_a_watcher_ends_before_its_timeout(watched: WatchedCloud) -> None:
+    watched.rest("order", wakeAbove=HIGH)
     watched.run(150)
     assert BEGIN_MS + 138_000 < watched.clock.at_ms < BEGIN_MS + 142_000
 
 
-def test_it_leaves_when_the_next_one_ticks_and_a_copy_of_it_leaves_at_once(
-    watched: Watched,
+def test_a_watcher_ends_when_a_later_one_ticks_and_a_duplicate_of_it_ends_at_once(
+    watched: WatchedCloud,
 ) -> None:
-    watched.rest("it", wakeAbove=HIGH)
+    watched.rest("order", wakeAbove=HIGH)
 
     def next_one() -> None:
         if watched.clock.at_ms == BEGIN_MS + 7_000:
@@ -261,12 +267,12 @@ def test_it_leaves_when_the_next_one_ticks_and_a_copy_of_it_leaves_at_once(
     assert watched.calls == [(BEGIN_MS + 7_000, "GetItem")]
 
 
-def test_a_pair_that_fails_does_not_keep_the_others_from_being_watched(
-    watched: Watched, caplog: pytest.LogCaptureFixture
+def test_a_pair_that_fails_does_not_stop_the_others(
+    watched: WatchedCloud, caplog: pytest.LogCaptureFixture
 ) -> None:
     watched.rest("unknown", "WIF/SOL", wakeAbove=LOW)
     watched.rest("failing", "USDC/SOL", wakeAbove=LOW)
-    watched.rest("it", wakeAbove=LOW)
+    watched.rest("order", wakeAbove=LOW)
 
     def fail(operation: str, body: Any) -> None:
         if operation == "Query" and body["ExpressionAttributeValues"][":pair"]["S"] == "USDC/SOL":
@@ -274,13 +280,13 @@ def test_a_pair_that_fails_does_not_keep_the_others_from_being_watched(
 
     watched.fail = fail
     watched.run(11)
-    assert watched.queued() == ["it"]
+    assert watched.queued() == ["order"]
 
 
-def test_a_pair_is_forgotten_when_nothing_has_rested_in_it_for_long(watched: Watched) -> None:
-    watched.rest("it", wakeAbove=HIGH)
+def test_a_pair_without_resting_orders_is_removed_after_a_while(watched: WatchedCloud) -> None:
+    watched.rest("order", wakeAbove=HIGH)
     table = watched.cloud.tables["orders"]
-    table.put(("it",), None, watched.clock.at_ms)
+    table.put(("order",), None, watched.clock.at_ms)
     watched.run(12)
     assert watched.count("GetItem") > 1
     watched.clock.at_ms += watcher.FORGET_MS + 1
@@ -290,7 +296,9 @@ def test_a_pair_is_forgotten_when_nothing_has_rested_in_it_for_long(watched: Wat
     assert watched.count("GetItem") == 1
 
 
-def test_one_that_ticks_goes_on_though_nothing_rests_any_more(watched: Watched) -> None:
+def test_a_watcher_that_ticks_continues_though_no_order_rests_any_more(
+    watched: WatchedCloud,
+) -> None:
     """The worker sees that this watcher ticks, and relies on it to wake the order."""
     resting.announce(PAIR)
     watched.clock.at_ms += watcher.FORGET_MS + 1
@@ -300,17 +308,17 @@ def test_one_that_ticks_goes_on_though_nothing_rests_any_more(watched: Watched) 
         if watched.clock.at_ms // 1000 == began // 1000 + 30:
             assert resting.watched().versions == {}
             assert resting.watched().ticks
-            watched.rest("it", wakeAbove=LOW)
+            watched.rest("order", wakeAbove=LOW)
 
     watched.clock.after_sleep = later
     watched.run(60)
-    assert "it" in watched.queued()
+    assert "order" in watched.queued()
 
 
-def test_the_lag_counts_from_the_second_that_a_tick_is_late_for(
-    watched: Watched, capsys: pytest.CaptureFixture[str]
+def test_the_lag_of_a_late_tick_counts_from_its_second(
+    watched: WatchedCloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    watched.rest("it", wakeAbove=HIGH)
+    watched.rest("order", wakeAbove=HIGH)
     slow = [0, 4_700, 0]
 
     def delay(operation: str, _body: Any) -> None:

@@ -1,4 +1,4 @@
-"""Webhooks: how owners manage them, what they receive, and what follows a failed delivery."""
+"""Webhooks: their management by owners, their messages, and failed deliveries."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def listed(world: World, **changes: Any) -> list[Json]:
     return found
 
 
-def pass_a_second(world: World) -> None:
-    """Let the publisher's cache of an owner's followers expire, which takes a second."""
+def expire_look_ups() -> None:
+    """Let the publisher's cache of an owner's followers and webhooks expire, after a second."""
     runtime.clock.sleep(1)
 
 
-# --- what an owner does -----------------------------------------------------------------------
+# --- management -------------------------------------------------------------------------------
 
 
-def test_the_secret_is_shown_once(world: World, receiver: Receiver) -> None:
+def test_the_secret_is_answered_once(world: World, receiver: Receiver) -> None:
     webhook = world.create_webhook(receiver.url, "confirmed", "failed")
     assert webhook["secret"].startswith("whsec_")
     (again,) = listed(world)
@@ -65,9 +65,9 @@ def test_the_secret_is_shown_once(world: World, receiver: Receiver) -> None:
     assert again["enabled"] is True
 
 
-def test_a_deleted_webhook_receives_nothing_more(world: World, receiver: Receiver) -> None:
+def test_a_deleted_webhook_receives_no_further_message(world: World, receiver: Receiver) -> None:
     webhook = world.create_webhook(receiver.url)
-    pass_a_second(world)
+    expire_look_ups()
     world.submit()
     world.publish()
     path = f"/api/webhooks/{webhook['webhookId']}"
@@ -77,7 +77,9 @@ def test_a_deleted_webhook_receives_nothing_more(world: World, receiver: Receive
     assert request(world, "DELETE", path).json["code"] == "WEBHOOK_NOT_FOUND"
 
 
-def test_another_owner_can_neither_see_try_nor_delete_it(world: World, receiver: Receiver) -> None:
+def test_another_owner_can_neither_list_test_nor_delete_a_webhook(
+    world: World, receiver: Receiver
+) -> None:
     webhook = world.create_webhook(receiver.url)
     path = f"/api/webhooks/{webhook['webhookId']}"
     assert listed(world, owner="other") == []
@@ -86,7 +88,7 @@ def test_another_owner_can_neither_see_try_nor_delete_it(world: World, receiver:
     assert len(listed(world)) == 1
 
 
-def test_an_owner_has_ten_at_most(world: World, receiver: Receiver) -> None:
+def test_an_owner_has_at_most_ten_webhooks(world: World, receiver: Receiver) -> None:
     for _ in range(http_webhooks.WEBHOOKS_MAX):
         world.create_webhook(receiver.url)
     answer = request(world, "POST", "/api/webhooks", {"url": receiver.url})
@@ -104,7 +106,7 @@ def test_an_owner_has_ten_at_most(world: World, receiver: Receiver) -> None:
         ({"url": "https://x.example", "secret": "mine"}, "secret"),
     ],
 )
-def test_bad_input_names_the_field(world: World, body: Json, field: str) -> None:
+def test_invalid_input_is_refused_and_the_field_named(world: World, body: Json, field: str) -> None:
     answer = request(world, "POST", "/api/webhooks", body)
     assert answer.status == 400
     assert [error["field"] for error in answer.json["errors"]] == [field]
@@ -143,7 +145,7 @@ def test_a_url_that_is_not_public_https_is_refused(url: str) -> None:
         delivery.check_url(url, loopback=False)
 
 
-def test_a_refused_url_is_named_and_nothing_is_stored(
+def test_a_refused_url_is_explained_and_not_stored(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strict = dataclasses.replace(settings, webhook_loopback_allowed=False)
@@ -153,12 +155,14 @@ def test_a_refused_url_is_named_and_nothing_is_stored(
     assert listed(world) == []
 
 
-# --- what a webhook receives ------------------------------------------------------------------
+# --- messages ---------------------------------------------------------------------------------
 
 
-def test_every_update_of_every_order_arrives_signed(world: World, receiver: Receiver) -> None:
+def test_every_update_of_every_order_is_delivered_with_a_signature(
+    world: World, receiver: Receiver
+) -> None:
     secret = world.create_webhook(receiver.url)["secret"]
-    pass_a_second(world)
+    expire_look_ups()
     order_id = world.submit()["orderId"]
     world.settle()
     world.publish()
@@ -177,7 +181,7 @@ def test_every_update_of_every_order_arrives_signed(world: World, receiver: Rece
 
 def test_a_changed_message_does_not_verify(world: World, receiver: Receiver) -> None:
     secret = world.create_webhook(receiver.url)["secret"]
-    pass_a_second(world)
+    expire_look_ups()
     world.submit()
     world.publish()
     world.notify()
@@ -186,9 +190,9 @@ def test_a_changed_message_does_not_verify(world: World, receiver: Receiver) -> 
         received._replace(body=received.body.replace(b"pending", b"Pending")).verified(secret)
 
 
-def test_only_the_statuses_asked_for_arrive(world: World, receiver: Receiver) -> None:
+def test_only_the_requested_statuses_are_delivered(world: World, receiver: Receiver) -> None:
     world.create_webhook(receiver.url, "confirmed", "failed", "cancelled")
-    pass_a_second(world)
+    expire_look_ups()
     world.submit(slippageBps=1000)
     world.settle()
     world.publish()
@@ -196,9 +200,11 @@ def test_only_the_statuses_asked_for_arrive(world: World, receiver: Receiver) ->
     assert [received.json["type"] for received in receiver.received] == ["order.confirmed"]
 
 
-def test_a_stream_batch_that_comes_again_repeats_the_ids(world: World, receiver: Receiver) -> None:
+def test_a_redelivered_stream_batch_repeats_the_message_ids(
+    world: World, receiver: Receiver
+) -> None:
     world.create_webhook(receiver.url)
-    pass_a_second(world)
+    expire_look_ups()
     world.submit()
     records = world.stream()
     world.publish(records)
@@ -209,13 +215,13 @@ def test_a_stream_batch_that_comes_again_repeats_the_ids(world: World, receiver:
     assert first.body == second.body
 
 
-def test_a_batch_whose_notices_sqs_refuses_fails_and_comes_again(
+def test_a_batch_whose_notices_sqs_refuses_fails_and_is_redelivered(
     world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.create_webhook(receiver.url)
     world.connect("follower")
     world.send("follower", {"orderId": "*"})
-    pass_a_second(world)
+    expire_look_ups()
     world.submit()
     records = world.stream()
     refusal = {"Failed": [{"Id": "0", "Code": "InternalError"}]}
@@ -229,7 +235,7 @@ def test_a_batch_whose_notices_sqs_refuses_fails_and_comes_again(
     assert [received.json["type"] for received in receiver.received] == ["order.pending"]
 
 
-def test_an_owner_without_webhooks_costs_no_message(world: World) -> None:
+def test_without_webhooks_no_notice_is_sent(world: World) -> None:
     world.submit()
     world.settle()
     count = world.sqs.get_queue_attributes(
@@ -238,7 +244,7 @@ def test_an_owner_without_webhooks_costs_no_message(world: World) -> None:
     assert count == {"ApproximateNumberOfMessages": "0"}
 
 
-def test_a_test_message_is_sent_once_and_its_failure_is_told(
+def test_a_test_message_is_sent_once_and_its_failure_is_shown(
     world: World, receiver: Receiver
 ) -> None:
     webhook = world.create_webhook(receiver.url)
@@ -254,14 +260,14 @@ def test_a_test_message_is_sent_once_and_its_failure_is_told(
     assert webhook["lastError"] == "the receiver answered 500"
 
 
-# --- when deliveries fail ---------------------------------------------------------------------
+# --- failed deliveries ------------------------------------------------------------------------
 
 
 @pytest.fixture
 def queued(world: World, receiver: Receiver) -> Json:
     """A webhook with one notice in its queue."""
     webhook = world.create_webhook(receiver.url)
-    pass_a_second(world)
+    expire_look_ups()
     world.submit()
     world.publish()
     return webhook
@@ -305,7 +311,7 @@ def test_no_redirect_is_followed(
     assert len(receiver.received) == 1
 
 
-def test_a_receiver_that_dies_midway_is_a_failure(
+def test_a_delivery_fails_if_the_receiver_closes_the_connection_midway(
     world: World, receiver: Receiver, queued: Json
 ) -> None:
     receiver.behaviour = dying
@@ -334,7 +340,7 @@ def test_a_slow_receiver_delays_no_other(
     assert "lastError" not in by_id[quick["webhookId"]]
 
 
-def test_an_endpoint_that_has_failed_for_a_day_is_disabled_and_says_so(
+def test_a_webhook_that_has_failed_for_a_day_is_disabled_and_shows_why(
     world: World, receiver: Receiver, queued: Json, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notifier, "FIRST_RETRY_SECONDS", 0)
@@ -360,12 +366,12 @@ def test_a_receiver_that_answers_gone_is_disabled_at_once(
     assert webhook["enabled"] is False
 
 
-def test_a_malformed_message_is_set_aside(world: World) -> None:
+def test_a_malformed_notice_is_acknowledged(world: World) -> None:
     answer = notifier.handler(sqs_event("webhook", [sqs_message("{}")]), Context())
     assert answer == {"batchItemFailures": []}
 
 
-# --- where deliveries may go ------------------------------------------------------------------
+# --- addresses --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -381,7 +387,7 @@ def test_a_malformed_message_is_set_aside(world: World) -> None:
         [],
     ],
 )
-def test_a_name_that_leads_inward_is_not_called(addresses: list[str]) -> None:
+def test_a_host_with_a_private_address_is_not_called(addresses: list[str]) -> None:
     with pytest.raises(delivery.Undeliverable, match="not public"):
         delivery.post(
             "https://desk.example",
@@ -407,7 +413,7 @@ def test_the_request_goes_to_the_address_that_was_checked(receiver: Receiver) ->
     assert received.headers["host"] == f"no-such-name.example:{receiver.port}"
 
 
-def test_a_name_without_an_address_is_a_failure() -> None:
+def test_a_delivery_fails_if_its_host_has_no_address() -> None:
     def resolve(_host: str, _port: int) -> list[str]:
         raise OSError("Name or service not known")
 

@@ -31,7 +31,7 @@ REFUSALS = {
     ErrorCode.MESSAGE_TOO_LARGE,
 }
 # JSON as text, because no serializer would write some of it.
-UGLY_VALUES = [
+MALFORMED_VALUES = [
     *("null", "true", "false", "[]", "{}", '""', '" "', '"*"', '"**"', '"\\u0000"', '"\\ud800"'),
     *("0", "-0", "-1", "1", "11", "12", "1.0", "1e0", "0.1", "1e400", "-1e400", "NaN", "Infinity"),
     *("9" * 39, "9" * 400, "1e1000000000000000000", "1_0", "01", "+1", "0x1", '"1"', '"１"'),
@@ -45,7 +45,7 @@ UGLY_VALUES = [
     "[" * 1500 + "]" * 1500,
     '{"a":' * 500 + "1" + "}" * 500,
 ]
-UGLY_FRAMES = [
+MALFORMED_FRAMES = [
     *("", " ", "\0", "\ufeff{}", "ping", "'ping'", "{", "}", "{}{}", "[{}]", "[1,]", "{1:2}"),
     *("{'action':'ping'}", '{"action":"ping",}', '{"action":"ping"}\0', '// {"action":"ping"}'),
     *('{"action":"ping"}{"action":"ping"}', '{"action":"ping","action":"ping"}', '"\ud800"'),
@@ -54,8 +54,8 @@ UGLY_FRAMES = [
 ]
 
 
-def documented(answer: Any) -> str:
-    """The kind of the answer; fails for an answer that functions/README.md does not describe."""
+def kind_of(answer: Any) -> str:
+    """The kind of an answer; fails for an answer that functions/README.md does not describe."""
     match answer:
         case {"error": {"code": code, "message": message, "requestId": request_id, **more}}:
             assert (more, list(answer)) == ({}, ["error"])
@@ -73,8 +73,8 @@ def documented(answer: Any) -> str:
     return str(Update.model_validate(answer).status)
 
 
-class Line:
-    """A connection that follows nothing at first, and the answers to its messages."""
+class FuzzedConnection:
+    """A connection without subscriptions, and an order that it can follow."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -83,21 +83,21 @@ class Line:
         world.settle()
 
     def send(self, frame: str) -> list[str]:
-        """Send a message; returns the kinds of the answers. The connection must still work then."""
+        """Send a message, check that the connection works; returns the kinds of the answers."""
         received = self._world.connections.received
         received.clear()
         self._world.send("c1", frame)
         self._world.publish()
-        answers = [documented(answer) for answer in received["c1"]]
+        answers = [kind_of(answer) for answer in received["c1"]]
         received.clear()
         self._world.send("c1", {"action": "ping"})
-        assert [documented(answer) for answer in received["c1"]] == ["pong"]
+        assert [kind_of(answer) for answer in received["c1"]] == ["pong"]
         return answers
 
 
 @pytest.fixture
-def line(world: World) -> Line:
-    return Line(world)
+def connection(world: World) -> FuzzedConnection:
+    return FuzzedConnection(world)
 
 
 def messages(mode: GenerationMode) -> st.SearchStrategy[Any]:
@@ -134,7 +134,7 @@ SETTINGS = hypothesis.settings(
 )
 
 
-def test_every_message_that_the_schema_allows_is_understood(line: Line) -> None:
+def test_every_message_that_the_schema_allows_is_accepted(connection: FuzzedConnection) -> None:
     counts: Counter[str] = Counter()
 
     @SETTINGS
@@ -143,8 +143,8 @@ def test_every_message_that_the_schema_allows_is_understood(line: Line) -> None:
         # To JSON Schema 1.0 is a whole number; the engine takes only 1.
         hypothesis.assume(not isinstance(message.get("sinceSequence"), float))
         if known and message.get("orderId", "*") != "*":
-            message["orderId"] = line.order_id
-        answers = line.send(json.dumps(message))
+            message["orderId"] = connection.order_id
+        answers = connection.send(json.dumps(message))
         assert not REFUSALS & set(answers), message
         counts.update(answers)
 
@@ -153,14 +153,18 @@ def test_every_message_that_the_schema_allows_is_understood(line: Line) -> None:
     assert "INTERNAL" not in counts
 
 
-def test_every_message_that_the_schema_does_not_allow_is_refused_and_told_why(line: Line) -> None:
+def test_every_message_that_the_schema_forbids_is_refused_with_the_reason(
+    connection: FuzzedConnection,
+) -> None:
     counts: Counter[str] = Counter()
 
     @SETTINGS
     @given(message=messages(GenerationMode.NEGATIVE))
     def send(message: Any) -> None:
         raw = isinstance(message, bytes)
-        (answer,) = line.send(message.decode(errors="replace") if raw else json.dumps(message))
+        (answer,) = connection.send(
+            message.decode(errors="replace") if raw else json.dumps(message)
+        )
         assert answer in REFUSALS, message
         counts[answer] += 1
 
@@ -168,22 +172,26 @@ def test_every_message_that_the_schema_does_not_allow_is_refused_and_told_why(li
     assert counts.keys() >= {"INVALID_JSON", "INVALID_MESSAGE", "UNKNOWN_ACTION"}
 
 
-def ugly_messages() -> Iterator[str]:
+def malformed_messages() -> Iterator[str]:
     """Each action with a malformed value in each field, and in an unknown field."""
     fields = ("action", "orderId", "sinceSequence", "", "order_id", "__proto__")
-    for action, field, value in product(("subscribe", "unsubscribe", "ping"), fields, UGLY_VALUES):
+    for action, field, value in product(
+        ("subscribe", "unsubscribe", "ping"), fields, MALFORMED_VALUES
+    ):
         known = {"action": f'"{action}"'} | ({} if action == "ping" else {"orderId": '"*"'})
         named = known | {field: value}
         yield "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in named.items()) + "}"
 
 
-@pytest.mark.parametrize("frames", [[*UGLY_FRAMES, *UGLY_VALUES], [*ugly_messages()]])
-def test_every_ugly_frame_gets_one_answer_of_the_documented_shape(
-    line: Line, frames: list[str]
+@pytest.mark.parametrize(
+    "frames", [[*MALFORMED_FRAMES, *MALFORMED_VALUES], [*malformed_messages()]]
+)
+def test_every_malformed_frame_gets_one_answer_of_the_documented_shape(
+    connection: FuzzedConnection, frames: list[str]
 ) -> None:
     counts: Counter[str] = Counter()
     for frame in frames:
-        (answer,) = line.send(frame)
+        (answer,) = connection.send(frame)
         counts[answer] += 1
     assert "INTERNAL" not in counts
     assert counts["INVALID_JSON"] + counts["INVALID_MESSAGE"] > len(frames) / 3
@@ -201,6 +209,8 @@ def test_every_ugly_frame_gets_one_answer_of_the_documented_shape(
         ).map(json.dumps),
     )
 )
-def test_any_text_is_refused_in_the_documented_shape(line: Line, frame: str) -> None:
-    (answer,) = line.send(frame)
+def test_any_text_is_refused_in_the_documented_shape(
+    connection: FuzzedConnection, frame: str
+) -> None:
+    (answer,) = connection.send(frame)
     assert answer in REFUSALS

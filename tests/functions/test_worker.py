@@ -1,4 +1,4 @@
-"""The worker takes every order to one terminal status, on the path that its faults determine."""
+"""The worker brings every order to one terminal status, whatever faults it meets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.orders import LIFE, ORDER, ORDER_ID, pending_order, statuses_of
 from tests.stepping import Killed, in_turns, pause_at_calls
 
 
-def test_a_batch_of_ten_orders_is_confirmed_at_once(world: World) -> None:
+def test_a_batch_of_ten_orders_is_confirmed_in_one_invocation(world: World) -> None:
     ids = [world.submit()["orderId"] for _ in range(10)]
     assert world.work() == []
     assert {world.read(order_id)["status"] for order_id in ids} == {"confirmed"}
@@ -59,7 +59,7 @@ def test_a_message_delivered_twice_executes_once(world: World) -> None:
 @pytest.mark.parametrize(
     ("crash_after", "call"), [("routing", "ask"), ("building", "sign"), ("submitted", "send")]
 )
-def test_a_worker_killed_after_any_step_is_resumed_by_the_next(
+def test_the_next_worker_resumes_an_order_whose_worker_was_killed_at_any_step(
     world: World, crash_after: str, call: str
 ) -> None:
     left = world.killed_in(call)
@@ -70,7 +70,7 @@ def test_a_worker_killed_after_any_step_is_resumed_by_the_next(
     assert order["txHash"] == left.get("txHash", order["txHash"])
 
 
-def test_an_order_that_kills_its_worker_each_time_takes_no_other_along(
+def test_an_order_that_kills_its_worker_each_time_keeps_no_other_from_execution(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [world.submit()["orderId"] for _ in range(10)]
@@ -83,26 +83,26 @@ def test_an_order_that_kills_its_worker_each_time_takes_no_other_along(
     assert ended == set(ids) - {ids[3]}
 
 
-def test_a_transaction_settles_in_the_market_that_it_was_signed_for_whatever_is_deployed_since(
+def test_a_transaction_settles_in_the_market_of_its_signature_after_any_deployment(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise it could seem reverted, and a second attempt would execute the order twice."""
     before = worker.network
-    elsewhere = next(
+    other_market = next(
         replace(before, seed=f"seed {number}")
         for number in range(100)
         if sol_price(replace(before, seed=f"seed {number}")) < sol_price(before) * 98 // 100
     )
     sent = world.killed_in("send")
     assert sent["status"] == "submitted"
-    monkeypatch.setattr(worker, "network", elsewhere)
+    monkeypatch.setattr(worker, "network", other_market)
     world.settle()
     order = world.read(sent["orderId"])
     assert statuses_of(order) == LIFE
     assert order["txHash"] == sent["txHash"]
 
 
-def test_an_order_under_way_settles_over_a_pool_that_is_closed_meanwhile(
+def test_an_order_settles_over_a_pool_that_was_closed_after_its_signature(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = world.killed_in("send")
@@ -122,7 +122,7 @@ def test_an_order_under_way_settles_over_a_pool_that_is_closed_meanwhile(
     market.snapshot.cache_clear()
 
 
-def test_any_number_of_pools_of_one_venue_and_pair_take_part(
+def test_several_pools_of_one_venue_and_pair_are_routed_over(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     another = Ladder("SOL", "USDC", 7_500 * 10**6, bin_step=10, number=2)
@@ -144,33 +144,35 @@ def sol_price(network: Network) -> int:
     return int(float(prices["reference"]) * 10**6)
 
 
-def test_a_second_worker_on_the_same_order_gives_way(
+def test_a_worker_whose_order_was_ended_by_another_stops(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order_id = world.submit()["orderId"]
     begin = orders.begin_order
 
-    def begin_and_be_overtaken(update: Update) -> StoredOrder:
+    def begin_before_another_worker(update: Update) -> StoredOrder:
         begun = begin(update)
-        overtaking = begun.order.next_update(
+        ended = begun.order.next_update(
             Status.FAILED, 0, error=OrderError(code=FailureCode.INTERNAL, message="")
         )
-        orders.append_update(begun.order, begun.owner, overtaking)
+        orders.append_update(begun.order, begun.owner, ended)
         return begun
 
-    monkeypatch.setattr(orders, "begin_order", begin_and_be_overtaken)
+    monkeypatch.setattr(orders, "begin_order", begin_before_another_worker)
     assert world.work() == []
     assert statuses_of(world.read(order_id)) == ["pending", "routing", "failed"]
 
 
-def fail(world: World, fault: str, **simulate: Any) -> dict[str, Any]:
+def run_with_fault(world: World, fault: str, **simulate: Any) -> dict[str, Any]:
     order_id = world.submit(simulate={"fault": fault, **simulate})["orderId"]
     world.settle()
     return world.read(order_id)
 
 
-def test_no_quotes_fails_after_three_attempts_with_their_reasons(world: World) -> None:
-    order = fail(world, "venue_down")
+def test_an_order_without_quotes_fails_after_three_attempts_with_their_reasons(
+    world: World,
+) -> None:
+    order = run_with_fault(world, "venue_down")
     assert statuses_of(order) == ["pending", "routing", "routing", "routing", "failed"]
     assert [update.get("attempt") for update in order["updates"]] == [None, None, 2, 3, None]
     assert order["error"]["code"] == "QUOTES_UNAVAILABLE"
@@ -182,8 +184,8 @@ def test_no_quotes_fails_after_three_attempts_with_their_reasons(world: World) -
     )
 
 
-def test_one_venue_down_leaves_the_other(world: World) -> None:
-    order = fail(world, "venue_down", venue="meteora")
+def test_an_order_is_executed_over_the_venues_that_are_up(world: World) -> None:
+    order = run_with_fault(world, "venue_down", venue="meteora")
     assert order["status"] == "confirmed"
     assert "meteora" not in {leg["venue"] for leg in order["route"]["routePlan"]}
     quotes = {quote["venue"]: quote for quote in order["route"]["quotes"]}
@@ -192,31 +194,31 @@ def test_one_venue_down_leaves_the_other(world: World) -> None:
 
 
 def test_a_quote_that_times_out_is_retried(world: World) -> None:
-    order = fail(world, "quote_timeout", attempts=1)
+    order = run_with_fault(world, "quote_timeout", attempts=1)
     assert statuses_of(order)[:3] == ["pending", "routing", "routing"]
     assert (order["status"], order["attempt"]) == ("confirmed", 2)
     assert "error" not in order
 
 
 def test_a_dropped_transaction_is_replaced_under_another_signature(world: World) -> None:
-    order = fail(world, "dropped_transaction", attempts=2)
+    order = run_with_fault(world, "dropped_transaction", attempts=2)
     hashes = [u["txHash"] for u in order["updates"] if u["status"] == "submitted"]
     assert (order["status"], order["attempt"]) == ("confirmed", 3)
     assert len(set(hashes)) == 3
     assert order["txHash"] == hashes[-1]
 
 
-def test_transactions_that_never_land_fail_the_order(world: World) -> None:
-    assert fail(world, "dropped_transaction")["error"]["code"] == "FAILED_TO_LAND"
+def test_an_order_whose_transactions_never_land_fails(world: World) -> None:
+    assert run_with_fault(world, "dropped_transaction")["error"]["code"] == "FAILED_TO_LAND"
 
 
-def test_slippage_on_chain_fails_the_order_after_its_last_attempt(world: World) -> None:
-    order = fail(world, "slippage")
+def test_an_order_with_slippage_in_each_attempt_fails_after_the_last(world: World) -> None:
+    order = run_with_fault(world, "slippage")
     assert order["error"]["code"] == "SLIPPAGE_TOLERANCE_EXCEEDED"
     assert statuses_of(order).count("submitted") == 3
 
 
-def test_a_fault_is_simulated_only_where_the_stack_allows_it(
+def test_a_simulated_fault_is_refused_unless_the_stack_allows_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(submission, "settings", replace(settings, simulate_allowed=False))
@@ -225,7 +227,7 @@ def test_a_fault_is_simulated_only_where_the_stack_allows_it(
     assert (answer.status, answer.json["errors"][0]["field"]) == (400, "simulate")
 
 
-def test_an_order_beyond_the_depth_of_every_route_fails_at_once(world: World) -> None:
+def test_an_order_larger_than_every_route_fails_without_a_retry(world: World) -> None:
     # When it was accepted, the market was deeper.
     orders.create_order(pending_order(at_ms=now_ms(), amount="1000000"), "desk-7")
     queue.enqueue(ORDER_ID)
@@ -235,14 +237,14 @@ def test_an_order_beyond_the_depth_of_every_route_fails_at_once(world: World) ->
     assert order["error"]["code"] == "NO_ROUTES_FOUND"
 
 
-def test_a_malformed_message_fails_alone(world: World) -> None:
+def test_a_malformed_message_fails_no_other(world: World) -> None:
     order_id = world.submit()["orderId"]
     world.sqs.send_message(QueueUrl=world.queue_url, MessageBody="not an order")
     assert len(world.work()) == 1
     assert world.read(order_id)["status"] == "confirmed"
 
 
-def test_a_retry_comes_as_a_delayed_message(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_is_a_delayed_message(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "settings", replace(settings, retry_base_ms=100_000))
     order_id = world.submit(simulate={"fault": "venue_down"})["orderId"]
     world.work()
@@ -250,14 +252,12 @@ def test_a_retry_comes_as_a_delayed_message(world: World, monkeypatch: pytest.Mo
     assert (order["status"], order["attempt"]) == ("routing", 2)
     assert order["nextRetryAt"] > order["updatedAt"]
     assert (world.work(), world.queued()) == ([], 1)
-    queue.enqueue(order_id)  # a duplicate message that arrives too early waits too
+    queue.enqueue(order_id)  # a duplicate message that arrives too early
     world.work()
     assert world.read(order_id) == order
 
 
-def test_the_sweeper_queues_open_orders_that_nothing_moves(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_sweeper_queues_idle_open_orders(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     idle, done = world.submit()["orderId"], world.submit()["orderId"]
     world.http("cancel_order", path=f"/api/orders/{done}")
     world.sqs.purge_queue(QueueUrl=world.queue_url)
@@ -279,7 +279,7 @@ def test_a_dead_letter_ends_its_order_as_failed(world: World) -> None:
     assert world.read(order_id) == order
 
 
-def test_a_dead_letter_leaves_alone_an_order_that_has_moved_a_moment_ago(world: World) -> None:
+def test_a_dead_letter_stays_in_its_queue_while_its_order_is_not_idle(world: World) -> None:
     order = world.submit()
     sleep(settings.sweep_idle_seconds - 60)
     (left,) = world.deliver_dead_letter(order_message(order["orderId"]))["batchItemFailures"]
@@ -287,7 +287,7 @@ def test_a_dead_letter_leaves_alone_an_order_that_has_moved_a_moment_ago(world: 
     assert world.read(order["orderId"]) == order
 
 
-def test_a_dead_letter_leaves_alone_an_order_that_waits_for_its_next_attempt(
+def test_a_dead_letter_stays_in_its_queue_while_its_order_waits_for_a_retry(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "settings", replace(settings, retry_base_ms=10**11))
@@ -300,7 +300,7 @@ def test_a_dead_letter_leaves_alone_an_order_that_waits_for_its_next_attempt(
     assert world.read(order_id) == order
 
 
-def test_an_order_that_hangs_is_reported_and_the_others_of_its_batch_are_finished(
+def test_an_order_that_hangs_is_reported_as_failed_and_the_rest_of_its_batch_confirmed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [world.submit()["orderId"] for _ in range(3)]
@@ -313,7 +313,7 @@ def test_an_order_that_hangs_is_reported_and_the_others_of_its_batch_are_finishe
     assert [world.read(order_id)["status"] for order_id in ids].count("confirmed") == 2
 
 
-def test_an_order_is_queued_again_rather_than_held_beyond_the_end_of_the_invocation(
+def test_an_order_that_would_outlast_the_invocation_is_queued_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "network", replace(worker.network, latency_scale=100))
@@ -325,5 +325,5 @@ def test_an_order_is_queued_again_rather_than_held_beyond_the_end_of_the_invocat
 
 
 @pytest.mark.parametrize("body", ["", "{}", "[]", '{"orderId":1}', '{"orderId":"x"}'])
-def test_a_dead_letter_that_names_no_order_is_set_aside(world: World, body: str) -> None:
+def test_a_dead_letter_without_an_order_id_is_acknowledged(world: World, body: str) -> None:
     assert world.deliver_dead_letter(body) == {"batchItemFailures": []}

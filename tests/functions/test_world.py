@@ -1,4 +1,4 @@
-"""The in-process AWS of these tests has the guarantees of AWS on which the product relies."""
+"""The in-process AWS of these tests gives the guarantee of DynamoDB on which the product relies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def busy_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("busy_threads")
-def test_of_conditional_updates_at_the_same_moment_exactly_one_succeeds(world: World) -> None:
+def test_of_concurrent_conditional_updates_exactly_one_succeeds(world: World) -> None:
     """DynamoDB serializes the writes of an item; moto alone checks and writes in two steps."""
     key = {"orderId": {"S": "one"}}
     world.dynamodb.put_item(

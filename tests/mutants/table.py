@@ -16,6 +16,7 @@ FAULTS = "tests/functions/test_faults.py::test_"
 SWEEPER = "tests/functions/test_sweeper.py::test_"
 WATCHER = "tests/functions/test_watcher.py::test_"
 RESTING = "tests/functions/test_resting.py::test_"
+SLICES = "tests/functions/test_slices.py::test_"
 
 
 @dataclass(frozen=True)
@@ -252,7 +253,7 @@ MUTANTS = (
         WORKER_FUNCTION,
         "queue.enqueue(order_id, delay_seconds=-(-ms // 1000))",
         "pass",
-        WORKER + "a_retry_comes_as_a_delayed_message",
+        WORKER + "a_retry_is_a_delayed_message",
     ),
     # --- orders that wait, and orders in slices
     Mutant(
@@ -284,8 +285,7 @@ MUTANTS = (
         WAITING,
         "if due <= now_ms and slices.is_under_way(order):",
         "if False:",
-        "tests/functions/test_slices.py::test_an_order_whose_slice_takes_long_waits_for_its_end_and_"
-        "not_in_the_queue",
+        SLICES + "an_order_with_a_long_slice_has_no_message_in_the_queue_until_the_slice_ends",
     ),
     # --- cancelling, dead letters, sweeping
     Mutant(
@@ -306,14 +306,14 @@ MUTANTS = (
         DEAD_LETTERS,
         "if due_ms is None or now_ms() - due_ms < settings.sweep_idle_seconds * 1000:",
         "if False:",
-        WORKER + "a_dead_letter_leaves_alone_an_order_that_waits_for_its_next_attempt",
+        WORKER + "a_dead_letter_stays_in_its_queue_while_its_order_waits_for_a_retry",
     ),
     Mutant(
         "a redelivered message is taken at once with the others",
         WORKER_FUNCTION,
         "first = [record for record in records if _receives(record) == 1]",
         "return [list(records)]\n    first = []",
-        WORKER + "an_order_that_kills_its_worker_each_time_takes_no_other_along",
+        WORKER + "an_order_that_kills_its_worker_each_time_keeps_no_other_from_execution",
     ),
     Mutant(
         "a sweep queues one batch only",
@@ -339,7 +339,7 @@ MUTANTS = (
         SWEEPER_FUNCTION,
         "if orders.restart_idle_time(order, now_ms())]",
         "if order]",
-        SWEEPER + "orders_whose_messages_are_received_in_vain_are_swept_once_an_idle_time",
+        SWEEPER + "orders_whose_workers_die_are_swept_once_in_each_idle_time",
     ),
     # --- waking
     Mutant(
@@ -347,21 +347,21 @@ MUTANTS = (
         WATCHER_FUNCTION,
         "pair.uncertain_until = now + INDEX_LAG_MS",
         "pair.uncertain_until = now + 1_500",
-        WATCHER + "an_order_whose_new_key_the_index_does_not_have_yet_is_not_lost",
+        WATCHER + "an_order_is_woken_though_the_index_had_neither_its_old_nor_its_new_key",
     ),
     Mutant(
         "a watcher does not see that a nearer order has come to rest",
         WATCHER_FUNCTION,
         "if version != pair.version or now < pair.uncertain_until:",
         "if pair.version is None or now < pair.uncertain_until:",
-        WATCHER + "an_order_that_comes_to_rest_nearer_than_all_others_is_seen",
+        WATCHER + "an_order_that_begins_to_rest_nearer_than_all_others_is_woken",
     ),
     Mutant(
         "two watchers tick side by side",
         WATCHER_FUNCTION,
         "if watched.watcher > began:",
         "if False:",
-        WATCHER + "it_leaves_when_the_next_one_ticks_and_a_copy_of_it_leaves_at_once",
+        WATCHER + "a_watcher_ends_when_a_later_one_ticks_and_a_duplicate_of_it_ends_at_once",
     ),
     Mutant(
         "a watcher leaves the ticks to one that was killed or has ended",
@@ -388,7 +388,7 @@ MUTANTS = (
         WATCHER_FUNCTION,
         "taken = set(batch) - queue.enqueue_all(batch, woken=True)",
         "taken = set(batch) | queue.enqueue_all(batch, woken=True)",
-        WATCHER + "what_sqs_refuses_is_queued_by_the_next_tick",
+        WATCHER + "a_message_that_sqs_refuses_is_sent_by_the_next_tick",
     ),
     Mutant(
         "woken orders are queued into a long queue again each second",
@@ -402,7 +402,7 @@ MUTANTS = (
         RESTING_STORE,
         "falls = self.below is not None and key <= self.below",
         "falls = self.below is not None and key < self.below and key > self.below",
-        WATCHER + "a_falling_price_wakes_as_a_rising_one_does",
+        WATCHER + "a_falling_price_wakes_the_orders_below_it",
     ),
     Mutant(
         "the wake keys allow for no change of the pools against each other",
