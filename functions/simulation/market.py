@@ -125,6 +125,11 @@ def snapshot(venue: str, slot: int, seed: str = "", version: int = VERSION) -> S
     return Snapshot(venue, slot, seed, version, _open=_open_listings(LISTINGS, venue, version))
 
 
+def snapshots(slot: int, seed: str = "") -> dict[str, Snapshot]:
+    """Every venue's pools at this slot, by venue."""
+    return {venue: snapshot(venue, slot, seed) for venue in VENUES}
+
+
 def reference_price(
     base: Token, quote: Token, slot: int, seed: str = "", version: int = VERSION
 ) -> int:

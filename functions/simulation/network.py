@@ -71,10 +71,9 @@ class Network:
     latency_scale: float = 1
     simulate_allowed: bool = False
 
-    def snapshots(self) -> dict[str, Snapshot | str]:
+    def snapshots(self) -> Mapping[str, Snapshot]:
         """Every venue's pools now."""
-        slot = market.slot_at(self.now_ms())
-        return {venue: market.snapshot(venue, slot, self.seed) for venue in VENUES}
+        return market.snapshots(market.slot_at(self.now_ms()), self.seed)
 
     def reference(self, token_in: Token, token_out: Token, at_ms: int | None = None) -> Fraction:
         """The reference price: whole `token_out` for one whole `token_in`, exactly.

@@ -41,7 +41,7 @@ def moment(
     """
     source, target = tokens.find(token_in), tokens.find(token_out)
     slot = market.slot_at(at_ms)
-    snapshots = {venue: market.snapshot(venue, slot, seed) for venue in market.VENUES}
+    snapshots = market.snapshots(slot, seed)
     return {
         "tokenIn": source.symbol,
         "tokenOut": target.symbol,

@@ -43,7 +43,7 @@ def better_quotes(slot: int) -> Iterator[str]:
 def gain_of_a_cycle(drawn: random.Random, slot: int) -> int:
     """What a random cycle gains in base units; 0 if it cannot be traded."""
     tokens = drawn.sample(list(TOKENS.values()), drawn.randint(2, 4))
-    snapshots = {venue: market.snapshot(venue, slot) for venue in market.VENUES}
+    snapshots = market.snapshots(slot)
     start: int = 10 ** drawn.randint(2, tokens[0].decimals + 5)
     held = start
     for one, other in zip(tokens, [*tokens[1:], tokens[0]], strict=True):

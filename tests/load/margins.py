@@ -18,7 +18,6 @@ from rich.console import Console
 
 from functions.dex import router, tokens
 from functions.dex.errors import NoRoutesFound
-from functions.dex.pools import Snapshot
 from functions.orders.waiting import MARGIN, MARGIN_OF_LOSS
 from functions.simulation import market
 from tests.load.machine import figures
@@ -31,9 +30,7 @@ DOLLARS = (3, 300, 3_000, 30_000, 100_000)
 def efficiencies(dollars: int, slots: Sequence[int]) -> Iterator[list[float]]:
     """Of each pair that takes the amount: the output for the best price's, at each slot."""
     usdc = tokens.TOKENS["USDC"]
-    pools: list[dict[str, Snapshot | str]] = [
-        {venue: market.snapshot(venue, slot) for venue in market.VENUES} for slot in slots
-    ]
+    pools = [market.snapshots(slot) for slot in slots]
     worth = market.snapshot(market.VENUES[0], slots[0]).worth
     for one, other in permutations(tokens.TOKENS.values(), 2):
         units = worth(dollars * 10**6, usdc, one)

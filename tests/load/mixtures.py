@@ -48,7 +48,7 @@ def paths_of(one: Token, other: Token, slot: int) -> list[Path]:
     """Every path of one or two hops over all venues."""
 
     def sides(token_in: Token, token_out: Token) -> list[PoolSide]:
-        snapshots = [market.snapshot(venue, slot) for venue in market.VENUES]
+        snapshots = market.snapshots(slot).values()
         pools = [pool for snapshot in snapshots for pool in snapshot.pools(token_in, token_out)]
         return [pool.side(token_in) for pool in pools]
 
@@ -133,7 +133,7 @@ def main() -> int:
         slot = drawn.randrange(4 * 10**9, 5 * 10**9)
         dollars = 10 ** drawn.uniform(0, 6.5)
         amount = int(dollars / DOLLARS[one.symbol] * 10**one.decimals)
-        snapshots = {venue: market.snapshot(venue, slot) for venue in market.VENUES}
+        snapshots = market.snapshots(slot)
         cost = snapshots["raydium"].leg_cost(other)
         paths = paths_of(one, other, slot)
         brute = brute_force(paths, amount, cost)

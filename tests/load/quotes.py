@@ -29,7 +29,7 @@ def main() -> None:
     sol, usdc = find("SOL"), find("USDC")
     table = Table("SOL in", *market.VENUES, "route", "legs", "USDC out", "advantage", "reference")
     for amount in ("1", "10", "100", "1000", "3000", "10000"):
-        snapshots = {venue: market.snapshot(venue, SLOT) for venue in market.VENUES}
+        snapshots = market.snapshots(SLOT)
         route = find_route(sol, usdc, to_units(amount, sol), 50, snapshots)
         shown = routes.shown(route)
         quotes = {quote.venue: quote.out_amount or quote.error for quote in shown.quotes}

@@ -256,10 +256,9 @@ def floor() -> Iterator[Floor]:
 # --- orders, and when they can execute --------------------------------------------------------
 
 
-def pools_in(second: int) -> dict[str, Any]:
+def pools_in(second: int) -> dict[str, market.Snapshot]:
     """The pools of all venues in a second of the market."""
-    slot = -(-second * 1000 // market.SLOT_MS)
-    return {venue: market.snapshot(venue, slot) for venue in market.VENUES}
+    return market.snapshots(-(-second * 1000 // market.SLOT_MS))
 
 
 def out_in(order: Order, second: int) -> int | None:

@@ -10,7 +10,7 @@ from functions.http.bundle import bundle
 from infra.cli.node import NODE
 
 
-def said_by(script: str) -> list[str]:
+def printed_by(script: str) -> list[str]:
     """The lines that a script prints."""
     ran = subprocess.run([NODE, "-e", script], capture_output=True, text=True, check=True)
     return ran.stdout.splitlines()
@@ -41,8 +41,8 @@ MODULES = {
 }
 
 
-def test_a_bundle_does_what_its_modules_do() -> None:
-    assert said_by(bundle(MODULES, "app.js")) == [
+def test_a_bundle_prints_what_its_modules_print() -> None:
+    assert printed_by(bundle(MODULES, "app.js")) == [
         "names are read once",
         "6 the name 1 the name",
         "later",
@@ -54,14 +54,16 @@ def test_the_same_modules_make_the_same_bundle() -> None:
     assert bundle(MODULES, "app.js") == bundle(backwards, "app.js")
 
 
-def test_the_names_of_a_module_are_not_seen_outside_of_the_bundle() -> None:
+def test_the_names_of_a_module_are_not_visible_outside_the_bundle() -> None:
     script = bundle({"a.js": "const inside = 1;\nfunction also() {}\n"}, "a.js")
-    assert said_by(f"{script}\nconsole.log(typeof inside, typeof also)") == ["undefined undefined"]
+    assert printed_by(f"{script}\nconsole.log(typeof inside, typeof also)") == [
+        "undefined undefined"
+    ]
 
 
 def test_a_bundle_is_strict_as_modules_are() -> None:
     script = bundle({"a.js": "try { undeclared = 1; } catch { console.log('strict'); }\n"}, "a.js")
-    assert said_by(script) == ["strict"]
+    assert printed_by(script) == ["strict"]
 
 
 @pytest.mark.parametrize(
@@ -81,6 +83,8 @@ def test_a_bundle_is_strict_as_modules_are() -> None:
         ),
     ],
 )
-def test_what_would_be_bundled_wrongly_is_refused(modules: dict[str, str], why: str) -> None:
+def test_an_import_or_an_export_that_the_bundler_does_not_know_is_refused(
+    modules: dict[str, str], why: str
+) -> None:
     with pytest.raises(ValueError, match=why):
         bundle(modules, "a.js")

@@ -1,4 +1,4 @@
-"""Candles are equal to those by brute force, and cheap to compute once they are closed."""
+"""Candles are equal to those by brute force, and closed ones are cached."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ START = 1_760_000_000
 
 
 @dataclass(frozen=True)
-class Sol:
+class SolPrices:
     """The prices of SOL/USDC for one seed."""
 
     seed: str = ""
@@ -30,8 +30,8 @@ class Sol:
         return [(prices.moved(150_000_000, a), prices.moved(150_000_000, b)) for a, b in found]
 
 
-class Counted:
-    """A made-up price that counts the seconds for which it is computed."""
+class CountingPrices:
+    """Invented prices; `read` counts the seconds for which one was computed."""
 
     block = 60
 
@@ -47,7 +47,7 @@ class Counted:
 
 
 @pytest.mark.parametrize("pair", [("SOL", "USDC"), ("RAY", "SOL"), ("mSOL", "USDC")])
-def test_a_pairs_series_has_the_prices_of_the_market(pair: tuple[str, str]) -> None:
+def test_the_price_series_of_a_pair_has_the_markets_reference_prices(pair: tuple[str, str]) -> None:
     series = market.PriceSeries(*pair, "a seed")
     base, quote = (TOKENS[symbol] for symbol in pair)
     slots = range(4_400_000_000, 4_400_000_000 + 200, 5)
@@ -63,7 +63,7 @@ def test_a_pairs_series_has_the_prices_of_the_market(pair: tuple[str, str]) -> N
     st.integers(2, 2_000),
     st.sampled_from(["", "a seed"]),
 )
-def test_a_long_candle_of_any_pair_is_the_candle_of_its_prices(
+def test_an_hour_candle_of_any_pair_is_made_of_its_prices(
     tokens: list[str], hour: int, count: int, seed: str
 ) -> None:
     series = market.PriceSeries(tokens[0], tokens[1], seed)
@@ -90,14 +90,14 @@ def by_brute_force(length: int, first: int, last: int) -> list[Candle]:
     st.integers(START, START + 3 * HOUR),
     st.integers(0, 2 * HOUR),
 )
-def test_candles_are_those_of_brute_force(length: int, first: int, more: int) -> None:
-    found = candles.candles(Sol(), length, first, first + more)
+def test_candles_are_equal_to_those_by_brute_force(length: int, first: int, more: int) -> None:
+    found = candles.candles(SolPrices(), length, first, first + more)
     assert found == by_brute_force(length, first, first + more)
 
 
 @for_all(st.sampled_from([MINUTE, HOUR]), st.integers(0, 10**10), st.integers(0, 5 * HOUR))
-def test_candles_follow_each_other_without_gap(length: int, first: int, more: int) -> None:
-    found = candles.candles(Counted(), length, first, first + more)
+def test_candles_follow_each_other_without_a_gap(length: int, first: int, more: int) -> None:
+    found = candles.candles(CountingPrices(), length, first, first + more)
     assert [candle.start for candle in found] == list(
         range(first // length * length, first + more + 1, length)
     )
@@ -106,8 +106,8 @@ def test_candles_follow_each_other_without_gap(length: int, first: int, more: in
         assert candle.high >= max(candle.open, candle.close)
 
 
-def test_a_closed_candle_is_worked_out_once() -> None:
-    series = Counted()
+def test_a_closed_candle_is_computed_once() -> None:
+    series = CountingPrices()
     once = candles.candles(series, HOUR, 0, 24 * HOUR - 1)
     read = series.read
     assert candles.candles(series, HOUR, 0, 24 * HOUR - 1) == once
@@ -117,26 +117,26 @@ def test_a_closed_candle_is_worked_out_once() -> None:
     assert series.read == read + HOUR + 11
 
 
-def test_an_hour_asks_for_few_of_its_seconds() -> None:
+def test_an_hours_candle_computes_the_prices_of_less_than_a_quarter_of_its_seconds() -> None:
     read = 0
 
-    class Asked(Sol):
+    class CountingSolPrices(SolPrices):
         def prices(self, first: int, count: int) -> list[int]:
             nonlocal read
             read += count
             return super().prices(first, count)
 
-    candles.candles(Asked("few:"), HOUR, START, START + 24 * HOUR)
+    candles.candles(CountingSolPrices("few:"), HOUR, START, START + 24 * HOUR)
     assert read < 24 * HOUR // 4
 
 
-def test_each_world_has_candles_of_its_own() -> None:
-    one, other = (candles.candles(Sol(seed), MINUTE, START, START) for seed in ("", "other:"))
+def test_each_seed_has_candles_of_its_own() -> None:
+    one, other = (candles.candles(SolPrices(seed), MINUTE, START, START) for seed in ("", "other:"))
     assert one != other
 
 
-def test_what_no_candle_is_made_of_is_refused() -> None:
+def test_a_length_of_7_seconds_and_a_range_that_ends_before_it_starts_are_refused() -> None:
     with pytest.raises(ValueError, match="7 seconds long"):
-        candles.candles(Sol(), 7, START, START)
+        candles.candles(SolPrices(), 7, START, START)
     with pytest.raises(ValueError, match="is after"):
-        candles.candles(Sol(), MINUTE, START, START - 1)
+        candles.candles(SolPrices(), MINUTE, START, START - 1)

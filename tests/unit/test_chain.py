@@ -46,9 +46,9 @@ def route(
     slot: int = SLOT,
     venues: Sequence[str] = VENUES,
 ) -> Route:
-    snapshots = {venue: snapshot(venue, slot) for venue in venues}
+    pools = {venue: snapshot(venue, slot) for venue in venues}
     one, other = TOKENS[token_in], TOKENS[token_out]
-    return find_route(one, other, amount * 10**one.decimals, slippage_bps, snapshots)
+    return find_route(one, other, amount * 10**one.decimals, slippage_bps, pools)
 
 
 def built(token_in: str, token_out: str, amount: int, **options: Any) -> Transaction:
@@ -75,15 +75,15 @@ def test_a_signature_is_base58_of_sha512(given: dict[str, str], expected: dict[s
     assert (signature, len(signature)) == (expected["signature"], expected["length"])
 
 
-def test_each_attempt_has_a_signature_of_its_own() -> None:
+def test_each_attempt_has_its_own_signature() -> None:
     found = route("SOL", "USDC", 1)
     signatures = {chain.build("order-1", i, found, SLOT).signature for i in (1, 2, 3)}
     assert len(signatures) == 3
     assert all(86 <= len(signature) <= 88 for signature in signatures)
 
 
-def test_a_transaction_of_an_early_release_settles_as_it_did_then() -> None:
-    """It has no seed and no version: it executes in the first market, of the seed that is set."""
+def test_a_transaction_stored_by_an_early_release_settles_as_it_did_then() -> None:
+    """It names no seed and no version: it executes in version 1 of the deployment's seed."""
     transaction = Transaction.from_json(STORED_BY_AN_EARLY_RELEASE)
     assert transaction.signature == (
         "BvzDs1TmZa6fM1AersK37Ce4nJjoLLT4cGum5rBCS5pUMQHuxFF9CuJ14hawWoBzSsG1qJZKFff8pUQ4j7zbjMV"
@@ -94,7 +94,7 @@ def test_a_transaction_of_an_early_release_settles_as_it_did_then() -> None:
     assert (landed.out_amount, landed.network_fee_lamports) == (9_152_543_566, 17_000)
 
 
-def test_a_transaction_ignores_the_seed_that_is_set_once_it_is_signed() -> None:
+def test_a_signed_transaction_keeps_its_seed_when_the_deployments_seed_changes() -> None:
     signed = built("RAY", "USDC", 100, seed="a seed")
     stored = Transaction.from_json(signed.to_json())
     assert chain.outcome(stored, "another") == chain.outcome(signed) == chain.outcome(signed, "x")
@@ -112,7 +112,7 @@ def test_a_transaction_of_an_unknown_version_of_the_market_is_not_settled() -> N
         chain.outcome(newer)
 
 
-def test_a_release_settles_in_a_later_version_that_it_knows_and_does_not_yet_sign_in(
+def test_a_release_settles_in_a_later_version_that_it_knows_before_it_signs_in_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(market, "LAST_KNOWN_VERSION", VERSION + 1)
@@ -121,7 +121,7 @@ def test_a_release_settles_in_a_later_version_that_it_knows_and_does_not_yet_sig
     assert built("RAY", "USDC", 100).version == VERSION
 
 
-def test_sol_is_wrapped_on_its_way_in() -> None:
+def test_sol_as_the_token_in_is_wrapped() -> None:
     transaction = built("SOL", "USDC", 1_000, venues=["whirlpool"])
     assert names(transaction) == [
         "ComputeBudget.SetComputeUnitLimit",
@@ -136,7 +136,7 @@ def test_sol_is_wrapped_on_its_way_in() -> None:
     assert transaction.instructions[3].value == 1_000 * 10**9
 
 
-def test_every_leg_is_one_swap_of_its_program_in_the_order_of_the_route() -> None:
+def test_every_leg_is_one_swap_instruction_in_the_order_of_the_route() -> None:
     transaction = built("SOL", "USDC", 10_000)
     swaps = [step for step in transaction.instructions if step.name.startswith("Swap")]
     assert [step.value for step in swaps] == list(range(len(transaction.legs)))
@@ -146,7 +146,7 @@ def test_every_leg_is_one_swap_of_its_program_in_the_order_of_the_route() -> Non
     assert {"orca-whirlpool.SwapV2", "meteora-dlmm.Swap2"} <= set(names(transaction))
 
 
-def test_sol_is_unwrapped_on_its_way_out_and_in_between() -> None:
+def test_sol_as_the_token_out_or_as_a_hub_is_unwrapped() -> None:
     out = names(built("USDC", "SOL", 100))
     assert "Token.SyncNative" not in out
     assert out[-1] == "Token.CloseAccount"
@@ -157,7 +157,7 @@ def test_sol_is_unwrapped_on_its_way_out_and_in_between() -> None:
     assert "Token.CloseAccount" not in without
 
 
-def test_a_transaction_lands_five_to_seven_slots_on_and_always_at_the_same() -> None:
+def test_a_transaction_lands_five_to_seven_slots_later_and_each_time_at_the_same_slot() -> None:
     found = route("SOL", "USDC", 1)
     landed = [
         chain.landing_slot(chain.build(f"order-{i}", 1, found, SLOT)) - SLOT for i in range(300)
@@ -168,7 +168,7 @@ def test_a_transaction_lands_five_to_seven_slots_on_and_always_at_the_same() -> 
     assert chain.landing_slot(again) - SLOT == landed[0]
 
 
-def test_it_executes_against_the_pools_where_it_lands_not_where_it_was_quoted() -> None:
+def test_a_transaction_executes_against_the_pools_of_its_landing_slot_not_of_its_quote() -> None:
     transaction = built("RAY", "USDC", 100)
     landed = chain.outcome(transaction)
     assert isinstance(landed, Landed)
@@ -178,15 +178,15 @@ def test_it_executes_against_the_pools_where_it_lands_not_where_it_was_quoted() 
     assert landed.out_amount != leg.out_amount
 
 
-def test_a_world_of_another_seed_executes_otherwise() -> None:
+def test_a_transaction_of_another_seed_has_another_output() -> None:
     transaction = replace(built("RAY", "USDC", 1_000), other_amount_threshold=0)
-    here, there = (chain.outcome(replace(transaction, seed=seed)) for seed in ("", "elsewhere"))
+    here, there = (chain.outcome(replace(transaction, seed=seed)) for seed in ("", "another"))
     assert isinstance(here, Landed)
     assert isinstance(there, Landed)
     assert here.out_amount != there.out_amount
 
 
-def test_a_tight_slippage_really_fails_and_really_passes() -> None:
+def test_without_a_slippage_tolerance_some_transactions_land_and_some_fail() -> None:
     outcomes = [
         chain.outcome(built("RAY", "USDC", 100, slippage_bps=0, slot=SLOT + 400 * i))
         for i in range(40)
@@ -206,7 +206,7 @@ def test_a_tight_slippage_really_fails_and_really_passes() -> None:
         (("SOL", "USDC"), "whirlpool", "orca-whirlpool refused with 6036 (0x1794)"),
     ],
 )
-def test_slippage_speaks_the_number_of_the_last_legs_program(
+def test_a_slippage_error_has_the_code_of_the_last_legs_program(
     pair: tuple[str, str], venue: str, refusal: str
 ) -> None:
     transaction = built(*pair, 100, venues=[venue], simulate=Simulate(fault="slippage"))
@@ -216,23 +216,23 @@ def test_slippage_speaks_the_number_of_the_last_legs_program(
     assert reverted.message.startswith(refusal)
 
 
-def test_exactly_the_threshold_lands_and_a_unit_more_fails() -> None:
+def test_an_output_of_exactly_the_threshold_lands_and_one_unit_less_fails() -> None:
     transaction = replace(built("RAY", "USDC", 1_000), other_amount_threshold=0)
     landed = chain.outcome(transaction)
     assert isinstance(landed, Landed)
-    just = replace(transaction, other_amount_threshold=landed.out_amount)
-    assert chain.outcome(just) == landed
+    equal = replace(transaction, other_amount_threshold=landed.out_amount)
+    assert chain.outcome(equal) == landed
     beyond = replace(transaction, other_amount_threshold=landed.out_amount + 1)
     assert isinstance(chain.outcome(beyond), OrderError)
 
 
-def test_slippage_that_was_asked_for_fails_even_where_nothing_is_too_little() -> None:
+def test_the_slippage_fault_fails_a_transaction_even_at_a_threshold_of_zero() -> None:
     transaction = built("RAY", "USDC", 1, slippage_bps=10_000, simulate=Simulate(fault="slippage"))
     assert transaction.other_amount_threshold == 0
     assert isinstance(chain.outcome(transaction), OrderError)
 
 
-def test_the_network_fee_is_that_of_a_signature_and_of_the_compute_units_asked_for() -> None:
+def test_the_network_fee_is_that_of_a_signature_and_of_the_requested_compute_units() -> None:
     one = built("RAY", "USDC", 1, venues=["raydium"], slippage_bps=10_000)
     landed = chain.outcome(one)
     assert isinstance(landed, Landed)
@@ -243,7 +243,7 @@ def test_the_network_fee_is_that_of_a_signature_and_of_the_compute_units_asked_f
     assert chain.network_fee(replace(one, instructions=steps)) == 5_001
 
 
-def test_a_refused_transaction_pays_its_fee_and_a_dropped_one_does_not() -> None:
+def test_a_reverted_transaction_costs_its_network_fee_and_a_dropped_one_does_not() -> None:
     slipped = chain.outcome(built("RAY", "USDC", 1, simulate=Simulate(fault="slippage")))
     assert isinstance(slipped, OrderError)
     assert slipped.network_fee_lamports
@@ -252,9 +252,7 @@ def test_a_refused_transaction_pays_its_fee_and_a_dropped_one_does_not() -> None
     assert dropped.network_fee_lamports is None
 
 
-def test_the_largest_transaction_asks_for_units_that_solana_gives_and_a_leg_more_for_too_many() -> (
-    None
-):
+def test_a_transaction_of_most_legs_fits_solanas_compute_limit_and_one_more_leg_would_not() -> None:
     """https://docs.jup.ag/docs/additional-topics/composing-with-versioned-transaction: 1.4M."""
     largest = built("SOL", "USDC", 10_000)
     assert len(largest.legs) == LEGS_MAX
@@ -263,32 +261,32 @@ def test_the_largest_transaction_asks_for_units_that_solana_gives_and_a_leg_more
     assert limit <= 1_400_000 < limit + market.UNITS_PER_LEG
 
 
-def test_fills_are_what_each_leg_took_and_gave() -> None:
+def test_a_fill_has_the_input_and_the_output_of_its_leg() -> None:
     transaction = built("SOL", "RAY", 100, slippage_bps=500)
     landed = chain.outcome(transaction)
     assert isinstance(landed, Landed)
     assert len(landed.fills) == len(transaction.legs) > 2
     sol, ray, usdc = (TOKENS[symbol] for symbol in ("SOL", "RAY", "USDC"))
     filled = list(zip(transaction.legs, landed.fills, strict=True))
-    assert all(taken == leg.in_amount for leg, (taken, _) in filled if leg.token_in == sol)
-    assert sum(given for leg, (_, given) in filled if leg.token_out == ray) == landed.out_amount
-    assert sum(given for leg, (_, given) in filled if leg.token_out == usdc) == sum(
-        taken for leg, (taken, _) in filled if leg.token_in == usdc
+    assert all(spent == leg.in_amount for leg, (spent, _) in filled if leg.token_in == sol)
+    assert sum(output for leg, (_, output) in filled if leg.token_out == ray) == landed.out_amount
+    assert sum(output for leg, (_, output) in filled if leg.token_out == usdc) == sum(
+        spent for leg, (spent, _) in filled if leg.token_in == usdc
     )
 
 
-def test_a_drained_ladder_reverts_at_its_own_leg() -> None:
+def test_a_leg_beyond_its_pools_liquidity_reverts_with_the_error_of_its_program() -> None:
     transaction = built("SOL", "USDC", 10_000)
-    meteoras = next(leg for leg in transaction.legs if leg.venue == "meteora")
-    greedy = replace(meteoras, in_amount=10 * meteoras.in_amount)
-    legs = tuple(greedy if leg == meteoras else leg for leg in transaction.legs)
+    planned = next(leg for leg in transaction.legs if leg.venue == "meteora")
+    too_large = replace(planned, in_amount=10 * planned.in_amount)
+    legs = tuple(too_large if leg == planned else leg for leg in transaction.legs)
     reverted = chain.outcome(replace(transaction, legs=legs))
     assert isinstance(reverted, OrderError)
     assert reverted.code == "INSUFFICIENT_LIQUIDITY"
     assert reverted.message.startswith("meteora-dlmm refused the swap: ")
 
 
-def test_the_second_hop_spends_all_that_the_first_one_gave() -> None:
+def test_the_second_hop_spends_the_whole_output_of_the_first() -> None:
     transaction = built("mSOL", "BONK", 2_000, slippage_bps=500)
     landed = chain.outcome(transaction)
     assert isinstance(landed, Landed)
@@ -336,7 +334,7 @@ def test_a_mixture_of_paths_executes_each_path_by_itself() -> None:
     assert landed.out_amount == out
 
 
-def test_a_transaction_settles_in_the_market_that_it_was_signed_for() -> None:
+def test_a_transaction_settles_in_the_market_version_in_which_it_was_signed() -> None:
     transaction = built("RAY", "USDC", 100, slippage_bps=10_000)
     assert transaction.version == VERSION
     first = replace(transaction, version=1)
@@ -346,7 +344,7 @@ def test_a_transaction_settles_in_the_market_that_it_was_signed_for() -> None:
     assert here.out_amount != there.out_amount
 
 
-def test_a_dropped_transaction_is_known_dead_only_after_its_last_valid_slot() -> None:
+def test_a_dropped_transaction_has_an_outcome_only_after_its_last_valid_slot() -> None:
     transaction = built("SOL", "USDC", 1, simulate=Simulate(fault="dropped_transaction"))
     assert transaction.last_valid_slot == SLOT + 150
     assert chain.known_slot(transaction) == SLOT + 151
@@ -356,12 +354,12 @@ def test_a_dropped_transaction_is_known_dead_only_after_its_last_valid_slot() ->
     assert f"slot {SLOT + 150} passed" in dropped.message
 
 
-def test_a_landed_transaction_is_known_when_it_lands() -> None:
+def test_a_landed_transaction_has_its_outcome_at_its_landing_slot() -> None:
     transaction = built("SOL", "USDC", 1)
     assert chain.known_slot(transaction) == chain.landing_slot(transaction)
 
 
-def test_its_fate_is_sealed_when_it_is_built() -> None:
+def test_whether_a_transaction_is_dropped_is_decided_when_it_is_built() -> None:
     certain = built("SOL", "USDC", 1, drop_ppm=1_000_000)
     assert certain.fate == "drop"
     assert Transaction.from_json(certain.to_json()).fate == "drop"

@@ -26,7 +26,7 @@ from functions.contract import (
 
 
 @given(st.builds(EngineSettings, latency_scale=st.decimals(0, 100, places=3).map(float)))
-def test_settings_come_out_of_the_environment_as_they_went_in(settings: EngineSettings) -> None:
+def test_settings_written_to_the_environment_are_read_back(settings: EngineSettings) -> None:
     assert settings_from(EngineSettings, settings.environment()) == settings
 
 
@@ -35,11 +35,11 @@ def test_a_setting_without_a_variable_keeps_its_default() -> None:
 
 
 @given(st.uuids().map(str))
-def test_a_message_names_its_order(order_id: str) -> None:
+def test_a_message_has_the_id_of_its_order(order_id: str) -> None:
     assert order_id_of(order_message(order_id)) == order_id
 
 
-def test_a_message_says_whether_its_order_was_woken_and_one_of_a_new_order_is_as_ever() -> None:
+def test_only_the_message_of_a_woken_order_has_a_field_for_it() -> None:
     order_id = str(UUID(int=1))
     assert not is_woken(order_message(order_id))
     assert json.loads(order_message(order_id)) == {"orderId": order_id}
@@ -60,7 +60,7 @@ def test_prices_that_differ_in_the_eighteenth_place_have_different_wake_keys() -
 
 
 @pytest.mark.parametrize("body", ["", "no order", "[]", "5", '{"orderId":5}', "[" * 10_000])
-def test_a_message_that_names_no_order_is_malformed(body: str) -> None:
+def test_a_message_without_an_order_id_is_malformed(body: str) -> None:
     with pytest.raises(MalformedMessage):
         order_id_of(body)
 
@@ -69,7 +69,7 @@ def test_orders_spread_over_all_shards() -> None:
     assert {open_shard(str(UUID(int=number))) for number in range(8)} == set(OPEN_SHARDS)
 
 
-def test_a_secret_matches_its_own_kind_only_and_is_not_part_of_its_items_id() -> None:
+def test_a_secret_matches_only_its_own_kind_and_its_items_id_does_not_contain_it() -> None:
     key, ticket = API_KEY.new(), TICKET.new()
     assert API_KEY.matches(key)
     assert TICKET.matches(ticket)

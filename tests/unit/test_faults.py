@@ -17,7 +17,7 @@ def test_a_draw_stays_in_its_bounds_and_repeats(low: int, width: int, key: str) 
     assert draw(low, low + width, key, 1) == drawn
 
 
-def test_draws_spread_evenly_and_tell_keys_apart() -> None:
+def test_draws_are_evenly_distributed_and_differ_between_keys() -> None:
     drawn = [draw(0, 9, "order", i) for i in range(10_000)]
     assert all(850 < drawn.count(digit) < 1_150 for digit in range(10))
     assert draw(0, 10**12, "a", "bc") != draw(0, 10**12, "ab", "c")
@@ -40,7 +40,7 @@ def test_nothing_fails_at_a_chance_of_zero_and_everything_at_one() -> None:
         assert fate(f"order-{i}", 1, None, 1_000_000) == "drop"
 
 
-def test_two_percent_is_about_two_percent() -> None:
+def test_at_a_chance_of_two_percent_about_two_percent_fail() -> None:
     orders = [f"order-{i}" for i in range(10_000)]
     assert 140 < sum(fate(order, 1, None, 20_000) == "drop" for order in orders) < 260
     errors = sum(quote_error(order, 1, "meteora", None, 20_000) is not None for order in orders)
@@ -50,7 +50,7 @@ def test_two_percent_is_about_two_percent() -> None:
 @pytest.mark.parametrize(
     ("fault", "reason"), [("venue_down", "VENUE_DOWN"), ("quote_timeout", "QUOTE_TIMEOUT")]
 )
-def test_a_venue_fails_where_and_as_long_as_the_order_asks(fault: str, reason: str) -> None:
+def test_a_venue_fails_in_the_attempts_that_the_orders_fault_names(fault: str, reason: str) -> None:
     one = Simulate.model_validate({"fault": fault, "venue": "raydium", "attempts": 2})
     assert quote_error("o", 1, "raydium", one, 0) == reason
     assert quote_error("o", 2, "raydium", one, 0) == reason
@@ -62,7 +62,7 @@ def test_a_venue_fails_where_and_as_long_as_the_order_asks(fault: str, reason: s
     assert fate("o", 1, everywhere, 0) == "land"
 
 
-def test_a_transaction_drops_or_slips_as_long_as_the_order_asks() -> None:
+def test_a_transaction_drops_or_slips_in_the_attempts_that_the_orders_fault_names() -> None:
     dropped = Simulate(fault="dropped_transaction", attempts=1)
     assert [fate("o", attempt, dropped, 0) for attempt in (1, 2)] == ["drop", "land"]
     slipped = Simulate(fault="slippage")

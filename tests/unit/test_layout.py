@@ -14,7 +14,7 @@ SHARED = {"__init__", "aws", "contract", "delivery", "messages", "push", "runtim
 HANDLERS = sorted({path.stem for path in (ROOT / "functions").glob("*.py")} - SHARED)
 
 
-def test_the_import_contracts_of_pyproject_are_kept() -> None:
+def test_the_import_contracts_of_pyproject_hold() -> None:
     linter = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     done = subprocess.run(
         [sys.executable, "-c", linter, "--no-cache"],
@@ -27,7 +27,7 @@ def test_the_import_contracts_of_pyproject_are_kept() -> None:
 
 
 @pytest.mark.parametrize("handler", HANDLERS)
-def test_a_function_starts_without_what_only_others_use(handler: str) -> None:
+def test_a_function_loads_no_module_that_only_other_functions_use(handler: str) -> None:
     program = f"import sys, functions.{handler}; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", program],

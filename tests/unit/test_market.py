@@ -1,4 +1,4 @@
-"""The simulated market: its checked price, its bounds, its pools."""
+"""The simulated market: its prices, their bounds, and its pools."""
 
 import json
 import random
@@ -21,23 +21,15 @@ from functions.dex.tokens import TOKENS, UNITS_MAX
 from functions.orders.settlement import Landed
 from functions.simulation import chain, market
 from functions.simulation.listings import LISTINGS, REFERENCES, Listing
-from functions.simulation.market import VENUES, snapshot
+from functions.simulation.market import VENUES, snapshot, snapshots
 from tests.load.cycles import better_quotes, gain_of_a_cycle
+from tests.unit.figures import price_figures
 
 SOL, USDC = TOKENS["SOL"], TOKENS["USDC"]
 SLOT = 1_760_000_000 * 1000 // 400
 
-FIGURES = json.loads((Path(__file__).parent / "vectors-prices.json").read_text())["figures"]
-
-
-def prices_of(*kinds: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize(
-        "figure", [figure for figure in FIGURES if figure["kind"] in kinds], ids=str
-    )
-
-
 slots = st.integers(0, 10**10)
-seeds = st.sampled_from(["", "another world"])
+seeds = st.sampled_from(["", "a seed"])
 
 
 def test_the_reference_price_is_the_checked_one_of_each_version() -> None:
@@ -53,7 +45,7 @@ def test_the_venues_prices_are_the_checked_ones() -> None:
         market.venue_price("raydium", TOKENS["MET"], SOL, SLOT)
 
 
-@prices_of("pair", "venue")
+@price_figures("pair", "venue")
 def test_a_price_is_the_checked_one(figure: dict[str, Any]) -> None:
     base, quote = (TOKENS[symbol] for symbol in figure["pair"].split("/"))
     slot = -(-figure["second"] * 1_000 // 400)
@@ -64,8 +56,8 @@ def test_a_price_is_the_checked_one(figure: dict[str, Any]) -> None:
     assert price == figure["expect"]
 
 
-def written_down(text: str, second: int) -> int:
-    """The noise term for term: seven octaves of hashed levels, joined by straight lines."""
+def first_rule(text: str, second: int) -> int:
+    """The noise of version 1, term by term: seven octaves of hashed levels, joined by lines."""
 
     def level(octave: int, step: int) -> int:
         digest = sha256(f"{text}|{octave}|{step}".encode()).digest()
@@ -81,22 +73,20 @@ def written_down(text: str, second: int) -> int:
 
 
 @for_all(slots, st.sampled_from(["raydium", "meteora"]))
-def test_prices_of_the_first_version_are_what_its_rule_gives_term_for_term(
-    slot: int, venue: str
-) -> None:
+def test_prices_of_the_first_version_follow_its_rule_term_by_term(slot: int, venue: str) -> None:
     second = slot * 400 // 1_000
-    price = 150_000_000 + 150_000_000 * written_down("SOL/USDC", second) // 10**8
-    offset = price * (written_down(f"SOL/USDC|{venue}", second) // 2_000) // 10**8
+    price = 150_000_000 + 150_000_000 * first_rule("SOL/USDC", second) // 10**8
+    offset = price * (first_rule(f"SOL/USDC|{venue}", second) // 2_000) // 10**8
     assert market.reference_price(SOL, USDC, slot, version=1) == price
     assert market.venue_price(venue, SOL, USDC, slot, version=1) == price + offset
 
 
-def test_slots_are_400_ms_and_prices_go_by_the_second() -> None:
+def test_a_slot_is_400_ms_and_a_price_lasts_a_second() -> None:
     assert [market.slot_at(ms) for ms in (0, 399, 400, 1_999)] == [0, 0, 1, 4]
     assert [market.seconds_at(slot) for slot in (0, 2, 3, 5)] == [0, 0, 1, 2]
 
 
-def test_the_suggested_pools_stand_at_the_suggested_size() -> None:
+def test_the_sol_usdc_pools_have_the_suggested_reserves_and_bins() -> None:
     (pool,) = snapshot("raydium", SLOT).pools(SOL, USDC)
     assert isinstance(pool.state, raydium.Pool)
     k = pool.state.reserve_x * pool.state.reserve_y
@@ -112,7 +102,7 @@ def test_the_suggested_pools_stand_at_the_suggested_size() -> None:
     assert ladder.state.last_update is None
 
 
-def test_the_suggested_whirlpool_stands_at_the_suggested_size() -> None:
+def test_the_sol_usdc_whirlpool_has_the_suggested_positions() -> None:
     (pool,) = snapshot("whirlpool", SLOT).pools(SOL, USDC)
     assert isinstance(pool.state, whirlpool.Pool)
     state = pool.state
@@ -126,18 +116,18 @@ def test_the_suggested_whirlpool_stands_at_the_suggested_size() -> None:
 
 
 @for_all(slots, st.sampled_from(LISTINGS), seeds)
-def test_a_pool_stands_at_its_venues_price(slot: int, listing: Listing, seed: str) -> None:
+def test_the_price_of_a_pool_is_its_venues_price(slot: int, listing: Listing, seed: str) -> None:
     base, quote = TOKENS[listing.base], TOKENS[listing.quote]
     price = market.venue_price(listing.venue, base, quote, slot, seed=seed)
     pool = snapshot(listing.venue, slot, seed).pool(listing.address)
     lot = 10 ** REFERENCES[listing.base].lot
     if isinstance(pool.state, raydium.Pool):
-        stands_at = pool.state.reserve_y * lot // pool.state.reserve_x
-        assert abs(stands_at - price) <= 1 + price // 10**6
+        pool_price = pool.state.reserve_y * lot // pool.state.reserve_x
+        assert abs(pool_price - price) <= 1 + price // 10**6
         return
     if isinstance(pool.state, whirlpool.Pool):
-        stands_at = pool.state.sqrt_price**2 * lot >> 128
-        assert abs(stands_at - price) <= 1
+        pool_price = pool.state.sqrt_price**2 * lot >> 128
+        assert abs(pool_price - price) <= 1
         return
     assert isinstance(pool.state, meteora.Pool)
     step, active = pool.state.parameters.bin_step, pool.state.active_id
@@ -159,7 +149,7 @@ def test_the_lower_of_two_equally_near_bins_is_active(bin_step: int, bin_id: int
 
 
 @for_all(slots, seeds)
-def test_prices_never_leave_their_bounds(slot: int, seed: str) -> None:
+def test_prices_stay_within_their_bounds(slot: int, seed: str) -> None:
     price = market.reference_price(SOL, USDC, slot, seed)
     assert abs(price - 150_000_000) * 10_000 <= 150_000_000 * 2_002
     for venue, bps in (("raydium", 25), ("meteora", 2), ("whirlpool", 4)):
@@ -168,9 +158,7 @@ def test_prices_never_leave_their_bounds(slot: int, seed: str) -> None:
 
 
 @for_all(slots, st.sampled_from(LISTINGS))
-def test_a_venue_that_is_dearer_one_way_is_cheaper_the_other_way(
-    slot: int, listing: Listing
-) -> None:
+def test_the_price_of_the_reversed_pair_is_the_reciprocal(slot: int, listing: Listing) -> None:
     base, quote = TOKENS[listing.base], TOKENS[listing.quote]
     there = market.venue_price(listing.venue, base, quote, slot)
     back = market.venue_price(listing.venue, quote, base, slot)
@@ -179,13 +167,13 @@ def test_a_venue_that_is_dearer_one_way_is_cheaper_the_other_way(
     assert there * back == pytest.approx(lots, rel=1e-6 + 3 / min(there, back))
 
 
-def test_each_venue_is_the_dearest_at_some_time() -> None:
+def test_each_venue_has_the_highest_price_at_some_time() -> None:
     moments = [SLOT + 216_000 * i for i in range(60)]
-    ahead = {
+    dearest = {
         max(VENUES, key=lambda venue: market.venue_price(venue, SOL, USDC, slot))
         for slot in moments
     }
-    assert ahead == set(VENUES)
+    assert dearest == set(VENUES)
 
 
 @pytest.mark.parametrize("slot", range(SLOT, SLOT + 10**9, 10**9 // 40))
@@ -200,7 +188,7 @@ def test_no_cycle_gains_a_unit() -> None:
     assert [slot for slot in slots if gain_of_a_cycle(drawn, slot) > 0] == []
 
 
-def test_a_seed_is_a_world_of_its_own() -> None:
+def test_each_seed_has_its_own_prices() -> None:
     assert market.reference_price(SOL, USDC, SLOT, "a") != market.reference_price(
         SOL, USDC, SLOT, "b"
     )
@@ -220,8 +208,8 @@ import functions.simulation.market
 
 def test_some_pairs_are_on_one_venue_and_some_need_two_hops() -> None:
     def venues(one: str, other: str) -> list[str]:
-        pools = [snapshot(venue, SLOT).pools(TOKENS[one], TOKENS[other]) for venue in VENUES]
-        return [venue for venue, found in zip(VENUES, pools, strict=True) if found]
+        pair = TOKENS[one], TOKENS[other]
+        return [venue for venue, found in snapshots(SLOT).items() if found.pools(*pair)]
 
     assert venues("SOL", "USDC") == ["raydium", "meteora", "whirlpool"]
     assert venues("RAY", "USDC") == ["raydium"]
@@ -229,7 +217,7 @@ def test_some_pairs_are_on_one_venue_and_some_need_two_hops() -> None:
     assert venues("JitoSOL", "USDC") == []
 
 
-def test_every_pool_has_an_address_of_its_own() -> None:
+def test_every_pool_has_its_own_address() -> None:
     addresses = [listing.address for listing in LISTINGS]
     assert len(set(addresses)) == len(addresses)
     assert all(43 <= len(address) <= 44 for address in addresses)
@@ -252,7 +240,7 @@ def test_the_first_version_has_its_own_listings_and_prices() -> None:
     assert first.fill(SOL, 10**9).amount_out != second.fill(SOL, 10**9).amount_out
 
 
-def test_a_snapshot_tells_what_an_amount_is_worth_and_what_a_leg_costs() -> None:
+def test_a_snapshot_converts_amounts_at_the_reference_price_and_prices_a_leg() -> None:
     at = snapshot("raydium", SLOT)
     assert at.worth(10**9, SOL, USDC) == 153_666_984
     assert at.worth(153_666_984, USDC, SOL) == 10**9
@@ -261,12 +249,12 @@ def test_a_snapshot_tells_what_an_amount_is_worth_and_what_a_leg_costs() -> None
 
 
 @for_all(slots, st.sampled_from(LISTINGS), st.booleans(), seeds)
-def test_no_pool_ever_takes_more_than_an_account_holds(
+def test_the_pools_of_a_pair_never_take_or_hold_more_than_a_token_account_can(
     slot: int, listing: Listing, from_base: bool, seed: str
 ) -> None:
     base, quote = TOKENS[listing.base], TOKENS[listing.quote]
     token_in = base if from_base else quote
-    pools = [pool for venue in VENUES for pool in snapshot(venue, slot, seed).pools(base, quote)]
+    pools = [pool for venue in snapshots(slot, seed).values() for pool in venue.pools(base, quote)]
     most_in = sum(usable(pool.side(token_in)) for pool in pools)
     assert most_in <= UNITS_MAX
     for pool in pools:
@@ -279,10 +267,10 @@ def test_no_pool_ever_takes_more_than_an_account_holds(
         assert 2 * most_in + sum(x for x, _ in held) + sum(y for _, y in held) <= UNITS_MAX
 
 
-def test_a_closed_pool_is_in_no_new_route_and_settles_what_was_routed_over_it(
+def test_a_closed_pool_is_in_no_new_route_and_still_settles_transactions_routed_over_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    route = find_route(SOL, USDC, 10**9, 50, snapshots())
+    route = find_route(SOL, USDC, 10**9, 50, snapshots(SLOT))
     (leg,) = route.route_plan
     signed = chain.build("order-1", 1, route, SLOT)
     settled = chain.outcome(signed)
@@ -294,18 +282,14 @@ def test_a_closed_pool_is_in_no_new_route_and_settles_what_was_routed_over_it(
     monkeypatch.setattr(market, "LISTINGS", closed)
     snapshot.cache_clear()
     try:
-        (other,) = find_route(SOL, USDC, 10**9, 50, snapshots()).route_plan
+        (other,) = find_route(SOL, USDC, 10**9, 50, snapshots(SLOT)).route_plan
         assert other.pool != leg.pool
         assert chain.outcome(signed) == settled
     finally:
         snapshot.cache_clear()
 
 
-def snapshots() -> dict[str, market.Snapshot | str]:
-    return {venue: snapshot(venue, SLOT) for venue in VENUES}
-
-
-def test_a_pool_that_was_ever_listed_gives_what_it_gave_in_every_version() -> None:
+def test_a_listed_pool_keeps_its_outputs_in_every_version() -> None:
     """Transactions under way name it. To change a pool, close it, and list another one."""
     known = json.loads((Path(__file__).parent / "market-versions.json").read_text())
     assert set(known) == {str(version) for version in range(1, market.VERSION + 1)}
@@ -335,7 +319,7 @@ def fingerprint(listing: Listing, version: int) -> str:
     return sha256(str([fill.amount_out for fill in given]).encode()).hexdigest()[:16]
 
 
-def test_pools_of_one_program_and_pair_are_told_apart_by_number() -> None:
+def test_pools_of_one_program_and_pair_with_different_numbers_have_different_addresses() -> None:
     first = LISTINGS[0]
     assert replace(first, number=2).address != first.address
 
@@ -343,12 +327,11 @@ def test_pools_of_one_program_and_pair_are_told_apart_by_number() -> None:
 @pytest.mark.parametrize("pair", list(permutations(TOKENS, 2)), ids="/".join)
 def test_every_pair_has_a_route(pair: tuple[str, str]) -> None:
     token_in, token_out = TOKENS[pair[0]], TOKENS[pair[1]]
-    snapshots = {venue: snapshot(venue, SLOT) for venue in VENUES}
-    route = find_route(token_in, token_out, 10 * 10**token_in.decimals, 50, snapshots)
+    route = find_route(token_in, token_out, 10 * 10**token_in.decimals, 50, snapshots(SLOT))
     assert route.out_amount > 0
 
 
-def test_a_chart_gets_a_slots_prices_as_text() -> None:
+def test_the_prices_of_a_slot_are_text_by_venue() -> None:
     prices = market.price_texts(SOL, USDC, SLOT)
     assert prices["reference"] == "153.666984"
     assert set(prices) == {"reference", "raydium", "meteora", "whirlpool"}

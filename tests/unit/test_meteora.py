@@ -1,4 +1,4 @@
-"""DLMM pools: the figures, a bin-by-bin rendering of the rules beside them, and the odd cases."""
+"""DLMM pools: checked figures, a slow bin-by-bin implementation to compare with, edge cases."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +14,7 @@ from functions.dex.meteora import Parameters, Pool
 from functions.dex.tokens import UNITS_MAX
 from tests.unit.figures import figures
 
-AT_REST = Parameters(bin_step=4)
+PARAMETERS = Parameters(bin_step=4)
 
 
 def even_bins(active: int, reach: int = 35) -> dict[int, tuple[int, int]]:
@@ -77,21 +77,21 @@ def test_a_bin_has_the_price_that_is_stored_on_chain(
     assert price == int(expected["price_q64"])
 
 
-def test_a_bin_of_small_steps_far_down_has_the_checked_price() -> None:
+def test_a_bin_far_below_zero_has_the_checked_price() -> None:
     assert meteora.price_of_bin(-4744, 4) == 2_766_733_273_956_537_389
 
 
 @pytest.mark.parametrize("bin_id", [0x80000, -0x80000, 0x7FFFF, -0x7FFFF])
-def test_a_bin_whose_price_no_q64_holds_is_refused(bin_id: int) -> None:
+def test_a_bin_whose_price_does_not_fit_q64_64_is_refused(bin_id: int) -> None:
     with pytest.raises(ValueError, match="no price"):
         meteora.price_of_bin(bin_id, 100)
 
 
 @figures("dlmm volatility")
-def test_volatility_gathers_and_fades_as_the_docs_tell(
+def test_volatility_grows_and_decays_as_meteoras_documentation_states(
     given: dict[str, Any], expected: dict[str, list[int]]
 ) -> None:
-    """The third step comes after 0.3 s, so time is told in tenths here."""
+    """One step follows the one before after 0.3 s, so the time unit here is 0.1 s."""
     parameters = Parameters(
         bin_step=10,
         filter_period=given["filter_period"] * 10,
@@ -104,16 +104,16 @@ def test_volatility_gathers_and_fades_as_the_docs_tell(
         now += round(10 * (step["dt"] or 0))
         assert pool.active_id == step["start"]
         down = step["end"] < step["start"]
-        way = range(step["start"], step["end"] + (-1 if down else 1), -1 if down else 1)
-        held = sum(pool.bins[i][1 if down else 0] for i in way)
+        passed = range(step["start"], step["end"] + (-1 if down else 1), -1 if down else 1)
+        held = sum(pool.bins[i][1 if down else 0] for i in passed)
         pool = meteora.swap_exact_out(pool, held - 1, down, now).pool
         assert pool.active_id == step["end"]
         assert pool.volatility_accumulator == accumulator
 
 
 @dataclass
-class Walk:
-    """The rules as they are written down, one bin after the other: slow, and hard to get wrong."""
+class BinByBin:
+    """A swap by Meteora's rules, one bin after the other: slow, and simple to verify."""
 
     pool: Pool
     x_to_y: bool
@@ -223,42 +223,42 @@ some_amounts = st.integers(1, 100) | st.integers(1, 10**13)
 
 
 @for_all(any_pool(), some_amounts, st.booleans(), st.booleans(), times)
-def test_a_swap_is_what_walking_bin_by_bin_gives(
+def test_a_swap_is_equal_to_one_computed_bin_by_bin(
     pool: Pool, amount: int, x_to_y: bool, exact_out: bool, now: int | None
 ) -> None:
-    walk = Walk(pool, x_to_y, now)
-    filled = walk.run(amount, exact_out)
+    slow = BinByBin(pool, x_to_y, now)
+    filled = slow.run(amount, exact_out)
     swap = meteora.swap_exact_out if exact_out else meteora.swap_exact_in
     try:
         swapped = swap(pool, amount, x_to_y, now)
     except ZeroOutput:
         assert filled
-        assert walk.amount_out == 0
+        assert slow.amount_out == 0
         return
     except meteora.PartialFill as error:
         assert not filled
         if error.swap is None:
-            assert walk.amount_out == 0
+            assert slow.amount_out == 0
             return
         swapped = error.swap
     else:
         assert filled
     assert report(swapped) == {
-        "amount_in": walk.amount_in,
-        "amount_out": walk.amount_out,
-        "fee": walk.fee,
-        "protocol_fee": walk.protocol_fee,
-        "active_id": walk.active,
-        "volatility_accumulator": walk.accumulator,
-        "volatility_reference": walk.reference,
-        "index_reference": walk.index,
-        "last_update_moved": walk.active != pool.active_id,
+        "amount_in": slow.amount_in,
+        "amount_out": slow.amount_out,
+        "fee": slow.fee,
+        "protocol_fee": slow.protocol_fee,
+        "active_id": slow.active,
+        "volatility_accumulator": slow.accumulator,
+        "volatility_reference": slow.reference,
+        "index_reference": slow.index,
+        "last_update_moved": slow.active != pool.active_id,
     }
-    assert swapped.pool.bins == walk.bins
+    assert swapped.pool.bins == slow.bins
 
 
 @for_all(any_pool(), st.booleans(), times, st.integers(0, 12), st.integers(-2, 2))
-def test_amounts_at_the_edge_of_a_bin_are_what_walking_gives(
+def test_an_amount_that_just_drains_a_bin_swaps_as_computed_bin_by_bin(
     pool: Pool, x_to_y: bool, now: int | None, drained: int, beside: int
 ) -> None:
     """The last unit that drains a bin, and its neighbours, decide which branch is taken."""
@@ -267,10 +267,10 @@ def test_amounts_at_the_edge_of_a_bin_are_what_walking_gives(
     assume(wanted)
     edge = meteora.swap_exact_out(pool, wanted, x_to_y, now).amount_in + beside
     assume(edge > 0)
-    walk = Walk(pool, x_to_y, now)
-    filled = walk.run(edge, exact_out=False)
+    slow = BinByBin(pool, x_to_y, now)
+    filled = slow.run(edge, exact_out=False)
     ladder = meteora.Ladder(pool, x_to_y, now)
-    assert ladder.amount_out(edge) == (walk.amount_out if filled else 0)
+    assert ladder.amount_out(edge) == (slow.amount_out if filled else 0)
 
 
 @for_all(any_pool(), some_amounts, st.booleans(), times)
@@ -287,7 +287,9 @@ def test_exact_in_and_exact_out_agree(
 
 
 @for_all(any_pool(), some_amounts, some_amounts, st.booleans())
-def test_more_in_never_gives_less_out(pool: Pool, amount: int, more: int, x_to_y: bool) -> None:
+def test_a_larger_input_never_gives_a_smaller_output(
+    pool: Pool, amount: int, more: int, x_to_y: bool
+) -> None:
     ladder = meteora.Ladder(pool, x_to_y)
     more_out = ladder.amount_out(amount + more)
     assume(more_out)
@@ -307,7 +309,7 @@ def test_a_pool_never_gives_more_than_its_bins_hold(pool: Pool, amount: int, x_t
 
 
 @for_all(any_pool(), some_amounts, st.booleans(), times)
-def test_a_ladder_accounts_for_a_swap_as_the_whole_swap_does(
+def test_a_ladders_fill_has_the_amounts_of_the_swap(
     pool: Pool, amount: int, x_to_y: bool, now: int | None
 ) -> None:
     ladder = meteora.Ladder(pool, x_to_y, now)
@@ -356,7 +358,7 @@ def test_a_ladders_pieces_reach_an_amount_or_give_the_usable_share(
 
 
 @for_all(any_pool(), some_amounts, st.booleans())
-def test_a_round_trip_never_profits(pool: Pool, amount: int, x_to_y: bool) -> None:
+def test_a_round_trip_never_gains(pool: Pool, amount: int, x_to_y: bool) -> None:
     try:
         there = meteora.swap_exact_in(pool, amount, x_to_y)
         back = meteora.swap_exact_in(there.pool, there.amount_out, not x_to_y)
@@ -365,7 +367,7 @@ def test_a_round_trip_never_profits(pool: Pool, amount: int, x_to_y: bool) -> No
     assert back.amount_out <= amount
 
 
-def test_volatility_is_clamped_at_its_maximum() -> None:
+def test_volatility_stops_at_its_maximum() -> None:
     parameters = Parameters(bin_step=10, max_volatility_accumulator=25_000)
     pool = Pool(parameters, 0, even_bins(0))
     swap = meteora.swap_exact_out(pool, 25_000_000_000 + 4 * 50_000_000_000, x_to_y=False)
@@ -390,7 +392,7 @@ def test_the_variable_fee_rounds_up_and_can_be_switched_off() -> None:
 
 @pytest.mark.parametrize("x_to_y", [True, False])
 def test_a_swap_that_ends_exactly_on_a_drained_bin_stays_there(x_to_y: bool) -> None:
-    pool = Pool(AT_REST, 0, even_bins(0))
+    pool = Pool(PARAMETERS, 0, even_bins(0))
     drain = 3_750_000_000 if x_to_y else 25_000_000_000
     bought = meteora.swap_exact_out(pool, drain, x_to_y)
     assert (bought.pool.active_id, bought.last_update_moved) == (0, False)
@@ -401,7 +403,7 @@ def test_a_swap_that_ends_exactly_on_a_drained_bin_stays_there(x_to_y: bool) -> 
     assert beyond.pool.active_id == (-1 if x_to_y else 1)
 
 
-def test_an_exact_hit_gives_the_whole_bin_where_the_price_would_give_more() -> None:
+def test_an_input_that_costs_exactly_the_bin_gives_the_whole_bin_and_no_more() -> None:
     """At a price of 4 Y per X, 3 Y cost 1 X, and 1 X would fetch 4."""
     bin_id = next(i for i in range(10**4) if meteora.price_of_bin(i, 100) >= 4 * meteora.ONE)
     parameters = Parameters(bin_step=100, base_factor=0, variable_fee_control=0)
@@ -411,8 +413,8 @@ def test_an_exact_hit_gives_the_whole_bin_where_the_price_would_give_more() -> N
     assert swap.pool.bins[bin_id] == (1, 0)
 
 
-def test_empty_bins_are_passed_over_without_touching_volatility() -> None:
-    pool = Pool(replace(AT_REST, max_volatility_accumulator=350_000), 0, {-3: (0, 1_000_000)})
+def test_empty_bins_are_skipped_and_do_not_change_the_volatility() -> None:
+    pool = Pool(replace(PARAMETERS, max_volatility_accumulator=350_000), 0, {-3: (0, 1_000_000)})
     swap = meteora.swap_exact_in(pool, 1_000, x_to_y=True)
     assert swap.pool.active_id == -3
     assert swap.pool.volatility_accumulator == 30_000
@@ -423,7 +425,7 @@ def test_empty_bins_are_passed_over_without_touching_volatility() -> None:
 
 
 def test_exact_out_from_x_to_y_crosses_bins() -> None:
-    pool = Pool(AT_REST, 0, even_bins(0))
+    pool = Pool(PARAMETERS, 0, even_bins(0))
     swap = meteora.swap_exact_out(pool, 3_750_000_000 + 7_500_000_000 + 1, x_to_y=True)
     assert swap.amount_out == 11_250_000_001
     assert swap.pool.active_id == -2
@@ -434,8 +436,8 @@ def test_exact_out_from_x_to_y_crosses_bins() -> None:
     assert swap.fee * 10_000 // swap.amount_in == 3 or swap.fee * 10_000 // swap.amount_in == 4
 
 
-def test_a_drained_pool_tells_what_it_could_fill() -> None:
-    pool = Pool(AT_REST, 0, even_bins(0, reach=2))
+def test_a_swap_beyond_the_pools_liquidity_reports_the_partial_fill() -> None:
+    pool = Pool(PARAMETERS, 0, even_bins(0, reach=2))
     held = 3_750_000_000 + 2 * 7_500_000_000
     with pytest.raises(meteora.PartialFill) as too_much:
         meteora.swap_exact_in(pool, 10**12, x_to_y=True)
@@ -447,12 +449,12 @@ def test_a_drained_pool_tells_what_it_could_fill() -> None:
     assert too_much.value.swap.amount_out == held
     assert too_much.value.swap.pool.active_id == -2
     with pytest.raises(meteora.PartialFill) as nothing:
-        meteora.swap_exact_in(Pool(AT_REST, 0, {}), 1, x_to_y=True)
+        meteora.swap_exact_in(Pool(PARAMETERS, 0, {}), 1, x_to_y=True)
     assert nothing.value.swap is None
 
 
-def test_dust_that_buys_nothing_is_refused() -> None:
-    pool = Pool(AT_REST, -4744, even_bins(-4744))
+def test_an_amount_too_small_for_any_output_is_refused() -> None:
+    pool = Pool(PARAMETERS, -4744, even_bins(-4744))
     with pytest.raises(ZeroOutput) as dust:
         meteora.swap_exact_in(pool, 1, x_to_y=True)
     assert dust.value.custom == 6039
@@ -463,7 +465,7 @@ def test_dust_that_buys_nothing_is_refused() -> None:
 
 
 def test_slippage_passes_on_equality_and_fails_by_one_unit() -> None:
-    pool = Pool(AT_REST, 0, even_bins(0))
+    pool = Pool(PARAMETERS, 0, even_bins(0))
     out = meteora.swap_exact_in(pool, 10**9, x_to_y=True).amount_out
     assert meteora.swap_exact_in(pool, 10**9, x_to_y=True, minimum_out=out).amount_out == out
     with pytest.raises(ExceededSlippage) as short:
@@ -486,10 +488,10 @@ def test_slippage_passes_on_equality_and_fails_by_one_unit() -> None:
         (None, (5, 0)),
     ],
 )
-def test_references_hold_then_halve_then_vanish(
+def test_references_are_kept_then_halved_then_reset(
     elapsed: int | None, expected: tuple[int, int]
 ) -> None:
-    pool = Pool(AT_REST, 5, {}, 30_001, 11_000, index_reference=7, last_update=100)
+    pool = Pool(PARAMETERS, 5, {}, 30_001, 11_000, index_reference=7, last_update=100)
     now = None if elapsed is None else 100 + elapsed
     assert meteora.references(pool, now) == expected
     assert meteora.references(replace(pool, last_update=None), 100) == (5, 0)

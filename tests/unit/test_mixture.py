@@ -1,4 +1,4 @@
-"""The best mixture, checked by figures, by brute force, and by properties of any pools."""
+"""The best mixture of paths: checked figures, brute force, and properties of any pools."""
 
 from collections.abc import Sequence
 from itertools import combinations, pairwise
@@ -56,7 +56,7 @@ SOL, USDC = TOKENS["SOL"], TOKENS["USDC"]
 
 
 @figures("split")
-def test_two_curves_share_as_well_as_the_closed_form(
+def test_two_curves_share_an_amount_at_least_as_well_as_the_closed_form(
     given: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     hop = [
@@ -68,7 +68,7 @@ def test_two_curves_share_as_well_as_the_closed_form(
 
 
 @figures("split cpmm+dlmm")
-def test_a_curve_and_a_ladder_share_as_well_as_a_grid_of_half_a_bps_finds(
+def test_a_curve_and_a_ladder_share_an_amount_at_least_as_well_as_a_grid_search(
     given: dict[str, Any], expected: dict[str, int]
 ) -> None:
     bins = {-4744 + i: (50 * 10**9, 0) for i in range(1, 36)}
@@ -95,46 +95,41 @@ costs = st.sampled_from([0, 0, 10, 10**4, 10**8])
 
 def check(mixture: Mixture, amount: int, leg_cost: int) -> None:
     """Check that the mixture uses every unit, and that each output is exactly its pool's."""
-    assert sum(way[0].amount_in for way in mixture.ways) == amount
-    for way in mixture.ways:
-        for hop in way:
+    assert sum(path[0].amount_in for path in mixture.ways) == amount
+    for path in mixture.ways:
+        for hop in path:
             assert all(leg.amount_in > 0 for leg in hop.shares)
             assert all(leg.amount_out == leg.side.amount_out(leg.amount_in) for leg in hop.shares)
             assert all(leg.amount_out > 0 for leg in hop.shares)
-        for before, after in pairwise(way):
+        for before, after in pairwise(path):
             assert before.amount_out == after.amount_in
-    legs = [leg for way in mixture.ways for hop in way for leg in hop.shares]
+    legs = [leg for path in mixture.ways for hop in path for leg in hop.shares]
     assert mixture.legs == len(legs)
-    assert mixture.amount_out == sum(way[-1].amount_out for way in mixture.ways)
+    assert mixture.amount_out == sum(path[-1].amount_out for path in mixture.ways)
     assert mixture.net == mixture.amount_out - leg_cost * mixture.legs
 
 
-def by_steps(hop: Sequence[PoolSide], amount: int) -> int:
-    """The best of all shares of a hop in steps of 5 %, by brute force; 0 if none takes it all."""
+def by_brute_force(hop: Sequence[PoolSide], amount: int) -> int:
+    """The best output of all shares of a hop in steps of 5 %; 0 if the pools cannot take it."""
 
     def best(sides: Sequence[PoolSide], left: int) -> int:
         first, *others = sides
         if not others:
-            return (
-                first.amount_out(left * amount // 20) if _takes(first, left * amount // 20) else 0
-            )
+            whole = left * amount // 20
+            return first.amount_out(whole) if whole <= usable(first) else 0
         found = 0
         for part in range(left + 1):
-            taken = left * amount // 20 - (left - part) * amount // 20
+            amount_in = left * amount // 20 - (left - part) * amount // 20
             rest = best(others, left - part) if part < left else 0
-            if _takes(first, taken) and (rest or part == left):
-                found = max(found, (first.amount_out(taken) if taken else 0) + rest)
+            if amount_in <= usable(first) and (rest or part == left):
+                found = max(found, (first.amount_out(amount_in) if amount_in else 0) + rest)
         return found
 
     return best(hop, 20)
 
 
-def _takes(side: PoolSide, amount: int) -> bool:
-    return amount <= usable(side)
-
-
 @for_all(paths, amounts, costs)
-def test_every_mixture_keeps_its_promises(
+def test_every_mixture_uses_the_whole_amount_at_its_pools_prices(
     paths: list[list[list[PoolSide]]], amount: int, leg_cost: int
 ) -> None:
     direct = [path[0] for path in paths if len(path) == 1]
@@ -160,7 +155,7 @@ def test_a_hop_is_shared_at_least_as_well_as_any_steps_of_five_percent(
         return
     except TooSmall:
         return
-    brute = by_steps(hop, amount)
+    brute = by_brute_force(hop, amount)
     # Each leg rounds its input and output by a unit or two, each at that pool's price.
     units = sum(2 + 2 * side.amount_out(10**6) // 10**6 for side in hop)
     assert mixture.amount_out + units + brute // 10**6 >= brute
@@ -182,7 +177,7 @@ def test_paths_together_give_at_least_what_each_gives_alone(
         assert together + together // 10**6 + 50 >= alone or alone < 10**4
 
 
-def test_a_leg_that_does_not_earn_its_cost_is_left_out() -> None:
+def test_a_leg_that_gains_less_than_it_costs_is_left_out() -> None:
     hop = [curve(10**15, 10**15), curve(10**12, 10**12)]
     amount = 10**12
     free = best_mixture([[hop]], amount)
@@ -193,7 +188,7 @@ def test_a_leg_that_does_not_earn_its_cost_is_left_out() -> None:
     assert best_mixture([[hop]], amount, gain + 1).legs == 1
 
 
-def test_a_hub_is_used_where_the_direct_pool_gets_dear_and_pays_for_both_its_legs() -> None:
+def test_a_hub_is_used_where_it_gains_more_than_the_cost_of_its_two_legs() -> None:
     direct = [curve(10**12, 10**12)]
     around: Path = [[curve(10**12, 10**12)], [curve(10**12, 10**12)]]
     assert best_mixture([direct_path(direct), around], 10**8).legs == 1
@@ -208,7 +203,7 @@ def direct_path(hop: Sequence[PoolSide]) -> Path:
 
 
 @pytest.mark.parametrize("legs_max", [1, 2, 3, 4, 5, 6])
-def test_of_all_mixtures_with_few_legs_one_of_the_best_is_found(legs_max: int) -> None:
+def test_no_mixture_of_so_many_legs_is_better_than_the_one_found(legs_max: int) -> None:
     """Six pools of one pair: the best choice of so many of them is found by trying all."""
     hop = [curve(10**12 * (i + 3), 10**12 * (i + 3) - 10**9 * i * i) for i in range(6)]
     amount = 3 * 10**11
@@ -221,14 +216,14 @@ def test_of_all_mixtures_with_few_legs_one_of_the_best_is_found(legs_max: int) -
     assert found.amount_out == max(outputs)
 
 
-def test_a_cap_on_legs_leaves_out_a_path_with_both_its_legs() -> None:
+def test_a_limit_on_legs_removes_both_legs_of_a_path() -> None:
     direct, first, second = (curve(10**12, 10**12) for _ in range(3))
     paths: list[Path] = [[[direct]], [[first], [second]]]
     assert Mixer(10**11, legs_max=3).best(paths).legs == 3
     assert Mixer(10**11, legs_max=2).best(paths).legs == 1
 
 
-def test_an_amount_that_only_more_legs_could_take_is_too_much() -> None:
+def test_an_amount_that_needs_more_legs_than_the_limit_is_refused() -> None:
     hop = [ladder(0, 10**6) for _ in range(3)]
     amount = usable(hop[0]) * 5 // 2
     assert Mixer(amount, legs_max=3).best([[hop]]).legs == 3
@@ -236,27 +231,27 @@ def test_an_amount_that_only_more_legs_could_take_is_too_much() -> None:
         Mixer(amount, legs_max=2).best([[hop]])
 
 
-def test_what_one_path_cannot_take_another_does() -> None:
+def test_an_amount_beyond_one_paths_liquidity_goes_to_another_path() -> None:
     """The first hop could give more than the second hop holds."""
     narrow: Path = [[curve(10**15, 10**15)], [ladder(0, 10**9)]]
     wide: Path = [[curve(10**15, 10**15)]]
     most = usable(narrow[1][0])
     mixture = best_mixture([narrow, wide], 10 * most)
     check(mixture, 10 * most, 0)
-    for way in mixture.ways:
-        if len(way) == 2:
-            assert way[1].amount_in <= most + 2
+    for path in mixture.ways:
+        if len(path) == 2:
+            assert path[1].amount_in <= most + 2
     with pytest.raises(TooShallow):
         best_mixture([narrow], 10 * most)
 
 
-def test_of_equal_outputs_the_one_with_fewer_legs_wins() -> None:
+def test_of_two_mixtures_with_equal_outputs_the_one_with_fewer_legs_is_chosen() -> None:
     """Two equal pools share a small amount as well as one takes it."""
     hop = [curve(10**15, 10**15, fee=0) for _ in range(2)]
     assert best_mixture([[hop]], 10**5).legs == 1
 
 
-def test_no_leg_gives_nothing_for_its_swap_would_fail_on_chain() -> None:
+def test_no_leg_has_an_output_of_zero_because_its_swap_would_fail_on_chain() -> None:
     """The tiny pool's fair share is one unit, for which the pool gives nothing."""
     hop = [curve(20_000, 20_000, fee=0), curve(10**9, 10**9, fee=0), ladder(0, 10**9, bins=1)]
     check(best_mixture([[hop]], 10**6), 10**6, 0)
@@ -264,7 +259,7 @@ def test_no_leg_gives_nothing_for_its_swap_would_fail_on_chain() -> None:
         best_mixture([[[curve(10**12, 10**6)]]], 1)
 
 
-def test_the_end_of_a_curve_is_kept_free() -> None:
+def test_the_last_six_percent_of_a_pools_liquidity_are_not_used() -> None:
     bins = ladder(0, 10**9)
     assert sum(piece.amount_out for piece in bins.pieces(UNITS_MAX)) == 94 * 10**8
     with pytest.raises(TooShallow):
@@ -272,7 +267,7 @@ def test_the_end_of_a_curve_is_kept_free() -> None:
     check(best_mixture([[[bins]]], usable(bins)), usable(bins), 0)
 
 
-def test_a_piece_is_cut_where_it_gives_that_much() -> None:
+def test_a_piece_is_cut_at_the_given_output() -> None:
     whole = curve(10**12, 10**12, fee=0).pieces(1)[0]
     half = whole.cut(10**11)
     assert half.amount_out == 10**11
@@ -283,7 +278,7 @@ def test_a_piece_is_cut_where_it_gives_that_much() -> None:
 
 
 @for_all(hops, st.integers(10**3, 10**12))
-def test_a_hops_curve_gives_what_its_pools_give_at_their_shares(
+def test_the_combined_curve_of_a_hop_has_the_depth_at_which_its_pools_share(
     hop: list[PoolSide], amount: int
 ) -> None:
     pieces = [piece for side in hop for piece in side.pieces(amount)]
@@ -296,7 +291,7 @@ def test_a_hops_curve_gives_what_its_pools_give_at_their_shares(
 
 
 @for_all(sides, sides, st.integers(10**6, 10**11))
-def test_a_chain_reaches_the_product_of_both_depths(
+def test_the_depth_of_two_chained_hops_is_the_product_of_their_depths(
     one: PoolSide, two: PoolSide, amount: int
 ) -> None:
     first = curve_of(one.pieces(amount), amount)

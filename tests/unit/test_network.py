@@ -20,34 +20,34 @@ from tests.orders import pending_order
 
 SOL, USDC = TOKENS["SOL"], TOKENS["USDC"]
 MILLIONTH = Fraction(1, 10**6)
-MADE_MS = 1_760_000_000_000
+CREATED_MS = 1_760_000_000_000
 
 
 def network(clock: VirtualClock | None = None, **options: Any) -> Network:
-    clock = clock or VirtualClock(MADE_MS)
+    clock = clock or VirtualClock(CREATED_MS)
     return Network(clock.now_ms, clock.sleep, **options)
 
 
-def order(made_ms: int = MADE_MS, **request: Any) -> Order:
-    return pending_order(at_ms=made_ms, **request)
+def order(created_ms: int = CREATED_MS, **request: Any) -> Order:
+    return pending_order(at_ms=created_ms, **request)
 
 
 def route(exchange: Network) -> Route:
     return find_route(SOL, USDC, 10**9, 50, exchange.snapshots())
 
 
-def test_all_venues_are_asked_at_once_and_answer_with_the_pools_of_that_moment() -> None:
-    clock = VirtualClock(MADE_MS)
+def test_all_venues_are_asked_concurrently_and_answer_with_the_pools_of_that_moment() -> None:
+    clock = VirtualClock(CREATED_MS)
     exchange = network(clock)
     pools = exchange.snapshots()
     answers = exchange.ask(order())
     assert [(answer.venue, answer.pools) for answer in answers] == list(pools.items())
     assert {answer.venue for answer in answers} == set(VENUES)
     assert all(QUOTE_MS[0] <= answer.took_ms <= QUOTE_MS[1] for answer in answers)
-    assert clock.at_ms - MADE_MS == max(answer.took_ms for answer in answers)
+    assert clock.at_ms - CREATED_MS == max(answer.took_ms for answer in answers)
 
 
-def test_a_fault_is_simulated_for_the_order_that_asks_for_it_where_that_is_allowed() -> None:
+def test_a_fault_that_an_order_requests_is_simulated_only_if_that_is_allowed() -> None:
     faulty = order(simulate={"fault": "quote_timeout", "venue": "meteora"})
     for allowed in (True, False):
         answers = {answer.venue: answer for answer in network(simulate_allowed=allowed).ask(faulty)}
@@ -56,11 +56,11 @@ def test_a_fault_is_simulated_for_the_order_that_asks_for_it_where_that_is_allow
         assert answers["raydium"].pools != "QUOTE_TIMEOUT"
 
 
-def test_a_transaction_is_pending_until_its_landing_and_then_has_one_outcome() -> None:
-    clock = VirtualClock(MADE_MS)
+def test_a_transaction_is_pending_until_it_lands_and_then_keeps_its_outcome() -> None:
+    clock = VirtualClock(CREATED_MS)
     exchange = network(clock)
     signed = exchange.sign(order(), route(exchange))
-    assert clock.at_ms - MADE_MS == BUILDING_MS
+    assert clock.at_ms - CREATED_MS == BUILDING_MS
     exchange.send(signed.text)
     pending = exchange.outcome(signed.text)
     assert isinstance(pending, Pending)
@@ -74,39 +74,41 @@ def test_a_transaction_is_pending_until_its_landing_and_then_has_one_outcome() -
     assert exchange.outcome(signed.text) == landed
 
 
-def test_a_dropped_transaction_is_pending_until_it_cannot_land_any_more() -> None:
-    clock = VirtualClock(MADE_MS)
+def test_a_dropped_transaction_is_pending_until_its_last_valid_slot_has_passed() -> None:
+    clock = VirtualClock(CREATED_MS)
     exchange = network(clock, drop_ppm=10**6)
     signed = exchange.sign(order(), route(exchange))
     pending = exchange.outcome(signed.text)
     assert isinstance(pending, Pending)
     assert 150 * 400 < pending.wait_ms <= 151 * 400
     clock.at_ms += pending.wait_ms
-    dead = exchange.outcome(signed.text)
-    assert isinstance(dead, OrderError)
-    assert dead.code == "FAILED_TO_LAND"
+    dropped = exchange.outcome(signed.text)
+    assert isinstance(dropped, OrderError)
+    assert dropped.code == "FAILED_TO_LAND"
 
 
-def test_without_simulated_latency_nothing_waits() -> None:
-    clock = VirtualClock(MADE_MS)
+def test_without_simulated_latency_no_call_waits() -> None:
+    clock = VirtualClock(CREATED_MS)
     exchange = network(clock, latency_scale=0)
     exchange.ask(order())
     signed = exchange.sign(order(), route(exchange))
     assert isinstance(exchange.outcome(signed.text), Landed)
-    assert clock.at_ms == MADE_MS
+    assert clock.at_ms == CREATED_MS
 
 
 def test_a_later_order_of_the_same_id_signs_another_transaction() -> None:
-    """After `orderExpiryDays` an idempotency key makes an order of the same id."""
+    """After `orderExpiryDays` the same idempotency key makes a new order with the same id."""
     exchange = network()
-    first, again = (exchange.sign(order(made), route(exchange)) for made in (MADE_MS, MADE_MS + 1))
+    first, again = (
+        exchange.sign(order(created), route(exchange)) for created in (CREATED_MS, CREATED_MS + 1)
+    )
     repeated = exchange.sign(order(), route(exchange))
     assert first.signature == repeated.signature != again.signature
 
 
 @pytest.mark.parametrize("seed", ["", "a seed"])
-def test_each_time_has_a_reference_price_and_one_of_each_venue(seed: str) -> None:
-    times = [MADE_MS, MADE_MS + 60_000]
+def test_prices_at_each_time_are_the_reference_price_and_one_of_each_venue(seed: str) -> None:
+    times = [CREATED_MS, CREATED_MS + 60_000]
     first, second = network(seed=seed).prices(SOL, USDC, times)
     assert set(first) == set(second) == {"reference", *VENUES}
     assert first != second
@@ -114,10 +116,12 @@ def test_each_time_has_a_reference_price_and_one_of_each_venue(seed: str) -> Non
 
 
 @pytest.mark.parametrize("seed", ["", "a seed"])
-def test_the_reference_price_of_a_pair_is_that_of_its_points(seed: str) -> None:
+def test_the_exact_reference_price_equals_the_rounded_one_and_reverses_with_the_pair(
+    seed: str,
+) -> None:
     exchange = network(seed=seed)
     for one, other in permutations(TOKENS.values(), 2):
-        (point,) = exchange.prices(one, other, [MADE_MS])
+        (point,) = exchange.prices(one, other, [CREATED_MS])
         reference = float(exchange.reference(one, other))
         assert reference == pytest.approx(float(point["reference"]), rel=1e-6)
         assert exchange.reference(one, other) * exchange.reference(other, one) == 1
@@ -140,7 +144,7 @@ def test_no_amount_gets_a_better_price_than_the_best_price(dollars: int) -> None
     assert compared > 60
 
 
-def test_an_order_that_names_a_venue_of_another_release_is_quoted_by_all_venues() -> None:
+def test_an_order_whose_fault_names_an_unknown_venue_is_quoted_by_all_venues() -> None:
     faulty = order(simulate={"fault": "venue_down", "venue": "a newer one"})
     answers = network(simulate_allowed=True).ask(faulty)
     assert all(not isinstance(answer.pools, str) for answer in answers)

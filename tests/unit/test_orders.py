@@ -30,7 +30,9 @@ from tests.orders import REQUEST, advanced, pending_order
 
 @pytest.mark.parametrize("then", list(Status))
 @pytest.mark.parametrize("now", list(Status))
-def test_a_status_follows_only_where_the_table_says_so(now: Status, then: Status) -> None:
+def test_a_status_follows_another_only_as_the_table_of_transitions_allows(
+    now: Status, then: Status
+) -> None:
     order = pending_order().model_copy(update={"status": now})
     if then in TRANSITIONS[now]:
         assert order.apply(order.next_update(then, 0)).status is then
@@ -51,7 +53,7 @@ def test_an_update_out_of_sequence_is_refused() -> None:
         order.apply(late)
 
 
-def test_an_order_is_its_request_and_the_fold_of_its_updates() -> None:
+def test_an_order_is_rebuilt_from_its_request_and_its_updates() -> None:
     order = advanced(
         pending_order(), Status.ROUTING, Status.BUILDING, Status.SUBMITTED, Status.CONFIRMED
     )
@@ -60,19 +62,21 @@ def test_an_order_is_its_request_and_the_fold_of_its_updates() -> None:
 
 
 @given(st.integers(min_value=0, max_value=4_102_444_800_000))
-def test_a_time_survives_being_written_as_text(moment_ms: int) -> None:
+def test_a_time_written_as_text_is_read_back(moment_ms: int) -> None:
     assert unix_ms(iso(moment_ms)) == moment_ms
     assert len(iso(moment_ms)) == 24
 
 
-def test_the_steps_of_an_order_follow_each_other_to_its_end() -> None:
+def test_the_steps_of_an_order_are_transitions_from_pending_to_a_terminal_status() -> None:
     assert STEPS[0] is Status.PENDING
     assert all(then in TRANSITIONS[now] for now, then in pairwise(STEPS))
     assert STEPS[-1].terminal
 
 
 @given(reverts=st.integers(0, 50), attempt=st.integers(1, MAX_ATTEMPTS - 1))
-def test_no_backoff_is_longer_than_a_message_can_wait(reverts: int, attempt: int) -> None:
+def test_no_backoff_is_longer_than_the_longest_delay_of_a_message(
+    reverts: int, attempt: int
+) -> None:
     order = advanced(pending_order(), Status.ROUTING).model_copy(
         update={"attempt": attempt + reverts, "max_attempts": MAX_ATTEMPTS + reverts}
     )
@@ -96,5 +100,5 @@ def test_no_backoff_is_longer_than_a_message_can_wait(reverts: int, attempt: int
         ("slices", "twap"),
     ],
 )
-def test_the_terms_of_an_order_tell_its_type(given_terms: str, kind: str) -> None:
+def test_the_type_of_an_order_follows_from_its_terms(given_terms: str, kind: str) -> None:
     assert type_of(set(given_terms.split())) == kind

@@ -1,44 +1,35 @@
-"""The price process: its figures, the rule term by term, and the behaviour of prices."""
+"""The price process: checked figures, the rule term by term, and how prices behave."""
 
-import json
 from collections.abc import Iterable
 from hashlib import sha256
 from itertools import pairwise
 from math import isqrt
-from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from functions.simulation import prices
+from tests.unit.figures import price_figures
 
-FIGURES = json.loads((Path(__file__).parent / "vectors-prices.json").read_text())["figures"]
 START = 1_760_000_000
 
 seconds = st.integers(0, 10**10)
-texts = st.sampled_from(["SOL/USDC", "BONK/USDC", "another world:RAY/USDC"])
+texts = st.sampled_from(["SOL/USDC", "BONK/USDC", "a seed:RAY/USDC"])
 
 
-def figures(kind: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize(
-        "figure", [figure for figure in FIGURES if figure["kind"] == kind], ids=str
-    )
-
-
-@figures("off")
+@price_figures("off")
 def test_an_offset_is_the_checked_one(figure: dict[str, Any]) -> None:
     assert prices.offset(figure["text"], figure["second"]) == figure["expect"]
 
 
-@figures("price")
+@price_figures("price")
 def test_a_price_is_the_checked_one(figure: dict[str, Any]) -> None:
     parts = prices.offset(figure["text"], figure["second"]) // figure["calm"]
     assert prices.moved(figure["base_price"], parts) == figure["expect"]
 
 
-def test_the_worked_out_second_has_its_prices() -> None:
+def test_one_second_has_the_prices_computed_by_hand() -> None:
     assert prices.offset("SOL/USDC", START) == 2_444_656
     price = prices.moved(150_000_000, 2_444_656)
     assert price == 153_666_984
@@ -51,8 +42,8 @@ def test_the_worked_out_second_has_its_prices() -> None:
     )
 
 
-def written_down(text: str, second: int) -> int:
-    """The offset term for term, as the rule states it."""
+def rule(text: str, second: int) -> int:
+    """The offset as the rule defines it, term by term."""
 
     def word(index: int, period: int, step: int) -> int:
         digest = sha256(f"{text}|{period}|{step}".encode()).digest()
@@ -73,8 +64,8 @@ def written_down(text: str, second: int) -> int:
 
 
 @for_all(texts, seconds)
-def test_offsets_are_what_the_rule_gives_term_for_term(text: str, second: int) -> None:
-    assert prices.offset(text, second) == written_down(text, second)
+def test_offsets_follow_the_rule_term_by_term(text: str, second: int) -> None:
+    assert prices.offset(text, second) == rule(text, second)
 
 
 @for_all(texts, st.integers(0, 10**9), st.integers(1, 40), st.booleans())
@@ -92,19 +83,19 @@ def test_every_offset_is_within_the_bounds_of_its_block(
 
 
 @for_all(texts, seconds, st.integers(1, 300))
-def test_many_seconds_at_once_are_the_same_as_one_by_one(
+def test_offsets_of_many_seconds_are_those_of_each_second(
     text: str, second: int, count: int
 ) -> None:
     together = prices.offsets(text, second, count)
     assert together == [prices.offset(text, second + i) for i in range(count)]
 
 
-def test_no_second_has_no_offsets() -> None:
+def test_a_range_of_no_seconds_has_no_offsets() -> None:
     assert prices.offsets("SOL/USDC", START, 0) == []
 
 
 @for_all(texts, seconds)
-def test_an_offset_never_leaves_its_bounds(text: str, second: int) -> None:
+def test_an_offset_stays_within_its_bounds(text: str, second: int) -> None:
     assert abs(prices.offset(text, second)) <= prices.OFFSET_MAX
 
 
@@ -113,7 +104,7 @@ def test_a_venue_stays_in_its_band(venue: str, second: int, reach: int) -> None:
     assert abs(prices.venue_offset(f"SOL/USDC|{venue}", second, reach)) <= reach
 
 
-def test_a_band_is_the_fee_less_half_a_bin_and_never_below_nothing() -> None:
+def test_a_band_is_the_fee_less_half_a_bin_and_never_negative() -> None:
     assert prices.band(2_500) == 249_900
     assert prices.band(400, 4) == 19_900
     assert prices.band(400) == 39_900
@@ -122,7 +113,7 @@ def test_a_band_is_the_fee_less_half_a_bin_and_never_below_nothing() -> None:
 
 
 @for_all(st.integers(1, 60_000), st.integers(0, 100), st.integers(10**6, 10**12))
-def test_at_the_edge_of_its_band_a_pool_gives_no_more_than_the_reference(
+def test_at_the_edge_of_its_band_a_pool_pays_no_more_than_the_reference(
     fee_ppm: int, bin_step: int, price: int
 ) -> None:
     """(1 + band)·(1 + half a bin)·(1 − fee) ≤ 1: selling at the top of the band."""
@@ -139,7 +130,7 @@ def deviation(changes: Iterable[int]) -> int:
     return isqrt(sum(change * change for change in values) // len(values))
 
 
-def test_prices_move_within_a_minute_and_further_in_longer_times() -> None:
+def test_prices_deviate_more_over_longer_periods() -> None:
     """Standard deviations in parts per 10**8: 1.5 bps a second, 10 a minute, 80 an hour."""
     day = prices.offsets("SOL/USDC", START, 86_400)
     by_second = deviation(after - before for before, after in pairwise(day))
@@ -151,7 +142,7 @@ def test_prices_move_within_a_minute_and_further_in_longer_times() -> None:
     assert 500_000 < by_hour < 1_200_000
 
 
-def test_calm_and_wild_hours_take_turns() -> None:
+def test_some_hours_are_three_times_as_volatile_as_others() -> None:
     hours = [
         deviation(
             after - before
@@ -164,7 +155,7 @@ def test_calm_and_wild_hours_take_turns() -> None:
     assert max(hours) > 3 * min(hours)
 
 
-def test_each_window_of_two_hours_has_one_jump() -> None:
+def test_each_window_of_two_hours_has_at_most_one_jump() -> None:
     week = prices.offsets("SOL/USDC", START // 7_200 * 7_200, 7_200 * 12)
     sudden = [
         i for i, (before, after) in enumerate(pairwise(week)) if abs(after - before) > 250_000
@@ -174,5 +165,5 @@ def test_each_window_of_two_hours_has_one_jump() -> None:
     assert len(set(windows)) == len(windows)
 
 
-def test_a_seed_is_a_world_of_its_own() -> None:
+def test_each_seed_has_its_own_prices() -> None:
     assert prices.offset("a:SOL/USDC", START) != prices.offset("b:SOL/USDC", START)

@@ -1,6 +1,6 @@
-"""Money is counted in integers, and the same inputs give the same result in every process.
+"""dex/ and simulation/ compute with integers, and repeat their results in every process.
 
-pyproject.toml says which modules these folders may import, and import-linter checks it.
+pyproject.toml lists the modules that these folders may import, and import-linter checks it.
 """
 
 import ast
@@ -16,14 +16,14 @@ MODULES = sorted(
     path
     for folder in ("dex", "simulation")
     for path in (ROOT / "functions" / folder).glob("*.py")
-    if path.stem != "network"  # it waits by the clock that it is given
+    if path.stem != "network"  # its waits are float seconds
 )
 
 INTEGER_MATH = {"isqrt", "prod"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
-def test_no_float_is_written_made_or_divided_into_being(path: Path) -> None:
+def test_no_float_is_written_converted_or_divided(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         line = f"{path.name}:{getattr(node, 'lineno', 0)}"
         assert not (isinstance(node, ast.Constant) and isinstance(node.value, float)), line
@@ -33,7 +33,7 @@ def test_no_float_is_written_made_or_divided_into_being(path: Path) -> None:
             assert {alias.name for alias in node.names} <= INTEGER_MATH, line
 
 
-STORY = """
+PROGRAM = """
 from functions.simulation import chain, market
 from functions.dex import router
 from functions.orders.order import Simulate
@@ -42,7 +42,7 @@ from functions.dex.tokens import TOKENS
 from itertools import permutations
 for one, other in permutations(TOKENS.values(), 2):
     slot = 4_400_000_000
-    pools = {venue: market.snapshot(venue, slot, "a seed") for venue in market.VENUES}
+    pools = market.snapshots(slot, "a seed")
     route = router.find_route(one, other, 10 * 10**one.decimals, 50, pools)
     transaction = chain.build("order", 1, route, slot, drop_ppm=20_000)
     print(route, transaction.to_json(), transaction.signature)
@@ -54,7 +54,7 @@ for one, other in permutations(TOKENS.values(), 2):
 def test_the_same_inputs_give_the_same_result_in_any_process() -> None:
     printed = [
         subprocess.run(
-            [sys.executable, "-c", STORY],
+            [sys.executable, "-c", PROGRAM],
             cwd=ROOT,
             env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,

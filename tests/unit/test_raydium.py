@@ -1,4 +1,4 @@
-"""Constant-product pools: the figures, and properties of any pool."""
+"""Constant-product pools: checked figures, and properties of any pool."""
 
 from dataclasses import replace
 from typing import Any
@@ -76,7 +76,7 @@ def test_amm_v4_gives_what_mainnet_gave(given: dict[str, Any], expected: dict[st
 
 
 @figures("univ2")
-def test_the_bare_curve_rounds_as_uniswap_v2_does(
+def test_the_curve_without_fees_rounds_as_uniswap_v2_does(
     given: dict[str, int], expected: dict[str, int]
 ) -> None:
     """With 0.3 % off the input, in thousandths, the curve is Uniswap's."""
@@ -91,7 +91,7 @@ def test_the_bare_curve_rounds_as_uniswap_v2_does(
         assert raydium.constant_product_out(997 * (paid - 1), x, y) < wanted
 
 
-def test_creator_fee_on_output_leaves_the_user_exactly_what_he_asked_for() -> None:
+def test_an_exact_output_is_exact_with_a_creator_fee_on_the_output() -> None:
     pool = raydium.Pool(
         33_333_333_333_333, 5_000_000_000_000, creator_fee_rate=500, creator_on_input=False
     )
@@ -102,7 +102,7 @@ def test_creator_fee_on_output_leaves_the_user_exactly_what_he_asked_for() -> No
     assert swap.pool.reserve_y == pool.reserve_y - 149_545_711 - 74_811
 
 
-def test_exact_out_moves_the_reserve_by_what_was_asked_not_by_what_was_paid_for() -> None:
+def test_an_exact_output_reduces_the_reserve_by_the_requested_amount_alone() -> None:
     """A cheap token's smallest payment buys several units; the user gets only those requested."""
     pool = raydium.Pool(10, 10**9, trade_fee_rate=0)
     swap = raydium.swap_exact_out(pool, 7, True)
@@ -110,7 +110,7 @@ def test_exact_out_moves_the_reserve_by_what_was_asked_not_by_what_was_paid_for(
 
 
 @pytest.mark.parametrize(("program_pool", "code"), [(raydium.Pool, 6005), (raydium.amm_v4, 30)])
-def test_slippage_speaks_the_number_of_its_program_and_equality_passes(
+def test_slippage_fails_below_the_threshold_with_the_code_of_the_program(
     program_pool: Any, code: int
 ) -> None:
     pool = program_pool(10**12, 10**12)
@@ -128,13 +128,13 @@ def test_slippage_speaks_the_number_of_its_program_and_equality_passes(
 
 
 @pytest.mark.parametrize("wanted", [1_000, 1_001])
-def test_the_last_unit_of_a_reserve_is_not_for_sale(wanted: int) -> None:
+def test_the_last_unit_of_a_reserve_cannot_be_bought(wanted: int) -> None:
     with pytest.raises(InsufficientLiquidity):
         raydium.swap_exact_out(raydium.Pool(1_000, 1_000), wanted, True)
 
 
 @pytest.mark.parametrize("amount", [0, -1])
-def test_nothing_is_no_swap(amount: int) -> None:
+def test_an_amount_of_zero_or_less_is_refused(amount: int) -> None:
     with pytest.raises(ZeroAmount):
         raydium.swap_exact_in(raydium.Pool(1_000, 1_000), amount, True)
     with pytest.raises(ZeroAmount):
@@ -142,7 +142,7 @@ def test_nothing_is_no_swap(amount: int) -> None:
 
 
 @for_all(pools, amounts, st.booleans())
-def test_a_pool_never_gives_more_than_it_holds_nor_lets_its_product_fall(
+def test_a_pool_never_gives_more_than_it_holds_and_its_product_never_falls(
     pool: raydium.Pool, amount: int, x_to_y: bool
 ) -> None:
     swap = raydium.swap_exact_in(pool, amount, x_to_y)
@@ -168,15 +168,13 @@ def test_every_unit_of_a_swap_is_accounted_for(
 
 
 @for_all(pools, amounts, st.booleans())
-def test_the_hot_loop_agrees_with_the_whole_swap(
-    pool: raydium.Pool, amount: int, x_to_y: bool
-) -> None:
+def test_a_curves_output_is_that_of_the_swap(pool: raydium.Pool, amount: int, x_to_y: bool) -> None:
     swap = raydium.swap_exact_in(pool, amount, x_to_y)
     assert raydium.Curve(pool, x_to_y).amount_out(amount) == swap.amount_out
 
 
 @for_all(pools, amounts, st.booleans())
-def test_exact_out_pays_the_least_that_exact_in_needs_for_as_much(
+def test_an_exact_output_costs_the_smallest_input_that_gives_as_much(
     pool: raydium.Pool, amount: int, x_to_y: bool
 ) -> None:
     try:
@@ -194,7 +192,7 @@ def test_exact_out_pays_the_least_that_exact_in_needs_for_as_much(
 
 
 @for_all(pools, amounts, st.integers(0, 10**12), st.booleans())
-def test_more_in_never_gives_less_out(
+def test_a_larger_input_never_gives_a_smaller_output(
     pool: raydium.Pool, amount: int, more: int, x_to_y: bool
 ) -> None:
     amount_out = raydium.Curve(pool, x_to_y).amount_out
@@ -202,7 +200,7 @@ def test_more_in_never_gives_less_out(
 
 
 @for_all(pools, amounts, st.booleans())
-def test_a_round_trip_never_profits(pool: raydium.Pool, amount: int, x_to_y: bool) -> None:
+def test_a_round_trip_never_gains(pool: raydium.Pool, amount: int, x_to_y: bool) -> None:
     there = raydium.swap_exact_in(pool, amount, x_to_y)
     if there.amount_out:
         back = raydium.swap_exact_in(there.pool, there.amount_out, not x_to_y)
@@ -210,7 +208,7 @@ def test_a_round_trip_never_profits(pool: raydium.Pool, amount: int, x_to_y: boo
 
 
 @for_all(pools, amounts, st.booleans())
-def test_a_curve_accounts_for_a_swap_as_the_whole_swap_does(
+def test_a_curves_fill_has_the_amounts_of_the_swap(
     pool: raydium.Pool, amount: int, x_to_y: bool
 ) -> None:
     swap = raydium.swap_exact_in(pool, amount, x_to_y)
@@ -225,7 +223,9 @@ def test_a_curve_accounts_for_a_swap_as_the_whole_swap_does(
 
 
 @for_all(pools, st.booleans())
-def test_a_curve_is_one_piece_up_to_its_own_reserve(pool: raydium.Pool, x_to_y: bool) -> None:
+def test_a_curve_is_one_piece_up_to_an_input_of_its_reserve(
+    pool: raydium.Pool, x_to_y: bool
+) -> None:
     (piece,) = raydium.Curve(pool, x_to_y).pieces(1)
     assert piece.amount_in == (pool.reserve_x if x_to_y else pool.reserve_y)
     assert piece.amount_out == raydium.Curve(pool, x_to_y).amount_out(piece.amount_in)

@@ -1,4 +1,4 @@
-"""Routes: the best of venues, splits and two hops, and the text that explains the choice."""
+"""Routes: the best of venues, splits and two hops, and the reason that a route states."""
 
 from decimal import Decimal
 
@@ -13,7 +13,7 @@ from functions.dex.router import Route, find_route, largest_amount, pool_takes
 from functions.dex.sides import usable
 from functions.dex.tokens import TOKENS, UNITS_MAX, Token
 from functions.simulation import market
-from functions.simulation.market import VENUES, Snapshot, snapshot
+from functions.simulation.market import VENUES, Snapshot, snapshot, snapshots
 from tests.unit.figures import figures
 
 SOL, USDC, RAY, MET = (TOKENS[symbol] for symbol in ("SOL", "USDC", "RAY", "MET"))
@@ -25,17 +25,17 @@ pairs = st.permutations(list(TOKENS.values())).map(lambda tokens: (tokens[0], to
 
 
 def at(slot: int = SLOT, **failing: str) -> dict[str, Snapshot | str]:
-    return {venue: failing.get(venue) or snapshot(venue, slot) for venue in VENUES}
+    return {**snapshots(slot), **failing}
 
 
-def depth(token_in: Token, slot: int = SLOT) -> int:
-    """More base units than any route takes: all that the pools of the token take, and one more."""
+def beyond_all_pools(token_in: Token, slot: int = SLOT) -> int:
+    """One base unit more than all pools of the token take together, so more than any route."""
     others = [token for token in TOKENS.values() if token is not token_in]
     pools = [
         pool
-        for venue in VENUES
+        for venue in snapshots(slot).values()
         for other in others
-        for pool in snapshot(venue, slot).pools(token_in, other)
+        for pool in venue.pools(token_in, other)
     ]
     return sum(usable(pool.side(token_in)) for pool in pools) + 1
 
@@ -67,7 +67,9 @@ def check(route: Route) -> None:
 
 
 @figures("slippage ExactIn otherAmountThreshold")
-def test_the_threshold_is_jupiters(given: dict[str, int], expected: dict[str, int]) -> None:
+def test_the_threshold_is_equal_to_jupiters(
+    given: dict[str, int], expected: dict[str, int]
+) -> None:
     threshold = router.threshold_exact_in(given["out_amount"], given["slippage_bps"])
     assert threshold == expected["other_amount_threshold"]
 
@@ -90,7 +92,7 @@ def test_slippage_rounds_in_favour_of_the_user(
     assert router.threshold_exact_out(amount, bps) == most
 
 
-def test_the_two_curves_of_one_venue_share_too() -> None:
+def test_an_order_is_split_over_two_pools_of_one_venue() -> None:
     only = at(meteora="VENUE_DOWN", whirlpool="VENUE_DOWN")
     route = find_route(RAY, SOL, 1_000 * 10**6, 50, only)
     check(route)
@@ -101,7 +103,7 @@ def test_the_two_curves_of_one_venue_share_too() -> None:
     assert route.quotes[1].error == "VENUE_DOWN"
 
 
-def test_a_big_order_is_split_and_says_by_how_much_that_is_better() -> None:
+def test_a_large_order_is_split_and_its_reason_states_the_advantage() -> None:
     route = find_route(SOL, USDC, 10_000 * 10**9, 50, at())
     check(route)
     assert {leg.venue for leg in route.route_plan} == {"raydium", "meteora", "whirlpool"}
@@ -122,7 +124,7 @@ def test_a_small_order_goes_to_one_venue() -> None:
     assert route.reason.startswith("meteora beats whirlpool by ")
 
 
-def test_two_hops_are_found_and_each_is_split_by_itself() -> None:
+def test_a_route_of_two_hops_splits_each_hop_by_itself() -> None:
     route = find_route(BONK, MSOL, 2 * 10**9 * 10**5, 50, at())
     check(route)
     assert {(leg.token_in.symbol, leg.token_out.symbol) for leg in route.route_plan} == {
@@ -133,7 +135,7 @@ def test_two_hops_are_found_and_each_is_split_by_itself() -> None:
     assert "via SOL" in route.reason
 
 
-def test_two_hops_over_two_venues_need_no_venue_that_has_both() -> None:
+def test_a_route_of_two_hops_can_use_a_different_venue_for_each() -> None:
     route = find_route(RAY, MET, 10**6, 50, at())
     check(route)
     assert [leg.venue for leg in route.route_plan] == ["raydium", "meteora"]
@@ -142,8 +144,8 @@ def test_two_hops_over_two_venues_need_no_venue_that_has_both() -> None:
     assert "no venue has a path alone" in route.reason
 
 
-def test_two_hops_can_beat_the_pairs_own_pool() -> None:
-    """JUP has pools against USDC; at times its pools against SOL, then SOL's, give more."""
+def test_a_route_of_two_hops_can_be_better_than_the_pairs_own_pool() -> None:
+    """JUP has pools against USDC; at some times JUP to SOL to USDC gives more."""
     routes = [find_route(TOKENS["JUP"], USDC, 10**7, 50, at(SLOT + 9_000 * i)) for i in range(40)]
     for route in routes:
         check(route)
@@ -151,7 +153,7 @@ def test_two_hops_can_beat_the_pairs_own_pool() -> None:
     assert {("JUP",), ("JUP", "SOL")} <= stops
 
 
-def test_direct_pools_and_hubs_share_an_order_and_each_hub_spends_what_it_got() -> None:
+def test_an_order_is_split_over_direct_pools_and_hubs_and_each_hub_spends_its_input() -> None:
     route = find_route(SOL, TOKENS["JUP"], 100 * 10**9, 50, at())
     check(route)
     stops = list(dict.fromkeys(leg.token_in.symbol for leg in route.route_plan))
@@ -170,7 +172,7 @@ def test_direct_pools_and_hubs_share_an_order_and_each_hub_spends_what_it_got() 
         ("RAY", 1_230_930_818_110, 4_750_791_933, 2_174_637_346_113),
     ],
 )
-def test_a_first_hop_gives_no_more_than_the_second_takes(
+def test_the_first_hop_gives_no_more_than_the_second_can_take(
     token_in: str, amount: int, slot: int, by_brute_force: int
 ) -> None:
     """All pools of the token give more SOL than the pools of JUP take."""
@@ -179,8 +181,7 @@ def test_a_first_hop_gives_no_more_than_the_second_takes(
     assert route.out_amount >= by_brute_force
 
 
-def test_a_leg_earns_its_network_fee() -> None:
-    """Without any leg the others would give less, by more than the leg costs."""
+def test_a_leg_gains_more_than_its_network_fee() -> None:
     route = find_route(SOL, USDC, 3_000 * 10**9, 50, at())
     cost = snapshot("raydium", SLOT).leg_cost(USDC)
     alone = max(quote.out_amount for quote in route.quotes)
@@ -190,8 +191,8 @@ def test_a_leg_earns_its_network_fee() -> None:
     assert len(small.route_plan) == 1
 
 
-def test_a_venue_alone_is_its_best_alone_its_own_two_hops_included() -> None:
-    """Raydium has a pool of SOL and USDC, and at times a better way over USDT."""
+def test_a_venues_quote_is_its_best_route_including_two_hops_over_its_own_pools() -> None:
+    """Raydium has a pool of SOL and USDC, and at some times a better route over USDT."""
     better = 0
     for i in range(60):
         slot = SLOT + 9_000 * i
@@ -203,7 +204,7 @@ def test_a_venue_alone_is_its_best_alone_its_own_two_hops_included() -> None:
     assert 0 < better < 60
 
 
-def test_the_quote_tells_how_far_it_is_from_the_reference_price() -> None:
+def test_a_route_has_its_difference_to_the_reference_price() -> None:
     for amount in (10**9, 100 * 10**9, 5_000 * 10**9):
         route = find_route(SOL, USDC, amount, 50, at())
         worth = snapshot("raydium", SLOT).worth(amount, SOL, USDC)
@@ -214,7 +215,7 @@ def test_the_quote_tells_how_far_it_is_from_the_reference_price() -> None:
         assert bps >= 0
 
 
-def test_a_venue_that_cannot_answer_stops_no_other() -> None:
+def test_a_failing_venue_leaves_the_others_quotes() -> None:
     route = find_route(SOL, USDC, 10**9, 50, at(meteora="QUOTE_TIMEOUT", whirlpool="QUOTE_ERROR"))
     check(route)
     assert {leg.venue for leg in route.route_plan} == {"raydium"}
@@ -224,27 +225,27 @@ def test_a_venue_that_cannot_answer_stops_no_other() -> None:
     assert route.reason.endswith(only)
 
 
-def test_no_venue_left_is_no_route_and_names_the_reasons() -> None:
-    silent = {"raydium": "VENUE_DOWN", "meteora": "QUOTE_ERROR", "whirlpool": "QUOTE_TIMEOUT"}
-    with pytest.raises(NoRoutesFound) as none:
-        find_route(SOL, USDC, 10**9, 50, silent)
-    assert none.value.code == "NO_ROUTES_FOUND"
-    assert none.value.reasons == silent
-    assert "raydium VENUE_DOWN, meteora QUOTE_ERROR, whirlpool QUOTE_TIMEOUT" in str(none.value)
+def test_without_any_venue_there_is_no_route_and_the_error_has_each_venues_reason() -> None:
+    failing = {"raydium": "VENUE_DOWN", "meteora": "QUOTE_ERROR", "whirlpool": "QUOTE_TIMEOUT"}
+    with pytest.raises(NoRoutesFound) as no_route:
+        find_route(SOL, USDC, 10**9, 50, failing)
+    assert no_route.value.code == "NO_ROUTES_FOUND"
+    assert no_route.value.reasons == failing
+    assert "raydium VENUE_DOWN, meteora QUOTE_ERROR, whirlpool QUOTE_TIMEOUT" in str(no_route.value)
     with pytest.raises(NoRoutesFound):
         find_route(USDC, MET, 10**6, 50, at(meteora="VENUE_DOWN"))
     with pytest.raises(NoRoutesFound):
         find_route(SOL, USDC, 10**9, 50, {})
 
 
-def test_an_amount_beyond_all_depth_is_no_route() -> None:
-    with pytest.raises(NoRoutesFound) as deep:
-        find_route(SOL, USDC, depth(SOL), 50, at())
-    assert set(deep.value.reasons.values()) <= {"INSUFFICIENT_LIQUIDITY", "NO_POOL"}
+def test_an_amount_beyond_the_liquidity_of_all_pools_has_no_route() -> None:
+    with pytest.raises(NoRoutesFound) as no_route:
+        find_route(SOL, USDC, beyond_all_pools(SOL), 50, at())
+    assert set(no_route.value.reasons.values()) <= {"INSUFFICIENT_LIQUIDITY", "NO_POOL"}
 
 
-def test_everything_up_to_all_depth_together_routes() -> None:
-    pools = [pool for venue in VENUES for pool in snapshot(venue, SLOT).pools(SOL, USDC)]
+def test_an_amount_of_all_direct_pools_liquidity_has_a_route_and_three_times_it_has_none() -> None:
+    pools = [pool for venue in snapshots(SLOT).values() for pool in venue.pools(SOL, USDC)]
     direct = sum(usable(pool.side(SOL)) for pool in pools)
     check(find_route(SOL, USDC, direct, 50, at()))
     check(find_route(SOL, USDC, direct * 6 // 5, 50, at()))
@@ -252,13 +253,13 @@ def test_everything_up_to_all_depth_together_routes() -> None:
         find_route(SOL, USDC, direct * 3, 50, at())
 
 
-def test_dust_that_buys_nothing_is_no_route() -> None:
+def test_an_amount_too_small_for_any_output_has_no_route() -> None:
     with pytest.raises(NoRoutesFound) as dust:
         find_route(BONK, SOL, 1, 50, at())
     assert set(dust.value.reasons.values()) == {"AMOUNT_TOO_SMALL"}
 
 
-def test_a_token_is_not_swapped_for_itself_nor_nothing_for_something() -> None:
+def test_a_pair_of_one_token_and_an_amount_of_zero_are_refused() -> None:
     with pytest.raises(CircularArbitrage) as circular:
         find_route(SOL, SOL, 10**9, 50, at())
     assert circular.value.code == "CIRCULAR_ARBITRAGE_IS_DISABLED"
@@ -266,7 +267,7 @@ def test_a_token_is_not_swapped_for_itself_nor_nothing_for_something() -> None:
         find_route(SOL, USDC, 0, 50, at())
 
 
-def test_a_quotes_fee_over_two_hops_is_told_in_the_token_in() -> None:
+def test_the_fee_of_a_quote_over_two_hops_is_in_the_token_in() -> None:
     route = find_route(BONK, MSOL, 10**6 * 10**5, 50, at(meteora="VENUE_DOWN"))
     first, second = route.route_plan
     converted = second.fee_amount * first.in_amount // first.out_amount
@@ -290,16 +291,16 @@ def test_percents_are_whole_positive_and_sum_to_100(
     assert router.percents(amounts) == expected
 
 
-def test_a_curve_that_takes_a_tenth_of_its_reserve_moves_by_an_eleventh() -> None:
+def test_an_input_of_a_tenth_of_the_reserve_has_an_impact_of_an_eleventh() -> None:
     side = raydium.Pool(10**12, 10**12, trade_fee_rate=0).side(True)
     assert side.fill(10**11).impact == 10**12 // 11
 
 
 @pytest.mark.parametrize("x_to_y", [True, False])
-def test_a_ladder_moves_by_the_share_that_its_second_bin_takes(x_to_y: bool) -> None:
-    calm = meteora.Parameters(bin_step=100, base_factor=0, variable_fee_control=0)
+def test_the_impact_of_a_swap_over_two_bins_is_the_mean_of_their_impacts(x_to_y: bool) -> None:
+    no_fees = meteora.Parameters(bin_step=100, base_factor=0, variable_fee_control=0)
     bins = {0: (0, 10**9), -1: (0, 10**9)} if x_to_y else {0: (10**9, 0), 1: (10**9, 0)}
-    side = meteora.Pool(calm, 0, bins).side(x_to_y)
+    side = meteora.Pool(no_fees, 0, bins).side(x_to_y)
     assert side.fill(10**9).impact == 0
     assert abs(side.fill(2 * 10**9).impact - 10**12 // 202) < 10**4
 
@@ -328,13 +329,15 @@ def test_price_impact_of_a_split_is_the_mean_of_its_legs_by_input() -> None:
 
 @settings(max_examples=60)
 @for_all(slots, pairs, st.integers(1, 10**6))
-def test_every_route_keeps_its_promises(slot: int, pair: tuple[Token, Token], ppm: int) -> None:
+def test_every_route_has_the_properties_of_a_route(
+    slot: int, pair: tuple[Token, Token], ppm: int
+) -> None:
     token_in, token_out = pair
-    amount = max(depth(token_in, slot) * ppm // 10**6, 1)
+    amount = max(beyond_all_pools(token_in, slot) * ppm // 10**6, 1)
     try:
         route = find_route(token_in, token_out, amount, 50, at(slot))
-    except NoRoutesFound as none:
-        reasons = set(none.reasons.values())
+    except NoRoutesFound as no_route:
+        reasons = set(no_route.reasons.values())
         if not reasons <= {"NO_POOL", "INSUFFICIENT_LIQUIDITY", "AMOUNT_TOO_SMALL"}:
             raise
         return
@@ -343,47 +346,47 @@ def test_every_route_keeps_its_promises(slot: int, pair: tuple[Token, Token], pp
 
 @settings(max_examples=60)
 @for_all(slots, pairs, st.integers(1, 10**5))
-def test_a_split_is_never_worse_than_any_venue_and_a_venue_more_never_hurts(
+def test_a_route_is_never_worse_than_one_with_a_venue_less(
     slot: int, pair: tuple[Token, Token], ppm: int
 ) -> None:
     token_in, token_out = pair
-    amount = max(depth(token_in, slot) * ppm // 10**6, 1)
-    both = _net(token_in, token_out, amount, at(slot))
+    amount = max(beyond_all_pools(token_in, slot) * ppm // 10**6, 1)
+    all_venues = net_output(token_in, token_out, amount, at(slot))
     for venue in VENUES:
-        alone = _net(token_in, token_out, amount, at(slot, **{venue: "VENUE_DOWN"}))
-        # Two hops over one venue may use a split of its own, found to a fraction of a unit's worth.
-        assert both + both // 10**9 + 2 >= alone
+        fewer = net_output(token_in, token_out, amount, at(slot, **{venue: "VENUE_DOWN"}))
+        # The split within each hop is found to a fraction of a unit's worth.
+        assert all_venues + all_venues // 10**9 + 2 >= fewer
 
 
 @settings(max_examples=60)
 @for_all(slots, pairs, st.integers(1, 10**5), st.integers(1, 10**5))
-def test_more_in_never_gives_less_out(
+def test_a_larger_input_never_gives_a_smaller_output(
     slot: int, pair: tuple[Token, Token], ppm: int, more_ppm: int
 ) -> None:
     token_in, token_out = pair
-    capacity = depth(token_in, slot)
+    capacity = beyond_all_pools(token_in, slot)
     amount, more = (max(capacity * part // 10**6, 1) for part in (ppm, more_ppm))
-    less = _out(token_in, token_out, amount, at(slot))
+    less = output(token_in, token_out, amount, at(slot))
     try:
         more_out = find_route(token_in, token_out, amount + more, 50, at(slot)).out_amount
-    except NoRoutesFound as none:
-        # More may be beyond all depth, but never too small where less was enough.
-        assume(less == 0 or "AMOUNT_TOO_SMALL" in none.reasons.values())
+    except NoRoutesFound as no_route:
+        # The larger amount may be beyond all liquidity, but not too small if the smaller was not.
+        assume(less == 0 or "AMOUNT_TOO_SMALL" in no_route.reasons.values())
         more_out = 0
     assert more_out >= less
 
 
 @settings(max_examples=60)
 @for_all(slots, pairs, st.integers(1, 10**5))
-def test_a_round_trip_never_profits(slot: int, pair: tuple[Token, Token], ppm: int) -> None:
+def test_a_round_trip_never_gains(slot: int, pair: tuple[Token, Token], ppm: int) -> None:
     token_in, token_out = pair
-    amount = max(depth(token_in, slot) * ppm // 10**6, 1)
-    there = _out(token_in, token_out, amount, at(slot))
+    amount = max(beyond_all_pools(token_in, slot) * ppm // 10**6, 1)
+    there = output(token_in, token_out, amount, at(slot))
     if there:
-        assert _out(token_out, token_in, there, at(slot)) <= amount
+        assert output(token_out, token_in, there, at(slot)) <= amount
 
 
-def _net(
+def net_output(
     token_in: Token, token_out: Token, amount: int, snapshots: dict[str, Snapshot | str]
 ) -> int:
     """The output less the network fee of each leg, by which routes are compared."""
@@ -395,7 +398,7 @@ def _net(
     return route.out_amount - len(route.route_plan) * live.leg_cost(token_out)
 
 
-def _out(
+def output(
     token_in: Token, token_out: Token, amount: int, snapshots: dict[str, Snapshot | str]
 ) -> int:
     try:
@@ -406,7 +409,7 @@ def _out(
 
 @settings(max_examples=30)
 @for_all(slots, pairs, st.integers(1, 10**6))
-def test_the_largest_amount_routes_and_nothing_above_it_does(
+def test_the_largest_amount_has_a_route_and_no_larger_one_has(
     slot: int, pair: tuple[Token, Token], more: int
 ) -> None:
     token_in, token_out = pair
@@ -419,18 +422,18 @@ def test_the_largest_amount_routes_and_nothing_above_it_does(
 
 @settings(deadline=None)
 @for_all(pairs, slots, st.integers(0, 64).map(lambda bits: 1 << bits) | st.integers(1, UNITS_MAX))
-def test_there_is_a_route_for_what_one_pool_takes(
+def test_an_amount_that_one_pool_takes_has_a_route(
     pair: tuple[Token, Token], slot: int, amount: int
 ) -> None:
     if pool_takes(*pair, amount, at(slot)):
         check(find_route(*pair, amount, 50, at(slot)))
 
 
-def test_one_pool_takes_a_usual_amount_and_none_takes_the_market() -> None:
+def test_a_pool_takes_1_sol_and_none_takes_more_than_all_liquidity() -> None:
     assert pool_takes(SOL, USDC, 10**9, at())
-    assert not pool_takes(SOL, USDC, depth(SOL), at())
+    assert not pool_takes(SOL, USDC, beyond_all_pools(SOL), at())
     assert not pool_takes(SOL, USDC, 10**9, dict.fromkeys(VENUES, "VENUE_DOWN"))
 
 
-def test_without_a_venue_there_is_no_largest_amount() -> None:
+def test_without_a_venue_the_largest_amount_is_zero() -> None:
     assert largest_amount(SOL, USDC, dict.fromkeys(VENUES, "VENUE_DOWN")) == 0

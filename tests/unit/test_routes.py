@@ -1,4 +1,4 @@
-"""Routes as clients read them, and back."""
+"""Routes between the router and the JSON that clients read and orders store."""
 
 from __future__ import annotations
 
@@ -15,17 +15,14 @@ from functions.dex.errors import NoRoutesFound
 from functions.dex.tokens import TOKENS, Token
 from functions.orders.order import Route
 from functions.orders.routes import shown, taken
-from functions.simulation.market import VENUES, Snapshot, snapshot
+from functions.simulation.market import VENUES, snapshots
 
 SOL, USDC = TOKENS["SOL"], TOKENS["USDC"]
 SLOT = 4_400_000_000
 
 
 def found(token_in: Token, token_out: Token, amount: int, bps: int, **failing: str) -> router.Route:
-    pools: dict[str, Snapshot | str] = {
-        venue: failing.get(venue) or snapshot(venue, SLOT) for venue in VENUES
-    }
-    return router.find_route(token_in, token_out, amount, bps, pools)
+    return router.find_route(token_in, token_out, amount, bps, {**snapshots(SLOT), **failing})
 
 
 def as_json(route: router.Route) -> dict[str, Any]:
@@ -33,7 +30,7 @@ def as_json(route: router.Route) -> dict[str, Any]:
     return text
 
 
-def test_a_route_is_shown_in_the_words_that_clients_read() -> None:
+def test_a_route_is_shown_with_the_documented_fields() -> None:
     route = as_json(found(SOL, USDC, 500 * 10**9, 50))
     assert list(route) == [
         "inAmount",
@@ -63,7 +60,7 @@ def test_a_route_is_shown_in_the_words_that_clients_read() -> None:
     ]
 
 
-def test_a_venue_without_a_quote_shows_why() -> None:
+def test_a_venue_without_a_quote_has_an_error() -> None:
     quotes = as_json(found(SOL, USDC, 10**9, 50, meteora="VENUE_DOWN"))["quotes"]
     assert set(quotes[0]) == {"venue", "outAmount", "priceImpactPct", "feeAmount"}
     assert quotes[1] == {"venue": "meteora", "error": "VENUE_DOWN"}
@@ -83,7 +80,7 @@ pairs = st.permutations(list(TOKENS.values())).map(lambda tokens: (tokens[0], to
 
 @settings(max_examples=60)
 @given(pairs, st.integers(1, 10**15), st.integers(0, 10_000))
-def test_a_stored_route_is_the_one_that_was_found(
+def test_a_stored_route_is_read_back_without_its_quotes(
     pair: tuple[Token, Token], amount: int, bps: int
 ) -> None:
     try:
@@ -95,7 +92,7 @@ def test_a_stored_route_is_the_one_that_was_found(
 
 
 @pytest.mark.parametrize("venue", VENUES)
-def test_a_quote_is_shown_in_whole_tokens(venue: str) -> None:
+def test_the_output_of_a_quote_is_in_whole_tokens(venue: str) -> None:
     route = found(SOL, USDC, 10**9, 50)
     (quote,) = (quote for quote in shown(route).quotes if quote.venue == venue)
     (known,) = (quote for quote in route.quotes if quote.venue == venue)

@@ -1,4 +1,4 @@
-"""The parts that all handlers share."""
+"""Concurrent calls with a timeout, which all handlers share."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import pytest
 from functions.runtime import at_once
 
 
-def test_calls_are_made_at_once_and_answered_in_order() -> None:
-    met = [Event(), Event()]
+def test_calls_run_concurrently_and_their_results_are_in_order() -> None:
+    started = [Event(), Event()]
 
-    def meet(own: int) -> int:
-        met[own].set()
-        assert met[1 - own].wait(60)
-        return own
+    def call(number: int) -> int:
+        started[number].set()
+        assert started[1 - number].wait(60)
+        return number
 
-    assert at_once([lambda: meet(0), lambda: meet(1)], 60) == [0, 1]
+    assert at_once([lambda: call(0), lambda: call(1)], 60) == [0, 1]
 
 
-def test_a_call_that_hangs_gives_nothing_and_delays_no_later_call() -> None:
-    free = Event()
+def test_a_call_that_times_out_gives_none_and_delays_no_later_call() -> None:
+    release = Event()
     try:
-        assert at_once([free.wait] * 10, 0) == [None] * 10
+        assert at_once([release.wait] * 10, 0) == [None] * 10
         assert at_once([lambda: 1] * 10, 60) == [1] * 10
     finally:
-        free.set()
+        release.set()
 
 
 def test_what_a_call_raises_is_raised() -> None:

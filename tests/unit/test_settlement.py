@@ -1,4 +1,4 @@
-"""The end of an order that was submitted, and the account of its execution."""
+"""The last update of a submitted order, and its execution report."""
 
 from fractions import Fraction
 from typing import Any
@@ -41,11 +41,11 @@ def submitted(**request: Any) -> Order:
 
 
 def price(_in: Token, _out: Token, at_ms: int) -> Fraction:
-    """150.06 when the order was made, and 150.03 when it was woken."""
+    """150.06 when the order was created, and 150.03 when it was woken."""
     return {CREATED: Fraction("150.06"), WOKEN: Fraction("150.03")}[at_ms]
 
 
-def test_an_execution_tells_its_fee_its_fills_and_what_it_lost_against_quote_and_market() -> None:
+def test_an_execution_has_its_network_fee_its_fills_its_quote_slippage_and_its_shortfall() -> None:
     ended = settlement.ending(submitted(), LANDED, NOW, price)
     assert (ended.status, ended.out_amount) == (Status.CONFIRMED, "299.97")
     assert ended.execution is not None
@@ -59,14 +59,14 @@ def test_an_execution_tells_its_fee_its_fills_and_what_it_lost_against_quote_and
     }
 
 
-def test_an_order_that_waited_is_compared_with_the_price_at_the_end_of_its_wait() -> None:
+def test_the_shortfall_of_a_resting_order_is_against_the_price_when_it_was_woken() -> None:
     waited = submitted(type="limit", limitPrice="140")
     ended = settlement.ending(waited, LANDED, NOW, price)
     assert ended.execution is not None
     assert ended.execution.shortfall_bps == "2.99"
 
 
-def test_an_order_adds_up_the_fees_of_its_transactions_and_a_dropped_one_is_free() -> None:
+def test_the_network_fee_of_an_order_is_the_sum_of_its_transactions_without_dropped_ones() -> None:
     order = submitted()
     for error in (
         OrderError(code="SLIPPAGE_TOLERANCE_EXCEEDED", message="", network_fee_lamports=17_000),
@@ -82,7 +82,7 @@ def test_an_order_adds_up_the_fees_of_its_transactions_and_a_dropped_one_is_free
 
 
 @pytest.mark.parametrize("landed", [True, False])
-def test_what_an_earlier_release_stored_is_read_without_an_execution(landed: bool) -> None:
+def test_an_update_of_an_earlier_release_is_read_without_an_execution(landed: bool) -> None:
     stored = Update.model_validate(
         {
             "orderId": ORDER_ID,

@@ -1,4 +1,4 @@
-"""Stored items: what is packed comes back to the character, also from items of earlier releases."""
+"""Stored items: packed text is read back exactly, also from items of earlier releases."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ STORED: dict[str, Any] = {
 }
 
 
-def made(order: Order) -> dict[str, Any]:
+def item_of(order: Order) -> dict[str, Any]:
     """The item of an order whose updates were stored one by one, the last with a transaction."""
     first = order.model_copy(update={"updates": order.updates[:1]})
     item = new_item(first, "desk-7", writer="w")
@@ -82,7 +82,7 @@ def as_text(item: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_what_was_stored_once_is_read_for_ever() -> None:
+def test_an_item_that_a_stack_stored_stays_readable() -> None:
     order, owner, signed, _ = stored_order(STORED)
     assert (order.order_id, owner, signed) == (ORDER_ID, "desk-7", None)
     assert (order.amount, order.status) == ("1", Status.BUILDING)
@@ -97,27 +97,27 @@ def test_what_was_stored_once_is_read_for_ever() -> None:
     assert order.route.slot == 4489747719
 
 
-def test_an_order_comes_back_with_the_transaction_that_was_stored_with_an_update() -> None:
+def test_an_order_is_read_back_with_the_transaction_stored_with_its_last_update() -> None:
     order = submitted()
-    stored = stored_order(made(order))
+    stored = stored_order(item_of(order))
     assert stored.order == order
     assert stored.transaction == '{"fate":"land"}'
-    assert entries(made(order))[-1] == Entry(order.updates[-1].text, '{"fate":"land"}')
+    assert entries(item_of(order))[-1] == Entry(order.updates[-1].text, '{"fate":"land"}')
 
 
 def test_an_item_of_an_earlier_release_is_read_and_continued() -> None:
     order = submitted()
-    old = as_text(made(order))
-    assert stored_order(old) == stored_order(made(order))
+    old = as_text(item_of(order))
+    assert stored_order(old) == stored_order(item_of(order))
     ended = order.apply(order.next_update(Status.CONFIRMED, 1_795_899_090_000, out_amount="1"))
     old["updates"]["L"].append(entry_of(ended.updates[-1], order.updates, None))
     assert stored_order(old).order == ended
     assert stored_order(old).transaction == '{"fate":"land"}'
 
 
-def test_a_transaction_of_a_later_attempt_counts_more_than_one_of_an_earlier_release() -> None:
+def test_the_transaction_of_the_last_attempt_is_current_not_the_one_of_an_earlier_release() -> None:
     order = submitted()
-    old = as_text(made(order))
+    old = as_text(item_of(order))
     for status in (Status.ROUTING, Status.BUILDING, Status.SUBMITTED):
         update = order.next_update(status, 1_795_899_100_000)
         signed = '{"fate":"drop"}' if status is Status.SUBMITTED else None
@@ -127,9 +127,9 @@ def test_a_transaction_of_a_later_attempt_counts_more_than_one_of_an_earlier_rel
     assert transactions(old) == ['{"fate":"land"}', '{"fate":"drop"}']
 
 
-def test_fields_of_a_newer_release_stay_in_the_text_and_do_not_harm_what_follows() -> None:
+def test_fields_of_a_newer_release_stay_in_the_text_and_later_updates_are_read() -> None:
     order = submitted()
-    item = made(order)
+    item = item_of(order)
     texts = [each.text for each in entries(item)]
     texts[2] = texts[2][:-1] + ',"newer":{"é":1}}'
     newer = as_text(item) | {"updates": {"L": [{"S": text} for text in texts]}}
@@ -140,11 +140,11 @@ def test_fields_of_a_newer_release_stay_in_the_text_and_do_not_harm_what_follows
 
 
 @pytest.mark.parametrize("text", ["", "{}", "é" * 9, "x" * 70_000])
-def test_any_text_comes_back(text: str) -> None:
+def test_any_packed_text_is_read_back(text: str) -> None:
     for known in ([], ["a", text], [text * 2]):
         assert unpacked(packed(text, known), known) == text
 
 
-def test_what_was_said_before_costs_little() -> None:
+def test_text_that_repeats_known_text_packs_to_few_bytes() -> None:
     text = json.dumps({"number": list(range(100))})
     assert len(packed(text, [text])) < 10 < len(packed(text)) < len(text)

@@ -83,7 +83,7 @@ def test_an_amount_becomes_base_units_exactly(amount: Decimal | int | str, units
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_a_bad_amount_names_the_rule_it_breaks(amount: str, rule: str) -> None:
+def test_an_invalid_amount_is_refused_with_the_rule_that_it_breaks(amount: str, rule: str) -> None:
     with pytest.raises(InvalidAmount) as refused:
         to_units(amount, SOL)
     assert refused.value.rule == rule
@@ -95,7 +95,7 @@ def test_a_bad_amount_names_the_rule_it_breaks(amount: str, rule: str) -> None:
     ["1e999999999", "1e-999999999", "9" * 100_000, "0." + "0" * 100_000 + "1", Decimal(10**5_000)],
     ids=["huge", "tiny", "long", "deep", "number"],
 )
-def test_a_hostile_amount_is_refused_at_once(amount: Decimal | str) -> None:
+def test_an_extreme_amount_is_refused_in_little_time(amount: Decimal | str) -> None:
     started = time.process_time()
     with pytest.raises(InvalidAmount):
         to_units(amount, SOL)
@@ -103,7 +103,7 @@ def test_a_hostile_amount_is_refused_at_once(amount: Decimal | str) -> None:
 
 
 @for_all(st.text(max_size=40) | st.from_regex(r"[-+0-9.eE_]{1,30}"))
-def test_any_text_is_an_amount_or_refused(text: str) -> None:
+def test_any_text_is_an_amount_or_is_refused(text: str) -> None:
     try:
         units = to_units(text, SOL)
     except InvalidAmount:
@@ -112,7 +112,7 @@ def test_any_text_is_an_amount_or_refused(text: str) -> None:
 
 
 @for_all(st.integers(1, UNITS_MAX), st.sampled_from(list(TOKENS.values())))
-def test_text_and_units_round_trip(units: int, token: Token) -> None:
+def test_base_units_written_as_text_are_read_back(units: int, token: Token) -> None:
     text = to_text(units, token.decimals)
     assert to_units(text, token) == units
     assert "e" not in text.lower()
@@ -123,7 +123,9 @@ def test_text_and_units_round_trip(units: int, token: Token) -> None:
     ("units", "decimals", "text"),
     [(0, 9, "0"), (1, 9, "0.000000001"), (-5, 1, "-0.5"), (1_500, 3, "1.5"), (7, 0, "7")],
 )
-def test_text_is_plain(units: int, decimals: int, text: str) -> None:
+def test_an_amount_as_text_has_no_exponent_and_no_trailing_zeros(
+    units: int, decimals: int, text: str
+) -> None:
     assert to_text(units, decimals) == text
 
 

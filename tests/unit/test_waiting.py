@@ -31,7 +31,7 @@ def order(kind: str, amount: str = "1", pair: str = "SOL/USDC", **prices: Any) -
 
 
 @given(AMOUNTS, PRICES)
-def test_the_least_output_at_a_limit_is_the_first_that_pays_its_price(
+def test_the_least_output_of_a_limit_order_is_the_smallest_at_its_price(
     amount: str, price: str
 ) -> None:
     least = waiting.limit_out(order("limit", amount, limit_price=price))
@@ -40,7 +40,9 @@ def test_the_least_output_at_a_limit_is_the_first_that_pays_its_price(
 
 
 @given(AMOUNTS, PRICES)
-def test_a_stop_is_reached_where_its_price_or_less_is_paid(amount: str, price: str) -> None:
+def test_a_stop_is_reached_at_the_largest_output_that_pays_its_price_or_less(
+    amount: str, price: str
+) -> None:
     most = waiting.stop_out(order("stop", amount, stop_price=price))
     assert Fraction(most, 10**6) <= Fraction(amount) * Fraction(price) < Fraction(most + 1, 10**6)
 
@@ -56,7 +58,7 @@ def test_each_side_of_an_oco_order_is_reached_at_its_price(
     assert waiting.reached(both, out_amount) == (Trigger(trigger) if trigger else None)
 
 
-def test_an_order_without_a_route_waits_for_its_own_prices() -> None:
+def test_the_wake_keys_of_an_order_without_a_route_are_its_own_prices() -> None:
     both = order("oco", limit_price="110", stop_price="90")
     found = waiting.wake(both, None, Fraction(100))
     assert found == Wake(wake_key(110 * (1 - waiting.ROUNDING)), wake_key(Fraction(90)))
@@ -64,7 +66,9 @@ def test_an_order_without_a_route_waits_for_its_own_prices() -> None:
 
 @pytest.mark.parametrize("share", [10**6, 20, 3])
 @pytest.mark.parametrize("pair", ["SOL/USDC", "RAY/MET", "USDC/RAY", "mSOL/SOL"])
-def test_no_order_sleeps_through_a_moment_at_which_it_could_execute(pair: str, share: int) -> None:
+def test_the_wake_keys_cover_every_moment_at_which_an_order_can_execute(
+    pair: str, share: int
+) -> None:
     """`share` is the part of the largest amount that routes; the prices are of other moments."""
     clock = [START_MS]
     network = Network(lambda: clock[0], lambda _seconds: None)
@@ -91,16 +95,16 @@ def test_no_order_sleeps_through_a_moment_at_which_it_could_execute(pair: str, s
                 assert wake_key(reference_now) <= below
 
 
-def test_the_keys_of_an_order_that_was_woken_in_vain_are_stored_only_if_that_helps() -> None:
+def test_new_wake_keys_are_stored_only_if_they_save_a_wake_or_prevent_a_missed_one() -> None:
     def keys(above: int | None = None, below: int | None = None) -> Wake:
         return Wake(
             *(None if each is None else wake_key(Fraction(each)) for each in (above, below))
         )
 
     price = Fraction(100)
-    assert waiting.improves(keys(101), keys(99), price)  # it can sleep now
-    assert not waiting.improves(keys(100), keys(99), price)  # it would be woken again anyway
-    assert waiting.improves(keys(98), keys(99), price)  # it could be missed
+    assert waiting.improves(keys(101), keys(99), price)  # it is not woken at this price any more
+    assert not waiting.improves(keys(100), keys(99), price)  # it is woken at this price anyway
+    assert waiting.improves(keys(98), keys(99), price)  # an execution could be missed
     assert waiting.improves(keys(below=99), keys(below=101), price)
     assert waiting.improves(keys(below=102), keys(below=101), price)
     assert not waiting.improves(keys(below=100), keys(below=101), price)

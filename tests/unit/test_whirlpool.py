@@ -1,4 +1,4 @@
-"""Whirlpools: the figures, exact fractions beside the integers, and the odd cases."""
+"""Whirlpools: checked figures, comparison with exact fractions, and edge cases."""
 
 import json
 from collections.abc import Callable
@@ -74,7 +74,7 @@ def swapped(figure: dict[str, Any]) -> Swap:
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure["id"])
-def test_a_swap_is_the_one_that_the_programs_own_suite_asserts(figure: dict[str, Any]) -> None:
+def test_a_swap_has_the_result_that_orcas_own_tests_assert(figure: dict[str, Any]) -> None:
     expected = figure["expected"]
     if "error" in expected:
         with pytest.raises(PoolError) as refused:
@@ -100,7 +100,7 @@ def test_a_swap_is_the_one_that_the_programs_own_suite_asserts(figure: dict[str,
     assert {key: found[key] for key in expected} == expected
 
 
-def test_the_figures_are_there_with_every_kind_of_end() -> None:
+def test_the_figures_cover_every_error_and_crossed_ticks() -> None:
     codes = {figure["expected"].get("error", [None])[0] for figure in FIGURES}
     assert len(FIGURES) == 190
     assert codes == {None, 6011, 6017, 6030, 6033, 6034, 6035, 6036, 6038, 6039, 6057}
@@ -108,7 +108,7 @@ def test_the_figures_are_there_with_every_kind_of_end() -> None:
 
 
 @pytest.mark.parametrize("bit", range(19))
-def test_the_price_of_a_power_of_two_ticks_is_its_factor(bit: int) -> None:
+def test_the_price_of_each_power_of_two_ticks_is_exact(bit: int) -> None:
     """m_i = ⌊2^64·1.0001^(−2^i/2)⌋ and p_i = ⌊2^96·1.0001^(2^i/2)⌋, exactly."""
     if bit == 0:
         down, up = isqrt(2**128 * 10_000 // 10_001), isqrt(2**192 * 10_001 // 10_000)
@@ -134,7 +134,7 @@ def test_the_prices_of_some_ticks_are_the_checked_ones() -> None:
 
 
 @for_all(st.integers(TICK_MIN, TICK_MAX))
-def test_a_tick_begins_at_its_price_and_ends_before_the_next(tick: int) -> None:
+def test_a_tick_starts_at_its_price_and_ends_before_the_next_ticks(tick: int) -> None:
     price = sqrt_price_of_tick(tick)
     assert tick_of_sqrt_price(price) == tick
     if tick > TICK_MIN:
@@ -142,14 +142,14 @@ def test_a_tick_begins_at_its_price_and_ends_before_the_next(tick: int) -> None:
 
 
 @for_all(st.integers(SQRT_PRICE_MIN, SQRT_PRICE_MAX), st.integers(0, 64))
-def test_a_price_lies_in_the_tick_that_is_found_for_it(price: int, shift: int) -> None:
+def test_a_price_is_within_the_tick_that_is_found_for_it(price: int, shift: int) -> None:
     price = max(price >> shift, SQRT_PRICE_MIN)
     tick = tick_of_sqrt_price(price)
     assert sqrt_price_of_tick(tick) <= price
     assert tick == TICK_MAX or price < sqrt_price_of_tick(tick + 1)
 
 
-def test_the_suggested_pool_trades_as_worked_out() -> None:
+def test_the_suggested_pool_has_the_outputs_computed_by_hand() -> None:
     pool = at(150 * USDC)
     assert (pool.sqrt_price, pool.tick) == (7_144_393_258_922_745_604, -18_973)
     assert pool.liquidity == 776 * 10**12
@@ -173,10 +173,10 @@ def test_the_suggested_pool_trades_as_worked_out() -> None:
     assert big.fee == 4_000_000_001
 
 
-def test_a_sale_beyond_the_three_tick_arrays_is_refused_not_filled_in_part() -> None:
-    with pytest.raises(InsufficientLiquidity) as deep:
+def test_an_amount_beyond_the_three_tick_arrays_is_refused_and_not_partially_filled() -> None:
+    with pytest.raises(InsufficientLiquidity) as refused:
         swap_exact_in(at(200 * USDC), 10_000 * SOL, a_to_b=True)
-    assert deep.value.custom == 6038
+    assert refused.value.custom == 6038
     assert swap_exact_in(at(130 * USDC), 10_000 * SOL, a_to_b=True).amount_in == 10_000 * SOL
 
 
@@ -213,7 +213,7 @@ def filled(pool: Pool, amount: int, a_to_b: bool) -> Swap:
 
 
 def most_of(pool: Pool, a_to_b: bool) -> int:
-    """The most that the three tick arrays take."""
+    """The largest input that the three tick arrays take."""
     return sum(piece.gross_in for piece in whirlpool.ranges(pool, a_to_b))
 
 
@@ -227,7 +227,7 @@ def trades(draw: Callable[..., Any]) -> tuple[Pool, bool, int]:
 
 
 @for_all(trades())
-def test_the_fast_quote_is_the_swap_to_the_last_unit(trade: tuple[Pool, bool, int]) -> None:
+def test_a_sides_output_is_exactly_that_of_the_swap(trade: tuple[Pool, bool, int]) -> None:
     pool, a_to_b, amount = trade
     side, most = pool.side(a_to_b), most_of(pool, a_to_b)
     amount_out = side.amount_out
@@ -240,13 +240,13 @@ def test_the_fast_quote_is_the_swap_to_the_last_unit(trade: tuple[Pool, bool, in
             if 0 < near <= most:
                 assert amount_out(near) == swap_exact_in(pool, near, a_to_b).amount_out
     assert amount_out(0) == amount_out(most + 1) == 0
-    with pytest.raises(InsufficientLiquidity) as deep:
+    with pytest.raises(InsufficientLiquidity) as refused:
         swap_exact_in(pool, most + 1, a_to_b)
-    assert deep.value.custom == 6038
+    assert refused.value.custom == 6038
 
 
 @for_all(trades())
-def test_a_side_accounts_for_a_swap_as_the_whole_swap_does(trade: tuple[Pool, bool, int]) -> None:
+def test_a_sides_fill_has_the_amounts_of_the_swap(trade: tuple[Pool, bool, int]) -> None:
     pool, a_to_b, amount = trade
     swap = swap_exact_in(pool, amount, a_to_b)
     if swap.amount_out == 0:
@@ -268,7 +268,7 @@ def test_a_sides_pieces_are_its_ranges_up_to_their_usable_share(pool: Pool, a_to
 
 
 def exactly(pool: Pool, amount: int, a_to_b: bool) -> Fraction:
-    """The output without any rounding, range by range; √ occurs in the ticks' own prices alone."""
+    """The output without any rounding, range by range; only the ticks' prices are rounded."""
     left, out = Fraction(amount * (10**6 - pool.fee_rate), 10**6), Fraction(0)
     price, tick, held = Fraction(pool.sqrt_price, 2**64), pool.tick, pool.liquidity
     ahead = sorted(t for t in pool.ticks if (t <= tick if a_to_b else t > tick))
@@ -290,7 +290,9 @@ def exactly(pool: Pool, amount: int, a_to_b: bool) -> Fraction:
 
 
 @for_all(trades())
-def test_rounding_favours_the_pool_by_a_unit_or_two_a_range(trade: tuple[Pool, bool, int]) -> None:
+def test_rounding_favours_the_pool_by_at_most_two_units_per_range(
+    trade: tuple[Pool, bool, int],
+) -> None:
     pool, a_to_b, amount = trade
     exact = exactly(pool, amount, a_to_b)
     got = swap_exact_in(pool, amount, a_to_b).amount_out
@@ -321,7 +323,7 @@ def test_a_swap_accounts_for_every_unit(trade: tuple[Pool, bool, int]) -> None:
 
 
 @for_all(trades())
-def test_there_and_back_again_never_profits(trade: tuple[Pool, bool, int]) -> None:
+def test_a_round_trip_never_gains(trade: tuple[Pool, bool, int]) -> None:
     pool, a_to_b, amount = trade
     there = swap_exact_in(pool, amount, a_to_b)
     assume(there.amount_out)
@@ -342,7 +344,9 @@ def test_two_swaps_give_no_more_than_one(trade: tuple[Pool, bool, int], percent:
 
 
 @for_all(trades())
-def test_what_an_exact_output_costs_buys_at_least_that(trade: tuple[Pool, bool, int]) -> None:
+def test_the_cost_of_an_exact_output_buys_at_least_that_output(
+    trade: tuple[Pool, bool, int],
+) -> None:
     pool, a_to_b, amount = trade
     wanted = swap_exact_in(pool, amount, a_to_b).amount_out
     assume(wanted)
@@ -356,7 +360,7 @@ def test_what_an_exact_output_costs_buys_at_least_that(trade: tuple[Pool, bool, 
 
 
 @for_all(trades(), st.integers(1, 99))
-def test_a_limit_ends_a_swap_there_with_what_fits(
+def test_a_price_limit_ends_a_swap_at_that_price(
     trade: tuple[Pool, bool, int], percent: int
 ) -> None:
     pool, a_to_b, amount = trade
@@ -371,7 +375,7 @@ def test_a_limit_ends_a_swap_there_with_what_fits(
 
 
 @pytest.mark.parametrize("a_to_b", [True, False])
-def test_an_end_of_all_prices_fills_what_it_can_of_an_exact_input(a_to_b: bool) -> None:
+def test_at_the_end_of_all_ticks_an_exact_input_is_partially_filled(a_to_b: bool) -> None:
     """A full-range pool whose three tick arrays reach the end of all ticks."""
     near = TICK_MIN + 10 if a_to_b else TICK_MAX - 10
     pool = pool_of([(TICK_MIN, TICK_MAX, 10**6)], sqrt_price_of_tick(near))
@@ -383,13 +387,13 @@ def test_an_end_of_all_prices_fills_what_it_can_of_an_exact_input(a_to_b: bool) 
     assert partial.value.custom == 6057
 
 
-def test_an_amount_that_is_all_fee_gives_nothing_and_moves_nothing() -> None:
+def test_an_amount_that_is_spent_on_fees_alone_has_no_output_and_does_not_move_the_price() -> None:
     pool = at(150 * USDC)
     swap = swap_exact_in(pool, 1, a_to_b=True)
     assert (swap.amount_in, swap.amount_out, swap.fee, swap.pool) == (1, 0, 1, pool)
 
 
-def test_a_limit_at_the_price_or_behind_it_or_beyond_all_prices_is_refused() -> None:
+def test_a_price_limit_at_or_behind_the_price_or_out_of_range_is_refused() -> None:
     pool = at(150 * USDC)
     for limit, a_to_b, code in (
         (pool.sqrt_price, True, 6034),
@@ -420,7 +424,7 @@ def test_slippage_passes_on_equality_and_fails_by_one_unit() -> None:
     assert (short.value.custom, dear.value.custom) == (6036, 6037)
 
 
-def test_liquidity_that_a_tick_takes_below_zero_or_beyond_its_type_is_refused() -> None:
+def test_a_tick_that_makes_the_liquidity_negative_or_too_large_is_refused() -> None:
     pool = at(150 * USDC)
     low = min(tick for tick in pool.ticks if tick > TICK_MIN)
     for net, code in ((2**100, 6015), (-(2**128), 6014)):
