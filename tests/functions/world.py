@@ -151,7 +151,7 @@ class World:
     def __init__(self) -> None:
         self.dynamodb, self.sqs, self.streams = _clients()
         self.connections = Connections()
-        self._create_tables()
+        create_tables(self.dynamodb)
         self.queue_url = self.sqs.create_queue(QueueName="orders")["QueueUrl"]
         assert self.queue_url == settings.queue_url
         self.sqs.create_queue(QueueName="webhooks")
@@ -368,45 +368,39 @@ class World:
         )["Attributes"]
         return sum(int(count) for count in counts.values())
 
-    # --- tables, as infra/stack/storage.py makes them
-
-    def _create_tables(self) -> None:
-        keys = ["orderId", "owner", "createdAt", "openShard", "openOwner", "idleSince"]
-        keys += ["wakePair", "wakeAbove", "wakeBelow"]
-        self.dynamodb.create_table(
-            TableName="orders",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": k, "AttributeType": "S"} for k in keys],
-            KeySchema=_keys("orderId"),
-            GlobalSecondaryIndexes=[
-                _index("byOwner", "owner", "createdAt"),
-                _index("openOrders", "openShard", "idleSince"),
-                _index("openByOwner", "openOwner"),
-                _index("wakeAbove", "wakePair", "wakeAbove"),
-                _index("wakeBelow", "wakePair", "wakeBelow"),
-            ],
-            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
-        )
-        keys = ["owner", "connectionId"]
-        self.dynamodb.create_table(
-            TableName="connections",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": k, "AttributeType": "S"} for k in keys],
-            KeySchema=_keys(*keys),
-        )
-        self.dynamodb.create_table(
-            TableName="access",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            KeySchema=_keys("id"),
-        )
-
     def _stream_start(self) -> Any:
         arn = self.dynamodb.describe_table(TableName="orders")["Table"]["LatestStreamArn"]
         shards = self.streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
         return self.streams.get_shard_iterator(
             StreamArn=arn, ShardId=shards[0]["ShardId"], ShardIteratorType="TRIM_HORIZON"
         )["ShardIterator"]
+
+
+def create_tables(dynamodb: DynamoDBClient) -> None:
+    """Create the tables with the keys and indexes of infra/stack/storage.py."""
+    keys = ["orderId", "owner", "createdAt", "openShard", "openOwner", "idleSince"]
+    keys += ["wakePair", "wakeAbove", "wakeBelow"]
+    dynamodb.create_table(
+        TableName="orders",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": k, "AttributeType": "S"} for k in keys],
+        KeySchema=_keys("orderId"),
+        GlobalSecondaryIndexes=[
+            _index("byOwner", "owner", "createdAt"),
+            _index("openOrders", "openShard", "idleSince"),
+            _index("openByOwner", "openOwner"),
+            _index("wakeAbove", "wakePair", "wakeAbove"),
+            _index("wakeBelow", "wakePair", "wakeBelow"),
+        ],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    for name, table_keys in (("connections", ("owner", "connectionId")), ("access", ("id",))):
+        dynamodb.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": k, "AttributeType": "S"} for k in table_keys],
+            KeySchema=_keys(*table_keys),
+        )
 
 
 @contextmanager

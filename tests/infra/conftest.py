@@ -1,9 +1,12 @@
-"""The synthesized templates, without building any asset."""
+"""The synthesized templates, without building any asset, and runs of a command line."""
 
 import json
 import re
+import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from aws_cdk import App
@@ -85,7 +88,7 @@ def text(value: Any) -> str:
 
 
 def synthesize(folder: Path, **context: str) -> Template:
-    """The template of the stack that this context asks for."""
+    """The template of the stack with this context."""
     app = App(outdir=str(folder), context=CONTEXT | context)
     stack = build(app)
     artifact = app.synth().get_stack_by_name(stack.stack_name)
@@ -96,7 +99,7 @@ def synthesize(folder: Path, **context: str) -> Template:
 def templates(
     variants: dict[str, Template], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Template]:
-    """A template for each stage, and the local one."""
+    """The templates of both stages and of the local stack, by name."""
     local = synthesize(tmp_path_factory.mktemp("local"), localEndpoint="http://127.0.0.1:4566")
     return {"dev": variants["dev"], "prod": variants["prod"], "local": local}
 
@@ -118,5 +121,32 @@ def variants(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
 
 @pytest.fixture(params=VARIANTS)
 def variant(variants: dict[str, Template], request: pytest.FixtureRequest) -> Template:
-    """Each of them."""
+    """Each template of VARIANTS."""
     return variants[request.param]
+
+
+class Ended(NamedTuple):
+    """The exit code of a command, 0 for None, and its output."""
+
+    code: int | str
+    out: str
+    err: str
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `uv run NAME ARGUMENTS` in this process."""
+
+    def run(name: str, *arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        code: int | str | None = None
+        try:
+            import_module(f"infra.cli.{name}").main()
+        except SystemExit as ended:
+            code = ended.code
+        return Ended(code or 0, *capsys.readouterr())
+
+    return run

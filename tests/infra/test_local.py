@@ -7,9 +7,9 @@ import os
 import signal
 import socket
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from infra.cli import emulator, local
 from infra.cli.deployed import STACK_FILE, Deployed
 from infra.cli.emulator import LocalError
 from infra.cli.local import Stack
+from tests.infra.conftest import Run
 
 REAL = {
     "AWS_PROFILE": "production",
@@ -43,10 +44,12 @@ STACK = Stack(
 )
 
 
-# --- the machine
+# --- processes
 
 
-def test_nothing_of_a_real_account_reaches_what_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_emulators_environment_has_nothing_of_a_real_account(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name, value in REAL.items():
         monkeypatch.setenv(name, value)
     environment = emulator.environment()
@@ -58,7 +61,7 @@ def test_nothing_of_a_real_account_reaches_what_it_starts(monkeypatch: pytest.Mo
     assert environment["AWS_EC2_METADATA_DISABLED"] == "true"
 
 
-def test_a_proxy_is_kept_but_not_used_for_the_stack_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_kept_and_not_used_for_the_stack_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", "intranet.example")
     environment = emulator.environment()
@@ -88,7 +91,9 @@ def test_the_reason_of_a_failure_is_found_in_its_log(tmp_path: Path, log: str, r
 # --- orders that outlive a run
 
 
-def test_a_stack_kept_from_another_port_finds_its_queues_and_its_stream(tmp_path: Path) -> None:
+def test_kept_data_gets_the_queue_urls_of_a_new_port_and_no_stream_positions(
+    tmp_path: Path,
+) -> None:
     queues = tmp_path / "sqs.json"
     queues.write_text('{"payload": "http://localhost:4566/000000000000/orders"}')
     functions = tmp_path / "lambda.json"
@@ -105,12 +110,14 @@ def test_two_stacks_cannot_keep_their_orders_in_one_folder(tmp_path: Path) -> No
         emulator.kept_state(tmp_path, 4567),
     ):
         pass
-    with emulator.kept_state(tmp_path, 4567):  # the first one has ended
+    with emulator.kept_state(tmp_path, 4567):  # the first stack has ended
         pass
 
 
 @pytest.mark.parametrize("state", ["", "{", "[]", "{}", '{"payload": []}'])
-def test_orders_that_cannot_be_read_are_one_clear_line(tmp_path: Path, state: str) -> None:
+def test_kept_orders_that_cannot_be_read_are_an_error_in_one_line(
+    tmp_path: Path, state: str
+) -> None:
     (tmp_path / "lambda.json").write_text(state)
     with (
         pytest.raises(LocalError, match=r"^The orders kept in .* cannot be read"),
@@ -119,7 +126,7 @@ def test_orders_that_cannot_be_read_are_one_clear_line(tmp_path: Path, state: st
         pass
 
 
-def test_a_kept_key_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_key_file_without_a_key_is_an_error_in_one_line(tmp_path: Path) -> None:
     (tmp_path / local.KEY_FILE).write_text("")
     with pytest.raises(LocalError, match="holds no API key"):
         local.own_key(tmp_path)
@@ -128,50 +135,45 @@ def test_a_kept_key_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
 # --- the command line
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
-    """Run the command; gives its exit code, and leaves signals and environment as they were."""
+@pytest.fixture
+def run(command: Run) -> Iterator[Run]:
+    """Runs the command; the test leaves signal handlers and environment as they were."""
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     handlers = [signal.getsignal(number) for number in signals]
     environment = dict(os.environ)
-    monkeypatch.setattr(sys, "argv", ["local", *arguments])
-    try:
-        local.main()
-    except SystemExit as ended:
-        return ended.code
-    finally:
-        for number, handler in zip(signals, handlers, strict=True):
-            signal.signal(number, handler)
-        os.environ.clear()
-        os.environ.update(environment)
-    return 0
+    yield partial(command, "local")
+    for number, handler in zip(signals, handlers, strict=True):
+        signal.signal(number, handler)
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "9" * 5000, "1e400", "nan", "http", ""])
-def test_a_port_that_is_none_is_exit_code_2(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
-    assert run(monkeypatch, f"--port={port}") == 2
+def test_an_invalid_port_is_exit_code_2(run: Run, port: str) -> None:
+    assert run(f"--port={port}").code == 2
 
 
-def test_a_port_in_use_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        code = run(monkeypatch, "--port", str(port))
+def test_a_port_in_use_is_an_error_in_one_line(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code = run("--port", str(port)).code
     assert code == f"✗ Port {port} is in use; choose another with --port"
 
 
-def test_data_that_cannot_be_written_is_one_clear_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_data_folder_that_cannot_be_written_is_an_error_in_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(local, "LOCAL_FOLDER", tmp_path)
     file = tmp_path / "file"
     file.touch()
     for data in (file, file / "below"):
-        code = str(run(monkeypatch, "--port", "0", "--data", str(data)))
+        code = str(run("--port", "0", "--data", str(data)).code)
         assert code.startswith(f"✗ Orders cannot be kept in {data}: ")
         assert "\n" not in code
 
 
-def test_each_stack_has_a_file_of_its_own_that_ends_with_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_each_stack_has_its_own_file_which_is_removed_when_it_ends(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     @contextmanager
     def running_stack(*_: Any, **__: Any) -> Iterator[Stack]:
@@ -190,15 +192,18 @@ def test_each_stack_has_a_file_of_its_own_that_ends_with_it(
     ports = [emulator.free_port(0), emulator.free_port(0)]
     for port in ports:
         (tmp_path / str(port)).mkdir()
-        assert run(monkeypatch, "--port", str(port)) == 0
-        assert f"uv run watch --stack local:{port}" in capsys.readouterr().out
+        ended = run("--port", str(port))
+        assert ended.code == 0
+        assert f"uv run watch --stack local:{port}" in ended.out
     assert seen.keys() == {str(port) for port in ports}
     assert all(stack["apiKey"] == STACK.api_key for stack in seen.values())
     assert list(tmp_path.rglob("*.json")) == []
     assert list(tmp_path.rglob("*.tmp")) == []
 
 
-def test_what_it_prints_has_each_url_the_key_and_the_commands_of_its_port(tmp_path: Path) -> None:
+def test_the_printed_text_has_the_urls_the_key_and_the_commands_with_the_port(
+    tmp_path: Path,
+) -> None:
     text = "\n".join(local.explanation(STACK, 4567, None))
     for line in (
         f"Dashboard[/]  {API}/#key=oee_secret",
@@ -214,4 +219,4 @@ def test_what_it_prints_has_each_url_the_key_and_the_commands_of_its_port(tmp_pa
         assert line in text
     kept = "\n".join(local.explanation(STACK, local.PORT, tmp_path))
     assert f"The key and all orders are kept in {tmp_path}." in kept
-    assert "--stack" not in kept  # on the default port it is not needed
+    assert "--stack" not in kept  # the commands need no port for the default one

@@ -1,43 +1,30 @@
 """`uv run market` shows the market of a moment, and refuses invalid arguments."""
 
 import json
-import sys
 
 import pytest
 
 from functions.simulation.network import VENUES
-from infra.cli import market
+from tests.infra.conftest import Run
 
 NOON = "2026-01-31T12:00:00Z"
 
 
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
-) -> str:
-    monkeypatch.setattr(sys, "argv", ["market", *arguments])
-    market.main()
-    return capsys.readouterr().out
-
-
-def test_a_moment_is_printed_as_json(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_moment_is_printed_as_json(command: Run) -> None:
     arguments = ("--pair", "SOL/USDC", "--at", NOON, "--amount", "1", "99999999", "--json")
-    found = json.loads(run(monkeypatch, capsys, *arguments))
+    found = json.loads(command("market", *arguments).out)
     assert (found["slot"], found["prices"]["reference"]) == (4_424_652_000, "154.027777")
     assert {pool["venue"] for pool in found["pools"]} == {*VENUES}
     assert all(pool["state"] for pool in found["pools"])
     assert found["routes"]["1"]["routePlan"]
     assert found["routes"]["99999999"]["error"].startswith("No route takes")
-    assert json.loads(run(monkeypatch, capsys, *arguments)) == found
-    other = json.loads(run(monkeypatch, capsys, *arguments, "--seed", "another"))
+    assert json.loads(command("market", *arguments).out) == found
+    other = json.loads(command("market", *arguments, "--seed", "another").out)
     assert other["prices"] != found["prices"]
 
 
-def test_a_moment_is_printed_as_tables(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    text = run(monkeypatch, capsys, "--pair", "RAY/SOL", "--at", NOON)
+def test_a_moment_is_printed_as_tables(command: Run) -> None:
+    text = command("market", "--pair", "RAY/SOL", "--at", NOON).out
     for shown in ("RAY/SOL at 2026-01-31T12:00:00.000Z", "raydium-amm-v4", "raydium alone"):
         assert shown in text
 
@@ -54,13 +41,9 @@ def test_a_moment_is_printed_as_tables(
         (["--amount", "1", "x"], "must be a decimal number"),
     ],
 )
-def test_what_cannot_be_answered_is_refused_in_one_line(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    message: str,
+def test_an_invalid_argument_is_refused_with_its_rule(
+    command: Run, arguments: list[str], message: str
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["market", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        market.main()
-    assert message in f"{ended.value.code} {capsys.readouterr().err}"
+    refused = command("market", *arguments)
+    assert refused.code != 0
+    assert message in f"{refused.code} {refused.err}"

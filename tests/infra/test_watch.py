@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from types import SimpleNamespace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -21,10 +20,12 @@ from functions.contract import API_KEY
 from infra.cli import connect, watch
 from infra.cli.deployed import Deployed
 from tests.client.engine import KEY, Engine, Json
+from tests.eventually import eventually
+from tests.infra.conftest import Ended, Run
 from tests.orders import LIFE, ORDER_ID
 
 WAIT_SECONDS_MAX = 30
-# It repeats at once, and gives nothing up while a test waits, however busy the machine is.
+# Retries follow each other quickly, and no timeout ends before the test's own.
 QUICK = Patience(
     answer=0.1,
     renew=0.3,
@@ -36,22 +37,19 @@ QUICK = Patience(
 GATEWAY_ERROR = {"message": "Internal server error", "connectionId": "c", "requestId": "r"}
 
 
-class Watcher:
-    """The command, run in a thread of its own."""
+class RunningCommand:
+    """The command, which runs in its own thread."""
 
-    def __init__(self, run: Callable[[], SimpleNamespace]) -> None:
-        self._result = SimpleNamespace(code=None)
-
-        def target() -> None:
-            self._result = run()
-
-        self._thread = threading.Thread(target=target, daemon=True)
+    def __init__(self, run: Callable[[], Ended]) -> None:
+        self._ended: list[Ended] = []
+        self._thread = threading.Thread(target=lambda: self._ended.append(run()), daemon=True)
         self._thread.start()
 
-    def result(self) -> SimpleNamespace:
+    def result(self) -> Ended:
         self._thread.join(WAIT_SECONDS_MAX)
         assert not self._thread.is_alive()
-        return self._result
+        (ended,) = self._ended
+        return ended
 
 
 @pytest.fixture
@@ -64,38 +62,22 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 
 
 def give_up_after(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
-    """Let the command line wait as long as QUICK says, but for what is given here."""
+    """Let the command wait as long as QUICK, with these changes."""
     monkeypatch.setattr(watch, "Patience", lambda: replace(QUICK, **seconds))
 
 
-Run = Callable[..., SimpleNamespace]
+@pytest.fixture
+def run(command: Run) -> Run:
+    return partial(command, "watch")
+
+
+Start = Callable[..., RunningCommand]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command line; returns its exit code and its output."""
-
-    def run(*arguments: str) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["watch", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            watch.main()
-        printed = capsys.readouterr()
-        return SimpleNamespace(code=ended.value.code, out=printed.out, err=printed.err)
-
-    return run
-
-
-@pytest.fixture
-def start(run: Run) -> Callable[..., Watcher]:
-    """Runs the command line beside the test."""
-    return lambda *arguments: Watcher(lambda: run(*arguments))
-
-
-def eventually(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def start(run: Run) -> Start:
+    """Starts the command in another thread."""
+    return lambda *arguments: RunningCommand(lambda: run(*arguments))
 
 
 def new_order(engine: Engine, *statuses: str, age_s: float = 0) -> str:
@@ -105,7 +87,7 @@ def new_order(engine: Engine, *statuses: str, age_s: float = 0) -> str:
     return order_id
 
 
-def shown(result: SimpleNamespace, order_id: str) -> list[str]:
+def shown(result: Ended, order_id: str) -> list[str]:
     """The statuses that were printed of an order."""
     return [line.split()[2] for line in result.out.splitlines() if order_id in line]
 
@@ -113,7 +95,7 @@ def shown(result: SimpleNamespace, order_id: str) -> list[str]:
 # --- one order
 
 
-def test_an_ended_order_is_replayed_and_the_exit_code_tells_how_it_ended(
+def test_an_ended_order_is_replayed_and_the_exit_code_is_that_of_its_end(
     engine: Engine, run: Run
 ) -> None:
     ends = {
@@ -128,25 +110,21 @@ def test_an_ended_order_is_replayed_and_the_exit_code_tells_how_it_ended(
         assert result.err == ""
 
 
-def test_an_order_is_watched_to_its_end_over_cuts(
-    engine: Engine, start: Callable[..., Watcher]
-) -> None:
+def test_an_order_is_watched_to_its_end_over_lost_connections(engine: Engine, start: Start) -> None:
     order_id = new_order(engine)
-    watcher = start(order_id)
+    running = start(order_id)
     for status in LIFE[1:]:
         eventually(lambda: engine.followed(order_id))
         engine.cut()
         engine.update(order_id, status)  # while there is no connection
-    result = watcher.result()
+    result = running.result()
     assert (result.code, shown(result, order_id)) == (0, LIFE)
     resumed = [m["sinceSequence"] for m in engine.sent(orderId=order_id)]
     assert resumed == sorted(resumed)
     assert resumed[-1] > 0  # it continues after the last update
 
 
-def test_a_subscription_without_an_answer_is_sent_again(
-    engine: Engine, start: Callable[..., Watcher]
-) -> None:
+def test_a_subscription_without_an_answer_is_sent_again(engine: Engine, start: Start) -> None:
     order_id = new_order(engine, *LIFE)
     engine.answers_instead = [None, GATEWAY_ERROR, {"message": "Forbidden", "requestId": "r"}]
     result = start(order_id).result()
@@ -155,8 +133,8 @@ def test_a_subscription_without_an_answer_is_sent_again(
     assert engine.connects == 2  # the fourth one on a new connection
 
 
-def test_where_no_subscription_is_ever_answered_the_order_ends_unknown(
-    engine: Engine, start: Callable[..., Watcher], monkeypatch: pytest.MonkeyPatch
+def test_without_an_answer_to_any_subscription_the_exit_code_is_unknown(
+    engine: Engine, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     give_up_after(monkeypatch, call=1)
     engine.answers_instead = [None] * 10_000
@@ -166,34 +144,34 @@ def test_where_no_subscription_is_ever_answered_the_order_ends_unknown(
 
 
 @pytest.mark.parametrize("order", ["nonsense", ORDER_ID, ""])
-def test_an_unknown_order_has_an_exit_code_of_its_own(engine: Engine, run: Run, order: str) -> None:
+def test_an_order_that_does_not_exist_is_the_exit_code_unknown(
+    engine: Engine, run: Run, order: str
+) -> None:
     result = run(order)
     assert result.code == watch.UNKNOWN
     assert result.err == f"✗ There is no order {order}.\n"
 
 
-def test_an_order_that_can_have_no_more_followers_is_one_clear_line(
-    engine: Engine, run: Run
-) -> None:
+def test_too_many_followers_of_an_order_are_an_error_in_one_line(engine: Engine, run: Run) -> None:
     engine.answers_instead = [{"error": {"code": "TOO_MANY_FOLLOWERS", "message": "No more."}}]
     assert run(new_order(engine)).code == "✗ No more."
 
 
-def test_an_order_whose_connection_is_lost_for_too_long_ends_unknown(
-    engine: Engine, start: Callable[..., Watcher], monkeypatch: pytest.MonkeyPatch
+def test_after_too_long_without_a_connection_the_exit_code_is_unknown(
+    engine: Engine, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     give_up_after(monkeypatch, lost=1)
     order_id = new_order(engine)
-    watcher = start(order_id)
+    running = start(order_id)
     eventually(lambda: engine.followed(order_id))
     engine.refuse_connections = [500] * 10_000
     engine.cut()
-    result = watcher.result()
+    result = running.result()
     assert result.code == watch.UNKNOWN
     assert "✗ There was no connection for" in result.err
 
 
-def test_stopping_leaves_the_end_of_an_order_unknown(
+def test_interrupting_the_watch_of_one_order_is_the_exit_code_unknown(
     engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_: Any, **__: Any) -> None:
@@ -220,11 +198,11 @@ def test_a_refused_connection_is_tried_again_as_long_as_the_key_is_valid(
 @pytest.mark.parametrize(
     "key", [API_KEY.new(), "oee_short", "é", "\n"], ids=["unknown", "short", "é", "newline"]
 )
-def test_a_wrong_key_is_one_clear_line(engine: Engine, run: Run, key: str) -> None:
+def test_an_invalid_key_is_an_error_in_one_line(engine: Engine, run: Run, key: str) -> None:
     assert str(run("--key", key).code).startswith("✗ The API key is not valid")
 
 
-def test_a_stack_without_a_key_asks_for_one(
+def test_without_an_api_key_the_error_asks_for_one(
     engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = Deployed(name="prod", outputs=engine.stack.outputs)
@@ -233,7 +211,7 @@ def test_a_stack_without_a_key_asks_for_one(
     assert run().code == "✗ An API key is needed: give --key, or set OEE_API_KEY."
 
 
-def test_a_stack_that_does_not_answer_is_one_clear_line(
+def test_a_stack_that_does_not_answer_is_an_error_in_one_line(
     engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -250,77 +228,75 @@ def test_a_stack_that_does_not_answer_is_one_clear_line(
 # --- all orders
 
 
-class Endless:
-    """Watches all orders until the test has seen enough."""
+class WatchOfAll:
+    """The command for all orders, until the test ends it."""
 
-    def __init__(self, engine: Engine, start: Callable[..., Watcher]) -> None:
-        self.engine, self.watcher = engine, start()
+    def __init__(self, engine: Engine, start: Start) -> None:
+        self.engine, self.running = engine, start()
         self.wait()
 
     def wait(self) -> None:
         eventually(lambda: self.engine.followed("*"))
 
-    def result(self) -> SimpleNamespace:
-        """The output up to the time at which the key was disabled."""
+    def result(self) -> Ended:
+        """End the command by disabling its key; returns its output."""
         self.wait()
         renewed = len(self.engine.sent(orderId="*")) + 2
         eventually(lambda: len(self.engine.sent(orderId="*")) >= renewed)  # the rest is read
         self.engine.key = "disabled"
         self.engine.cut()
-        result = self.watcher.result()
+        result = self.running.result()
         assert result.code == "✗ The API key is not valid for this stack."
         return result
 
 
-def test_orders_of_before_are_watched_from_their_next_update_on(
-    engine: Engine, start: Callable[..., Watcher]
-) -> None:
+def test_earlier_orders_are_watched_from_their_next_update_on(engine: Engine, start: Start) -> None:
     ended = new_order(engine, *LIFE)
     recent = new_order(engine, "pending", "routing")
     old = new_order(engine, "pending", "routing", age_s=7200)
-    watching = Endless(engine, start)
+    watch_of_all = WatchOfAll(engine, start)
     new = new_order(engine)
     for order_id in (recent, old, new):
         engine.update(order_id, "failed")
-    result = watching.result()
+    result = watch_of_all.result()
     assert shown(result, ended) == []
     assert shown(result, recent) == shown(result, old) == ["failed"]
     assert shown(result, new) == ["pending", "failed"]
 
 
-def test_what_happens_during_a_cut_is_shown_afterwards(
-    engine: Engine, start: Callable[..., Watcher]
+def test_updates_missed_while_disconnected_are_shown_after_the_reconnect(
+    engine: Engine, start: Start
 ) -> None:
     before = new_order(engine, age_s=1800)  # further back than the list is read after a cut
-    watching = Endless(engine, start)
+    watch_of_all = WatchOfAll(engine, start)
     known = new_order(engine)
     engine.cut()
     missed = [new_order(engine, *LIFE) for _ in range(5)]  # on three pages of the list
     engine.update(before, "cancelled")
     engine.update(known, "routing")
-    watching.wait()
+    watch_of_all.wait()
     engine.update(known, "failed")
-    result = watching.result()
+    result = watch_of_all.result()
     assert [shown(result, order_id) for order_id in missed] == [LIFE] * 5
     assert shown(result, before) == ["cancelled"]
     assert shown(result, known) == ["pending", "routing", "failed"]
 
 
-def test_a_subscription_to_all_without_its_answer_is_sent_again(
-    engine: Engine, start: Callable[..., Watcher]
+def test_a_subscription_to_all_orders_without_an_answer_is_sent_again(
+    engine: Engine, start: Start
 ) -> None:
     engine.answers_instead = [None, GATEWAY_ERROR, None]
-    watching = Endless(engine, start)
+    watch_of_all = WatchOfAll(engine, start)
     assert len(engine.sent(orderId="*")) >= 4
     order_id = new_order(engine, *LIFE)
-    assert shown(watching.result(), order_id) == LIFE
+    assert shown(watch_of_all.result(), order_id) == LIFE
 
 
-def test_a_list_that_cannot_be_read_begins_a_new_connection(
-    engine: Engine, start: Callable[..., Watcher], monkeypatch: pytest.MonkeyPatch
+def test_after_a_failed_read_of_the_list_the_command_connects_again(
+    engine: Engine, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     give_up_after(monkeypatch, call=0.5)
-    watching = Endless(engine, start)
+    watch_of_all = WatchOfAll(engine, start)
     # Until it has read the answer to its first subscription, it gives up after `call`. After more
     # subscriptions than it sends without an answer, it has read one.
     sent = len(engine.sent(orderId="*"))
@@ -331,46 +307,46 @@ def test_a_list_that_cannot_be_read_begins_a_new_connection(
     missed = new_order(engine, *LIFE)
     eventually(lambda: engine.connects > connects + 1)
     engine.http_status = 200
-    watching.wait()
-    assert shown(watching.result(), missed) == LIFE
+    watch_of_all.wait()
+    assert shown(watch_of_all.result(), missed) == LIFE
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_over_any_cuts_every_update_is_shown_once_and_in_order(
-    engine: Engine, start: Callable[..., Watcher], seed: int
+def test_over_random_lost_connections_every_update_is_shown_once_and_in_order(
+    engine: Engine, start: Start, seed: int
 ) -> None:
-    chance = random.Random(seed)
-    begun = [new_order(engine) for _ in range(3)]
-    watching = Endless(engine, start)
-    lives: dict[str, list[str]] = {order_id: [] for order_id in begun}
+    drawn = random.Random(seed)
+    earlier = [new_order(engine) for _ in range(3)]
+    watch_of_all = WatchOfAll(engine, start)
+    expected: dict[str, list[str]] = {order_id: [] for order_id in earlier}
     for _ in range(150):
-        move = chance.random()
+        move = drawn.random()
         if move < 0.06:
             engine.cut()
         elif move < 0.10:
             with engine.lock:
-                engine.answers_instead += chance.choice([[None], [GATEWAY_ERROR]])
-                engine.refuse_connections += [chance.choice([403, 429, 500])]
+                engine.answers_instead += drawn.choice([[None], [GATEWAY_ERROR]])
+                engine.refuse_connections += [drawn.choice([403, 429, 500])]
         elif move < 0.14:
             with engine.lock:
-                repeated = chance.choice(list(engine.orders.values()))[-1]
+                repeated = drawn.choice(list(engine.orders.values()))[-1]
                 for connection, followed in engine.connections.items():
                     if "*" in followed:  # the publisher retries a batch of pushes
                         engine.push(connection, repeated)
-        elif move < 0.40 and len(lives) < 30:
+        elif move < 0.40 and len(expected) < 30:
             order_id = new_order(engine)
-            lives[order_id] = ["pending"]
+            expected[order_id] = ["pending"]
         else:
-            order_id = chance.choice(list(lives))
+            order_id = drawn.choice(list(expected))
             status = LIFE[len(engine.orders[order_id]) % len(LIFE)]
             if status != "pending":
                 engine.update(order_id, status)
-                lives[order_id].append(status)
-        time.sleep(chance.choice([0, 0, 0.005]))
+                expected[order_id].append(status)
+        time.sleep(drawn.choice([0, 0, 0.005]))
     with engine.lock:
         engine.answers_instead, engine.refuse_connections = [], []
-    result = watching.result()
-    assert {order_id: shown(result, order_id) for order_id in lives} == lives
+    result = watch_of_all.result()
+    assert {order_id: shown(result, order_id) for order_id in expected} == expected
 
 
 # --- lines
@@ -395,6 +371,6 @@ def test_over_any_cuts_every_update_is_shown_once_and_in_order(
         ({"status": "of a newer release"}, "20:58:41.103  o  of a newer release"),
     ],
 )
-def test_an_update_is_one_line(update: Json, line: str) -> None:
+def test_an_update_is_printed_in_one_line(update: Json, line: str) -> None:
     pushed = {"orderId": "o", "timestamp": "2026-03-12T20:58:41.103Z", **update}
     assert watch.update_line(pushed).plain == line
