@@ -12,8 +12,8 @@ from tests.infra.conftest import Template
 REGIONS = ["us-east-1", "eu-central-1"]
 # Each rule that is not applied, with the reason.
 IGNORED = {
-    "I1022": "It prefers Fn::Sub to Fn::Join for readers; CDK writes these templates.",
-    "W3005": "A DependsOn that a reference implies: CDK adds it, and it changes nothing.",
+    "I1022": "It prefers Fn::Sub to Fn::Join for readability; the CDK generates these templates.",
+    "W3005": "A DependsOn that a reference implies is harmless; the CDK adds it.",
 }
 
 
@@ -26,11 +26,13 @@ def findings(template: Template) -> list[str]:
     ]
 
 
-def test_cloudformation_schemas_know_every_resource_property_and_value(variant: Template) -> None:
+def test_every_resource_property_and_value_is_valid_by_cloudformations_schemas(
+    variant: Template,
+) -> None:
     assert findings(variant) == []
 
 
-def test_a_value_that_a_resource_does_not_know_is_found(templates: dict[str, Template]) -> None:
+def test_an_invalid_value_is_found(templates: dict[str, Template]) -> None:
     broken = json.loads(json.dumps(templates["dev"].document))
     name = next(n for n, r in broken["Resources"].items() if r["Type"] == "AWS::SQS::Queue")
     broken["Resources"][name]["Properties"]["VisibilityTimeout"] = 43_201

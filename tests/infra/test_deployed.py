@@ -69,7 +69,7 @@ def test_without_a_local_stack_the_error_says_how_to_start_one(start: Start) -> 
         find("local")
 
 
-def test_the_only_local_stack_needs_no_port(
+def test_the_only_local_stack_is_found_without_its_port(
     start: Start, cloudformation: list[tuple[str | None, str]]
 ) -> None:
     port = start()
@@ -77,7 +77,9 @@ def test_the_only_local_stack_needs_no_port(
     assert cloudformation == [(f"http://127.0.0.1:{port}", "engine")]
 
 
-def test_of_two_local_stacks_the_commands_ask_which_and_each_is_found(start: Start) -> None:
+def test_with_two_local_stacks_the_error_lists_their_ports_and_each_is_found_by_its_port(
+    start: Start,
+) -> None:
     ports = [start(), start()]
     with pytest.raises(NotDeployed) as refused:
         find("local")
@@ -87,7 +89,7 @@ def test_of_two_local_stacks_the_commands_ask_which_and_each_is_found(start: Sta
 
 
 @pytest.mark.parametrize("port", ["1", "70000", "x", "-1", "9" * 30, "../.."])
-def test_a_port_without_a_stack_is_named_beside_those_that_have_one(
+def test_the_error_about_a_port_without_a_stack_lists_the_ports_that_have_one(
     start: Start, port: str
 ) -> None:
     running = start()
@@ -97,9 +99,7 @@ def test_a_port_without_a_stack_is_named_beside_those_that_have_one(
     assert f"--stack local:{running}" in str(refused.value)
 
 
-def test_the_file_of_a_killed_stack_is_removed_and_does_not_count(
-    start: Start, tmp_path: Path
-) -> None:
+def test_the_file_of_a_killed_stack_is_removed_and_ignored(start: Start, tmp_path: Path) -> None:
     killed, port = stale(tmp_path), start()
     assert find("local").api_key == f"key-{port}"
     assert not killed.exists()
@@ -112,7 +112,7 @@ def test_a_local_stack_that_is_starting_is_not_ready_yet(start: Start, text: str
         find("local")
 
 
-def test_a_stack_that_is_starting_does_not_hide_one_that_runs(start: Start) -> None:
+def test_a_running_stack_is_found_while_another_one_is_starting(start: Start) -> None:
     start(None)
     running = start()
     assert find("local").api_key == f"key-{running}"
@@ -126,7 +126,9 @@ def test_a_stack_in_aws_is_found_by_its_name(
     assert cloudformation == [(None, "localised")]
 
 
-def test_a_stack_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_about_a_stack_that_cannot_be_read_names_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def describe_stacks(**_: str) -> None:
         error: Any = {"Error": {"Code": "ValidationError", "Message": "Stack does not exist"}}
         raise ClientError(error, "DescribeStacks")

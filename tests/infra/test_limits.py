@@ -109,13 +109,13 @@ def mapped(source: str, name: str) -> Callable[[Template], Iterable[float]]:
 
 
 def numbers(kind: str, by: str) -> Callable[[Template], Iterable[float]]:
-    """The numbers of resources of a type that share an owner, which a property names."""
+    """How many resources of a type there are for each value of a property."""
 
     def values(template: Template) -> Iterable[float]:
-        together: dict[str, int] = defaultdict(int)
+        totals: dict[str, int] = defaultdict(int)
         for resource in template.of_type(kind).values():
-            together[text(resource["Properties"][by])] += 1
-        return together.values()
+            totals[text(resource["Properties"][by])] += 1
+        return totals.values()
 
     return values
 
@@ -131,12 +131,12 @@ def timeouts(*modules: str) -> Callable[[Template], Iterable[float]]:
 
 
 def role_policies(template: Template) -> Iterable[float]:
-    """The inline policies of each role together."""
-    together: dict[str, int] = defaultdict(int)
+    """The sum of each role's inline policies."""
+    totals: dict[str, int] = defaultdict(int)
     for policy in template.of_type("IAM::Policy").values():
         for role in policy["Properties"]["Roles"]:
-            together[text(role)] += size(policy["Properties"]["PolicyDocument"])
-    return together.values()
+            totals[text(role)] += size(policy["Properties"]["PolicyDocument"])
+    return totals.values()
 
 
 def trust_policies(template: Template) -> Iterable[float]:
@@ -144,8 +144,8 @@ def trust_policies(template: Template) -> Iterable[float]:
 
 
 def function_policies(template: Template) -> Iterable[float]:
-    """The resource policy of each function, which its permissions make together."""
-    together: dict[str, int] = defaultdict(int)
+    """The resource policy of each function: the sum of its permissions."""
+    totals: dict[str, int] = defaultdict(int)
     for name, permission in template.of_type("Lambda::Permission").items():
         properties = permission["Properties"]
         statement = {
@@ -156,8 +156,8 @@ def function_policies(template: Template) -> Iterable[float]:
             "Resource": LONGEST_REFERENCE,
             "Condition": {"ArnLike": {"AWS:SourceArn": properties.get("SourceArn", "")}},
         }
-        together[text(properties["FunctionName"])] += size(statement)
-    return together.values()
+        totals[text(properties["FunctionName"])] += size(statement)
+    return totals.values()
 
 
 def alarm_seconds(template: Template) -> Iterable[float]:
@@ -260,7 +260,7 @@ LIMITS = [
     Limit("widgets of the dashboard", 1, 500, ALARM_QUOTAS, lambda t: [len(widgets(t))]),
     Limit("metrics of a widget", 0, 500, ALARM_QUOTAS, widget_metrics),
     Limit("metrics of the dashboard", 1, 2500, ALARM_QUOTAS, lambda t: [sum(widget_metrics(t))]),
-    # The others
+    # Other services
     Limit(
         "indexes of a table", 0, 20, DYNAMODB, sizes("DynamoDB::Table", "GlobalSecondaryIndexes")
     ),
@@ -322,14 +322,16 @@ def test_no_function_sets_a_variable_that_lambda_reserves(variant: Template) -> 
 
 
 def test_logs_are_kept_for_a_number_of_days_that_cloudwatch_offers(variant: Template) -> None:
-    """The list is from the page that LOGS names."""
+    """The list is from the page LOGS."""
     assert set(each("Logs::LogGroup", "RetentionInDays")(variant)) <= RETENTION_DAYS, LOGS
 
 
-def test_a_message_stays_hidden_for_six_timeouts_of_its_function(variant: Template) -> None:
-    """And for the batching window in addition; see the page that QUEUE_CONFIGURING names."""
+def test_a_queues_visibility_timeout_is_at_least_six_timeouts_of_its_function(
+    variant: Template,
+) -> None:
+    """Plus the batching window, by the page QUEUE_CONFIGURING."""
     queues, functions = variant.of_type("SQS::Queue"), variant.of_type("Lambda::Function")
-    held = 0
+    checked = 0
     for mapping in variant.of_type("Lambda::EventSourceMapping").values():
         properties = mapping["Properties"]
         queue = queues.get(text(properties["EventSourceArn"]).removesuffix(".Arn"))
@@ -338,12 +340,12 @@ def test_a_message_stays_hidden_for_six_timeouts_of_its_function(variant: Templa
             window = properties.get("MaximumBatchingWindowInSeconds", 0)
             hidden = queue["Properties"]["VisibilityTimeout"]
             assert hidden >= 6 * timeout + window, QUEUE_CONFIGURING
-            held += 1
-    assert held
+            checked += 1
+    assert checked
 
 
-def test_a_batch_of_more_than_ten_messages_has_a_window(variant: Template) -> None:
-    """Lambda refuses the mapping without one; see the page that QUEUE_MAPPING names."""
+def test_a_batch_of_more_than_ten_messages_has_a_batching_window(variant: Template) -> None:
+    """Lambda refuses the mapping without one, by the page QUEUE_MAPPING."""
     for mapping in variant.of_type("Lambda::EventSourceMapping").values():
         properties = mapping["Properties"]
         if text(properties["EventSourceArn"]).startswith("Queues"):

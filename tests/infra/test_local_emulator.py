@@ -1,4 +1,4 @@
-"""What the local stack's emulator adds to ministack, and that ministack still needs it."""
+"""The changes that the local stack makes to ministack, and that ministack still needs them."""
 
 from __future__ import annotations
 
@@ -23,22 +23,15 @@ from ministack.services import (  # type: ignore[import-untyped]
 )
 
 from infra.cli import local_emulator
+from tests.eventually import SECONDS_MAX, eventually
 
 # ministack leaves the files of a process that it ended to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
 Json = Any
-SECONDS_MAX = 60
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:f"
 TABLE = "arn:aws:dynamodb:us-east-1:000000000000:table/t"
-
-
-def eventually(is_so: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + SECONDS_MAX
-    while not is_so():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.005)
 
 
 def test_ministack_still_parses_an_expression_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,19 +42,19 @@ def test_ministack_still_parses_an_expression_each_time(monkeypatch: pytest.Monk
         parsed.append(text)
         return original(text, slot)
 
-    def ask() -> None:
+    def evaluate() -> None:
         for number in range(10):
             assert dynamodb._evaluate_condition("a = :a", {"a": {"N": "1"}}, {":a": {"N": "1"}}, {})
             parts = dynamodb._tokenize(f"b = :b{number % 2}")
-            parts.clear()  # what is remembered is not handed out
+            parts.clear()  # the cached list is another one
 
     monkeypatch.setattr(dynamodb, "_tokenize", dynamodb._tokenize)
     monkeypatch.setattr(dynamodb, "_condition_syntax_error", counted)
-    ask()
+    evaluate()
     assert len(parsed) == 10
     local_emulator.remember_syntax()
     parsed.clear()
-    ask()
+    evaluate()
     assert len(parsed) == 1
     assert dynamodb._tokenize("b = :b1")
 
@@ -74,8 +67,8 @@ def request(action: str, **body: Any) -> Json:
 
 
 @pytest.fixture
-def people(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Json]]:
-    """Queries an index, by owner, of a table with four items of `a` and one of `b`."""
+def query_index(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Json]]:
+    """Queries the index of desks in a table with four items of desk a and one of desk b."""
     for name in ("_evaluate_condition", "_query"):
         monkeypatch.setattr(dynamodb, name, getattr(dynamodb, name))
     keys = [{"AttributeName": name, "AttributeType": "S"} for name in ("id", "desk")]
@@ -93,17 +86,17 @@ def people(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Json]]:
             }
         ],
     )
-    for number, owner in enumerate("aaaab"):
-        item = {"id": {"S": str(number)}, "desk": {"S": owner}}
+    for number, desk in enumerate("aaaab"):
+        item = {"id": {"S": str(number)}, "desk": {"S": desk}}
         request("PutItem", TableName="people", Item=item)
 
-    def query(owner: Json, condition: str = "ownedBy = :o", **more: Any) -> Json:
+    def query(desk: Json, condition: str = "desk = :d", **more: Any) -> Json:
         return request(
             "Query",
             TableName="people",
             IndexName="byDesk",
-            KeyConditionExpression=condition.replace("ownedBy", more.pop("by", "desk")),
-            ExpressionAttributeValues={":o": owner},
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues={":d": desk},
             **more,
         )
 
@@ -112,7 +105,7 @@ def people(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Json]]:
 
 
 def test_ministack_still_evaluates_a_condition_for_each_member_of_a_partition(
-    people: Callable[..., Json], monkeypatch: pytest.MonkeyPatch
+    query_index: Callable[..., Json], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluated = []
     original = dynamodb._evaluate_condition
@@ -122,20 +115,20 @@ def test_ministack_still_evaluates_a_condition_for_each_member_of_a_partition(
         return original(*arguments, **named)
 
     monkeypatch.setattr(dynamodb, "_evaluate_condition", counted)
-    assert people({"S": "a"}, Select="COUNT")["Count"] == 4
+    assert query_index({"S": "a"}, Select="COUNT")["Count"] == 4
     assert len(evaluated) == 4
 
 
-def test_queries_of_a_partition_answer_as_ministack_does(people: Callable[..., Json]) -> None:
+def test_queries_of_a_partition_answer_as_ministack_does(query_index: Callable[..., Json]) -> None:
     def answers() -> list[Json]:
         return [
-            *(people({"S": owner}, Select="COUNT") for owner in "aabc"),
-            *(people({"S": owner}, Limit=3) for owner in "aab"),
-            people({"S": "a"}, by="#o", ExpressionAttributeNames={"#o": "desk"}),
-            people({"S": "a"}, Select="COUNT", Limit=2),
-            people({"N": "1"}, Select="COUNT"),
-            people({"S": "a"}, "ownedBy = :o AND ownedBy = :o", Select="COUNT"),
-            people({"S": "a"}, by="id", Select="COUNT"),
+            *(query_index({"S": desk}, Select="COUNT") for desk in "aabc"),
+            *(query_index({"S": desk}, Limit=3) for desk in "aab"),
+            query_index({"S": "a"}, "#d = :d", ExpressionAttributeNames={"#d": "desk"}),
+            query_index({"S": "a"}, Select="COUNT", Limit=2),
+            query_index({"N": "1"}, Select="COUNT"),
+            query_index({"S": "a"}, "desk = :d AND desk = :d", Select="COUNT"),
+            query_index({"S": "a"}, "id = :d", Select="COUNT"),
         ]
 
     without = answers()
@@ -143,14 +136,14 @@ def test_queries_of_a_partition_answer_as_ministack_does(people: Callable[..., J
     assert answers() == without
     assert [answer.get("Count") for answer in answers()[:4]] == [4, 4, 1, 0]
     request("DeleteItem", TableName="people", Key={"id": {"S": "0"}})
-    assert people({"S": "a"}, Select="COUNT") == {"Count": 3, "ScannedCount": 3}
+    assert query_index({"S": "a"}, Select="COUNT") == {"Count": 3, "ScannedCount": 3}
 
 
 def test_ministack_still_copies_items_as_any_objects() -> None:
     assert dynamodb.copy.deepcopy is copy.deepcopy
 
 
-def test_a_copy_shares_nothing_that_can_change() -> None:
+def test_a_copied_item_shares_no_mutable_value() -> None:
     item = {"a": {"L": [{"S": "x"}, {"M": {"n": {"N": "1"}}}]}, "b": {"BOOL": True}, "c": None}
     other = local_emulator.copied(item)
     assert other == item
@@ -162,12 +155,12 @@ def test_a_copy_shares_nothing_that_can_change() -> None:
 
 
 class Stream:
-    """A table's stream with a mapping, and a function that notes its batches."""
+    """A table's stream with a mapping, and a function that records its batches."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.batches: list[list[str]] = []
         self.failures = 0
-        self.held = threading.Event()  # what the function waits for, with records of "slow"
+        self.released = threading.Event()  # the function waits for it with records of "slow"
         source = f"{TABLE}/stream/s"
         self.mapping = {
             "UUID": f"m{id(self)}",
@@ -186,7 +179,7 @@ class Stream:
 
     def write(self, *keys: str) -> None:
         for key in keys:
-            record = {"dynamodb": {"Keys": {"id": {"S": key.rstrip("0123456789")}}, "it": key}}
+            record = {"dynamodb": {"Keys": {"id": {"S": key.rstrip("0123456789")}}, "text": key}}
             dynamodb._stream_records["t"].append(record)
 
     @property
@@ -194,9 +187,9 @@ class Stream:
         return [each for batch in self.batches for each in batch]
 
     def _execute(self, _function: Any, event: Any) -> Any:
-        batch = [record["dynamodb"]["it"] for record in event["Records"]]
+        batch = [record["dynamodb"]["text"] for record in event["Records"]]
         if any(each.startswith("slow") for each in batch):
-            self.held.wait(SECONDS_MAX)
+            self.released.wait(SECONDS_MAX)
         if self.failures:
             self.failures -= 1
             if self.failures % 2:
@@ -210,7 +203,7 @@ class Stream:
 def stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stream]:
     stream = Stream(monkeypatch)
     yield stream
-    stream.held.set()
+    stream.released.set()
 
 
 def test_ministack_still_polls_nothing_while_a_streams_function_runs(stream: Stream) -> None:
@@ -219,7 +212,7 @@ def test_ministack_still_polls_nothing_while_a_streams_function_runs(stream: Str
     polling.start()
     polling.join(0.2)
     assert polling.is_alive()
-    stream.held.set()
+    stream.released.set()
     polling.join(SECONDS_MAX)
     assert stream.batches == [["slow1"]]
 
@@ -229,12 +222,12 @@ def test_the_records_of_other_keys_do_not_wait_for_a_slow_batch(stream: Stream) 
     assert local_emulator.poll_streams()
     eventually(lambda: len(stream.received) >= 5)
     assert "slow1" not in stream.received
-    stream.held.set()
+    stream.released.set()
     eventually(lambda: len(stream.received) == 11)
     assert not local_emulator.poll_streams()
 
 
-def test_the_records_of_a_key_are_published_in_order_whatever_fails(stream: Stream) -> None:
+def test_the_records_of_a_key_are_published_in_order_although_batches_fail(stream: Stream) -> None:
     stream.failures = 4
     for number in range(20):
         stream.write(*(f"{key}{number}" for key in "abcde"))
@@ -272,12 +265,12 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as code:
         code.writestr("code.py", "")
-        code.writestr("it.py", CODE.replace("\\\\", "\\"))
+        code.writestr("app.py", CODE.replace("\\\\", "\\"))
     config = {
         "FunctionName": "f",
         "FunctionArn": FUNCTION,
         "Runtime": f"python3.{sys.version_info.minor}",
-        "Handler": "it.handler",
+        "Handler": "app.handler",
         "Timeout": 20,
         "CodeSha256": str(time.time()),
         "Role": "arn:aws:iam::000000000000:role/r",
@@ -304,7 +297,7 @@ def test_ministack_still_imports_the_code_for_each_environment(
     assert len(imported) == 2
 
 
-def test_environments_share_the_import_and_have_logs_of_their_own(
+def test_environments_share_the_import_and_have_their_own_logs(
     environment: Callable[..., Any],
 ) -> None:
     one, other = environment(), environment()
@@ -318,7 +311,9 @@ def test_environments_share_the_import_and_have_logs_of_their_own(
     assert answers[4]["log"].split() == ["first", "xx", "last"]
 
 
-def test_a_long_log_blocks_nothing_and_is_complete(environment: Callable[..., Any]) -> None:
+def test_a_long_log_does_not_block_the_invocation_and_is_complete(
+    environment: Callable[..., Any],
+) -> None:
     one = environment()
     for _ in range(3):
         assert len(one.invoke(2_000_000, "r")["log"]) == 2_000_000 + len("first\n\nlast")
@@ -340,7 +335,7 @@ def test_an_environment_that_died_or_hangs_or_lost_its_parent_is_replaced(
     assert set(again[:2]).isdisjoint(first[:2])
 
 
-def test_an_environment_begun_after_a_change_has_the_new_settings(
+def test_an_environment_started_after_a_change_has_the_new_settings(
     environment: Callable[..., Any],
 ) -> None:
     old = environment().invoke(1, "r")["result"]

@@ -101,7 +101,7 @@ def shown(template: Template) -> Iterator[Metric]:
 
 
 def assert_exists(template: Template, metric: Metric) -> None:
-    """Check that a metric is emitted: an alarm on any other metric would never ring."""
+    """Check that a metric is emitted: an alarm on any other metric would never fire."""
     described = metric.dimensions
     match metric.namespace:
         case "OrderExecutionEngine":
@@ -129,7 +129,7 @@ def assert_exists(template: Template, metric: Metric) -> None:
     assert metric.name in BY_AWS[metric.namespace]
 
 
-def test_alarms_and_dashboard_refer_to_what_exists(template: Template) -> None:
+def test_alarms_and_dashboard_refer_to_existing_metrics(template: Template) -> None:
     for alarm in alarms(template).values():
         for metric in metrics_of(alarm):
             assert_exists(template, metric)
@@ -137,7 +137,7 @@ def test_alarms_and_dashboard_refer_to_what_exists(template: Template) -> None:
         assert_exists(template, metric)
 
 
-def test_metrics_of_our_own_are_in_the_namespace_that_the_functions_are_given(
+def test_every_function_has_the_namespace_of_the_engines_metrics(
     template: Template,
 ) -> None:
     for function in template.functions().values():
@@ -155,12 +155,12 @@ def test_the_dashboard_shows_every_metric(template: Template) -> None:
 
 
 def test_the_dashboard_shows_what_each_alarm_measures(template: Template) -> None:
-    drawn = {(m.namespace, m.name, frozenset(m.dimensions.items())) for m in shown(template)}
+    on_dashboard = {(m.namespace, m.name, frozenset(m.dimensions.items())) for m in shown(template)}
     for name, alarm in alarms(template).items():
         measured = {
             (m.namespace, m.name, frozenset(m.dimensions.items())) for m in metrics_of(alarm)
         }
-        assert measured & drawn, name
+        assert measured & on_dashboard, name
 
 
 def test_the_dashboard_begins_with_the_state_of_every_alarm(template: Template) -> None:
@@ -184,7 +184,7 @@ def test_widgets_of_a_row_fill_it_and_overlap_nowhere(template: Template) -> Non
         assert end == 24
 
 
-def test_every_alarm_tells_the_topic_when_it_begins_and_when_it_is_over(
+def test_every_alarm_notifies_the_topic_when_it_fires_and_when_it_ends(
     template: Template,
 ) -> None:
     (topic,) = template.of_type("SNS::Topic")
@@ -194,7 +194,9 @@ def test_every_alarm_tells_the_topic_when_it_begins_and_when_it_is_over(
         assert alarm.get("ActionsEnabled", True) is True
 
 
-def test_every_alarm_says_what_to_do_first(template: Template) -> None:
+def test_every_alarms_description_has_the_first_command_and_the_section_of_the_runbook(
+    template: Template,
+) -> None:
     for name, alarm in alarms(template).items():
         description = alarm["AlarmDescription"]
         command = r"uv run ops (stuck|stats|redrive|trace ORDER)"
@@ -203,22 +205,22 @@ def test_every_alarm_says_what_to_do_first(template: Template) -> None:
             rf" Then: infra/RUNBOOK\.md, {name}\.",
             description,
         ), description
-        assert len(description) <= 1024  # the periods that CloudWatch keeps
+        assert len(description) <= 1024  # CloudWatch's limit
 
 
-def test_the_runbook_tells_of_each_alarm(template: Template) -> None:
+def test_the_runbook_has_a_section_for_each_alarm(template: Template) -> None:
     runbook = (ROOT / "infra" / "RUNBOOK.md").read_text()
     section = runbook.partition("\n## Alarms\n")[2].partition("\n## ")[0]
     headings = re.findall(r"^### (.+)$", section, re.MULTILINE)
     assert sorted(headings) == sorted(alarms(template))
 
 
-def test_silence_is_good_news_but_of_what_speaks_each_minute(
+def test_missing_data_is_breaching_only_for_metrics_that_are_emitted_every_minute(
     template: Template,
 ) -> None:
-    silence = {name: alarm["TreatMissingData"] for name, alarm in alarms(template).items()}
-    assert silence.pop("OrdersSwept") == silence.pop("WatcherLate") == "breaching"
-    assert set(silence.values()) == {"notBreaching"}
+    treatment = {name: alarm["TreatMissingData"] for name, alarm in alarms(template).items()}
+    assert treatment.pop("OrdersSwept") == treatment.pop("WatcherLate") == "breaching"
+    assert set(treatment.values()) == {"notBreaching"}
 
 
 def test_an_expression_takes_ten_metrics_at_most_and_uses_each(template: Template) -> None:
@@ -236,7 +238,7 @@ def test_an_expression_takes_ten_metrics_at_most_and_uses_each(template: Templat
 def test_an_alarm_that_fills_gaps_with_0_looks_further_back_than_the_newest_point(
     template: Template,
 ) -> None:
-    """The newest point is 0 while its metrics are late, so alone it would never ring the alarm.
+    """The newest point is 0 while its metrics are late, so an alarm on it alone would never fire.
 
     docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html, on FILL
     """
@@ -246,10 +248,10 @@ def test_an_alarm_that_fills_gaps_with_0_looks_further_back_than_the_newest_poin
         if "FILL(" in json.dumps(alarm.get("Metrics"))
     }
     assert "DeadLetters" in filled
-    assert {name for name, (often, of) in filled.items() if often >= of} == set()
+    assert {name for name, (breaching, of) in filled.items() if breaching >= of} == set()
 
 
-def test_errors_and_throttles_of_every_function_count(template: Template) -> None:
+def test_errors_and_throttles_of_every_function_are_in_the_alarms(template: Template) -> None:
     functions = set(template.of_type("Lambda::Function"))
     for name, metric in (("FunctionErrors", "Errors"), ("FunctionThrottles", "Throttles")):
         measured = metrics_of(alarms(template)[name])
@@ -257,7 +259,7 @@ def test_errors_and_throttles_of_every_function_count(template: Template) -> Non
         assert {m.dimensions["FunctionName"] for m in measured} == functions
 
 
-def test_throttles_of_every_call_that_a_function_may_make_of_a_table_count(
+def test_throttles_of_every_granted_call_of_a_table_are_in_the_alarms(
     template: Template,
 ) -> None:
     """A new call in a function's grants needs its throttles in the alarm."""
@@ -276,7 +278,7 @@ def test_throttles_of_every_call_that_a_function_may_make_of_a_table_count(
     assert watched == granted
 
 
-def test_one_order_that_is_taken_again_after_a_crash_does_not_ring(template: Template) -> None:
+def test_an_order_received_again_after_a_crash_does_not_fire_the_alarm(template: Template) -> None:
     alarm = alarms(template)["OrdersWait"]
     queue = template.of_type("SQS::Queue")["QueuesOrders"]["Properties"]
     over_seconds = queue["VisibilityTimeout"] - alarm["Threshold"]
@@ -290,7 +292,7 @@ def test_a_publisher_that_waits_once_for_a_slow_connection_is_not_late(
     assert alarm["Threshold"] >= 2 * CONNECTION_SECONDS_MAX * 1000
 
 
-def test_the_topic_takes_this_stacks_alarms_and_nothing_without_tls(template: Template) -> None:
+def test_the_topic_accepts_only_this_stacks_alarms_and_only_over_tls(template: Template) -> None:
     (policy,) = template.of_type("SNS::TopicPolicy").values()
     statements = policy["Properties"]["PolicyDocument"]["Statement"]
     denied, allowed = sorted(statements, key=lambda s: s["Effect"], reverse=True)
@@ -305,7 +307,7 @@ def test_the_topic_takes_this_stacks_alarms_and_nothing_without_tls(template: Te
     assert pattern == f"arn:AWS::Partition:cloudwatch:{region}:{account}:alarm:{stack(template)}-*"
 
 
-def test_nobody_is_written_to_unless_an_address_is_given(
+def test_the_topic_has_a_subscriber_only_if_an_address_is_set(
     template: Template, tmp_path: Path
 ) -> None:
     assert template.of_type("SNS::Subscription") == {}
@@ -316,7 +318,7 @@ def test_nobody_is_written_to_unless_an_address_is_given(
     assert text(properties["TopicArn"]) == "MonitoringAlarms"
 
 
-def test_outputs_lead_to_the_dashboard_and_the_topic(template: Template) -> None:
+def test_outputs_have_the_dashboards_url_and_the_topics_arn(template: Template) -> None:
     outputs = {name: text(o["Value"]) for name, o in template.document["Outputs"].items()}
     (dashboard,) = template.of_type("CloudWatch::Dashboard").values()
     assert dashboard["Properties"]["DashboardName"] == stack(template)
@@ -328,7 +330,7 @@ def test_outputs_lead_to_the_dashboard_and_the_topic(template: Template) -> None
     assert outputs["AlarmTopicArn"] == "MonitoringAlarms"
 
 
-def test_locally_there_is_no_alarm_that_the_emulator_would_refuse(
+def test_the_local_stack_has_no_alarm_that_the_emulator_would_refuse(
     templates: dict[str, Template],
 ) -> None:
     local, dev = alarms(templates["local"]), alarms(templates["dev"])
@@ -336,6 +338,6 @@ def test_locally_there_is_no_alarm_that_the_emulator_would_refuse(
     assert local
 
 
-def test_a_fault_of_ours_has_the_code_that_is_watched(template: Template) -> None:
+def test_the_alarm_on_internal_failures_watches_the_code_internal(template: Template) -> None:
     (watched,) = metrics_of(alarms(template)["InternalFailures"])
     assert watched.dimensions["code"] == FailureCode.INTERNAL

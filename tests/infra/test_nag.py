@@ -18,32 +18,35 @@ from tests.infra.conftest import CONTEXT
 # Rule and construct, both as patterns, and the reason why the finding is accepted.
 ACCEPTED = {
     ("AwsSolutions-APIG4", "Apis/Http/ANY--*"): "Health, documentation and the dashboard's files "
-    "need no key; all else has the authorizer, which test_template.py holds.",
+    "need no key; all other routes have the authorizer, as test_template.py checks.",
     ("AwsSolutions-APIG4", "Apis/WebSocket/$d*-Route"): "API Gateway authorizes a WebSocket at "
-    "$connect only; later messages carry the owner found there.",
+    "$connect only; later messages have the owner that the authorizer found.",
     ("AwsSolutions-DDB3", "Storage/Connections"): "Connections end within hours; there is nothing "
     "to recover.",
     ("AwsSolutions-IAM4[[]Policy::*AmazonAPIGatewayPushToCloudWatchLogs]", "Apis/LogRole"): "API "
-    "Gateway asks for what this policy grants when it is given its log role.",
+    "Gateway accepts a log role only with the grants of this policy.",
     ("AwsSolutions-IAM5[[]Resource::*/@connections/[*]]", "Compute/*Role/DefaultPolicy"): "The ids "
-    "of connections are not known beforehand; API, stage and method are.",
-    ("AwsSolutions-L1", "Compute/*"): "Python 3.13 is what uv.lock's wheels are installed for.",
-    ("Serverless-EventBusDLQ", "EveryMinute"): "The next minute sweeps and watches again.",
-    ("Serverless-LambdaAsyncFailureDestination", "Compute/WatcherInvocations"): "A watcher that "
-    "failed is of no use later; the next one looks at the same indexes.",
-    ("Serverless-LambdaDLQ", "Compute/*"): "APIs call and wait, queues and the stream keep what "
-    "failed, and the sweeper runs every minute.",
+    "of connections are not known beforehand; the grant names API, stage and method.",
+    ("AwsSolutions-L1", "Compute/*"): "The wheels of uv.lock are installed for Python 3.13.",
+    (
+        "Serverless-EventBusDLQ",
+        "EveryMinute",
+    ): "A minute later the rule starts both functions again.",
+    ("Serverless-LambdaAsyncFailureDestination", "Compute/WatcherInvocations"): "A retry would be "
+    "too late for its minute; the next watcher queries the same indexes.",
+    ("Serverless-LambdaDLQ", "Compute/*"): "APIs wait for the answer, queues and the stream keep "
+    "failed events, and the rule starts the sweeper and the watcher every minute.",
     ("Serverless-LambdaEventSourceMappingDestination", "PublishUpdates"): "Lambda "
     "retries as long as the stream keeps a record, twelve times as long as a connection lives.",
-    ("Serverless-LambdaEventSourceMappingDestination", "*s"): "SQS keeps what failed and buries "
-    "it in the dead-letter queue.",
+    ("Serverless-LambdaEventSourceMappingDestination", "*s"): "SQS keeps failed "
+    "messages and moves them to the dead-letter queue.",
     ("Serverless-LambdaLatestVersion", "Compute/*"): "As AwsSolutions-L1.",
     (
         "Serverless-LambdaTracing",
         "Compute/*",
-    ): "The log tells an order's story; .github/DECISIONS.md, "
-    "Decisions, says what tracing would cost.",
-    ("Serverless-SQSRedrivePolicy", "Queues/*"): "Both are dead-letter queues themselves.",
+    ): "The log has every step of an order; .github/DECISIONS.md, "
+    "Decisions, has the cost of tracing.",
+    ("Serverless-SQSRedrivePolicy", "Queues/*"): "These are the dead-letter queues.",
 }
 
 
@@ -70,8 +73,8 @@ EVERYTHING_ON = {
     "orderExpiryDays": "90",
 }
 ACCEPTED_WITH_EVERYTHING = {
-    ("Serverless-SNSRedrivePolicy", "Monitoring/Alarms/desk@example.com"): "An alarm that could "
-    "not be mailed is seen on the dashboard, and is no news later.",
+    ("Serverless-SNSRedrivePolicy", "Monitoring/Alarms/desk@example.com"): "The dashboard "
+    "shows an alarm whose mail failed; a later mail would be out of date.",
 }
 
 
@@ -85,7 +88,7 @@ ACCEPTED_WITH_EVERYTHING = {
         ),
     ],
 )
-def test_every_finding_is_accepted_for_a_reason_and_every_acceptance_needed(
+def test_every_finding_is_accepted_for_a_reason_and_every_acceptance_is_needed(
     tmp_path: Path,
     context: dict[str, str],
     accepted_too: dict[tuple[str, str], str],

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from types import ModuleType, SimpleNamespace
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,19 +18,17 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.stub import ANY, Stubber
 from moto import mock_aws
 
-from functions.contract import (
-    OPEN_BY_OWNER_INDEX,
-    OPEN_ORDERS_INDEX,
-    iso,
-    order_id_of,
-    order_message,
-    unix_ms,
-)
+from functions.contract import iso, order_id_of, order_message, unix_ms
+from functions.dex import router, tokens
+from functions.orders import routes, settlement
 from functions.orders.order import Order, OrderError, Status
+from functions.simulation.network import Network
+from functions.store import orders as store
 from infra.cli import ops
 from infra.cli.deployed import Deployed, NotDeployed
 from infra.cli.ops import backlog, stats, stuck
-from tests.infra.conftest import Template
+from tests.functions.world import create_tables, fresh_clients
+from tests.infra.conftest import Run, Template
 from tests.orders import ORDER_ID, pending_order
 
 Json = dict[str, Any]
@@ -42,8 +39,8 @@ HOUR_MS = 3_600_000
 class Engine:
     """A stack in moto, with orders as the functions store them."""
 
-    def __init__(self, store: ModuleType, stack: Deployed) -> None:
-        self.store, self.stack = store, stack
+    def __init__(self, stack: Deployed) -> None:
+        self.stack = stack
         self._numbers = itertools.count()  # so that eight orders are in all eight shards
         self._logs = boto3.client("logs")
         for group in GROUPS.values():
@@ -53,11 +50,11 @@ class Engine:
     def order(self, at_ms: int, *statuses: Status, **details: Any) -> Order:
         """Store an order that was created at a time and spent 100 ms in each of the statuses."""
         order = pending_order(str(UUID(int=next(self._numbers))), at_ms)
-        self.store.create_order(order, "desk")
+        store.create_order(order, "desk")
         for step, status in enumerate(statuses, start=1):
             more = details if step == len(statuses) else {}
             update = order.next_update(status, at_ms + 100 * step, **more)
-            order = self.store.append_update(order, "desk", update)
+            order = store.append_update(order, "desk", update)
         return order
 
     def log(self, function: str, at_ms: int, message: Json | str) -> None:
@@ -82,7 +79,7 @@ class Engine:
         line = {"_aws": embedded, "service": "engine", name: values, **more}
         self.log("worker", at_ms, json.dumps(line))
 
-    def dead(self, body: str) -> None:
+    def add_dead_letter(self, body: str) -> None:
         """Add a dead letter."""
         url = self.stack.outputs["DeadLetterQueueUrl"]
         boto3.client("sqs").send_message(QueueUrl=url, MessageBody=body)
@@ -97,72 +94,21 @@ class Engine:
         return bodies
 
 
-def create_tables() -> None:
-    def table(name: str, key: list[str], **more: Any) -> None:
-        index = more.get("GlobalSecondaryIndexes", [])
-        used = {*key, *(part["AttributeName"] for i in index for part in i["KeySchema"])}
-        boto3.client("dynamodb").create_table(
-            TableName=name,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in used],
-            KeySchema=schema(key),
-            **more,
-        )
-
-    def schema(key: list[str]) -> Any:
-        kinds = zip(key, ("HASH", "RANGE"), strict=False)
-        return [{"AttributeName": name, "KeyType": kind} for name, kind in kinds]
-
-    def index(name: str, key: list[str]) -> Json:
-        keys_only = {"ProjectionType": "KEYS_ONLY"}
-        return {"IndexName": name, "Projection": keys_only, "KeySchema": schema(key)}
-
-    indexes = [
-        index(OPEN_ORDERS_INDEX, ["openShard", "idleSince"]),
-        index(OPEN_BY_OWNER_INDEX, ["openOwner"]),
-    ]
-    table("orders", ["orderId"], GlobalSecondaryIndexes=indexes)
-    table("connections", ["owner", "connectionId"])
-    table("access", ["id"])
-
-
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    # Imported here because the settings are read once, at the import.
-    from functions.runtime import settings
-    from functions.store import clients, orders
-
-    monkeypatch.setattr(orders, "settings", replace(settings, orders_table="orders"))
     monkeypatch.setattr(Deployed, "log_groups", lambda _stack: GROUPS)
-    clients.dynamodb.cache_clear()
-    with mock_aws():
-        create_tables()
+    with mock_aws(), fresh_clients() as (dynamodb, _):
+        create_tables(dynamodb)
         sqs = boto3.client("sqs")
         urls = {k: sqs.create_queue(QueueName=k)["QueueUrl"] for k in backlog.QUEUES.values()}
         tables = {f"{n}Table": n.lower() for n in ("Orders", "Connections", "Access")}
-        yield Engine(orders, Deployed(name="engine", outputs=urls | tables))
-    clients.dynamodb.cache_clear()
-
-
-Run = Callable[..., SimpleNamespace]
+        yield Engine(Deployed(name="engine", outputs=urls | tables))
 
 
 @pytest.fixture
-def run(engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command line; returns its exit code and its output."""
-
-    def run(*arguments: str) -> SimpleNamespace:
-        monkeypatch.setattr(ops, "find", lambda _name: engine.stack)
-        monkeypatch.setattr(sys, "argv", ["ops", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            ops.main()
-        printed = capsys.readouterr()
-        return SimpleNamespace(code=ended.value.code, out=printed.out, err=printed.err)
-
-    return run
+def run(engine: Engine, command: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(ops, "find", lambda _name: engine.stack)
+    return partial(command, "ops")
 
 
 def now_ms() -> int:
@@ -172,30 +118,32 @@ def now_ms() -> int:
 def confirmed(engine: Engine) -> Order:
     """An order that was confirmed a minute ago, in its second attempt."""
     at = now_ms() - 60_000
-    error = OrderError(code="QUOTES_UNAVAILABLE", message="Nobody answered.")
+    error = OrderError(code="QUOTES_UNAVAILABLE", message="No venue answered.")
     order = engine.order(at, Status.ROUTING, Status.ROUTING, attempt=2, error=error)
     for step, status in enumerate((Status.BUILDING, Status.SUBMITTED, Status.CONFIRMED), start=3):
         update = order.next_update(status, at + 100 * step)
-        order = engine.store.append_update(order, "desk", update, transaction='{"secret":"signed"}')
+        order = store.append_update(order, "desk", update, transaction='{"secret":"signed"}')
     return order
 
 
 # --- trace
 
 
-def test_a_trace_tells_updates_and_log_lines_in_order_of_time(engine: Engine, run: Run) -> None:
+def test_a_trace_has_the_updates_and_the_log_lines_in_order_of_time(
+    engine: Engine, run: Run
+) -> None:
     order = confirmed(engine)
     start = unix_ms(order.created_at)
-    ours = {"level": "INFO", "order_id": order.order_id}
-    engine.log("worker", start + 250, ours | {"message": "order routing", "attempt": 2})
-    engine.log("api", start + 50, ours | {"message": "order accepted"})
-    engine.log("worker", start + 260, {"message": "another's", "order_id": str(uuid4())})
+    fields = {"level": "INFO", "order_id": order.order_id}
+    engine.log("worker", start + 250, fields | {"message": "order routing", "attempt": 2})
+    engine.log("api", start + 50, fields | {"message": "order accepted"})
+    engine.log("worker", start + 260, {"message": "another order", "order_id": str(uuid4())})
     engine.log("worker", start + 270, {"_aws": {}, "order_id": order.order_id})
     engine.log("worker", start + 550, f"Task timed out; it had {order.order_id}\n")
     answer = run("trace", order.order_id, "--json")
-    assert (answer.code, answer.err) == (None, "")
-    story = json.loads(answer.out)
-    timeline = [(e["source"], e.get("status") or e["message"]) for e in story["timeline"]]
+    assert (answer.code, answer.err) == (0, "")
+    trace = json.loads(answer.out)
+    timeline = [(e["source"], e.get("status") or e["message"]) for e in trace["timeline"]]
     assert timeline == [
         ("update", "pending"),
         ("api", "order accepted"),
@@ -207,17 +155,17 @@ def test_a_trace_tells_updates_and_log_lines_in_order_of_time(engine: Engine, ru
         ("update", "confirmed"),
         ("worker", f"Task timed out; it had {order.order_id}"),
     ]
-    assert story["timeline"][0]["at"] == order.created_at == story["createdAt"]
-    assert story["timeline"][3]["error"]["code"] == "QUOTES_UNAVAILABLE"
-    assert (story["owner"], story["status"]) == ("desk", "confirmed")
-    assert story["request"]["tokenOut"] == "USDC"
+    assert trace["timeline"][0]["at"] == order.created_at == trace["createdAt"]
+    assert trace["timeline"][3]["error"]["code"] == "QUOTES_UNAVAILABLE"
+    assert (trace["owner"], trace["status"]) == ("desk", "confirmed")
+    assert trace["request"]["tokenOut"] == "USDC"
     assert "signed" not in answer.out
     text = run("trace", order.order_id).out
-    for shown in ("desk", "order accepted", "attempt 2", "QUOTES_UNAVAILABLE: Nobody answered."):
+    for shown in ("desk", "order accepted", "attempt 2", "QUOTES_UNAVAILABLE: No venue answered."):
         assert shown in text
 
 
-def test_a_line_is_placed_by_its_own_time_and_not_by_when_it_was_collected(
+def test_a_log_line_is_sorted_by_the_time_in_it_not_by_when_cloudwatch_received_it(
     engine: Engine, run: Run
 ) -> None:
     order = confirmed(engine)
@@ -228,28 +176,28 @@ def test_a_line_is_placed_by_its_own_time_and_not_by_when_it_was_collected(
     assert [entry.get("message") for entry in timeline[:3]] == [None, "early", None]
 
 
-def test_a_trace_counts_how_often_each_message_was_taken_and_failed(
+def test_a_trace_counts_the_receives_and_the_failures_of_each_message(
     engine: Engine, run: Run
 ) -> None:
     order, at = engine.order(now_ms() - 60_000, Status.ROUTING), now_ms() - 50_000
-    ours = {"order_id": order.order_id, "message_id": "m-1"}
+    fields = {"order_id": order.order_id, "message_id": "m-1"}
     for number in range(3):
-        invocation = ours | {"function_request_id": str(number)}
+        invocation = fields | {"function_request_id": str(number)}
         engine.log("worker", at, invocation | {"message": "order taken on"})
         engine.log("worker", at, invocation | {"message": "message failed", "exception": "Oh"})
-    line = ours | {"message_id": "m-2", "function_request_id": "9", "message": "order taken on"}
+    line = fields | {"message_id": "m-2", "function_request_id": "9", "message": "order taken on"}
     engine.log("worker", at, line)
-    engine.dead(order_message(order.order_id))
-    story = json.loads(run("trace", order.order_id, "--json").out)
-    assert story["messages"] == [
+    engine.add_dead_letter(order_message(order.order_id))
+    trace = json.loads(run("trace", order.order_id, "--json").out)
+    assert trace["messages"] == [
         {"messageId": "m-1", "taken": 3, "failed": 3},
         {"messageId": "m-2", "taken": 1, "failed": 0},
     ]
-    assert story["queues"]["deadLetters"] == {"visible": 1, "inFlight": 0, "delayed": 0}
+    assert trace["queues"]["deadLetters"] == {"visible": 1, "inFlight": 0, "delayed": 0}
     assert "message m-1  taken 3 times, failed 3 times" in run("trace", order.order_id).out
 
 
-def test_a_trace_searches_no_longer_than_the_order_may_be_spoken_of(
+def test_a_trace_does_not_search_the_log_long_before_or_after_the_order(
     engine: Engine, run: Run
 ) -> None:
     order = engine.order(now_ms() - 2 * HOUR_MS, Status.CANCELLED)
@@ -261,22 +209,24 @@ def test_a_trace_searches_no_longer_than_the_order_may_be_spoken_of(
 
 
 @pytest.mark.parametrize("unknown", ["nowhere", str(UUID(int=7)), "", "x" * 5000, "\udcff"])
-def test_an_order_that_is_not_there_is_one_clear_line(run: Run, unknown: str) -> None:
+def test_an_unknown_order_is_an_error_in_one_line(run: Run, unknown: str) -> None:
     answer = run("trace", unknown, "--json")
     assert str(answer.code).startswith("✗ There is no order ")
     assert str(answer.code).encode()
     assert answer.out == ""
 
 
-def test_an_order_is_found_by_its_id_however_that_is_written(engine: Engine, run: Run) -> None:
+def test_an_order_is_found_by_its_id_in_capitals_and_without_hyphens(
+    engine: Engine, run: Run
+) -> None:
     order = confirmed(engine)
-    assert run("trace", UUID(order.order_id).hex.upper(), "--json").code is None
+    assert run("trace", UUID(order.order_id).hex.upper(), "--json").code == 0
 
 
 # --- stuck
 
 
-def test_only_open_orders_that_nothing_moved_for_so_long_are_stuck(
+def test_only_open_orders_without_an_update_for_the_given_time_are_stuck(
     engine: Engine, run: Run
 ) -> None:
     old = now_ms() - 400_000
@@ -305,23 +255,26 @@ def test_only_open_orders_that_nothing_moved_for_so_long_are_stuck(
 
 
 @pytest.mark.parametrize("status", [Status.ROUTING, Status.CANCELLED])
-def test_an_order_that_moved_after_the_index_was_read_is_not_stuck(
+def test_an_order_updated_after_the_index_was_read_is_not_stuck(
     engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch, status: Status
 ) -> None:
-    order, read = engine.order(now_ms() - 400_000), stuck._read
+    order, make_client = engine.order(now_ms() - 400_000), Deployed.client
 
-    def read_late(*arguments: Any) -> list[Json]:
-        if arguments[-1]:
-            engine.store.append_update(order, "desk", order.next_update(status, now_ms()))
-        return read(*arguments)
+    def update(**_: Any) -> None:
+        store.append_update(order, "desk", order.next_update(status, now_ms()))
 
-    monkeypatch.setattr(stuck, "_read", read_late)
+    def client(stack: Deployed, service: str) -> Any:
+        made = make_client(stack, service)
+        made.meta.events.register("provide-client-params.dynamodb.BatchGetItem", update)
+        return made
+
+    monkeypatch.setattr(Deployed, "client", client)
     assert run("stuck", "--requeue", "--json").out == ""
-    assert engine.store.get_order(order.order_id, "desk").status is status
+    assert store.get_order(order.order_id, "desk").status is status
     assert engine.queued() == []
 
 
-def test_stuck_orders_are_queued_again_when_asked_for(engine: Engine, run: Run) -> None:
+def test_stuck_orders_are_queued_again_with_requeue(engine: Engine, run: Run) -> None:
     orders = {engine.order(now_ms() - 400_000).order_id for _ in range(12)}
     answer = run("stuck", "--requeue")
     assert answer.code == 0
@@ -331,7 +284,7 @@ def test_stuck_orders_are_queued_again_when_asked_for(engine: Engine, run: Run) 
     assert {order_id_of(body) for body in queued} == orders
 
 
-def test_where_nothing_is_stuck_the_exit_code_is_0(engine: Engine, run: Run) -> None:
+def test_without_a_stuck_order_the_exit_code_is_0(engine: Engine, run: Run) -> None:
     engine.order(now_ms())
     answer = run("stuck", "--json")
     assert (answer.code, answer.out) == (0, "")
@@ -346,9 +299,9 @@ def test_redriving_moves_every_dead_letter_back_to_the_order_queue(
     ids = [str(UUID(int=number)) for number in range(25)]
     bodies = {order_message(order_id) for order_id in ids} | {"no order"}
     for body in bodies:
-        engine.dead(body)
+        engine.add_dead_letter(body)
     answer = run("redrive", "--json")
-    assert answer.code is None
+    assert answer.code == 0
     moved = [json.loads(line) for line in answer.out.splitlines()]
     assert {line["body"]: line["orderId"] for line in moved} == {
         **{order_message(order_id): order_id for order_id in ids},
@@ -402,10 +355,10 @@ def test_stats_of_a_stack_in_aws_are_those_of_cloudwatch(
 ) -> None:
     client, queries = boto3.client("cloudwatch"), list[Json]()
 
-    def see(params: Json, **_: Any) -> None:
+    def record(params: Json, **_: Any) -> None:
         queries.extend(params["MetricDataQueries"])
 
-    client.meta.events.register("before-parameter-build.cloudwatch.GetMetricData", see)
+    client.meta.events.register("before-parameter-build.cloudwatch.GetMetricData", record)
     service = {"Name": "service", "Value": "engine"}
     metrics: Any = [
         {"Dimensions": [service, {"Name": "code", "Value": code}]} for code in ("INTERNAL", "RARE")
@@ -437,19 +390,19 @@ def test_stats_of_a_stack_in_aws_are_those_of_cloudwatch(
             assert found[name][shown] == number_of[metric, kind]
 
 
-def test_stats_tell_what_is_open_and_what_waits_now(
+def test_stats_count_open_orders_connections_and_queued_messages(
     engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(10):
         engine.order(now_ms())
-    resting = {"orderId": {"S": str(uuid4())}, "openOwner": {"S": "desk"}}  # without an expiry
+    resting = {"orderId": {"S": str(uuid4())}, "openOwner": {"S": "desk"}}  # has no expiry
     boto3.client("dynamodb").put_item(TableName="orders", Item=resting)
     confirmed(engine)
     for number, until_ms in enumerate((now_ms() + HOUR_MS, now_ms() - HOUR_MS)):
         item = {"owner": {"S": "desk"}, "connectionId": {"S": str(number)}}
         item["expiresAt"] = {"N": str(until_ms // 1000)}
         boto3.client("dynamodb").put_item(TableName="connections", Item=item)
-    engine.dead("{}")
+    engine.add_dead_letter("{}")
     flow = stats.from_log(engine.stack, now_ms() - HOUR_MS, now_ms(), lambda *_: None)
     monkeypatch.setattr(stats, "from_metrics", lambda *_: flow)
     monkeypatch.setattr(stats, "oldest_seconds", lambda *_: 7.0)
@@ -480,7 +433,7 @@ def test_a_wrong_command_line_is_exit_code_2(run: Run, arguments: tuple[str, ...
     assert run(*arguments).code == 2
 
 
-def test_the_greatest_accepted_numbers_are_answered(run: Run) -> None:
+def test_the_largest_numbers_in_range_are_accepted(run: Run) -> None:
     assert run("stuck", "--older-than", str(366 * 24 * 3600)).code == 0
     assert run("stuck", "--older-than", "0" * 5000 + "7").code == 0
 
@@ -488,15 +441,12 @@ def test_the_greatest_accepted_numbers_are_answered(run: Run) -> None:
 # --- errors, and names that must agree with the stack
 
 
-def test_a_stack_that_is_no_engine_is_one_clear_line(
-    monkeypatch: pytest.MonkeyPatch, engine: Engine
+def test_a_stack_of_another_application_is_an_error(
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ops, "find", lambda _name: Deployed(name="website", outputs={}))
-    for command in (["redrive"], ["stuck"], ["stats"], ["trace", str(UUID(int=7))]):
-        monkeypatch.setattr(sys, "argv", ["ops", *command])
-        with pytest.raises(SystemExit) as ended:
-            ops.main()
-        assert "Stack website is no order execution engine" in str(ended.value.code)
+    for arguments in (["redrive"], ["stuck"], ["stats"], ["trace", str(UUID(int=7))]):
+        assert "Stack website is no order execution engine" in str(run(*arguments).code)
 
 
 @pytest.mark.parametrize(
@@ -510,18 +460,19 @@ def test_a_stack_that_is_no_engine_is_one_clear_line(
         ),
     ],
 )
-@pytest.mark.parametrize("command", [("redrive",), ("stuck",), ("stats",), ("trace", "x")])
-def test_what_cannot_be_done_is_one_clear_line(
-    monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], error: Exception, line: str
+@pytest.mark.parametrize("arguments", [("redrive",), ("stuck",), ("stats",), ("trace", "x")])
+def test_a_stack_that_cannot_be_found_is_an_error_in_one_line(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    error: Exception,
+    line: str,
 ) -> None:
-    def nowhere(_stack: str) -> Deployed:
+    def find(_stack: str) -> Deployed:
         raise error
 
-    monkeypatch.setattr(ops, "find", nowhere)
-    monkeypatch.setattr(sys, "argv", ["ops", *command, "--stack", "nowhere"])
-    with pytest.raises(SystemExit) as ended:
-        ops.main()
-    assert ended.value.code == line
+    monkeypatch.setattr(ops, "find", find)
+    assert run(*arguments, "--stack", "nowhere").code == line
 
 
 def test_every_function_has_a_log_group_that_is_found(
@@ -542,7 +493,7 @@ def test_every_function_has_a_log_group_that_is_found(
 # --- explain
 
 
-def test_an_explanation_works_out_an_executed_order_again(engine: Engine, run: Run) -> None:
+def test_an_explanation_computes_an_executed_order_again(engine: Engine, run: Run) -> None:
     order = executed(engine)
     done = run("explain", order.order_id)
     assert done.code == 0
@@ -552,24 +503,20 @@ def test_an_explanation_works_out_an_executed_order_again(engine: Engine, run: R
     assert (explained["differs"], explained["landing"]["txHash"]) == (False, order.tx_hash)
 
 
-def test_an_explanation_says_where_what_is_stored_differs(engine: Engine, run: Run) -> None:
+def test_an_explanation_reports_a_stored_value_that_differs(engine: Engine, run: Run) -> None:
     order = executed(engine, out_amount="1")
     done = run("explain", order.order_id)
     assert done.code == 4
     assert "DIFFERS outAmount: stored 1, worked out " in done.out
 
 
-def test_an_order_that_is_not_there_has_no_explanation(run: Run) -> None:
+def test_an_unknown_order_has_no_explanation(run: Run) -> None:
     done = run("explain", ORDER_ID)
     assert "There is no order" in str(done.code)
 
 
 def executed(engine: Engine, **stored: str) -> Order:
     """Store an order that was executed in the simulated market; `stored` is in its last update."""
-    from functions.dex import router, tokens
-    from functions.orders import routes, settlement
-    from functions.simulation.network import Network
-
     clock = [now_ms() - 60_000]
     network = Network(lambda: clock[0], lambda _seconds: None)
     order = engine.order(clock[0], Status.ROUTING)
@@ -577,13 +524,12 @@ def executed(engine: Engine, **stored: str) -> Order:
     units = tokens.to_units(order.amount, pair[0])
     found = router.find_route(*pair, units, order.slippage_bps or 0, network.snapshots())
     update = order.next_update(Status.BUILDING, clock[0], route=routes.shown(found))
-    order = engine.store.append_update(order, "desk", update)
+    order = store.append_update(order, "desk", update)
     signed = network.sign(order, found)
     update = order.next_update(Status.SUBMITTED, clock[0], tx_hash=signed.signature)
-    order = engine.store.append_update(order, "desk", update, transaction=signed.text)
+    order = store.append_update(order, "desk", update, transaction=signed.text)
     clock[0] += 10_000
     outcome = network.outcome(signed.text)
     assert not isinstance(outcome, settlement.Pending)
     update = settlement.ending(order, outcome, clock[0], network.reference)
-    ended: Order = engine.store.append_update(order, "desk", update.model_copy(update=stored))
-    return ended
+    return store.append_update(order, "desk", update.model_copy(update=stored))

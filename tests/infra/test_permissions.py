@@ -29,7 +29,7 @@ def granted(template: Template, module: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("module", sorted(GRANTED))
-def test_a_role_may_do_exactly_what_its_function_does(template: Template, module: str) -> None:
+def test_a_role_has_exactly_the_grants_of_its_function(template: Template, module: str) -> None:
     (stage,) = {
         s["Properties"]["StageName"] for s in template.of_type("ApiGatewayV2::Stage").values()
     } - {"$default"}

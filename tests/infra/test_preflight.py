@@ -1,11 +1,10 @@
-"""`uv run preflight`: each finding, for answers that AWS's own models allow."""
+"""`uv run preflight`: each finding, for answers that botocore's models of AWS allow."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import boto3
@@ -23,16 +22,14 @@ from infra.cli.preflight.checks import Account
 from infra.cli.preflight.finding import Finding, Level
 from infra.cli.preflight.plan import Plan, make_plan
 from infra.settings import SettingError
+from tests.infra.conftest import Run
 
 Json = dict[str, Any]
 REGION = "eu-central-1"
 STACK = "order-execution-engine-prod"
-MINE = f"arn:aws:iam::123456789012:role/{STACK}-ApisLogRole123-ABC"
-OTHERS = "arn:aws:iam::123456789012:role/api-gateway-logs"
-
-
+OWN_LOG_ROLE = f"arn:aws:iam::123456789012:role/{STACK}-ApisLogRole123-ABC"
+OTHER_LOG_ROLE = "arn:aws:iam::123456789012:role/api-gateway-logs"
 INDEXES = ("byOwner", "openOrders", "openByOwner", "wakeAbove", "wakeBelow")
-
 ORDERS_TABLE: Json = {
     "StackResourceDetail": {
         "LogicalResourceId": "StorageOrders79EED263",
@@ -132,16 +129,16 @@ def plans() -> dict[str, Plan]:
     prod = make_plan(["stage=prod"])
     return {
         "prod": prod,
-        "kept": with_settings(prod, api_gateway_log_role=False),
-        "few": with_settings(prod, max_concurrency=3),
-        "first": make_plan(["stage=prod", "wakeIndexes=1"]),
-        "snap": make_plan(["stage=prod", "snapStart=true"]),
+        "without log role": with_settings(prod, api_gateway_log_role=False),
+        "three workers": with_settings(prod, max_concurrency=3),
+        "one wake index": make_plan(["stage=prod", "wakeIndexes=1"]),
+        "snapStart": make_plan(["stage=prod", "snapStart=true"]),
         "local": make_plan([], "http://127.0.0.1:4566"),
     }
 
 
 def with_settings(plan: Plan, **settings: Any) -> Plan:
-    """The plan of a deployment with these settings, as the checks read it, without a synthesis."""
+    """The plan with these settings, for the checks only: its resources stay the same."""
     return replace(plan, settings=replace(plan.settings, **settings))
 
 
@@ -150,7 +147,7 @@ def prod(plans: dict[str, Plan]) -> Plan:
     return plans["prod"]
 
 
-def of_account(account: Account, plan: Plan) -> list[Finding]:
+def findings_of(account: Account, plan: Plan) -> list[Finding]:
     return list(checks.account_findings(account, plan, lambda *_: None))
 
 
@@ -158,8 +155,8 @@ def levels(findings: list[Finding]) -> set[Level]:
     return {finding.level for finding in findings}
 
 
-def the(level: Level, findings: list[Finding]) -> Finding:
-    """Return the only finding of this level."""
+def only(level: Level, findings: list[Finding]) -> Finding:
+    """The only finding of this level."""
     (found,) = [finding for finding in findings if finding.level is level]
     assert found.what
     assert found.why
@@ -168,22 +165,22 @@ def the(level: Level, findings: list[Finding]) -> Finding:
     return found
 
 
-# --- an account that is ready
+# --- a ready account
 
 
-def test_an_account_that_is_ready_has_nothing_to_mend(aws: Aws, prod: Plan) -> None:
-    found = of_account(aws.account(), prod)
+def test_a_ready_account_has_no_warning_and_no_blocker(aws: Aws, prod: Plan) -> None:
+    found = findings_of(aws.account(), prod)
     assert levels(found) == {Level.FINE}
     assert checks.caller_finding(aws.account()).what == (
         f"Account 123456789012, region {REGION}, as arn:aws:iam::123456789012:user/me"
     )
 
 
-def test_every_call_only_reads(aws: Aws, plans: dict[str, Plan]) -> None:
-    aws.answers[("apigateway", "get_account")] = [{"cloudwatchRoleArn": OTHERS}]
+def test_every_call_is_a_read(aws: Aws, plans: dict[str, Plan]) -> None:
+    aws.answers[("apigateway", "get_account")] = [{"cloudwatchRoleArn": OTHER_LOG_ROLE}]
     aws.answers[("iam", "get_role")] = [role()]
     checks.caller_finding(aws.account())
-    of_account(aws.account(), plans["kept"])
+    findings_of(aws.account(), plans["without log role"])
     assert len(aws.calls) > len(checks.CHECKS)
     verbs = {call.partition(":")[2] for call in aws.calls}
     assert all(verb.startswith(("Get", "List", "Describe")) for verb in verbs)
@@ -200,7 +197,7 @@ def test_every_call_only_reads(aws: Aws, plans: dict[str, Plan]) -> None:
         (EndpointConnectionError(endpoint_url="https://sts.eu.example"), "region's name"),
     ],
 )
-def test_without_credentials_nothing_else_is_asked(
+def test_without_credentials_no_other_service_is_called(
     aws: Aws, prod: Plan, error: Exception, mend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def client(service: str, *_: Any) -> Any:
@@ -211,27 +208,27 @@ def test_without_credentials_nothing_else_is_asked(
     account = Account(region=REGION, local=False, client=client)
     monkeypatch.setattr(preflight, "Account", lambda **_: account)
     found = preflight.findings(["stage=prod"], REGION, None)
-    assert mend in the(Level.BLOCKER, found).mend
+    assert mend in only(Level.BLOCKER, found).mend
     assert services == ["sts"]
 
 
-def test_refused_credentials_may_mean_a_region_that_is_not_enabled(aws: Aws) -> None:
+def test_refused_credentials_may_be_due_to_a_region_that_is_not_enabled(aws: Aws) -> None:
     aws.answers[("sts", "get_caller_identity")] = ["InvalidClientTokenId"]
     found = checks.caller_finding(aws.account())
-    assert "enable the region" in the(Level.BLOCKER, [found]).mend
+    assert "enable the region" in only(Level.BLOCKER, [found]).mend
 
 
-def test_without_a_region_nothing_is_asked(aws: Aws) -> None:
+def test_without_a_region_no_service_is_called(aws: Aws) -> None:
     found = checks.caller_finding(aws.account(region=""))
-    assert "--region" in the(Level.BLOCKER, [found]).mend
+    assert "--region" in only(Level.BLOCKER, [found]).mend
     assert aws.calls == []
 
 
-def test_a_call_that_is_not_allowed_is_a_warning_and_the_others_go_on(aws: Aws, prod: Plan) -> None:
-    ready = len(of_account(aws.account(), prod))
+def test_a_denied_call_is_a_warning_and_the_other_checks_run(aws: Aws, prod: Plan) -> None:
+    ready = len(findings_of(aws.account(), prod))
     aws.answers[("lambda", "get_account_settings")] = ["AccessDeniedException"]
-    found = of_account(aws.account(), prod)
-    assert the(Level.WARNING, found).mend == "allow lambda:GetAccountSettings and run it again"
+    found = findings_of(aws.account(), prod)
+    assert only(Level.WARNING, found).mend == "allow lambda:GetAccountSettings and run it again"
     assert len(found) == ready
 
 
@@ -240,44 +237,46 @@ def test_a_call_that_is_not_allowed_is_a_warning_and_the_others_go_on(aws: Aws, 
 
 def test_an_account_without_a_bootstrap_is_a_blocker(aws: Aws, prod: Plan) -> None:
     aws.answers[("ssm", "get_parameter")] = ["ParameterNotFound"]
-    found = the(Level.BLOCKER, of_account(aws.account(), prod))
+    found = only(Level.BLOCKER, findings_of(aws.account(), prod))
     assert found.mend == "uv run cdk bootstrap"
 
 
 def test_a_bootstrap_that_is_too_old_is_a_blocker(aws: Aws, prod: Plan) -> None:
     assert prod.bootstrap_version >= 6
     aws.answers[("ssm", "get_parameter")] = [{"Parameter": {"Value": "5"}}]
-    found = the(Level.BLOCKER, of_account(aws.account(), prod))
+    found = only(Level.BLOCKER, findings_of(aws.account(), prod))
     assert f"needs version {prod.bootstrap_version}" in found.why
 
 
 # --- concurrency
 
 
-def test_a_new_account_has_room_for_fewer_workers(aws: Aws, prod: Plan) -> None:
+def test_a_quota_too_small_for_the_workers_is_a_warning(aws: Aws, prod: Plan) -> None:
     aws.answers[("lambda", "get_account_settings")] = [concurrency(10)]
-    found = the(Level.WARNING, of_account(aws.account(), prod))
+    found = only(Level.WARNING, findings_of(aws.account(), prod))
     assert "runs 10 functions at once" in found.what
     assert "3 fit" in found.why
     assert "-c maxConcurrency=3" in found.mend
     assert f"--quota-code L-B99A9384 --desired-value 1000 --region {REGION}" in found.mend
 
 
-def test_as_many_workers_as_fit_are_fine(aws: Aws, plans: dict[str, Plan]) -> None:
+def test_as_many_workers_as_the_quota_allows_are_fine(aws: Aws, plans: dict[str, Plan]) -> None:
     aws.answers[("lambda", "get_account_settings")] = [concurrency(10)]
-    assert levels(of_account(aws.account(), plans["few"])) == {Level.FINE}
+    assert levels(findings_of(aws.account(), plans["three workers"])) == {Level.FINE}
 
 
-def test_what_others_have_reserved_is_not_there(aws: Aws, prod: Plan) -> None:
+def test_concurrency_reserved_by_other_functions_is_not_available(aws: Aws, prod: Plan) -> None:
     aws.answers[("lambda", "get_account_settings")] = [concurrency(1000, reserved=990)]
-    found = the(Level.WARNING, of_account(aws.account(), prod))
+    found = only(Level.WARNING, findings_of(aws.account(), prod))
     assert "990 of them reserved" in found.what
     assert "--desired-value 1007" in found.mend
 
 
-def test_no_fewer_workers_are_advised_than_a_mapping_accepts(aws: Aws, prod: Plan) -> None:
+def test_the_advised_number_of_workers_is_at_least_the_mappings_minimum(
+    aws: Aws, prod: Plan
+) -> None:
     aws.answers[("lambda", "get_account_settings")] = [concurrency(3)]
-    assert "-c maxConcurrency=2," in the(Level.WARNING, of_account(aws.account(), prod)).mend
+    assert "-c maxConcurrency=2," in only(Level.WARNING, findings_of(aws.account(), prod)).mend
 
 
 # --- API Gateway's log role
@@ -289,37 +288,37 @@ def role() -> Json:
             "Path": "/",
             "RoleName": "api-gateway-logs",
             "RoleId": "A" * 16,
-            "Arn": OTHERS,
+            "Arn": OTHER_LOG_ROLE,
             "CreateDate": 0,
         }
     }
 
 
-def test_a_log_role_of_somebody_else_would_be_replaced(aws: Aws, prod: Plan) -> None:
-    aws.answers[("apigateway", "get_account")] = [{"cloudwatchRoleArn": OTHERS}]
-    found = the(Level.WARNING, of_account(aws.account(), prod))
-    assert OTHERS in found.what
+def test_replacing_another_applications_log_role_is_a_warning(aws: Aws, prod: Plan) -> None:
+    aws.answers[("apigateway", "get_account")] = [{"cloudwatchRoleArn": OTHER_LOG_ROLE}]
+    found = only(Level.WARNING, findings_of(aws.account(), prod))
+    assert OTHER_LOG_ROLE in found.what
     assert "-c apiGatewayLogRole=false" in found.mend
 
 
 def test_the_stacks_own_log_role_is_fine(aws: Aws, prod: Plan) -> None:
-    aws.answers[("apigateway", "get_account")] = [{"cloudwatchRoleArn": MINE}]
-    assert levels(of_account(aws.account(), prod)) == {Level.FINE}
+    aws.answers[("apigateway", "get_account")] = [{"cloudwatchRoleArn": OWN_LOG_ROLE}]
+    assert levels(findings_of(aws.account(), prod)) == {Level.FINE}
 
 
-@pytest.mark.parametrize("arn", ["", OTHERS])
-def test_to_keep_a_log_role_that_is_not_there_is_a_blocker(
+@pytest.mark.parametrize("arn", ["", OTHER_LOG_ROLE])
+def test_keeping_a_log_role_that_does_not_exist_is_a_blocker(
     aws: Aws, plans: dict[str, Plan], arn: str
 ) -> None:
     aws.answers[("apigateway", "get_account")] = [{"cloudwatchRoleArn": arn} if arn else {}]
-    found = the(Level.BLOCKER, of_account(aws.account(), plans["kept"]))
+    found = only(Level.BLOCKER, findings_of(aws.account(), plans["without log role"]))
     assert found.mend == "leave out -c apiGatewayLogRole=false"
 
 
-def test_to_keep_a_log_role_that_exists_is_fine(aws: Aws, plans: dict[str, Plan]) -> None:
-    aws.answers[("apigateway", "get_account")] = [{"cloudwatchRoleArn": OTHERS}]
+def test_keeping_a_log_role_that_exists_is_fine(aws: Aws, plans: dict[str, Plan]) -> None:
+    aws.answers[("apigateway", "get_account")] = [{"cloudwatchRoleArn": OTHER_LOG_ROLE}]
     aws.answers[("iam", "get_role")] = [role()]
-    assert levels(of_account(aws.account(), plans["kept"])) == {Level.FINE}
+    assert levels(findings_of(aws.account(), plans["without log role"])) == {Level.FINE}
 
 
 # --- the region
@@ -327,20 +326,20 @@ def test_to_keep_a_log_role_that_exists_is_fine(aws: Aws, plans: dict[str, Plan]
 
 def test_a_region_without_arm64_is_a_blocker(aws: Aws, prod: Plan) -> None:
     aws.answers[("pricing", "get_products")] = [{"PriceList": []}]
-    assert "no arm64" in the(Level.BLOCKER, of_account(aws.account(), prod)).what
+    assert "no arm64" in only(Level.BLOCKER, findings_of(aws.account(), prod)).what
 
 
-def test_snap_start_is_a_blocker_only_where_it_is_asked_for_and_not_there(
+def test_snap_start_is_a_blocker_only_if_it_is_set_and_the_region_lacks_it(
     aws: Aws, plans: dict[str, Plan]
 ) -> None:
     taipei = aws.account(region="ap-east-2")
-    assert "SnapStart" in the(Level.BLOCKER, of_account(taipei, plans["snap"])).what
-    assert Level.BLOCKER not in levels(of_account(taipei, plans["prod"]))
-    assert levels(of_account(aws.account(), plans["snap"])) == {Level.FINE}
+    assert "SnapStart" in only(Level.BLOCKER, findings_of(taipei, plans["snapStart"])).what
+    assert Level.BLOCKER not in levels(findings_of(taipei, plans["prod"]))
+    assert levels(findings_of(aws.account(), plans["snapStart"])) == {Level.FINE}
 
 
 def test_a_region_that_boto3_does_not_know_is_a_warning(aws: Aws, prod: Plan) -> None:
-    found = the(Level.WARNING, of_account(aws.account(region="eu-nowhere-9"), prod))
+    found = only(Level.WARNING, findings_of(aws.account(region="eu-nowhere-9"), prod))
     assert "boto3 knows no apigatewayv2" in found.what
 
 
@@ -356,18 +355,22 @@ def stack(status: str) -> Json:
 )
 def test_a_stack_that_can_be_updated_is_fine(aws: Aws, prod: Plan, status: str) -> None:
     aws.deploy(status, *INDEXES)
-    assert levels(of_account(aws.account(), prod)) == {Level.FINE}
+    assert levels(findings_of(aws.account(), prod)) == {Level.FINE}
 
 
 @pytest.mark.parametrize(
     ("there", "planned", "changed"),
     [
         (INDEXES[:3], "prod", ["wakeAbove", "wakeBelow"]),
-        (INDEXES[:3], "first", []),
+        (INDEXES[:3], "one wake index", []),
         (INDEXES[:4], "prod", []),
-        (INDEXES, "first", []),
-        (("byOwner", "other"), "first", ["openByOwner", "openOrders", "other", "wakeAbove"]),
-        ((), "first", ["byOwner", "openByOwner", "openOrders", "wakeAbove"]),
+        (INDEXES, "one wake index", []),
+        (
+            ("byOwner", "other"),
+            "one wake index",
+            ["openByOwner", "openOrders", "other", "wakeAbove"],
+        ),
+        ((), "one wake index", ["byOwner", "openByOwner", "openOrders", "wakeAbove"]),
     ],
 )
 def test_a_deployed_table_can_gain_or_lose_one_index_a_deployment(
@@ -378,11 +381,11 @@ def test_a_deployed_table_can_gain_or_lose_one_index_a_deployment(
     "Cannot perform more than one GSI creation or deletion in a single update".
     """
     aws.deploy("UPDATE_COMPLETE", *there)
-    found = of_account(aws.account(), plans[planned])
+    found = findings_of(aws.account(), plans[planned])
     if not changed:
         assert levels(found) == {Level.FINE}
         return
-    blocker = the(Level.BLOCKER, found)
+    blocker = only(Level.BLOCKER, found)
     assert blocker.what.endswith(f"{len(changed)} indexes of table orders: {', '.join(changed)}")
     assert "uv run cdk deploy -c stage=prod -c wakeIndexes=1, and then again" in blocker.mend
 
@@ -390,7 +393,7 @@ def test_a_deployed_table_can_gain_or_lose_one_index_a_deployment(
 def test_a_stack_without_the_table_yet_gains_all_its_indexes_at_once(aws: Aws, prod: Plan) -> None:
     aws.deploy("IMPORT_COMPLETE")
     aws.answers[("cloudformation", "describe_stack_resource")] = ["ValidationError"]
-    assert levels(of_account(aws.account(), prod)) == {Level.FINE}
+    assert levels(findings_of(aws.account(), prod)) == {Level.FINE}
 
 
 @pytest.mark.parametrize(
@@ -406,29 +409,29 @@ def test_a_stack_without_the_table_yet_gains_all_its_indexes_at_once(aws: Aws, p
         ("DELETE_IN_PROGRESS", "wait"),
     ],
 )
-def test_a_stack_that_can_be_neither_updated_nor_made_is_a_blocker(
+def test_a_stack_that_can_be_neither_updated_nor_created_is_a_blocker(
     aws: Aws, prod: Plan, status: str, mend: str
 ) -> None:
     aws.answers[("cloudformation", "describe_stacks")] = [stack(status)]
-    found = the(Level.BLOCKER, of_account(aws.account(), prod))
+    found = only(Level.BLOCKER, findings_of(aws.account(), prod))
     assert status in found.what
     assert mend in found.mend
 
 
-def test_a_first_deployment_that_failed_is_a_warning_with_the_tables_that_it_left(
+def test_a_failed_first_deployment_is_a_warning_that_names_the_tables_it_left(
     aws: Aws, prod: Plan
 ) -> None:
     aws.answers[("cloudformation", "describe_stacks")] = [stack("ROLLBACK_COMPLETE")]
     aws.answers[("dynamodb", "list_tables")] = [
         {"TableNames": [f"{STACK}-StorageOrders79EED263-ABC"]}
     ]
-    found = [f for f in of_account(aws.account(), prod) if f.level is not Level.FINE]
+    found = [f for f in findings_of(aws.account(), prod) if f.level is not Level.FINE]
     assert [f.level for f in found] == [Level.WARNING, Level.WARNING]
     assert "`cdk deploy` deletes it" in found[0].why
     assert "StorageOrders" in found[1].what
 
 
-def test_tables_and_logs_of_an_earlier_stack_are_named_with_the_way_to_adopt_them(
+def test_tables_and_logs_of_an_earlier_stack_are_warnings_with_the_commands_that_adopt_them(
     aws: Aws, prod: Plan
 ) -> None:
     ids = [
@@ -438,7 +441,7 @@ def test_tables_and_logs_of_an_earlier_stack_are_named_with_the_way_to_adopt_the
     ]
     kept = next(logical_id for logical_id in ids if "Orders" in logical_id)
     mine, group = f"{STACK}-{kept}-1ABCDEF", f"{STACK}-ComputeApiLogs12345678-xYz"
-    # These belong to the stage "prod-2" and to other projects.
+    # Of the stage "prod-2" and of other applications.
     others = [f"{STACK}-2-{kept}-1ABCDEF", f"x-{mine}", "users"]
     aws.answers[("dynamodb", "list_tables")] = [
         {"TableNames": others, "LastEvaluatedTableName": "users"},
@@ -448,7 +451,7 @@ def test_tables_and_logs_of_an_earlier_stack_are_named_with_the_way_to_adopt_the
         {"logGroups": [{"logGroupName": group}, {"logGroupName": f"{STACK}-2-ComputeLogs-x"}]},
         {"logGroups": []},
     ]
-    found = [f for f in of_account(aws.account(), prod) if f.level is Level.WARNING]
+    found = [f for f in findings_of(aws.account(), prod) if f.level is Level.WARNING]
     tables, groups = found
     assert tables.what == f"Tables of an earlier stack are there: {mine}"
     assert f'{{"{kept}": {{"TableName": "{mine}"}}}}' in tables.mend
@@ -459,7 +462,7 @@ def test_tables_and_logs_of_an_earlier_stack_are_named_with_the_way_to_adopt_the
 # --- the plan
 
 
-def test_the_plan_counts_what_is_created_and_what_it_costs_idle(prod: Plan) -> None:
+def test_the_plan_has_the_number_of_resources_and_the_idle_cost(prod: Plan) -> None:
     resources, cost = plan.plan_findings(prod)
     assert f"Stack {STACK} has {len(prod.resources)} resources" in resources.what
     assert "9 functions, 3 tables, 4 queues, 2 APIs" in resources.why
@@ -468,7 +471,7 @@ def test_the_plan_counts_what_is_created_and_what_it_costs_idle(prod: Plan) -> N
     assert "list prices of us-east-1" in cost.why
 
 
-def test_each_alarm_and_each_snapshot_costs(plans: dict[str, Plan]) -> None:
+def test_alarms_and_snapshots_are_in_the_idle_cost(plans: dict[str, Plan]) -> None:
     def cost(plan_: Plan) -> float:
         return float(list(plan.plan_findings(plan_))[1].what.split()[2])
 
@@ -481,7 +484,7 @@ def test_each_alarm_and_each_snapshot_costs(plans: dict[str, Plan]) -> None:
     watched = cost(plans["prod"]) - cost(bare)
     assert watched >= 0.1 * (len(plans["prod"].resources) - len(without))
     # Three functions of 512 MB: https://aws.amazon.com/lambda/pricing/
-    snapshots = cost(plans["snap"]) - cost(plans["prod"])
+    snapshots = cost(plans["snapStart"]) - cost(plans["prod"])
     assert snapshots == pytest.approx(3 * 0.5 * 30 * 86_400 * 0.0000015046, abs=0.02)
 
 
@@ -496,7 +499,7 @@ def test_each_alarm_and_each_snapshot_costs(plans: dict[str, Plan]) -> None:
         ("maxConcurrency=many", "maxConcurrency"),
     ],
 )
-def test_a_wrong_setting_is_named(context: str, reason: str) -> None:
+def test_an_invalid_setting_is_named(context: str, reason: str) -> None:
     with pytest.raises(SettingError, match=reason):
         make_plan([context])
 
@@ -504,35 +507,22 @@ def test_a_wrong_setting_is_named(context: str, reason: str) -> None:
 # --- the command
 
 
-Run = Callable[..., int | str | None]
-
-
 @pytest.fixture
-def run(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Run:
-    def run(*arguments: str) -> int | str | None:
-        monkeypatch.setattr(preflight, "client", lambda service, *_: aws.client(service))
-        monkeypatch.setattr(sys, "argv", ["preflight", *arguments])
-        try:
-            preflight.main()
-        except SystemExit as ended:
-            return ended.code
-        return 0
-
-    return run
+def run(aws: Aws, command: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(preflight, "client", lambda service, *_: aws.client(service))
+    return partial(command, "preflight")
 
 
-def test_the_exit_code_is_0_unless_something_stops_the_deployment(
-    aws: Aws, run: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_exit_code_is_0_unless_a_finding_is_a_blocker(aws: Aws, run: Run) -> None:
     arguments = ("-c", "stage=prod", "--region", REGION)
     aws.answers[("lambda", "get_account_settings")] = [concurrency(10)]
-    assert run(*arguments) == 0
-    printed = capsys.readouterr().out.splitlines()
-    assert [line[0] for line in printed].count("!") == 1
+    ready = run(*arguments)
+    assert ready.code == 0
+    assert [line[0] for line in ready.out.splitlines()].count("!") == 1
     aws.answers[("ssm", "get_parameter")] = ["ParameterNotFound"]
-    assert run(*arguments) == "✗ 1 of these findings would stop a deployment."
-    blocked = [line for line in capsys.readouterr().out.splitlines() if line[0] == "✗"]
-    assert blocked == [
+    blocked = run(*arguments)
+    assert blocked.code == "✗ 1 of these findings would stop a deployment."
+    assert [line for line in blocked.out.splitlines() if line[0] == "✗"] == [
         "✗ The account is not bootstrapped in this region: the CDK has no bucket for the"
         " functions' code and no role to deploy with. Mend: uv run cdk bootstrap"
     ]
@@ -543,13 +533,13 @@ def test_the_exit_code_is_0_unless_something_stops_the_deployment(
     [("-c", "stage"), ("-c", "stge=prod"), ("-c", "stage=P"), ("--stack", "prod"), ("prod",)],
 )
 def test_a_wrong_command_line_is_exit_code_2(run: Run, arguments: tuple[str, ...]) -> None:
-    assert run(*arguments) == 2
+    assert run(*arguments).code == 2
 
 
-def test_the_local_plan_costs_nothing_and_asks_for_no_log_role(
+def test_for_the_local_plan_neither_prices_nor_the_log_role_are_read(
     aws: Aws, plans: dict[str, Plan]
 ) -> None:
-    found = of_account(aws.account(local=True), plans["local"])
+    found = findings_of(aws.account(local=True), plans["local"])
     assert levels(found) == {Level.FINE}
     assert not {"apigateway:GetAccount", "pricing:GetProducts"} & set(aws.calls)
     assert len(list(plan.plan_findings(plans["local"]))) == 1

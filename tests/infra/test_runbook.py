@@ -1,4 +1,4 @@
-"""The runbook's commands name existing things, and do what the runbook says."""
+"""The runbook's commands are valid, and its program restores orders."""
 
 from __future__ import annotations
 
@@ -29,11 +29,8 @@ def order(order_id: str, text: str, *, is_open: bool = False) -> dict[str, Any]:
 
 
 @pytest.fixture
-def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
-    """The restored table, and the stack's own table after a loss of data."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
+def tables() -> Iterator[tuple[Any, Any]]:
+    """The table restored from a backup, and the stack's table after a loss of data."""
     with mock_aws():
         dynamodb = boto3.resource("dynamodb")
         restored, table = (
@@ -57,8 +54,8 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
         yield restored, table
 
 
-def bring_back(monkeypatch: pytest.MonkeyPatch, *chosen: str) -> None:
-    """Run the runbook's own program."""
+def restore(monkeypatch: pytest.MonkeyPatch, *chosen: str) -> None:
+    """Run the program of the runbook, with the ids of the chosen orders."""
     (program,) = re.findall(r"<<'EOF'\n(.*?)\nEOF", SHELL, re.DOTALL)
     monkeypatch.setattr(sys, "argv", ["-", "restored", "orders", *chosen])
     exec(compile(program, "RUNBOOK.md", "exec"), {})  # noqa: S102
@@ -68,21 +65,21 @@ def stored(table: Any) -> dict[str, str]:
     return {item["orderId"]: item["request"] for item in table.scan()["Items"]}
 
 
-def test_what_is_missing_and_finished_is_brought_back_and_what_is_open_is_named(
+def test_missing_ended_orders_are_restored_and_open_ones_are_listed(
     tables: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, table = tables
     for _ in range(2):  # a second run does no harm
-        bring_back(monkeypatch)
+        restore(monkeypatch)
         assert stored(table) == {"lost": "old", "kept": "new", "damaged": "broken", "later": "new"}
         assert capsys.readouterr().out == "open\n"
 
 
-def test_named_orders_and_only_they_are_written_whatever_is_there(
+def test_only_the_named_orders_are_restored_and_existing_ones_are_overwritten(
     tables: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     restored, table = tables
-    bring_back(monkeypatch, "damaged", "open")
+    restore(monkeypatch, "damaged", "open")
     assert stored(table) == {"kept": "new", "damaged": "whole", "later": "new", "open": "old"}
     assert (
         table.get_item(Key={"orderId": "open"})["Item"]
@@ -91,23 +88,25 @@ def test_named_orders_and_only_they_are_written_whatever_is_there(
     assert capsys.readouterr().out == ""
 
 
-def test_the_pair_of_an_order_that_is_brought_back_at_rest_is_watched(
+def test_the_pair_of_a_restored_resting_order_is_watched(
     tables: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     restored, table = tables
     restored.put_item(Item=order("resting", "old", is_open=True) | {"wakePair": "SOL/USDC"})
     before_ms = time.time_ns() // 1_000_000
-    bring_back(monkeypatch, "resting")
+    restore(monkeypatch, "resting")
     watched = table.get_item(Key={"orderId": WATCHED_PAIRS_ID})["Item"]
     assert watched["SOL/USDC"] >= before_ms
 
 
-def test_the_shell_can_read_every_line() -> None:
-    read = subprocess.run(["bash", "-n"], input=SHELL, text=True, capture_output=True, check=False)
-    assert (read.returncode, read.stderr) == (0, "")
+def test_every_shell_command_has_valid_syntax() -> None:
+    checked = subprocess.run(
+        ["bash", "-n"], input=SHELL, text=True, capture_output=True, check=False
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
 
 
-def test_resources_and_outputs_that_it_looks_up_exist_once(template: Template) -> None:
+def test_each_resource_and_output_in_the_commands_exists_once(template: Template) -> None:
     wanted = re.findall(r"\$\(physical (\S+) ([\w$]+)\)", RUNBOOK)
     assert len(wanted) > 10
     mappings = re.findall(r"for mapping in (\w+) (\w+); do", RUNBOOK)
@@ -125,7 +124,7 @@ def test_resources_and_outputs_that_it_looks_up_exist_once(template: Template) -
     assert outputs <= set(template.document["Outputs"])
 
 
-def test_settings_that_it_speaks_of_exist() -> None:
-    spoken_of = set(re.findall(r"-c ([a-z]\w+)", RUNBOOK))
-    assert spoken_of
-    assert spoken_of <= set(KEYS)
+def test_the_settings_in_the_commands_exist() -> None:
+    named = set(re.findall(r"-c ([a-z]\w+)", RUNBOOK))
+    assert named
+    assert named <= set(KEYS)

@@ -17,7 +17,7 @@ from tests.infra.conftest import Template, synthesize, text
 
 README = (Path(__file__).parents[2] / "infra" / "README.md").read_text()
 
-ENTRANCES = {
+API_FUNCTIONS = {
     "api": "ComputeApi",
     "authorizer": "ComputeAuthorizer",
     "websocket": "ComputeWebsocket",
@@ -42,12 +42,12 @@ def called(template: Template) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def snapped(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    return synthesize(tmp_path_factory.mktemp("snapped"), snapStart="true")
+def with_snapshots(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    return synthesize(tmp_path_factory.mktemp("snapshots"), snapStart="true")
 
 
 @pytest.mark.parametrize(
-    ("level", "loggers", "lambdas"),
+    ("level", "logger_level", "function_level"),
     [
         ("ERROR", "ERROR", "INFO"),
         ("WARNING", "WARNING", "INFO"),
@@ -55,16 +55,16 @@ def snapped(tmp_path_factory: pytest.TempPathFactory) -> Template:
         ("DEBUG", "DEBUG", "DEBUG"),
     ],
 )
-def test_no_log_level_drops_the_metrics_which_have_none(
-    tmp_path: Path, level: str, loggers: str, lambdas: str
+def test_metrics_are_logged_at_every_log_level(
+    tmp_path: Path, level: str, logger_level: str, function_level: str
 ) -> None:
     template = synthesize(tmp_path, logLevel=level)
     for module, function in template.functions().items():
-        assert variables(template, module)["POWERTOOLS_LOG_LEVEL"] == loggers
-        assert function["LoggingConfig"]["ApplicationLogLevel"] == lambdas
+        assert variables(template, module)["POWERTOOLS_LOG_LEVEL"] == logger_level
+        assert function["LoggingConfig"]["ApplicationLogLevel"] == function_level
 
 
-def test_orders_stay_for_ever_by_default(template: Template) -> None:
+def test_orders_do_not_expire_by_default(template: Template) -> None:
     assert (
         "TimeToLiveSpecification"
         not in template.of_type("DynamoDB::Table")["StorageOrders"]["Properties"]
@@ -73,7 +73,9 @@ def test_orders_stay_for_ever_by_default(template: Template) -> None:
         assert variables(template, module)["ORDER_EXPIRY_DAYS"] == "0"
 
 
-def test_orders_expire_where_days_are_given_and_their_writers_know(tmp_path: Path) -> None:
+def test_with_order_expiry_days_the_table_and_every_function_have_the_setting(
+    tmp_path: Path,
+) -> None:
     template = synthesize(tmp_path, orderExpiryDays="90")
     orders = template.of_type("DynamoDB::Table")["StorageOrders"]["Properties"]
     assert orders["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
@@ -81,7 +83,7 @@ def test_orders_expire_where_days_are_given_and_their_writers_know(tmp_path: Pat
         assert variables(template, module)["ORDER_EXPIRY_DAYS"] == "90"
 
 
-def test_the_worker_and_the_watcher_have_a_memory_of_their_own(tmp_path: Path) -> None:
+def test_the_worker_and_the_watcher_have_their_own_memory_settings(tmp_path: Path) -> None:
     template = synthesize(tmp_path, workerMemoryMb="1769", watcherMemoryMb="256")
     memory_mb = {module: f["MemorySize"] for module, f in template.functions().items()}
     assert memory_mb == dict.fromkeys(memory_mb, 512) | {
@@ -91,11 +93,11 @@ def test_the_worker_and_the_watcher_have_a_memory_of_their_own(tmp_path: Path) -
     }
 
 
-def test_a_worker_sits_out_five_seconds_by_default(template: Template) -> None:
+def test_a_worker_waits_at_most_five_seconds_itself_by_default(template: Template) -> None:
     assert variables(template, "worker")["HOLD_MS"] == "5000"
 
 
-def test_stages_in_one_account_have_metrics_and_logs_of_their_own(
+def test_stages_have_different_service_names_in_metrics_and_logs(
     templates: dict[str, Template],
 ) -> None:
     for stage in ("dev", "prod"):
@@ -108,32 +110,34 @@ def test_without_snapshots_there_is_neither_version_nor_alias(template: Template
     assert template.of_type("Lambda::Version") == template.of_type("Lambda::Alias") == {}
     assert all("SnapStart" not in function for function in template.functions().values())
     assert {target.removesuffix(".Arn") for target in called(template).values()} == set(
-        ENTRANCES.values()
+        API_FUNCTIONS.values()
     )
 
 
-def test_snapshots_are_taken_of_what_a_client_waits_for(snapped: Template) -> None:
-    taken = {m for m, function in snapped.functions().items() if "SnapStart" in function}
-    assert taken == set(ENTRANCES)
+def test_the_functions_of_the_apis_have_snapshots(with_snapshots: Template) -> None:
+    taken = {m for m, function in with_snapshots.functions().items() if "SnapStart" in function}
+    assert taken == set(API_FUNCTIONS)
     for module in taken:
-        assert snapped.functions()[module]["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+        assert with_snapshots.functions()[module]["SnapStart"] == {"ApplyOn": "PublishedVersions"}
 
 
-def test_with_snapshots_gateways_call_the_alias_of_the_newest_version(snapped: Template) -> None:
-    aliases = snapped.of_type("Lambda::Alias")
+def test_with_snapshots_gateways_call_the_alias_of_the_newest_version(
+    with_snapshots: Template,
+) -> None:
+    aliases = with_snapshots.of_type("Lambda::Alias")
     published = {}
     for name, alias in aliases.items():
         version, attribute = alias["Properties"]["FunctionVersion"]["Fn::GetAtt"]
         assert attribute == "Version"
-        function = text(snapped.resources[version]["Properties"]["FunctionName"])
+        function = text(with_snapshots.resources[version]["Properties"]["FunctionName"])
         assert text(alias["Properties"]["FunctionName"]) == function
         published[name] = function
-    assert set(published.values()) == set(ENTRANCES.values())
-    assert set(called(snapped).values()) == set(published)
+    assert set(published.values()) == set(API_FUNCTIONS.values())
+    assert set(called(with_snapshots).values()) == set(published)
 
 
 def test_a_snapshot_is_taken_again_when_a_variable_changes(
-    snapped: Template, tmp_path: Path
+    with_snapshots: Template, tmp_path: Path
 ) -> None:
     other = synthesize(tmp_path, snapStart="true", maxOpenOrders="7")
 
@@ -146,7 +150,7 @@ def test_a_snapshot_is_taken_again_when_a_variable_changes(
         ]
         return found
 
-    assert version(snapped) != version(other)
+    assert version(with_snapshots) != version(other)
 
 
 def test_the_readme_describes_every_setting_with_its_default_and_its_range() -> None:
@@ -218,22 +222,22 @@ def test_a_key_that_is_no_setting_is_refused() -> None:
         assert refusal({name: "true"}) == f"{name}: is no setting"
 
 
-def test_the_cdks_own_context_is_none_of_the_settings() -> None:
+def test_the_cdks_own_context_is_ignored() -> None:
     own = {"@aws-cdk/core:checkSecretUsage": True, "aws:cdk:bundling-stacks": [], "cli-x": 1}
     assert settings_of(own, version="1", uv="uv") == Settings(version="1")
 
 
-def test_every_wrong_value_has_a_line_of_its_own() -> None:
+def test_every_invalid_value_has_its_own_line() -> None:
     lines = refusal({"maxConcurrency": "1", "holdMs": "x", "dropPpm": "0"}).splitlines()
     assert [line.partition(":")[0] for line in lines] == ["holdMs=x", "maxConcurrency=1"]
 
 
-def test_json_values_of_a_context_file_are_as_good_as_text() -> None:
+def test_settings_may_be_json_values_instead_of_text() -> None:
     read = settings_of({"snapStart": True, "memoryMb": 1024}, version="1", uv="uv")
     assert (read.snap_start, read.memory_mb) == (True, 1024)
 
 
-def test_a_wrong_setting_ends_the_command_with_one_line_and_exit_code_1() -> None:
+def test_an_invalid_setting_ends_the_command_with_one_line_and_exit_code_1() -> None:
     context = json.dumps({"maxConcurrency": "1"})
     ended = subprocess.run(
         [sys.executable, "-m", "infra.app"],

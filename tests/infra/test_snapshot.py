@@ -1,8 +1,8 @@
-"""The templates are as recorded.
+"""The templates equal the recorded ones in `__snapshots__`.
 
-A change of the stack changes a file in `__snapshots__`, which a reviewer reads. To write the files
-again: `uv run pytest tests/infra/test_snapshot.py --snapshot-update`. The other tests say why a
-property has its value.
+A change of the stack changes a file there, which a reviewer reads. To write the files again:
+`uv run pytest tests/infra/test_snapshot.py --snapshot-update`. The other tests state why a property
+has its value.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from syrupy.extensions.json import JSONSnapshotExtension
 from tests.infra.conftest import VARIANTS, Template, synthesize, text
 
 PATH = " / "
-
-
 # Texts that differ between stages and between releases, and their names in the recordings.
 NAMES = {
     r"(order-execution-engine|orderexecutionengine)-?(dev|prod)": "STACK",
@@ -49,7 +47,7 @@ def plain(value: Any) -> Any:
 
 
 def contents(template: Template) -> dict[str, Any]:
-    """Resources and outputs by short names; test_monitoring.py knows what the dashboard shows."""
+    """Resources and outputs by short names; test_monitoring.py checks the dashboard's body."""
     found: dict[str, Any] = plain(
         {name: template.document[name] for name in ("Resources", "Outputs")}
     )
@@ -97,7 +95,7 @@ def test_what_differs_from_dev_is_as_recorded(
     } == recorded
 
 
-def test_a_release_of_other_code_changes_no_recording(
+def test_a_change_of_dependencies_changes_no_recorded_template(
     variants: dict[str, Template], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infra.stack.dependencies.pinned_requirements", lambda _uv: "boto3==1.0")

@@ -46,7 +46,7 @@ def ids(template: Template, kind: str) -> set[str]:
     return {name for name, r in template.resources.items() if r["Type"] == f"AWS::{kind}"}
 
 
-def test_what_holds_data_keeps_its_logical_id(template: Template) -> None:
+def test_resources_with_data_keep_their_logical_ids(template: Template) -> None:
     """A changed id replaces a table by an empty one: a new id is a migration, never a rename."""
     assert ids(template, "DynamoDB::Table") == TABLES
     assert ids(template, "SQS::Queue") == QUEUES
@@ -54,7 +54,9 @@ def test_what_holds_data_keeps_its_logical_id(template: Template) -> None:
     assert ids(template, "SNS::Topic") == TOPICS
 
 
-def test_a_table_keeps_its_key_for_another_would_replace_it(template: Template) -> None:
+def test_a_table_keeps_its_key_because_another_key_would_replace_the_table(
+    template: Template,
+) -> None:
     keys = {
         name: [key["AttributeName"] for key in template.resources[name]["Properties"]["KeySchema"]]
         for name in TABLES
@@ -78,7 +80,7 @@ def protected(template: Template) -> set[str]:
     }
 
 
-def test_a_destroyed_dev_leaves_only_the_role_by_which_the_account_logs(
+def test_a_destroyed_dev_stack_leaves_only_the_log_role_of_api_gateway(
     templates: dict[str, Template],
 ) -> None:
     policies = by_deletion_policy(templates["dev"])
@@ -88,7 +90,7 @@ def test_a_destroyed_dev_leaves_only_the_role_by_which_the_account_logs(
     assert protected(templates["dev"]) == set()
 
 
-def test_a_destroyed_prod_leaves_orders_keys_and_logs(templates: dict[str, Template]) -> None:
+def test_a_destroyed_prod_stack_leaves_orders_keys_and_logs(templates: dict[str, Template]) -> None:
     policies = by_deletion_policy(templates["prod"])
     assert policies["Retain"] == LASTING_TABLES
     assert policies["RetainExceptOnCreate"] == LOG_GROUPS | LOG_ROLE
@@ -98,7 +100,7 @@ def test_a_destroyed_prod_leaves_orders_keys_and_logs(templates: dict[str, Templ
         assert templates["prod"].resources[name]["UpdateReplacePolicy"] == "Retain"
 
 
-def test_a_failed_first_deployment_can_delete_all_that_it_does_not_leave_on_purpose(
+def test_a_failed_first_deployment_can_delete_all_resources_but_the_retained_ones(
     templates: dict[str, Template],
 ) -> None:
     """A protected table cannot be deleted, and a rollback that tried would end ROLLBACK_FAILED.
@@ -109,7 +111,7 @@ def test_a_failed_first_deployment_can_delete_all_that_it_does_not_leave_on_purp
     assert by_deletion_policy(templates["prod"])["Retain"] == LASTING_TABLES
 
 
-def test_what_the_readme_adopts_by_cdk_import_are_the_tables_that_were_left(
+def test_the_readmes_mapping_for_cdk_import_has_exactly_the_retained_tables(
     templates: dict[str, Template],
 ) -> None:
     (mapping,) = re.findall(r"^\{\"Storage.*?\}\}$", README, re.MULTILINE | re.DOTALL)
@@ -121,7 +123,7 @@ def test_what_the_readme_adopts_by_cdk_import_are_the_tables_that_were_left(
         assert templates["prod"].resources[name]["DeletionPolicy"] == "Retain"
 
 
-def test_what_cannot_be_made_again_is_recoverable_to_the_second(template: Template) -> None:
+def test_orders_and_api_keys_have_point_in_time_recovery(template: Template) -> None:
     recoverable = {
         name
         for name in TABLES
@@ -131,7 +133,7 @@ def test_what_cannot_be_made_again_is_recoverable_to_the_second(template: Templa
     assert recoverable == LASTING_TABLES
 
 
-def test_stages_differ_in_what_they_keep_not_in_what_they_are(
+def test_stages_have_the_same_resources(
     templates: dict[str, Template],
 ) -> None:
     of_stage = [

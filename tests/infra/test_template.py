@@ -1,4 +1,4 @@
-"""The properties of the templates that have a reason; `__snapshots__` has their whole content."""
+"""Properties of the templates, with the reasons; `__snapshots__` has the whole templates."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from tests.infra import access_log_variables
 from tests.infra.conftest import Template, short, synthesize, text
 
 # The fields that an access log may hold: clients can put a secret into none of them.
-HARMLESS = {
+ALLOWED_FIELDS = {
     "connectionId",
     "eventType",
     "httpMethod",
@@ -41,7 +41,7 @@ def properties(template: Template, kind: str, name: str) -> dict[str, Any]:
     return dict(template.of_type(kind)[name]["Properties"])
 
 
-def test_simulated_faults_may_be_asked_for_only_locally(templates: dict[str, Template]) -> None:
+def test_simulated_faults_are_allowed_only_locally(templates: dict[str, Template]) -> None:
     allowed = {
         name: t.functions()["api"]["Environment"]["Variables"]["SIMULATE_ALLOWED"]
         for name, t in templates.items()
@@ -58,7 +58,7 @@ def test_each_function_has_its_own_role_and_log_group(template: Template) -> Non
     assert len(own) == len(functions)
 
 
-def test_an_order_taken_five_times_in_vain_becomes_a_dead_letter(template: Template) -> None:
+def test_an_order_received_five_times_becomes_a_dead_letter(template: Template) -> None:
     """AWS advises at least five, because a throttled invocation counts as well.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
@@ -86,11 +86,11 @@ def test_queues_are_encrypted_and_refuse_plain_http(
     assert refusing == set(queues)
 
 
-def test_lambda_does_not_stop_orders_that_come_back_to_the_worker(template: Template) -> None:
+def test_recursive_loop_detection_is_off_for_the_worker_alone(template: Template) -> None:
     """https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
 
-    Otherwise Lambda stops such a chain of messages after about 16 turns. The message would become
-    a dead letter, and a healthy order fail as INTERNAL.
+    The worker sends messages to its own queue. With detection, Lambda would stop such a chain
+    after about 16 messages: one would become a dead letter, and its order fail as INTERNAL.
     """
     allowed = {m: f.get("RecursiveLoop") for m, f in template.functions().items()}
     assert allowed.pop("worker") == "Allow"
@@ -177,7 +177,7 @@ def test_all_but_health_documentation_and_the_dashboards_files_is_behind_the_aut
     assert set(found.values()) == {None}
 
 
-def test_one_function_authorizes_both_apis_and_is_remembered_half_a_minute_over_http(
+def test_one_function_authorizes_both_apis_and_the_http_api_caches_its_answer_for_30_s(
     template: Template,
 ) -> None:
     http = properties(template, "ApiGatewayV2::Authorizer", "ApisHttpAccess")
@@ -217,10 +217,10 @@ def test_access_logs_name_only_variables_that_api_gateway_documents(template: Te
         assert named <= access_log_variables.VARIABLES[kind], access_log_variables.SOURCES[kind]
 
 
-def test_access_logs_hold_neither_path_nor_query_nor_headers(template: Template) -> None:
+def test_access_logs_have_neither_path_nor_query_nor_headers(template: Template) -> None:
     for variables in logged(template).values():
         assert {"requestId", "status", "routeKey", "identity.sourceIp"} <= variables
-        assert variables <= HARMLESS
+        assert variables <= ALLOWED_FIELDS
 
 
 def test_the_http_apis_log_does_not_fill_the_accounts_resource_policy(template: Template) -> None:
@@ -256,16 +256,16 @@ def strings(value: Any) -> Iterator[str]:
                 yield from strings(each)
 
 
-def test_no_url_or_arn_holds_the_stack_to_one_partition(template: Template) -> None:
+def test_no_url_or_arn_ties_the_stack_to_one_partition(template: Template) -> None:
     """Only AWS::URLSuffix and AWS::Partition are right in China and in GovCloud too."""
-    for said in strings([template.document["Resources"], template.document["Outputs"]]):
-        assert "arn:aws" not in said
-        assert "aws.amazon.com" not in said
+    for value in strings([template.document["Resources"], template.document["Outputs"]]):
+        assert "arn:aws" not in value
+        assert "aws.amazon.com" not in value
         # A service's name, as a principal, is the same everywhere.
-        assert "amazonaws.com" not in said or re.fullmatch(r"[a-z]+\.amazonaws\.com", said)
+        assert "amazonaws.com" not in value or re.fullmatch(r"[a-z]+\.amazonaws\.com", value)
 
 
-def test_nothing_has_a_physical_name_that_a_second_stage_could_want(template: Template) -> None:
+def test_every_physical_name_contains_the_stacks_name(template: Template) -> None:
     kinds = "Function Table Queue Role LogGroup Rule Topic Alarm Dashboard"
     names = [f"{kind}Name" for kind in kinds.split()]
     stack = template.functions()["api"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
@@ -297,13 +297,13 @@ def test_locally_ids_are_pinned_urls_are_local_and_no_layer_is_built(
     assert local.of_type("Lambda::LayerVersion") == {}
 
 
-def test_in_the_cloud_pushes_go_to_the_stage_and_no_id_is_pinned(template: Template) -> None:
+def test_in_aws_pushes_go_to_the_stage_and_no_id_is_pinned(template: Template) -> None:
     pushed_to = text(template.functions()["publisher"]["Environment"]["Variables"][PUSH_VARIABLE])
     assert pushed_to.startswith("https://ApisWebSocket.execute-api.")
     assert "ms-custom-id" not in str(template.document)
 
 
-def test_context_sets_what_may_differ(tmp_path: Path) -> None:
+def test_settings_in_the_context_change_the_template(tmp_path: Path) -> None:
     template = synthesize(
         tmp_path,
         memoryMb="1024",

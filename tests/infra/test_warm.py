@@ -43,7 +43,7 @@ def invoked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Json]:
     return events
 
 
-def test_each_function_of_an_orders_way_is_called_once_and_nothing_is_left(
+def test_each_function_that_an_order_passes_is_called_once_and_no_order_is_stored(
     engine: Engine, invoked: dict[str, Json]
 ) -> None:
     reported: list[tuple[int, int]] = []
@@ -58,13 +58,13 @@ def test_each_function_of_an_orders_way_is_called_once_and_nothing_is_left(
     assert order_id_of(record["body"]) not in engine.orders
 
 
-def test_an_api_that_fails_is_one_clear_line(engine: Engine, invoked: dict[str, Json]) -> None:
+def test_a_failing_api_is_an_error_in_one_line(engine: Engine, invoked: dict[str, Json]) -> None:
     engine.http_status = 500
     with pytest.raises(Problem, match="The HTTP API answers 500"):
         warm(engine.stack, lambda *_: None)
 
 
-def test_a_web_socket_that_refuses_is_one_clear_line(
+def test_a_refused_web_socket_is_an_error_in_one_line(
     engine: Engine, invoked: dict[str, Json]
 ) -> None:
     engine.refuse_connections = [500]
@@ -72,7 +72,7 @@ def test_a_web_socket_that_refuses_is_one_clear_line(
         warm(engine.stack, lambda *_: None)
 
 
-def test_a_stack_that_does_not_listen_is_one_clear_line(
+def test_a_stack_that_does_not_listen_is_an_error_in_one_line(
     engine: Engine, invoked: dict[str, Json]
 ) -> None:
     urls = engine.stack.outputs | {"HttpUrl": "http://127.0.0.1:1"}
@@ -80,7 +80,7 @@ def test_a_stack_that_does_not_listen_is_one_clear_line(
         warm(replace(engine.stack, outputs=urls), lambda *_: None)
 
 
-def test_a_function_that_fails_is_named_with_its_reason(
+def test_the_error_of_a_failing_function_has_its_name_and_the_reason(
     engine: Engine, invoked: dict[str, Json], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     functions = FUNCTIONS | {"publisher": "broken"}
