@@ -18,8 +18,8 @@ def push(connection_id: str, text: str) -> bool:
     Other failures raise botocore's BotoCoreError or ClientError.
     """
     try:
-        _client().post_to_connection(ConnectionId=connection_id, Data=text.encode())
-    except _client().exceptions.GoneException:
+        client().post_to_connection(ConnectionId=connection_id, Data=text.encode())
+    except client().exceptions.GoneException:
         return False
     return True
 
@@ -32,13 +32,13 @@ def push_json(connection_id: str, message: dict[str, Any]) -> bool:
 def close(connection_id: str) -> None:
     """End the connection; no error if it is gone. Other failures raise as those of `push`."""
     try:
-        _client().delete_connection(ConnectionId=connection_id)
-    except _client().exceptions.GoneException:
+        client().delete_connection(ConnectionId=connection_id)
+    except client().exceptions.GoneException:
         pass
 
 
 @cache
-def _client() -> ApiGatewayManagementApiClient:
+def client() -> ApiGatewayManagementApiClient:
     # The endpoint is the stage's callback URL, from AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI.
-    client: ApiGatewayManagementApiClient = make_client("apigatewaymanagementapi", attempts=3)
-    return client
+    made: ApiGatewayManagementApiClient = make_client("apigatewaymanagementapi", attempts=3)
+    return made

@@ -14,7 +14,7 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from functions.client.transport import Answer, Lost, NotAdmitted
+from functions.client.transport import Answer, Lost, NotAdmitted, Socket
 
 PING_SECONDS = 20  # between pings of the WebSocket protocol
 PONG_SECONDS = 60
@@ -55,7 +55,7 @@ class Internet:
         except httpx.RequestError as error:
             raise Lost(f"the HTTP API: {error!r}") from error
 
-    async def connect(self, url: str, headers: Mapping[str, str]) -> InternetSocket:
+    async def connect(self, url: str, headers: Mapping[str, str]) -> Socket:
         """Open a WebSocket connection; raises Lost, NotAdmitted."""
         try:
             return InternetSocket(

@@ -164,12 +164,7 @@ class Receiver:
 
 
 class FaultyWorld(World):
-    """A world whose tables and queues can be read and emptied without a numbered call."""
-
-    def table(self, name: str) -> Any:
-        from moto.dynamodb.models import dynamodb_backends
-
-        return dynamodb_backends["123456789012"]["eu-central-1"].tables[name]
+    """A world whose queues can be read and emptied without a numbered call."""
 
     def messages(self, name: str = "orders") -> list[Any]:
         from moto.sqs.models import sqs_backends
@@ -227,7 +222,7 @@ def new_harness() -> Iterator[Harness]:
         for client in clients:
             calls.watch(client)
             pause_at_calls(client)
-        patch.setattr(push, "_client", lambda: connections)
+        patch.setattr(push, "client", lambda: connections)
         patch.setattr(runtime, "clock", clock)
         for module in (publisher, notifier):
             patch.setattr(module, "at_once", one_by_one)

@@ -44,7 +44,7 @@ def world(aws: MockAWS, monkeypatch: pytest.MonkeyPatch) -> World:
     submission.rooms.clear()
     publisher.look_ups.clear()
     world = World()
-    monkeypatch.setattr(push, "_client", lambda: world.connections)
+    monkeypatch.setattr(push, "client", lambda: world.connections)
     monkeypatch.setattr(runtime, "clock", Clock())
     return world
 

@@ -360,6 +360,12 @@ class World:
             self.work()
         raise AssertionError("the queue is never empty")
 
+    def table(self, name: str) -> Any:
+        """Moto's own table, which can be read and filled without a call."""
+        from moto.dynamodb.models import dynamodb_backends
+
+        return dynamodb_backends["123456789012"]["eu-central-1"].tables[name]
+
     def queued(self) -> int:
         """Messages in the queue, visible or not."""
         counts: Any = self.sqs.get_queue_attributes(

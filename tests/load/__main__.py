@@ -1,8 +1,8 @@
 """Load: `uv run python -m tests.load --orders 300` posts orders and watches them all.
 
-Starts the local stack without simulated faults, unless --url and --ws-url name another one. "beyond
-the simulated" is POST to confirmed less what the venues and the chain took of it: quoting and
-building as the worker draws them, landing from the update that was submitted to its slot.
+Starts the local stack without simulated faults, unless --url and --ws-url name another one. The row
+"beyond the simulated" is the time from POST to confirmed without the simulated latencies: quoting
+and building as the worker draws them, and landing from the submitted update to its slot.
 """
 
 from __future__ import annotations
@@ -62,15 +62,17 @@ def summary(run: Run, scale: float) -> dict[str, Row]:
     confirmed = {
         update["orderId"]: update["_received"] for update in flat if update["status"] == "confirmed"
     }
-    whole = {
+    total_ms = {
         o: (confirmed[o] - start) * 1000 for o, (start, _) in run.posted.items() if o in confirmed
     }
     simulated = {o: simulated_ms(updates, scale) for o, updates in run.updates.items()}
     times = {
         "POST (ms)": [(end - start) * 1000 for start, end in run.posted.values()],
-        "POST to confirmed (ms)": list(whole.values()),
+        "POST to confirmed (ms)": list(total_ms.values()),
         "beyond the simulated (ms)": [
-            whole[o] - part for o, part in simulated.items() if part is not None and o in whole
+            total_ms[o] - part
+            for o, part in simulated.items()
+            if part is not None and o in total_ms
         ],
         "push lag (ms)": [
             u["_received"] * 1000 - unix_ms(u["timestamp"]) for u in flat if "_read" not in u
@@ -86,7 +88,7 @@ def summary(run: Run, scale: float) -> dict[str, Row]:
     return rows
 
 
-def middle(summaries: list[dict[str, Row]]) -> dict[str, Row]:
+def medians(summaries: list[dict[str, Row]]) -> dict[str, Row]:
     """Each figure's median over the runs."""
     return {
         name: [median(column) for column in zip(*(each[name] for each in summaries), strict=True)]
@@ -95,8 +97,8 @@ def middle(summaries: list[dict[str, Row]]) -> dict[str, Row]:
     }
 
 
-def faultless(run: Run) -> tuple[int, int, int, int]:
-    """Orders confirmed; updates lost, pushed again, pushed out of order."""
+def delivery(run: Run) -> tuple[int, int, int, int]:
+    """How many orders were confirmed, and how many updates lost, repeated, out of order."""
     confirmed = lost = repeated = disordered = 0
     for updates in run.updates.values():
         received = {update["sequence"] for update in updates}
@@ -110,32 +112,32 @@ def faultless(run: Run) -> tuple[int, int, int, int]:
 
 def endings(run: Run) -> Counter[str]:
     """The orders that were not confirmed, by their last status or the reason of the refusal."""
-    last = dict.fromkeys(run.posted, "not heard of")
+    last = dict.fromkeys(run.posted, "no update")
     for order_id, updates in run.updates.items():
         status = max(updates, key=lambda update: int(update["sequence"]))["status"]
-        last[order_id] = status if order_id in run.ended else f"left {status}"
+        last[order_id] = status if order_id in run.ended else f"still {status}"
     counted = Counter(last.values()) + run.refused
     del counted["confirmed"]
     return counted
 
 
 def report(runs: list[Run], scale: float, title: str) -> Table:
-    """The figures of the runs: medians, and the faults of all runs."""
+    """The medians of the runs' figures, and the sums of what went wrong."""
     table = figures(title, "figure", "p50", "p95", "p99")
-    for name, row in middle([summary(run, scale) for run in runs]).items():
+    for name, row in medians([summary(run, scale) for run in runs]).items():
         table.add_row(name, *(f"{value:.0f}" if len(row) > 1 else f"{value:.1f}" for value in row))
     table.add_section()
-    outcomes = [faultless(run) for run in runs]
+    outcomes = [delivery(run) for run in runs]
     confirmed, *wrong = (sum(column) for column in zip(*outcomes, strict=True))
     table.add_row("orders confirmed", f"{confirmed} of {sum(len(run.posted) for run in runs)}")
     table.add_row("updates lost, repeated, out of order", ", ".join(map(str, wrong)))
     for run in runs:
         read = sum("_read" in update for updates in run.updates.values() for update in updates)
         rows = (
-            ("orders otherwise ended", endings(run)),
+            ("orders not confirmed", endings(run)),
             ("requests that failed", run.failures),
-            ("cuts of the follower", Counter(run.cuts)),
-            ("updates that the list showed first", Counter([""] * read)),
+            ("lost connections of the follower", Counter(run.cuts)),
+            ("updates read from the list", Counter([""] * read)),
         )
         for name, counted in rows:
             for what, count in counted.items():
@@ -143,16 +145,16 @@ def report(runs: list[Run], scale: float, title: str) -> Table:
     return table
 
 
-def whole(run: Run) -> bool:
+def is_complete(run: Run) -> bool:
     """Whether each order was accepted and has ended, and each of its updates was received."""
-    return run.complete and not run.refused and faultless(run)[1] == 0
+    return run.complete and not run.refused and delivery(run)[1] == 0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     parser.add_argument("--orders", type=int, default=300)
     parser.add_argument("--runs", type=int, default=1, help="the median of so many (1)")
-    parser.add_argument("--at-once", type=int, default=10, help="posts under way at any time")
+    parser.add_argument("--at-once", type=int, default=10, help="posts at the same time (10)")
     parser.add_argument("--latency-scale", default="1", help="of the simulated venues (1)")
     parser.add_argument("--warm-up", type=int, default=200, help="orders before those counted")
     parser.add_argument("--max-concurrency", default="20", help="worker invocations at once (20)")
@@ -192,7 +194,7 @@ def main() -> None:
         if milliseconds:
             table.add_row(f"CPU of the {whose} (ms an order)", f"{milliseconds:.1f}")
     console.print(table)
-    if not all(map(whole, runs)):
+    if not all(map(is_complete, runs)):
         sys.exit("✗ Some orders were refused or have not ended, or updates were lost.")
 
 

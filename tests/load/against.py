@@ -1,11 +1,11 @@
-"""Against: `uv run python -m tests.load.against PATH` measures the original engine beside ours.
+"""Against: `uv run python -m tests.load.against PATH` compares this engine with the original one.
 
-PATH is a checkout of the original Node engine after `npm install`. Its own `npm start` runs over a
-Redis and a PostgreSQL of its own, on free ports, with their data in a temporary folder. Ours is a
-local stack. Both get the same orders from the same client, which follows all of them: first as they
-are, then without simulated waits. The original's sleeps are removed by a script that Node loads
-before it, so the checkout stays as it is. What the original publishes in Redis tells when an order
-is confirmed: an update that it pushes names no order.
+PATH is a checkout of the original Node engine after `npm install`. It is started by its `npm start`
+with its own Redis and PostgreSQL, on free ports and with their data in a temporary folder. This
+engine is a local stack. Both get the same orders from the same client, which follows all of them:
+first as they are, then without simulated waits. A script that Node loads before the original
+removes its sleeps, so the checkout is not changed. An update that the original pushes does not name
+its order, so the times of its confirmations are those of its messages in Redis.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ globalThis.setTimeout = Object.assign(function setTimeout(call, wait, ...given) 
 
 
 def program(name: str) -> str:
-    """The path of a program; Debian keeps PostgreSQL's in a folder of their version.
+    """The path of a program; on Debian, those of PostgreSQL are in a folder of their version.
 
     Raises:
         Problem: it is not installed.
@@ -135,7 +135,7 @@ def original(path: Path, *, sleeps: bool) -> Iterator[Original]:
 
 @contextmanager
 def _postgres(work: Path) -> Iterator[str]:
-    """A PostgreSQL with its data in a folder of `work`; its URL."""
+    """Run PostgreSQL with its data in a folder of `work`; gives its URL."""
     port, data = free_port(0), work / "postgres"
     data.mkdir()
     user = None
@@ -168,7 +168,7 @@ def running(
     user: str | None = None,
     ready: Sequence[str] = (),
 ) -> Iterator[None]:
-    """A process and all that it starts, from when `port` is open, and `ready` succeeds."""
+    """Run a command for the block, from when `port` is open and the command `ready` succeeds."""
     name = Path(command[0]).name
     with (
         TemporaryDirectory(prefix=f"{name}-") as logs,
@@ -184,12 +184,12 @@ def running(
         ) as process,
     ):
         try:
-            give_up_at = time.monotonic() + STARTED_SECONDS_MAX
+            deadline = time.monotonic() + STARTED_SECONDS_MAX
             while not _is_open(port) or (ready and subprocess.run(ready, check=False).returncode):
-                if process.poll() is not None or time.monotonic() > give_up_at:
+                if process.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
-                    said = log.read().decode(errors="replace")[-2000:]
-                    raise Problem(f"{name} does not start: {said.strip() or 'no output'}")
+                    output = log.read().decode(errors="replace")[-2000:]
+                    raise Problem(f"{name} does not start: {output.strip() or 'no output'}")
                 time.sleep(0.1)
             yield
         finally:
@@ -207,7 +207,7 @@ def _is_open(port: int) -> bool:
 
 
 async def published(reader: asyncio.StreamReader) -> AsyncIterator[tuple[str, str]]:
-    """The order and the status of each update that Redis hands to a subscriber of `order:*`."""
+    """The order and the status of each update that a subscriber of `order:*` in Redis receives."""
     order_id = ""
     while line := await reader.readline():
         text = line.decode().strip()
@@ -257,7 +257,7 @@ async def measure_original(at: Original, orders: int) -> tuple[Run, int]:
         watching = asyncio.create_task(asyncio.wait_for(watch(), ORDERS_SECONDS_MAX))
         await asyncio.gather(*(post() for _ in range(orders)))
         await watching
-        await asyncio.sleep(1)  # the follower's last updates are on their way
+        await asyncio.sleep(1)  # for the last updates of the follower
         following.cancel()
     writer.close()
     return run, pushed
@@ -291,7 +291,7 @@ def measured_ours(orders: int, warm_up: int, *, latency_scale: str) -> Measured:
     context = {"latencyScale": latency_scale, "quoteErrorPpm": "0", "dropPpm": "0"}
     with running_stack(context=context) as stack:
         where = (stack.http_url, stack.web_socket_url, stack.api_key)
-        asyncio.run(measure(*where, 10, 1))  # starts the functions, without all of them at once
+        asyncio.run(measure(*where, 10, 1))  # starts the functions one after the other
         asyncio.run(measure(*where, warm_up, AT_ONCE))
         before = children_cpu_seconds()
         run = asyncio.run(measure(*where, orders, AT_ONCE))

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.load.machine import figures
-from tests.load.recording import Journey, journey
+from tests.load.recording import RecordedWorld, recorded_world
 from tests.receiver import receiving
 
 Counts = dict[str, dict[str, int]]
@@ -22,24 +22,24 @@ Counts = dict[str, dict[str, int]]
 
 def busy_and_first() -> tuple[Counts, Counts]:
     """Calls by function and operation: of a busy owner's order, and added by an owner's first."""
-    with journey() as under_way:
-        first = _of_one_order(under_way, with_key=True)
-        busy = _of_one_order(under_way)
+    with recorded_world() as recorded:
+        first = _of_one_order(recorded, with_key=True)
+        busy = _of_one_order(recorded)
     return busy, added(first, busy)
 
 
 def with_a_webhook() -> Counts:
     """The calls that a webhook for `confirmed` adds, without Lambda's own calls for its queue."""
-    with journey() as under_way, receiving() as receiver:
-        under_way.order()
-        busy = _of_one_order(under_way)
-        under_way.create_webhook(receiver.url, "confirmed")
-        under_way.order()
-        under_way.notify()
-        under_way.recorder.take()
-        under_way.order()
-        under_way.notify()
-        return added(under_way.recorder.counts(), busy)
+    with recorded_world() as recorded, receiving() as receiver:
+        recorded.order()
+        busy = _of_one_order(recorded)
+        recorded.create_webhook(receiver.url, "confirmed")
+        recorded.order()
+        recorded.notify()
+        recorded.recorder.take()
+        recorded.order()
+        recorded.notify()
+        return added(recorded.recorder.counts(), busy)
 
 
 def added(more: Counts, less: Counts) -> Counts:
@@ -52,14 +52,14 @@ def total(counts: Counts) -> int:
     return sum(sum(calls.values()) for calls in counts.values())
 
 
-def _of_one_order(under_way: Journey, *, with_key: bool = False) -> Counts:
-    under_way.recorder.take()
+def _of_one_order(recorded: RecordedWorld, *, with_key: bool = False) -> Counts:
+    recorded.recorder.take()
     if with_key:
-        key = under_way.world.add_key("desk-7")
-        with under_way.recorder.of("authorize"):
-            under_way.world.authorize_http(authorization=f"Bearer {key}")
-    under_way.order()
-    return under_way.recorder.counts()
+        key = recorded.world.add_key("desk-7")
+        with recorded.recorder.of("authorize"):
+            recorded.world.authorize_http(authorization=f"Bearer {key}")
+    recorded.order()
+    return recorded.recorder.counts()
 
 
 def report(busy: Counts, first: Counts, webhook: Counts) -> Table:

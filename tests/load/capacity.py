@@ -1,9 +1,9 @@
-"""Capacity: `uv run python -m tests.load.capacity` says how many orders a second a region carries.
+"""Capacity: `uv run python -m tests.load.capacity` computes the orders a second of one region.
 
-On paper: each quota over what one order needs of it (measured over moto, as for the money); a
-region second by second at 3,000 orders a second (tests/load/region.py), with the settings and the
-quotas that carry them, and what that costs an hour; and the queue under a burst. `--check` runs a
-real burst on a local stack beside the simulation.
+It prints each quota divided by the need of one order (measured over moto, as for
+tests.load.money); a simulation of a region at 3,000 orders a second (tests/load/region.py), with
+the settings and quotas that are enough for them, and its cost per hour; and a simulation of the
+queue under a burst. `--check` compares the latter with a real burst on a local stack.
 """
 
 from __future__ import annotations
@@ -70,15 +70,15 @@ CHECK_ORDERS, CHECK_CONCURRENCY, CHECK_AT_ONCE = 300, 20, 20
 
 @dataclass(frozen=True)
 class Traffic:
-    """Whose orders they are, and how many of them one connection follows."""
+    """How many owners have orders, and how many orders one connection follows."""
 
     owners: int = 1
     orders_a_connection: int = 1
 
 
 ONE_OWNER = Traffic()
-# What carries 3,000 orders a second, beside 100,000 resting orders of which the watcher wakes 2,300
-# a second in vain (tests.load.resting).
+# Enough for 3,000 orders a second beside 100,000 resting orders, of which the watcher wakes 2,300 a
+# second that do not execute (tests.load.resting).
 GOAL, WOKEN = 3_000, 2_300
 GOAL_TRAFFIC = Traffic(owners=10, orders_a_connection=100)
 GOAL_SETTINGS = Settings(
@@ -133,7 +133,7 @@ def needs_of(order: Measured, settings: Settings, traffic: Traffic) -> Needs:
     for name, count in (each for write in units[1:] for each in write.items()):
         work[name] += count
     work["openOrders"] += idle_units(BATCH_SIZE)
-    if load.waits_queued:  # the write that would begin it again is refused, and charged
+    if load.waits_queued:  # the first write of the next message is refused, and charged
         work["orders"] += write_units(*order.writes[-1])
     judge_ms = billed_ms(
         cpu_ms=CPU_MS["worker"], memory_mb=settings.worker_memory_mb, waited_ms=CALL_MS
@@ -162,7 +162,7 @@ def limits(
     quotas: Quotas = DEFAULTS,
     traffic: Traffic = ONE_OWNER,
 ) -> list[Limit]:
-    """All limits; the one that is reached first comes first."""
+    """All limits, the lowest first."""
     needs = needs_of(order, settings, traffic)
     units = {
         name: needs.submit_units.get(name, 0) + needs.work_units.get(name, 0)
@@ -175,14 +175,14 @@ def limits(
     partitions = quotas.warm_write_units / PARTITION_WRITE_UNITS
     found = [
         Limit(
-            "workers at once (ours)",
+            "workers at once (setting)",
             settings.max_concurrency,
             needs.worker_seconds,
             "-c maxConcurrency; -c holdMs=0",
             "",
         ),
         Limit(
-            "open orders of the owners (ours)",
+            "open orders of the owners (setting)",
             settings.max_open_orders * traffic.owners,
             open_seconds,
             "-c maxOpenOrders",
@@ -192,7 +192,7 @@ def limits(
         Limit(
             "Lambda concurrency", quotas.executions, every, "Lambda: concurrent executions", LAMBDA
         ),
-        Limit("requests a second (ours)", settings.throttle_rate, 1, "-c throttleRate", ""),
+        Limit("requests a second (setting)", settings.throttle_rate, 1, "-c throttleRate", ""),
         Limit(
             "API Gateway requests, messages, pushes",
             quotas.gateway_requests,
@@ -208,7 +208,7 @@ def limits(
             TABLES,
         ),
         Limit(
-            "orders table as it is warmed",
+            "orders table, warm throughput",
             quotas.warm_write_units,
             units["orders"],
             "pre-warmed throughput",
@@ -249,18 +249,18 @@ def limits(
 
 @dataclass(frozen=True)
 class Goal:
-    """The last minute under the goal's orders, with some settings and quotas."""
+    """The last minute of the simulation with the goal's orders, and the lowest limit."""
 
     confirmed: float
     queue_seconds: float
     stream_seconds: float
     throttled: float
-    executions: float  # at most, from the beginning
+    executions: float  # the most of all seconds
     first: Limit
 
     @property
     def carried(self) -> bool:
-        """Whether all orders are executed and pushed at once, with every limit beyond the goal."""
+        """Whether orders are executed and pushed without delay, and no limit is below the goal."""
         late = max(self.queue_seconds, self.stream_seconds)
         return self.confirmed > 0.999 * GOAL and late < 2 and self.first.orders_per_second >= GOAL
 
@@ -282,7 +282,7 @@ def goal(order: Measured, settings: Settings, quotas: Quotas) -> Goal:
 
 
 def hour(order: Measured, settings: Settings) -> float:
-    """Dollars for an hour of the goal's orders, what is fixed and the watcher included."""
+    """Dollars for an hour of the goal's orders, fixed costs and the watcher included."""
     memory = Memory(worker=settings.worker_memory_mb, others=settings.memory_mb)
     orders = dollars(of_one_order(order, load_of(settings), memory)) * GOAL * 3600
     fixed = dollars(idle_month(memory.others, alarms=ALARM_METRICS, metrics=METRICS)) / (30 * 24)
@@ -321,8 +321,8 @@ def simulate(
 ) -> Drain:
     """Simulate the queue under orders that arrive at these times (seconds, ascending).
 
-    A free poller takes up to ten waiting orders at once and holds them together. Lambda adds
-    pollers to the first ones over time, up to `concurrency`.
+    A free poller receives a batch of up to ten waiting orders, and is free again when all of them
+    have ended. Lambda starts with `at_first` pollers and adds more, up to `concurrency`.
     """
     begun = arrivals[0]
     free = [
@@ -330,15 +330,15 @@ def simulate(
     ]
     heapify(free)
     waits: list[float] = []
-    taken = batches = 0
+    received = batches = 0
     last = begun
-    while taken < len(arrivals):
-        now = max(heappop(free), arrivals[taken])
+    while received < len(arrivals):
+        now = max(heappop(free), arrivals[received])
         ends = now + held_seconds
         batch = 0
-        while batch < BATCH_SIZE and taken < len(arrivals) and arrivals[taken] <= now:
-            waits.append(ends - arrivals[taken])
-            taken, batch = taken + 1, batch + 1
+        while batch < BATCH_SIZE and received < len(arrivals) and arrivals[received] <= now:
+            waits.append(ends - arrivals[received])
+            received, batch = received + 1, batch + 1
         heappush(free, ends)
         batches += 1
         last = max(last, ends)
@@ -356,7 +356,7 @@ def batch_seconds(order: Measured) -> float:
 
 
 def goal_table(order: Measured) -> Table:
-    """The goal with the defaults, then with what must be raised, one after the other."""
+    """The goal with the defaults, and with one raised setting or quota after the other."""
     title = f"{GOAL:,} orders/s of {GOAL_TRAFFIC.owners} owners, after {GOAL_SECONDS // 60} minutes"
     columns = ("confirmed/s", "queue (s)", "stream (s)", "throttled", "executions", "$ an hour")
     table = figures(title, "", *columns, "next limit")
@@ -383,7 +383,7 @@ def goal_table(order: Measured) -> Table:
 
 
 def limits_table(found: list[Limit]) -> Table:
-    table = figures("What breaks first", "limit", "quota", "an order", "orders/s", "raise")
+    table = figures("Limits, the lowest first", "limit", "quota", "an order", "orders/s", "raise")
     table.columns[-1].justify = "left"
     for limit in found:
         table.add_row(
@@ -416,21 +416,21 @@ def _cells(drain: Drain) -> list[str]:
 
 
 def check_table(run: Run, held_seconds: float) -> Table:
-    """A run on this machine beside the simulation of its arrivals, all pollers from the start."""
+    """A measured run beside the simulation of its arrivals with all pollers from the start."""
     arrivals = sorted(answered for _, answered in run.posted.values())
     ends = {order_id: updates[-1]["_received"] for order_id, updates in run.updates.items()}
     waits = [ends[order_id] - answered for order_id, (_, answered) in run.posted.items()]
-    seen = Drain(max(ends.values()) - arrivals[0], waits, 0)
+    measured_drain = Drain(max(ends.values()) - arrivals[0], waits, 0)
     expected = simulate(arrivals, CHECK_CONCURRENCY, held_seconds, at_first=CHECK_CONCURRENCY)
     title = f"{len(arrivals)} orders at maxConcurrency {CHECK_CONCURRENCY}"
     table = figures(title, "", "drained (s)", "p50 (s)", "p99 (s)", "orders/s")
     table.add_row("simulated", *_cells(expected))
-    table.add_row("measured", *_cells(seen))
+    table.add_row("measured", *_cells(measured_drain))
     return table
 
 
 def check(console: Console) -> Run:
-    """A burst on a local stack, after a burst that warms it."""
+    """A burst on a local stack, after another one that starts its functions."""
     console.print("Starting the local stack …")
     context = {
         "latencyScale": "1",

@@ -1,4 +1,4 @@
-"""Cold start: `uv run python -m tests.load.cold_start` weighs the import of each handler.
+"""Cold start: `uv run python -m tests.load.cold_start` measures the import of each handler.
 
 Each import runs in a fresh process, beside another that only makes boto3's DynamoDB client. The
 figure is the CPU time of the process from start to end, the median of several interleaved rounds:
@@ -65,7 +65,7 @@ def cpu_seconds(program: str) -> float:
 
 
 class Start(NamedTuple):
-    """A program that runs in a process of its own."""
+    """A program that runs in its own process."""
 
     name: str
     variant: str
@@ -73,7 +73,7 @@ class Start(NamedTuple):
 
 
 def starts() -> list[Start]:
-    """Every process of a round, the bare client's first."""
+    """The programs of a round: first the one that only makes a client."""
     found = [Start("boto3", "import", BARE)]
     for function in FUNCTIONS:
         program = f"import functions.{function}"
@@ -106,7 +106,7 @@ def report(seconds: Seconds) -> Table:
         cells = []
         for variant in VARIANTS:
             spent = seconds[function, variant]
-            ratios = [mine / theirs for mine, theirs in zip(spent, bare, strict=True)]
+            ratios = [own / client for own, client in zip(spent, bare, strict=True)]
             cells += [f"{median(spent) * 1000:.0f}", f"{median(ratios):.2f}"]
         table.add_row(function, *cells)
     return table

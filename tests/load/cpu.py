@@ -1,9 +1,9 @@
-"""CPU: `uv run python -m tests.load.cpu` weighs each handler against the bare AWS calls it makes.
+"""CPU: `uv run python -m tests.load.cpu` compares each handler's CPU with that of its AWS calls.
 
-One market order with one follower is recorded over moto. Then each handler runs again, and the
-recorded answers are replayed in process (no sockets, no moto, simulated latency 0). In turn with
-it, a bare loop makes the same calls, with the same parameters and answers, by boto3's clients.
-The figure is the CPU time of the process, all threads; the median of several rounds.
+One market order with one follower is recorded over moto. Then each handler runs again with the
+recorded answers, in process (no sockets, no moto, simulated latency 0). Alternately, a loop makes
+only the same calls, with the same parameters and answers, by boto3's clients. The figure is the CPU
+time of the process, all threads; the median of several rounds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from functions.store import clients
 from tests.events import event, sqs_event, sqs_message
 from tests.functions.world import Context
 from tests.load.machine import figures
-from tests.load.recording import CONNECTION, Call, Json, canned, journey, logged_to
+from tests.load.recording import CONNECTION, Call, Json, logged_to, prepared, recorded_world
 
 BATCH = 10
 _ORDER_ID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -55,7 +55,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Weight:
+class CpuSeconds:
     """CPU seconds per order: of the handler, and of its AWS calls alone."""
 
     handler: float
@@ -65,8 +65,8 @@ class Weight:
     def ratio(self) -> float:
         return self.handler / self.bare
 
-    def __add__(self, other: Weight) -> Weight:
-        return Weight(self.handler + other.handler, self.bare + other.bare)
+    def __add__(self, other: CpuSeconds) -> CpuSeconds:
+        return CpuSeconds(self.handler + other.handler, self.bare + other.bare)
 
 
 class Replay:
@@ -74,11 +74,11 @@ class Replay:
 
     def __init__(self, calls: list[Call]) -> None:
         recorded: dict[tuple[str, str, bytes], list[Call]] = defaultdict(list)
-        self._usual: dict[tuple[str, str], Call] = {}
+        self._any_order: dict[tuple[str, str], Call] = {}
         for call in calls:
             key = _ORDER_ID.search(repr(call.given).encode())
             recorded[call.function, call.operation, key[0] if key else b""].append(call)
-            self._usual.setdefault((call.service, call.operation), call)
+            self._any_order.setdefault((call.service, call.operation), call)
         self._answers = {key: cycle(answers) for key, answers in recorded.items()}
         self.function = ""
 
@@ -89,24 +89,24 @@ class Replay:
         service, operation = event_name.split(".")[1:]
         key = _ORDER_ID.search(request.body)
         known = self._answers.get((self.function, operation, key[0] if key else b""))
-        call = next(known) if known else self._usual[service, operation]
-        return canned(request.url, call.status, call.headers, call.body)
+        call = next(known) if known else self._any_order[service, operation]
+        return prepared(request.url, call.status, call.headers, call.body)
 
 
 def record() -> tuple[list[Part], list[Call]]:
-    """The parts of a busy owner's orders, and all recorded calls, those of the first orders too."""
-    with journey() as under_way:
-        under_way.order()
-        seen = under_way.recorder.take()
+    """The parts of a busy owner's orders, and all recorded calls, those of earlier orders too."""
+    with recorded_world() as recorded:
+        recorded.order()
+        all_calls = recorded.recorder.take()
         parts = []
         for batch in (1, BATCH):
-            under_way.records.clear()
-            order_ids = under_way.orders(batch)
-            calls = under_way.recorder.take()
-            seen += calls
-            parts += _parts(order_ids, under_way.records, calls)
-    # The parts but the worker's do not differ by its batch.
-    return [*parts[:4], parts[6]], seen
+            recorded.records.clear()
+            order_ids = recorded.orders(batch)
+            calls = recorded.recorder.take()
+            all_calls += calls
+            parts += _parts(order_ids, recorded.records, calls)
+    # Only the worker's part depends on the size of its batch.
+    return [*parts[:4], parts[6]], all_calls
 
 
 def _parts(order_ids: list[str], records: list[Json], calls: list[Call]) -> list[Part]:
@@ -135,9 +135,9 @@ def _subscribe(order_id: str) -> Json:
 
 @contextmanager
 def replayed(calls: list[Call]) -> Iterator[tuple[Replay, dict[str, Any]]]:
-    """Plain clients by service; they and the functions' clients get the recorded answers."""
+    """Plain clients by service; they and the functions' clients receive the recorded answers."""
     replay = Replay(calls)
-    cached = (clients.dynamodb, clients.sqs, push._client)
+    cached = (clients.dynamodb, clients.sqs, push.client)
     for each in cached:
         each.cache_clear()
     plain: dict[str, Any] = {}
@@ -156,7 +156,7 @@ def replayed(calls: list[Call]) -> Iterator[tuple[Replay, dict[str, Any]]]:
             each.cache_clear()
 
 
-def weigh(part: Part, replay: Replay, plain: dict[str, Any], times: int) -> Weight:
+def cpu_seconds(part: Part, replay: Replay, plain: dict[str, Any], times: int) -> CpuSeconds:
     """Both CPU times an order, over `times` runs of each."""
     replay.function = part.name
     context = Context()
@@ -173,32 +173,32 @@ def weigh(part: Part, replay: Replay, plain: dict[str, Any], times: int) -> Weig
             call(**given)
     end = process_time()
     orders = times * part.orders
-    return Weight((between - start) / orders, (end - began) / orders)
+    return CpuSeconds((between - start) / orders, (end - began) / orders)
 
 
-def measure(rounds: int, orders: int) -> dict[str, list[Weight]]:
-    """Each part's weight in every round; the worker's with a batch of one and of ten."""
-    parts, seen = record()
-    weights: dict[str, list[Weight]] = defaultdict(list)
-    with replayed(seen) as (replay, plain):
-        for number in track(range(rounds + 1), "Weighing", console=Console(stderr=True)):
+def measure(rounds: int, orders: int) -> dict[str, list[CpuSeconds]]:
+    """Each part's seconds in every round; the worker's with a batch of one and of ten."""
+    parts, all_calls = record()
+    times_of: dict[str, list[CpuSeconds]] = defaultdict(list)
+    with replayed(all_calls) as (replay, plain):
+        for number in track(range(rounds + 1), "Measuring", console=Console(stderr=True)):
             for part in parts:
-                weight = weigh(part, replay, plain, max(1, orders // part.orders))
+                seconds = cpu_seconds(part, replay, plain, max(1, orders // part.orders))
                 if number:  # the first round warms up
                     name = f"work, batch of {part.orders}" if part.name == "work" else part.name
-                    weights[name].append(weight)
+                    times_of[name].append(seconds)
     for batch in (1, BATCH):
         names = ("submit", "subscribe", f"work, batch of {batch}", "publish")
-        rows = zip(*(weights[name] for name in names), strict=True)
-        weights[f"in all, batch of {batch}"] = [sum(row, Weight(0, 0)) for row in rows]
-    return weights
+        rows = zip(*(times_of[name] for name in names), strict=True)
+        times_of[f"in all, batch of {batch}"] = [sum(row, CpuSeconds(0, 0)) for row in rows]
+    return times_of
 
 
-def report(weights: dict[str, list[Weight]]) -> Table:
+def report(times_of: dict[str, list[CpuSeconds]]) -> Table:
     """The rounds' medians: a row for each part, the sums last."""
     columns = ("function", "handler (ms)", "bare calls (ms)", "ratio", "of the rounds")
     table = figures("CPU of one market order", *columns)
-    for name, rounds in weights.items():
+    for name, rounds in times_of.items():
         if name == "in all, batch of 1":
             table.add_section()
         ratios = [each.ratio for each in rounds]

@@ -1,8 +1,9 @@
-"""No free money: `uv run python -m tests.load.cycles [--slots N] [--seed N]`.
+"""No arbitrage: `uv run python -m tests.load.cycles [--slots N] [--seed N]`.
 
-At each of N random slots every pool's quote is held against the reference price, both ways, for a
-small and a large amount; and a random cycle of two to four tokens is traded, each leg by the best
-route at that slot. Exit code 1 if a quote is better than the reference or a cycle gains a unit.
+At each of N random slots every pool's quote is compared with the reference price, in both
+directions, for small and large amounts; and a random cycle of two to four tokens is traded, each
+hop by the best route at that slot. Exit code 1 if a quote is better than the reference price or a
+cycle gains a unit.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def better_quotes(slot: int) -> Iterator[str]:
 
 
 def gain_of_a_cycle(drawn: random.Random, slot: int) -> int:
-    """What a random cycle gains in base units; 0 if it cannot be traded."""
+    """The gain of a random cycle in base units; 0 if it cannot be traded."""
     tokens = drawn.sample(list(TOKENS.values()), drawn.randint(2, 4))
     snapshots = market.snapshots(slot)
     start: int = 10 ** drawn.randint(2, tokens[0].decimals + 5)

@@ -1,11 +1,10 @@
-"""Flat: `uv run python -m tests.load.flat` shows that a call costs the same however much is stored.
+"""Flat: `uv run python -m tests.load.flat` shows that no call costs more with more stored orders.
 
 Each operation is done once beside 10² to 10⁶ ended orders and 200 open ones of the same owner, put
-into moto's tables directly. Calls are counted by botocore's events. moto does
-not compute capacity, so it is computed here (tests/load/units.py) by DynamoDB's published rules
-from the items before and after each write, index writes included, and from what each read went
-through: moto's ScannedCount, were it more than what came back, counts as many items of the mean
-size. `bytes` are those of all AWS answers: a scan would show in both.
+into moto's tables directly. Calls are counted by botocore's events. moto does not compute capacity
+units, so tests/load/units.py does by DynamoDB's published rules: from the items before and after
+each write, index writes included, and from the items that each read scanned. Bytes are those of
+all AWS answers. A scan of a table would increase both.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from rich.console import Console
@@ -28,7 +28,7 @@ from functions.http import submission
 from functions.orders.order import Update
 from functions.orders.stored import entries, entry_of, new_item, stored_order
 from tests.load.machine import figures
-from tests.load.recording import CONNECTION, Journey, journey, orders_table
+from tests.load.recording import CONNECTION, RecordedWorld, recorded_world
 from tests.load.units import Item, all_write_units
 
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
@@ -48,17 +48,18 @@ class Cost:
     answered_bytes: int
 
 
-def fill(models: Sequence[Item], orders: int, first: int = 0, since_ms: int = BEFORE_MS) -> None:
+def fill(
+    table: Any, models: Sequence[Item], orders: int, first: int = 0, since_ms: int = BEFORE_MS
+) -> None:
     """Put so many copies of orders' items into moto's table, with ids from `first` on.
 
-    Each model has its turn, from the newest to older ones, a millisecond apart. An item can be
-    read only under its own id. So the newest copies are packed anew; no step reads the others,
-    which only have the size of the model.
+    The models alternate, and the copies are a millisecond apart. A packed item can be read only
+    under its own id, so the newest READ copies are packed again. No step reads the others, which
+    only have the size of the model.
     """
     from moto.dynamodb.models.dynamo_type import DynamoType
     from moto.dynamodb.models.dynamo_type import Item as Stored
 
-    table = orders_table()
     shared = [{name: DynamoType(value) for name, value in model.items()} for model in models]
     for number in range(first, first + orders):
         turn = (first + orders - 1 - number) % len(models)
@@ -71,30 +72,30 @@ def fill(models: Sequence[Item], orders: int, first: int = 0, since_ms: int = BE
         created_at = iso(since_ms + number)
         key_of_list = DynamoType({"S": f"{created_at} {kind}"})
         for name, value in model.items():
-            if value.get("S", "").startswith(f"{time} "):  # createdAt, and where its end is listed
+            if value.get("S", "").startswith(f"{time} "):  # createdAt, and keys that begin with it
                 copied.attrs[name] = key_of_list
         if number >= first + orders - READ:
-            for name, value in under(model, str(UUID(int=number)), created_at).items():
+            for name, value in repacked(model, str(UUID(int=number)), created_at).items():
                 copied.attrs[name] = DynamoType(value)
         table.items[key] = copied
 
 
-def other_orders(under_way: Journey) -> tuple[Item, Item]:
+def other_orders(recorded: RecordedWorld) -> tuple[Item, Item]:
     """A limit order from USDC to SOL that is confirmed, and one that is cancelled."""
-    world, asked = under_way.world, {"type": "limit", "tokenIn": "USDC", "tokenOut": "SOL"}
-    world.submit(**asked, amount=100, limitPrice="0.0001")
+    world, terms = recorded.world, {"type": "limit", "tokenIn": "USDC", "tokenOut": "SOL"}
+    world.submit(**terms, amount=100, limitPrice="0.0001")
     assert not world.work()
-    confirmed = under_way.images()[-1][1]
-    order_id = world.submit(**asked, amount=100, limitPrice="1")["orderId"]
+    confirmed = recorded.images()[-1][1]
+    order_id = world.submit(**terms, amount=100, limitPrice="1")["orderId"]
     world.http("cancel_order", path=f"/api/orders/{order_id}")
-    cancelled = under_way.images()[-1][1]
+    cancelled = recorded.images()[-1][1]
     assert not world.work()  # its message
     world.stream()  # the step "push" is for one order's updates only
     return confirmed, cancelled
 
 
-def under(model: Item, order_id: str, created_at: str) -> Item:
-    """The packed attributes of an order like the model's, under another id and time."""
+def repacked(model: Item, order_id: str, created_at: str) -> Item:
+    """The packed attributes of the model's order with another id and time."""
     like, found = stored_order(model).order, entries(model)
     texts = [each.text.replace(like.order_id, order_id) for each in found]
     texts[0] = texts[0].replace(like.created_at, created_at)
@@ -113,15 +114,16 @@ def under(model: Item, order_id: str, created_at: str) -> Item:
 
 def measure(orders: int) -> dict[str, Cost]:
     """Each operation's cost beside so many orders."""
-    with journey() as under_way:
-        world = under_way.world
+    with recorded_world() as recorded:
+        world = recorded.world
         world.send(CONNECTION, {"orderId": "*"})
-        under_way.order()
-        images = [image for _, image in under_way.images()]
-        bought, cancelled = other_orders(under_way)
-        fill([bought, *[images[-1]] * 9], orders)
-        fill([images[0]], OPEN, first=orders)
-        fill([cancelled], RARE, first=orders + OPEN, since_ms=BEFORE_MS - 10**9)
+        recorded.order()
+        images = [image for _, image in recorded.images()]
+        confirmed, cancelled = other_orders(recorded)
+        table = world.table("orders")
+        fill(table, [confirmed, *[images[-1]] * 9], orders)
+        fill(table, [images[0]], OPEN, first=orders)
+        fill(table, [cancelled], RARE, first=orders + OPEN, since_ms=BEFORE_MS - 10**9)
         order_id = ""
 
         def submit() -> None:
@@ -170,16 +172,16 @@ def measure(orders: int) -> dict[str, Cost]:
             "count open, submit": count_and_submit,
             "cancel": cancel,
         }
-        return {name: _cost(under_way, name, step) for name, step in steps.items()}
+        return {name: _cost(recorded, name, step) for name, step in steps.items()}
 
 
-def _cost(under_way: Journey, name: str, step: Callable[[], None]) -> Cost:
-    known = len(under_way.images())
-    under_way.recorder.take()
-    with under_way.recorder.of(name):
+def _cost(recorded: RecordedWorld, name: str, step: Callable[[], None]) -> Cost:
+    known = len(recorded.images())
+    recorded.recorder.take()
+    with recorded.recorder.of(name):
         step()
-    calls = under_way.recorder.take()
-    writes = under_way.images()[known:]
+    calls = recorded.recorder.take()
+    writes = recorded.images()[known:]
     return Cost(
         calls=len(calls),
         write_units=sum(all_write_units(before, after) for before, after in writes),

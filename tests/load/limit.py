@@ -1,9 +1,9 @@
 """Limit: `uv run python -m tests.load.limit` compares an order with its AWS calls alone.
 
-No engine of this design costs less than its calls. They are recorded over moto, one market order
-with one follower, and made again by boto3's clients: answered in process, as `tests.load.cpu` does
-it, and sent to the emulator, to a table and a queue that start no function. The engine beside them
-makes the same calls in its handlers, without simulated latency.
+No engine of this design costs less than its calls. Those of one market order with one follower are
+recorded over moto and repeated by boto3's clients: answered in process, as in `tests.load.cpu`, and
+sent to the emulator, to a table and a queue that start no function. The engine makes the same calls
+in its handlers, without simulated latency.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.e2e.client import AT_ONCE, Client, follow_all
 from tests.load import cpu
 from tests.load.__main__ import rate
 from tests.load.machine import children_cpu_seconds, figures
-from tests.load.recording import Call, Json, journey
+from tests.load.recording import Call, Json, recorded_world
 from tests.load.run import measure
 
 ALONE = 20  # orders that are measured one after the other
@@ -48,14 +48,14 @@ class OnEmulator:
 
 def recorded() -> tuple[str, list[Call]]:
     """A busy owner's order: its id and its calls."""
-    with journey() as under_way:
-        under_way.order()
-        under_way.recorder.take()
-        return under_way.order(), under_way.recorder.take()
+    with recorded_world() as world:
+        world.order()
+        world.recorder.take()
+        return world.order(), world.recorder.take()
 
 
 def renamed(given: Any, names: Mapping[str, str]) -> Any:
-    """A call's parameters with other names in all their texts."""
+    """A call's parameters with the names replaced in all texts."""
     match given:
         case dict():
             return {key: renamed(value, names) for key, value in given.items()}
@@ -156,7 +156,7 @@ def on_emulator(orders: int) -> tuple[OnEmulator, OnEmulator]:
     """The calls alone, and the engine."""
 
     async def go(stack: Stack) -> tuple[OnEmulator, OnEmulator]:
-        whole = await engine(stack, orders)
+        engine_figures = await engine(stack, orders)
         user = Client(stack.http_url, stack.web_socket_url, stack.api_key)
         try:
             async with user.socket() as socket:
@@ -171,7 +171,7 @@ def on_emulator(orders: int) -> tuple[OnEmulator, OnEmulator]:
                 draining.cancel()
         finally:
             await user.close()
-        return alone, whole
+        return alone, engine_figures
 
     context = {"latencyScale": "0", "quoteErrorPpm": "0", "dropPpm": "0"}
     with running_stack(context=context) as stack:
@@ -179,29 +179,29 @@ def on_emulator(orders: int) -> tuple[OnEmulator, OnEmulator]:
 
 
 def report(
-    in_process: Mapping[str, list[cpu.Weight]], alone: OnEmulator, whole: OnEmulator
+    in_process: Mapping[str, list[cpu.CpuSeconds]], alone: OnEmulator, engine_figures: OnEmulator
 ) -> Table:
-    """A row for each way of measuring; the ratio says how much better the calls alone are."""
+    """A row for each kind of measurement, with the ratio of the engine and the calls alone."""
     table = figures("An order against its AWS calls alone", "", "calls alone", "engine", "ratio")
 
-    def row(name: str, least: float, ours: float) -> None:
-        ratio = max(least, ours) / min(least, ours)
-        table.add_row(name, f"{least:.1f}", f"{ours:.1f}", f"{ratio:.2f}")
+    def row(name: str, calls: float, ours: float) -> None:
+        ratio = max(calls, ours) / min(calls, ours)
+        table.add_row(name, f"{calls:.1f}", f"{ours:.1f}", f"{ratio:.2f}")
 
-    for name, weights in in_process.items():
+    for name, rounds in in_process.items():
         if name.startswith("in all"):
             bare, handlers = (
                 1000 * median(times)
-                for times in zip(*((each.bare, each.handler) for each in weights), strict=True)
+                for times in zip(*((each.bare, each.handler) for each in rounds), strict=True)
             )
             row(f"in process{name.removeprefix('in all')}: CPU (ms)", bare, handlers)
-    row("emulator, one order at a time (ms)", alone.alone_ms, whole.alone_ms)
+    row("emulator, one order at a time (ms)", alone.alone_ms, engine_figures.alone_ms)
     row(
         f"emulator, {AT_ONCE} at a time: orders/s",
         alone.orders_per_second,
-        whole.orders_per_second,
+        engine_figures.orders_per_second,
     )
-    row("the same: CPU of all processes, an order (ms)", alone.cpu_ms, whole.cpu_ms)
+    row("the same: CPU of all processes, an order (ms)", alone.cpu_ms, engine_figures.cpu_ms)
     return table
 
 

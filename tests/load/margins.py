@@ -1,9 +1,9 @@
-"""Margins: `uv run python -m tests.load.margins` measures what the wake keys have to allow for.
+"""Margins: `uv run python -m tests.load.margins` measures the margin that wake keys need.
 
-A route gives a unit a little less than the pair's best price. The key of a resting order is worked
-out from how much less it is now, and has to hold for any later time. For each pair and amount the
-two are compared at random times of a month: by how much the later output is better (which matters
-to a limit) or worse (to a stop), less a quarter of what the amount loses now.
+A route's price is a little below the pair's best price. A resting order's wake key is computed from
+this loss now, and must hold at any later time. For each pair and amount the losses are compared at
+random times of a month: by how much the later output is better (which matters to a limit) or worse
+(to a stop), less a quarter of the loss now.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DOLLARS = (3, 300, 3_000, 30_000, 100_000)
 
 
 def efficiencies(dollars: int, slots: Sequence[int]) -> Iterator[list[float]]:
-    """Of each pair that takes the amount: the output for the best price's, at each slot."""
+    """For each pair that takes the amount: its output by that at the best price, at each slot."""
     usdc = tokens.TOKENS["USDC"]
     pools = [market.snapshots(slot) for slot in slots]
     worth = market.snapshot(market.VENUES[0], slots[0]).worth
@@ -43,14 +43,14 @@ def efficiencies(dollars: int, slots: Sequence[int]) -> Iterator[list[float]]:
 
 
 def main() -> None:
-    """Print the most that an output rose and fell, by the amount's worth."""
+    """Print by how much outputs rose and fell at most, by the amount's worth."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=25)
     arguments = parser.parse_args()
     drawn = random.Random(1)
     slots = [FIRST_SLOT + drawn.randrange(MONTH_SLOTS) for _ in range(arguments.times)]
     table = figures(
-        "Output for the best price's: how it changes (bps)",
+        "Changes of the output by that at the best price (bps)",
         *("dollars in", "mean loss", "most better", "most worse"),
     )
     for dollars in DOLLARS:

@@ -1,9 +1,9 @@
 """Mixtures against brute force: `uv run python -m tests.load.mixtures [--cases N] [--seed N]`.
 
-Each case is a random pair, amount and moment. The brute force knows nothing of curves: it hands out
-the amount in steps of 1 % over the pools of each hop and over all paths, with exact outputs. Exit
-code 1 if it is better than the route by more than 0.01 bps, net of what the legs cost. The brute
-force uses any number of legs, so routes with as many as a transaction holds are told apart.
+Each case is a random pair, amount and slot. The brute force uses no curves: it distributes the
+amount in steps of 1 % over the pools of each hop and over all paths, with exact outputs. Exit code
+1 if it is better than the route by more than 0.01 bps, net of the cost of the legs. The brute force
+may use any number of legs, so routes with the most that a transaction holds are reported apart.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DOLLARS = {
     "JitoSOL": 186,
 }
 
-# The net output of 0, 1, … STEPS steps; None where no more can be taken.
+# The net output of 0, 1, … STEPS steps; None where the pools cannot take so much.
 Table = list[int | None]
 # An output and the number of its legs.
 Option = tuple[int, int]
@@ -58,8 +58,8 @@ def paths_of(one: Token, other: Token, slot: int) -> list[Path]:
 
 
 def steps_of(hop: Sequence[Side], amount: int) -> list[list[Option]]:
-    """By steps of `amount`, as far as the hop takes them: what the best split gives, and the best
-    single pool."""
+    """The outputs of 0, 1, … steps of `amount`, as far as the hop takes them: of the best split and
+    of the best single pool."""
     marks = [amount * step // STEPS for step in range(STEPS + 1)]
     most = [usable(side) for side in hop]
     parts, outs = [0] * len(hop), [0] * len(hop)

@@ -27,7 +27,7 @@ from infra.costs import GB, PUBLISHER_MB, READ_ON, REGION, Usage, billed_ms, gb_
 from infra.settings import Settings
 from tests.load.machine import figures, sources
 from tests.load.prices import PRICES
-from tests.load.recording import Call, journey
+from tests.load.recording import Call, recorded_world
 from tests.load.simulated import batch_ms, quoting_ms
 from tests.load.units import (
     ORDERS_INDEXES,
@@ -43,10 +43,11 @@ MILLION = 1_000_000
 MONTH_HOURS = 730
 ALARM_METRICS = 44  # that the stack's alarms watch; tests/infra/test_measured.py counts them
 METRICS = 8  # custom metrics that have data when market orders are executed
-# 2026-11-22, tests.load.cpu, of a run, a record, an order; Lambda gives a core at 1,769 MB. The
-# worker's: 1.6 times the bare calls (2026-11-28, in a batch), which took 2.8 ms on 2026-11-22.
+# By tests.load.cpu on 2026-11-22: of an invocation, of a record for the publisher, of an order for
+# the worker. The worker's is 1.6 times its calls alone (2026-11-28, in a batch), which took 2.8 ms.
+# Lambda gives a whole core at 1,769 MB.
 CPU_MS = {"api": 1.6, "websocket": 0.6, "publisher": 0.4, "worker": 4.5}
-BATCH_CPU_MS = 0.3  # of a run of the worker, without its orders
+BATCH_CPU_MS = 0.3  # of an invocation of the worker, without its orders
 CALL_MS = 8.0  # assumed of one AWS call in the region; the handlers make theirs in sequence
 PUSH_MS = 12.0  # assumed of one call of the stage's @connections endpoint
 ACCESS_LOG_BYTES = 400  # assumed of one line of a gateway's access log
@@ -87,7 +88,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Load:
-    """How busy the stack is, and whether its worker waits for a landing or re-queues the order."""
+    """The sizes of batches, and whether the worker queues the wait for a landing."""
 
     worker_batch: int = 1
     publisher_batch: int = 1
@@ -109,17 +110,17 @@ class Memory:
 
 def measured() -> Measured:
     """One order of a busy owner."""
-    with journey() as under_way:
-        under_way.order()
-        under_way.recorder.take()
-        known = len(under_way.images())
-        before = len(under_way.logs.getvalue())
-        under_way.order()
-        logs = under_way.logs.getvalue()[before:]
-        return _facts(under_way.images()[known:], under_way.recorder.take(), logs)
+    with recorded_world() as recorded:
+        recorded.order()
+        recorded.recorder.take()
+        known = len(recorded.images())
+        before = len(recorded.logs.getvalue())
+        recorded.order()
+        logs = recorded.logs.getvalue()[before:]
+        return _measured(recorded.images()[known:], recorded.recorder.take(), logs)
 
 
-def _facts(images: list[tuple[Item | None, Item]], calls: list[Call], logs: str) -> Measured:
+def _measured(images: list[tuple[Item | None, Item]], calls: list[Call], logs: str) -> Measured:
     def count(function: str) -> int:
         return sum(call.function == function for call in calls)
 
@@ -147,28 +148,28 @@ def _facts(images: list[tuple[Item | None, Item]], calls: list[Call], logs: str)
 
 def held_ms(batch: int, *, samples: int = 400, seed: int = 0) -> float:
     """The average milliseconds for which the simulated venues hold a worker's batch."""
-    chance = random.Random(seed)
+    drawn = random.Random(seed)
     return fmean(
         batch_ms(
-            [str(UUID(int=chance.getrandbits(128))) for _ in range(batch)],
-            chance.randrange(4 * 10**11, 4 * 10**12),
+            [str(UUID(int=drawn.getrandbits(128))) for _ in range(batch)],
+            drawn.randrange(4 * 10**11, 4 * 10**12),
         )
         for _ in range(samples)
     )
 
 
 def idle_units(batch: int) -> float:
-    """Write units an order for its idleSince, which moves on the grid while venues hold it.
+    """Write units of an order for its idleSince, which a busy worker renews on a grid of times.
 
-    Over moto nothing holds it. A key that changes is two writes to the openOrders index.
+    Over moto an order takes no time. A changed key is two writes to the openOrders index.
     """
     return 2 * held_ms(batch) / IDLE_GRID_MS
 
 
 def quoted_ms(batch: int, *, samples: int = 400, seed: int = 0) -> float:
-    """The same, up to the signature only."""
-    chance = random.Random(seed)
-    ids = ([str(UUID(int=chance.getrandbits(128))) for _ in range(batch)] for _ in range(samples))
+    """The average milliseconds until the orders of a worker's batch are quoted and signed."""
+    drawn = random.Random(seed)
+    ids = ([str(UUID(int=drawn.getrandbits(128))) for _ in range(batch)] for _ in range(samples))
     return BUILDING_MS + fmean(max(map(quoting_ms, batch_ids)) for batch_ids in ids)
 
 
@@ -188,8 +189,8 @@ def of_one_order(order: Measured, load: Load, memory: Memory) -> Usage:
         usage["invocation"] += runs
         usage["gb_second"] += runs * gb_seconds(milliseconds, memory_mb)
         if function == "worker, again":
-            # The order comes back by a message of its own. The write that would begin it is
-            # refused, which brings the order, and costs as if it were written.
+            # Another message continues the order. The worker's first write is refused, which
+            # returns the stored order, and costs as much as a write.
             usage["sqs_request"] += 1 + 2 / load.worker_batch
             usage["write_unit"] += write_units(*order.writes[-1])
     usage["log_gb"] = log_bytes / GB
@@ -248,7 +249,7 @@ TASK_VCPU, TASK_GB, TASKS = 0.5, 1.0, 2
 ADDRESSES = 4  # two tasks and a load balancer in two zones, without a NAT gateway
 POSTGRES_GB = 20
 REDIS_NODES = 2
-# One core in all, about 12 ms of it an order (the same work), at 60 % of its time.
+# Two tasks of half a core each at 60 %; an order takes about 12 ms of a core, as here.
 ALWAYS_ON_ORDERS_PER_SECOND = 50
 
 
@@ -280,13 +281,13 @@ def always_on() -> Usage:
 
 
 def always_on_month(orders_a_day: float) -> float:
-    """Dollars of as many of the smallest as carry so many orders, evenly spread."""
+    """Dollars of as many such stacks as are enough for so many orders, evenly spread."""
     stacks = max(1, ceil(orders_a_day / DAY_SECONDS / ALWAYS_ON_ORDERS_PER_SECOND))
     return stacks * dollars(always_on())
 
 
-def crossing(order: Measured, memory: Memory, fixed: Usage) -> int:
-    """The orders a day from which the smallest always-on stack is the cheaper one."""
+def break_even(order: Measured, memory: Memory, fixed: Usage) -> int:
+    """The orders a day from which the smallest always-on stack is cheaper."""
     low, high = 0.0, 10.0 * MILLION
     while high - low > 1:
         middle = (low + high) / 2
@@ -301,26 +302,26 @@ def crossing(order: Measured, memory: Memory, fixed: Usage) -> int:
 
 
 @dataclass
-class Answers:
-    """The figures in the tables."""
+class Bill:
+    """The figures from which the tables are computed."""
 
     order: Measured
     memory: Memory
     fixed: Usage
     loads: dict[str, Load] = field(
         default_factory=lambda: {
-            "quiet, sat out": QUIET,
-            "quiet, queued": replace(QUIET, waits_queued=True),
-            "busy, sat out": BUSY,
-            "busy, queued": replace(BUSY, waits_queued=True),
+            "quiet": QUIET,
+            "quiet, holdMs 0": replace(QUIET, waits_queued=True),
+            "busy": BUSY,
+            "busy, holdMs 0": replace(BUSY, waits_queued=True),
         }
     )
 
 
-def million_table(answers: Answers) -> Table:
+def million_table(bill: Bill) -> Table:
     """Dollars of a million orders, a service a row."""
-    table = figures(f"A million orders ($, {REGION})", "service", *answers.loads)
-    usages = [of_one_order(answers.order, load, answers.memory) for load in answers.loads.values()]
+    table = figures(f"A million orders ($, {REGION})", "service", *bill.loads)
+    usages = [of_one_order(bill.order, load, bill.memory) for load in bill.loads.values()]
     columns = [by_service(usage) for usage in usages]
     for service in {service: None for column in columns for service in column}:
         table.add_row(service, *(f"{column.get(service, 0) * MILLION:.2f}" for column in columns))
@@ -329,7 +330,7 @@ def million_table(answers: Answers) -> Table:
     return table
 
 
-def usage_table(answers: Answers) -> Table:
+def usage_table(bill: Bill) -> Table:
     """Units of one order and what each costs a million times."""
     columns = (
         "unit",
@@ -340,8 +341,8 @@ def usage_table(answers: Answers) -> Table:
         "$ each per",
     )
     table = figures("What an order uses", *columns)
-    quiet = of_one_order(answers.order, QUIET, answers.memory)
-    busy = of_one_order(answers.order, BUSY, answers.memory)
+    quiet = of_one_order(bill.order, QUIET, bill.memory)
+    busy = of_one_order(bill.order, BUSY, bill.memory)
     for name, units in quiet.items():
         price = PRICES[name]
         table.add_row(
@@ -355,15 +356,15 @@ def usage_table(answers: Answers) -> Table:
     return table
 
 
-def months_table(answers: Answers) -> Table:
+def months_table(bill: Bill) -> Table:
     """The month's bill by orders a day, beside the always-on stack."""
     table = figures("A month ($)", "orders a day", "this stack", "always on", "of which stacks")
     for orders in (0, 1_000, 100_000, MILLION, 10 * MILLION):
-        ours = month(answers.order, orders, answers.memory, answers.fixed) if orders else 0.0
+        ours = month(bill.order, orders, bill.memory, bill.fixed) if orders else 0.0
         theirs = always_on_month(orders)
         table.add_row(
             f"{orders:,}",
-            f"{ours or dollars(answers.fixed):,.2f}",
+            f"{ours or dollars(bill.fixed):,.2f}",
             f"{theirs:,.2f}",
             f"{theirs / dollars(always_on()):.0f}",
         )
@@ -385,16 +386,16 @@ def main() -> None:
     arguments = parser.parse_args()
     memory = Memory(worker=arguments.worker_memory, others=arguments.memory)
     fixed = idle_month(memory.others, alarms=arguments.alarms, metrics=arguments.metrics)
-    answers = Answers(measured(), memory, fixed)
+    bill = Bill(measured(), memory, fixed)
     console = Console()
-    console.print(million_table(answers), usage_table(answers), months_table(answers))
-    order = answers.order
+    console.print(million_table(bill), usage_table(bill), months_table(bill))
+    order = bill.order
     console.print(
         f"Write units of an order: {order.write_units}, {order.index_units} of them the indexes'. "
         f"An ended order is stored in {order.stored_bytes:,} bytes, and logs "
         f"{order.log_bytes + order.shared_log_bytes:,}.",
         f"The smallest always-on stack carries about {ALWAYS_ON_ORDERS_PER_SECOND} orders/s for "
-        f"${dollars(always_on()):.0f} a month; below {crossing(order, memory, fixed):,} orders a "
+        f"${dollars(always_on()):.0f} a month; below {break_even(order, memory, fixed):,} orders a "
         f"day this one is cheaper.",
         f"Prices of {READ_ON}, {REGION}, without free tiers and data transfer; worker "
         f"{memory.worker} MB, others {memory.others} MB.",

@@ -14,7 +14,7 @@ SLOT = 4_400_000_000
 
 
 def mixture(route: Route) -> str:
-    """Where the order goes: whole percents of the token in, by venue or by hub."""
+    """The shares of the order: whole percents of the token in, by venue or hub."""
     shares: dict[str, int] = {}
     for leg in route.route_plan:
         if leg.token_in == route.token_in:

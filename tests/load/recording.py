@@ -1,4 +1,4 @@
-"""Records every AWS call of one order's journey through the handlers over moto."""
+"""Records every AWS call that the handlers make over moto for one order."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ class Call:
 
     @property
     def read_units(self) -> float:
-        """DynamoDB's read units; items that a Query filters out count at the mean size.
+        """DynamoDB's read units.
 
-        Counted entries of the index of an owner's open orders count at their own size.
+        Items that a Query scans and does not return have the mean size of the returned ones. If it
+        only counts an owner's open orders, they have the size of an entry in that index.
         """
         consistent = self.given.get("ConsistentRead", False)
         match self.operation:
@@ -115,15 +116,8 @@ class Recorder:
             call.answer = {k: v for k, v in parsed_response.items() if k != "ResponseMetadata"}
 
 
-def orders_table() -> Any:
-    """moto's own table, which can be read and filled without a call."""
-    from moto.dynamodb.models import dynamodb_backends
-
-    return dynamodb_backends["123456789012"]["eu-central-1"].tables["orders"]
-
-
-class Journey:
-    """A world in which every call is recorded."""
+class RecordedWorld:
+    """A world, with every AWS call of its functions."""
 
     def __init__(self, world: World, recorder: Recorder, logs: StringIO) -> None:
         self.world, self.recorder, self.logs = world, recorder, logs
@@ -136,7 +130,7 @@ class Journey:
         return order_id
 
     def orders(self, count: int) -> list[str]:
-        """So many of them (ten at most) step by step, in one batch of the worker; their ids."""
+        """Execute `count` of them (ten at most) in one batch of the worker; returns their ids."""
         with self.recorder.of("submit"):
             order_ids: list[str] = [self.world.submit()["orderId"] for _ in range(count)]
         self._publish()
@@ -162,7 +156,9 @@ class Journey:
 
     def images(self) -> list[tuple[Item | None, Item]]:
         """Every write to the orders table so far: the item before it, if any, and after it."""
-        records = (record.record["dynamodb"] for record in orders_table().stream_shard.items)
+        records = (
+            record.record["dynamodb"] for record in self.world.table("orders").stream_shard.items
+        )
         return [(record.get("OldImage"), record["NewImage"]) for record in records]
 
     def _publish(self) -> None:
@@ -175,30 +171,30 @@ class Journey:
 
 
 @contextmanager
-def journey() -> Iterator[Journey]:
-    """The handlers over moto as they are, with the real push client and its answer canned."""
-    used = (clients.dynamodb, clients.sqs, push._client)
+def recorded_world() -> Iterator[RecordedWorld]:
+    """The handlers over moto, and the real push client, whose pushes is simulated."""
+    cached_clients = (clients.dynamodb, clients.sqs, push.client)
     with pytest.MonkeyPatch.context() as patch, mock_aws():
-        for cached in used:
+        for cached in cached_clients:
             cached.cache_clear()
         submission.rooms.clear()
         publisher.look_ups.clear()
         world, recorder = World(), Recorder()
-        endpoint: Any = push._client()
-        endpoint.meta.events.register_first("before-send", pushed)
-        # The clock stands still, so that a cache lasts for the whole journey on a slow machine too.
+        pushes: Any = push.client()
+        pushes.meta.events.register_first("before-send", pushed)
+        # The clock stands still, so that no cached entry expires on a slow machine.
         stopped = runtime.now_ms()
         clock = SimpleNamespace(
             now_ms=lambda: stopped, monotonic=lambda: 0.0, sleep=lambda _seconds: None
         )
         patch.setattr(runtime, "clock", clock)
-        for cached in used:
+        for cached in cached_clients:
             recorder.watch(cached())
         try:
             with logged_to(StringIO()) as logs:
-                yield Journey(world, recorder, logs)
+                yield RecordedWorld(world, recorder, logs)
         finally:
-            for cached in used:
+            for cached in cached_clients:
                 cached.cache_clear()
 
 
@@ -219,11 +215,11 @@ def logged_to(stream: Stream) -> Iterator[Stream]:
 
 
 def pushed(request: Any, **_: Any) -> AWSResponse:
-    """The answer of the @connections endpoint to a message that arrived."""
-    return canned(request.url, 200, {}, b"")
+    """The answer of the @connections pushes to a message that arrived."""
+    return prepared(request.url, 200, {}, b"")
 
 
-def canned(url: str, status: int, headers: dict[str, str], body: bytes) -> AWSResponse:
-    """Give a prepared answer of AWS, so that no socket is needed."""
+def prepared(url: str, status: int, headers: dict[str, str], body: bytes) -> AWSResponse:
+    """A prepared answer of AWS, for which no socket is needed."""
     raw = SimpleNamespace(stream=lambda **_: iter([body]))
     return AWSResponse(url, status, HTTPHeaders.from_pairs(headers.items()), raw)

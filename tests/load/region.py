@@ -1,8 +1,8 @@
 """One region, second by second: pollers, quotas and partitions under a steady flow of orders.
 
-Each rule is AWS's own, with its page. Flows are real numbers, the clock ticks in seconds, batches
-are full, and a second's orders arrive evenly. So this shows what a setting or a quota carries, not
-what a single order waits for. Nothing of it was measured in AWS.
+Each rule is from AWS's documentation, with its page. Flows are real numbers, a step is a second,
+batches are full, and the orders of a second arrive evenly. So the simulation shows the orders a
+second that a setting or a quota allows, not the wait of one order. Nothing was measured in AWS.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ POLLERS_MORE_PER_SECOND = 300 / 60
 # LAMBDA_SCALING: 1,000 more environments of a function every ten seconds, refilled continuously.
 ENVIRONMENTS_AT_ONCE = 1_000
 ENVIRONMENTS_MORE_PER_SECOND = 100
-# HOT_KEYS, WARM: of one partition, so of one key, whose sort keys only grow.
+# HOT_KEYS, WARM: of one partition, so of one key: with ascending sort keys it is never split.
 PARTITION_WRITE_UNITS = 1_000
 # ON_DEMAND: throttling can begin above twice the peak of more than 30 minutes ago.
 PEAK_AGE_SECONDS = 1_800
@@ -86,7 +86,7 @@ class Needs:
     api_seconds: float  # Lambda, by function
     worker_seconds: float
     publisher_seconds: float
-    judge_seconds: float  # of the worker, for a resting order that it lets rest
+    judge_seconds: float  # of the worker, for a woken order that does not execute
 
 
 @dataclass(frozen=True)
@@ -140,28 +140,28 @@ class _Tables:
 
 @dataclass
 class _Queue:
-    """Orders in the order of their arrival: those accepted by each second, and those taken."""
+    """The queue: how many orders were accepted up to each second, and how many received."""
 
     accepted: list[float] = field(default_factory=lambda: [0])
-    taken: float = 0
+    received: float = 0
     head: int = 0  # the second whose orders come next
 
     @property
     def waiting(self) -> float:
-        return self.accepted[-1] - self.taken
+        return self.accepted[-1] - self.received
 
     def put(self, orders: float) -> None:
         self.accepted.append(self.accepted[-1] + orders)
 
     def take(self, orders: float) -> None:
-        self.taken += orders
-        while self.head < len(self.accepted) - 1 and self.accepted[self.head] <= self.taken:
+        self.received += orders
+        while self.head < len(self.accepted) - 1 and self.accepted[self.head] <= self.received:
             self.head += 1
 
     def older_than(self, seconds: float) -> float:
         """The waiting orders that were accepted more than so long ago."""
         until = len(self.accepted) - 1 - int(seconds)
-        return max(0.0, self.accepted[until] - self.taken) if until >= 0 else 0.0
+        return max(0.0, self.accepted[until] - self.received) if until >= 0 else 0.0
 
 
 def run(
@@ -175,12 +175,12 @@ def run(
 ) -> list[Second]:
     """Offer `rate` orders a second for some seconds, beginning with a region that was quiet.
 
-    `woken` is how many resting orders the watcher would wake each second, all of them in vain.
+    `woken` is how many resting orders the watcher wakes each second; none of them executes.
     """
     tables, queue, found = _Tables(needs, quotas), _Queue(), list[Second]()
     unpublished = 0.0
     for second in range(seconds):
-        # What each would do if it were alone.
+        # What each part would do if no other part limited it.
         gateway = quotas.gateway_requests
         admitted = min(rate, settings.throttle_rate, gateway / (needs.requests + needs.pushes))
         pollers = min(settings.max_concurrency, POLLERS_AT_FIRST + POLLERS_MORE_PER_SECOND * second)
@@ -202,13 +202,13 @@ def run(
 
         admitted = min(admitted, api / needs.api_seconds)
         free = max(0.0, workers - judged * needs.judge_seconds)
-        taken = min(queue.waiting + admitted, free / needs.worker_seconds)
-        granted = tables.write(admitted, taken)
-        accepted, taken = granted * admitted, granted * taken
+        received = min(queue.waiting + admitted, free / needs.worker_seconds)
+        granted = tables.write(admitted, received)
+        accepted, received = granted * admitted, granted * received
         queue.put(accepted)
-        queue.take(taken)
+        queue.take(received)
         room = (gateway - admitted * needs.requests) / needs.pushes
-        unpublished += taken - min(unpublished, publishers / needs.publisher_seconds, room)
+        unpublished += received - min(unpublished, publishers / needs.publisher_seconds, room)
         swept = 0.0
         if second % SWEEP_SECONDS == 0:
             idle = min(
@@ -219,7 +219,7 @@ def run(
         found.append(
             Second(
                 accepted=accepted,
-                confirmed=taken,
+                confirmed=received,
                 throttled=1 - granted,
                 waiting=queue.waiting,
                 unpublished=unpublished,

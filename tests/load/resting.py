@@ -1,8 +1,8 @@
-"""Resting orders: `uv run python -m tests.load.resting` measures when they execute, and the cost.
+"""Resting orders: `uv run python -m tests.load.resting` measures when they execute, and their cost.
 
-Watcher and worker run as they are, on a virtual clock, over DynamoDB and SQS in memory. The market
-is a pure function of time, so the second in which each order can first execute is known: every
-order is judged by the routes of each second, without the keys that wake it.
+Watcher and worker run unchanged, on a virtual clock, over DynamoDB and SQS in memory. The market
+is a pure function of time, so the oracle computes the first second in which each order can execute:
+from the routes of every second, without the keys that wake the order.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ BEGIN_MS = 1_760_000_000_200
 QUEUE_MS = 300  # from a message's sending to its worker's first step
 PAGE = 1000
 PAIRS = list(permutations(tokens.TOKENS, 2))
-ORACLE_ORDERS = 300  # this many orders of a large run are judged second by second
+ORACLE_ORDERS = 300  # so many orders of a large run are compared with the oracle
 WAKE_INDEXES = ("wakeAbove", "wakeBelow")
 Json = dict[str, Any]
 
 
 @dataclass
-class Sorted(Table):
+class SortedTable(Table):
     """A table that keeps only the present items, with sorted wake indexes."""
 
     def __post_init__(self) -> None:
@@ -95,11 +95,11 @@ def _entry(index: str, item: Json | None) -> tuple[tuple[str, str], tuple[str, s
 
 @dataclass
 class SortedCloud(Cloud):
-    """A cloud whose queries of the wake indexes read only their answers; it counts the calls."""
+    """A cloud that reads only the answers of queries of the wake indexes, and counts the calls."""
 
     def __post_init__(self) -> None:
         known = self.tables["orders"]
-        self.tables["orders"] = Sorted(known.keys, known.indexes)
+        self.tables["orders"] = SortedTable(known.keys, known.indexes)
         self.calls: Counter[str] = Counter()
 
     def answer(self, operation: str, body: Json) -> Json:
@@ -111,7 +111,7 @@ class SortedCloud(Cloud):
     def _query(self, body: Json) -> Json:
         index = body.get("IndexName")
         table = self.tables["orders"]
-        if index not in WAKE_INDEXES or not isinstance(table, Sorted):
+        if index not in WAKE_INDEXES or not isinstance(table, SortedTable):
             return super()._query(body)
         values = body["ExpressionAttributeValues"]
         pair = values[":pair"]["S"]
@@ -167,14 +167,14 @@ class Invocation(Context):
 
 
 @dataclass
-class Floor:
-    """The cloud with its functions, on one clock."""
+class VirtualStack:
+    """Watcher and worker over a cloud in memory, on a virtual clock."""
 
     clock: Clock
     cloud: SortedCloud
     due: list[tuple[int, int, str]] = field(default_factory=list)
     sent: int = 0
-    judged: int = 0  # messages that the worker has taken
+    judged: int = 0  # messages that the worker has received
     tick_cpu_ms: list[float] = field(default_factory=list)
     tick_calls: list[int] = field(default_factory=list)
     _mark: float = 0
@@ -198,7 +198,7 @@ class Floor:
         return stored_order(item).order
 
     def watch(self, seconds: int) -> None:
-        """Let so many seconds pass, a watcher a minute."""
+        """Let so many seconds pass, with a new watcher each minute."""
         end = self.clock.at_ms + seconds * 1000
         self.clock.pass_to = self._pass_to
         while self.clock.at_ms < end:
@@ -211,17 +211,17 @@ class Floor:
         self._mark = time.process_time()
 
     def _pass_to(self, ms: int) -> None:
-        """The end of a tick: the worker takes what is due until the next one."""
+        """End the tick: the worker receives the messages that are due before the next one."""
         self.tick_cpu_ms.append((time.process_time() - self._mark) * 1000)
         self.tick_calls.append(self.cloud.calls.total())
         self.clock.pass_to = self.clock.set
-        self.take_until(ms)
+        self.deliver_until(ms)
         self.clock.at_ms = max(self.clock.at_ms, ms)
         self.clock.pass_to = self._pass_to
         self._begin_tick()
 
-    def take_until(self, ms: int) -> None:
-        """Give the worker each message that is due by then, one after the other."""
+    def deliver_until(self, ms: int) -> None:
+        """Deliver each message that is due by then to the worker, one after the other."""
         while True:
             for sent in self.cloud.sent:
                 heappush(
@@ -244,13 +244,13 @@ class Floor:
 
 
 @contextmanager
-def floor() -> Iterator[Floor]:
+def virtual_stack() -> Iterator[VirtualStack]:
     """The functions over a cloud in memory."""
     clock = Clock()
     cloud = SortedCloud(clock.now_ms)
     with pytest.MonkeyPatch.context() as patch, logged_to(StringIO()), in_memory(cloud):
         patch.setattr(runtime, "clock", clock)
-        yield Floor(clock, cloud)
+        yield VirtualStack(clock, cloud)
 
 
 # --- orders, and when they can execute --------------------------------------------------------
@@ -294,7 +294,7 @@ def first_second(order: Order, since: int, until: int) -> int | None:
     return next((each for each in range(since, until) if executable_in(order, each)), None)
 
 
-def some_order(drawn: random.Random, number: int, now_ms: int, *, reach: float) -> Order | None:
+def random_order(drawn: random.Random, number: int, now_ms: int, *, reach: float) -> Order | None:
     """A limit, stop or oco order of some pair, its prices up to `reach` from what it would get.
 
     None if the pair takes no such amount.
@@ -328,7 +328,7 @@ def some_order(drawn: random.Random, number: int, now_ms: int, *, reach: float) 
 
 
 def price_of(units: int, token_in: tokens.Token, out: int, token_out: tokens.Token) -> str:
-    """The price as a request may say it, rounded down."""
+    """The price rounded down to the decimal places that a request may have."""
     whole, point, places = tokens.price_text(units, token_in, out, token_out).partition(".")
     return whole + point + places[: tokens.PRICE_PLACES_MAX]
 
@@ -349,12 +349,12 @@ def with_prices(order: Order, out: int) -> Order:
 
 def best_price_at(order: Order, ms: int) -> Fraction:
     """The best price of the order's pair at a time."""
-    on = Network(lambda: ms, lambda _seconds: None)
-    return on.best_price(tokens.find(order.token_in), tokens.find(order.token_out))
+    network = Network(lambda: ms, lambda _seconds: None)
+    return network.best_price(tokens.find(order.token_in), tokens.find(order.token_out))
 
 
-def at_rest(order: Order, now_ms: int) -> tuple[Order, waiting.Wake]:
-    """The order as it rests, and the keys that the worker gives it."""
+def rested(order: Order, now_ms: int) -> tuple[Order, waiting.Wake]:
+    """The order after its resting update, and the wake keys that the worker stores."""
     for step in (routing_update(order.order_id, now_ms), None):
         order = order.apply(step or order.resting_update(now_ms))
     out = out_in(order, second_at(now_ms))
@@ -378,20 +378,22 @@ class Outcome:
 def run(count: int, *, seconds: int, reach: float, seed: int = 1) -> Outcome:
     """Let `count` orders rest on all pairs for some seconds, and compare them with the oracle."""
     drawn = random.Random(seed)
-    with floor() as on:
-        since = second_at(on.clock.at_ms)
-        found = (some_order(drawn, n, on.clock.at_ms, reach=reach) for n in range(count))
+    with virtual_stack() as stack:
+        since = second_at(stack.clock.at_ms)
+        found = (random_order(drawn, n, stack.clock.at_ms, reach=reach) for n in range(count))
         placed = [order for order in found if order]
         for order in placed:
-            on.put(*at_rest(order, on.clock.at_ms))
+            stack.put(*rested(order, stack.clock.at_ms))
         for pair in {f"{order.token_in}/{order.token_out}" for order in placed}:
             resting.announce(pair)
-        on.watch(seconds)
-        until = second_at(on.clock.at_ms)
+        stack.watch(seconds)
+        until = second_at(stack.clock.at_ms)
         judged = placed if count <= ORACLE_ORDERS else drawn.sample(placed, ORACLE_ORDERS)
-        outcome = Outcome(len(placed), 0, on.judged, [], [], [], on.tick_cpu_ms, on.tick_calls)
+        outcome = Outcome(
+            len(placed), 0, stack.judged, [], [], [], stack.tick_cpu_ms, stack.tick_calls
+        )
         for order in placed:
-            executed = _executed_in(on.order(order.order_id))
+            executed = _executed_in(stack.order(order.order_id))
             outcome.executed += executed is not None
             if order not in judged:
                 continue
@@ -406,20 +408,20 @@ def run(count: int, *, seconds: int, reach: float, seed: int = 1) -> Outcome:
 
 
 def _executed_in(order: Order) -> int | None:
-    """The second in which the order's price was first taken."""
+    """The second of the order's first route; None if it has none."""
     for update in order.updates:
         if update.status is Status.BUILDING:
             return second_at(unix_ms(update.timestamp))
     return None
 
 
-# --- what it costs ----------------------------------------------------------------------------
+# --- cost ---------------------------------------------------------------------------------------
 
 
 def watching_month(pairs: int) -> Usage:
     """The watcher's usage in thirty days with resting orders of some pairs, none of them woken.
 
-    A read each second; each minute a watcher that asks both indexes of each pair, and takes over.
+    A read each second; each minute a new watcher that queries both indexes of each pair.
     """
     minutes = MONTH_SECONDS / 60
     return {
@@ -432,7 +434,7 @@ def watching_month(pairs: int) -> Usage:
 
 
 def idle_watching_month(cpu_ms: float) -> Usage:
-    """The watcher's usage in a month in which nothing rests; `cpu_ms` is that of one invocation."""
+    """The watcher's usage in a month without resting orders; `cpu_ms` is that of an invocation."""
     minutes = MONTH_SECONDS / 60
     run_ms = billed_ms(cpu_ms=cpu_ms, memory_mb=WATCHER_MB, waited_ms=10)
     return {
@@ -446,7 +448,7 @@ def idle_watching_month(cpu_ms: float) -> Usage:
 
 
 @dataclass
-class Life:
+class OrderUsage:
     """The usage of one order until it was confirmed, without the watcher's part."""
 
     calls: Counter[str]
@@ -456,7 +458,7 @@ class Life:
     item_bytes: int
 
     def usage(self, days: int) -> Usage:
-        """With the days for which it rested; their storage is all that they cost."""
+        """The usage with that of the days for which it rested: their storage."""
         billed = billed_ms(cpu_ms=self.worker_cpu_ms, memory_mb=256, waited_ms=3_000)
         stored = (self.item_bytes + 4 * STORED_OVERHEAD_BYTES) / GB * days / 30
         messages = self.calls["SendMessage"] + self.calls["SendMessageBatch"]
@@ -471,50 +473,50 @@ class Life:
         }
 
 
-def life() -> Life:
+def usage_of_an_order() -> OrderUsage:
     """The usage of a limit order that rests, is woken at its price, and executes."""
-    with floor() as on:
+    with virtual_stack() as stack:
         source, target = tokens.find("SOL"), tokens.find("USDC")
-        units, now = 10**source.decimals, second_at(on.clock.at_ms)
-        made = first_update(str(UUID(int=1, version=4)), on.clock.at_ms)
+        units, now = 10**source.decimals, second_at(stack.clock.at_ms)
+        made = first_update(str(UUID(int=1, version=4)), stack.clock.at_ms)
         request = {"type": "limit", "tokenIn": "SOL", "tokenOut": "USDC", "amount": "1"}
         probe = order_of({**request, "limitPrice": "1"}, [made])
         outs = [out_in(probe, now + second) or 0 for second in range(600)]
-        # A price that is still there when the transaction lands.
+        # A price that is still available when the transaction lands.
         steady = [min(outs[n : n + 5]) for n in range(len(outs) - 5)]
         wanted = next(out for out in steady if out > max(outs[:10]))
         price = price_of(units, source, wanted, target)
         order = order_of({**request, "limitPrice": price}, [made])
-        table = on.cloud.tables["orders"]
-        assert isinstance(table, Sorted)
-        resting.take_over(on.clock.at_ms)
+        table = stack.cloud.tables["orders"]
+        assert isinstance(table, SortedTable)
+        resting.take_over(stack.clock.at_ms)
         table.write_units = 0
         orders.create_order(order, "desk")
         queue.enqueue(order.order_id)
-        begun = time.process_time()
-        on.take_until(on.clock.at_ms + 1_000)
-        calls = Counter(on.cloud.calls)
-        cpu_ms = (time.process_time() - begun) * 1000
-        while not on.order(order.order_id).status.terminal:
-            on.cloud.calls.clear()
-            begun = time.process_time()
+        started = time.process_time()
+        stack.deliver_until(stack.clock.at_ms + 1_000)
+        calls = Counter(stack.cloud.calls)
+        cpu_ms = (time.process_time() - started) * 1000
+        while not stack.order(order.order_id).status.terminal:
+            stack.cloud.calls.clear()
+            started = time.process_time()
             key = wake_key(worker.network.best_price(source, target))
             item = table.get((order.order_id,)) or {}
             if item["wakeAbove"]["S"] <= key:
                 queue.enqueue_all([order.order_id], woken=True)
-                on.take_until(on.clock.at_ms + 900)
-                calls += on.cloud.calls
-                cpu_ms += (time.process_time() - begun) * 1000
-            on.clock.at_ms += 1000
-            assert resting.take_over(on.clock.at_ms)  # as a watcher does at times
+                stack.deliver_until(stack.clock.at_ms + 900)
+                calls += stack.cloud.calls
+                cpu_ms += (time.process_time() - started) * 1000
+            stack.clock.at_ms += 1000
+            assert resting.take_over(stack.clock.at_ms)  # as each new watcher does
             table.write_units -= 1
         item = table.get((order.order_id,)) or {}
-        return Life(calls, table.write_units, on.judged, cpu_ms, item_bytes(item))
+        return OrderUsage(calls, table.write_units, stack.judged, cpu_ms, item_bytes(item))
 
 
 def quiet_ticks(count: int, seconds: int = 20) -> Outcome:
     """Measure ticks beside this many resting orders whose prices are not reached."""
-    with floor() as on:
+    with virtual_stack() as stack:
         drawn = random.Random(count)
         for number in range(count):
             pair = "/".join(PAIRS[number % len(PAIRS)])
@@ -524,17 +526,19 @@ def quiet_ticks(count: int, seconds: int = 20) -> Outcome:
                 "wakeAbove": f"{9 * 10**39 + drawn.randrange(10**38):040}",
                 "wakeBelow": f"{drawn.randrange(1_000):040}",
             }
-            table = on.cloud.tables["orders"]
-            table.put((item["orderId"],), {n: {"S": v} for n, v in item.items()}, on.clock.at_ms)
+            table = stack.cloud.tables["orders"]
+            table.put((item["orderId"],), {n: {"S": v} for n, v in item.items()}, stack.clock.at_ms)
         for pair in dict.fromkeys("/".join(PAIRS[n % len(PAIRS)]) for n in range(count)):
             resting.announce(pair)
-        on.clock.at_ms += watcher.INDEX_LAG_MS + 1_000
-        on.watch(seconds)
-        return Outcome(count, 0, on.judged, [], [], [], on.tick_cpu_ms[1:], on.tick_calls[1:])
+        stack.clock.at_ms += watcher.INDEX_LAG_MS + 1_000
+        stack.watch(seconds)
+        return Outcome(
+            count, 0, stack.judged, [], [], [], stack.tick_cpu_ms[1:], stack.tick_calls[1:]
+        )
 
 
 def main() -> None:
-    """Print when orders executed, how long ticks take, and what the watcher costs."""
+    """Print when orders executed, the time of ticks, and the cost of the watcher."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, nargs="*", default=[1_000])
     parser.add_argument("--seconds", type=int, default=120)
@@ -569,15 +573,15 @@ def main() -> None:
         )
     console.print(table)
     table = figures("The watcher, a month", "resting", "dollars")
-    table.add_row("nothing", f"{dollars(idle_watching_month(5)):.2f}")
+    table.add_row("no orders", f"{dollars(idle_watching_month(5)):.2f}")
     table.add_row("orders of one pair", f"{dollars(watching_month(1)):.2f}")
     table.add_row(f"orders of all {len(PAIRS)} pairs", f"{dollars(watching_month(len(PAIRS))):.2f}")
     console.print(table)
-    one = life()
+    one = usage_of_an_order()
     table = figures("A limit order that rests, and executes", "", "")
     for name, count in one.calls.items():
         table.add_row(name, str(count))
-    table.add_row("taken by the worker", str(one.judged))
+    table.add_row("received by the worker", str(one.judged))
     table.add_row("write units", str(one.write_units))
     for days in (0, 1, 30):
         table.add_row(f"dollars a million, {days} days", f"{1e6 * dollars(one.usage(days)):.2f}")

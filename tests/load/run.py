@@ -1,7 +1,7 @@
-"""Posts orders and follows them all, over cuts; notes what happened when, and what went wrong.
+"""Posts orders, follows all of them, and records times, lost connections and failed requests.
 
-The client for programs repeats requests and resumes after a cut. What it thereby hides is noted
-below it: each push as it arrives, each cut, each request that had to be repeated.
+The client repeats requests and reconnects. Its transport records what the client hides: each pushed
+update as it arrives, each lost connection, each failed request.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from functions.client import AsyncClient, EngineError, Patience, Update
-from functions.client.internet import Internet, InternetSocket
-from functions.client.transport import Answer, Lost
+from functions.client.internet import Internet
+from functions.client.transport import Answer, Lost, Socket
 from tests.e2e.client import ORDER, TERMINAL, Json
 
-# Without any update for so long, what has not ended is given up.
+# After so long without any update, the run ends with orders open.
 QUIET_SECONDS_MAX = 300
-# A stack that takes no more orders for now answers 429, and a request is then repeated.
+# A busy stack answers 429, and the client then repeats the request.
 PATIENCE = Patience(request=120, call=QUIET_SECONDS_MAX)
 KEPT = ("orderId", "sequence", "status", "timestamp", "attempt", "_received", "_read")
 
@@ -32,26 +32,26 @@ class Run:
     """The observations of one run; times in Unix seconds."""
 
     posted: dict[str, tuple[float, float]] = field(default_factory=dict)  # first sent, answered
-    # As they were received, with the time as `_received`. `_read` marks those that were not pushed:
-    # the client read them from the list, as it does after a cut.
+    # In the order of receipt, with the time as `_received`. `_read` marks those that were not
+    # pushed: the client read them from the list, as it does after a lost connection.
     updates: dict[str, list[Json]] = field(default_factory=lambda: defaultdict(list))
-    cuts: list[str] = field(default_factory=list)  # why the follower's connection was lost
+    cuts: list[str] = field(default_factory=list)  # the reasons of lost connections
     failures: Counter[str] = field(default_factory=Counter)  # of requests, by method and status
     refused: Counter[str] = field(default_factory=Counter)  # orders that were not accepted
     ended: set[str] = field(default_factory=set)
     subscribed: asyncio.Event = field(default_factory=asyncio.Event)
-    heard: float = field(default_factory=time.monotonic)  # when the last update came
+    last_update: float = field(default_factory=time.monotonic)  # when it was received
 
     def received(self, update: Json) -> None:
-        """Keep what the figures need of an update, and the time."""
+        """Record an update and the time."""
         kept = {name: update[name] for name in KEPT if name in update}
         self.updates[update["orderId"]].append({"_received": time.time()} | kept)
-        self.heard = time.monotonic()
+        self.last_update = time.monotonic()
         if update["status"] in TERMINAL:
             self.ended.add(update["orderId"])
 
-    def handed_over(self, update: Update) -> None:
-        """Keep an update that the client hands over, unless it was pushed."""
+    def returned(self, update: Update) -> None:
+        """Record an update that the client returns, unless it was pushed."""
         known = self.updates.get(update.order_id, ())
         if all(each["sequence"] != update.sequence for each in known):
             text = update.model_dump_json(by_alias=True, exclude_none=True)
@@ -63,8 +63,8 @@ class Run:
         return self.posted.keys() <= self.ended
 
 
-class _Noted(Internet):
-    """The internet, as far as the run notes it."""
+class _RecordingInternet(Internet):
+    """The internet, with a record of failed requests."""
 
     def __init__(self, url: str, run: Run) -> None:
         super().__init__(url, trust_env=False, seconds=PATIENCE.request)
@@ -88,18 +88,20 @@ class _Noted(Internet):
             self._run.failures[f"{method} {answer.status}"] += 1
         return answer
 
-    async def connect(self, url: str, headers: Mapping[str, str]) -> InternetSocket:
-        return _NotedSocket(await super().connect(url, headers), self._run)
+    async def connect(self, url: str, headers: Mapping[str, str]) -> Socket:
+        return _RecordingSocket(await super().connect(url, headers), self._run)
 
 
-class _NotedSocket(InternetSocket):
-    def __init__(self, socket: InternetSocket, run: Run) -> None:
-        super().__init__(socket._connection)
-        self._run = run
+class _RecordingSocket:
+    """A WebSocket, with a record of pushed updates and of its loss."""
+
+    def __init__(self, socket: Socket, run: Run) -> None:
+        self._socket, self._run = socket, run
+        self.send, self.close = socket.send, socket.close
 
     async def receive(self, seconds: float) -> str | None:
         try:
-            text = await super().receive(seconds)
+            text = await self._socket.receive(seconds)
         except Lost as error:
             self._run.cuts.append(str(error))
             raise
@@ -123,8 +125,8 @@ async def measure(
 ) -> Run:
     """Post `orders` market orders, `at_once` at a time, and follow them until the last has ended.
 
-    Orders that are not accepted, and orders of which nothing is heard for `quiet` seconds, are left
-    out. The clocks here and of the stack must agree.
+    The run also ends after `quiet` seconds without any update. The clocks of this machine and of
+    the stack must agree.
     """
     run, numbers = Run(), iter(range(orders))
     client = AsyncClient(
@@ -132,7 +134,7 @@ async def measure(
         key,
         web_socket_url=web_socket_url,
         patience=PATIENCE,
-        transport=_Noted(http_url, run),
+        transport=_RecordingInternet(http_url, run),
     )
 
     async def post() -> None:
@@ -153,7 +155,7 @@ async def measure(
     async def follow() -> None:
         try:
             async for update in client.follow_all(since=datetime.now(UTC)):
-                run.handed_over(update)
+                run.returned(update)
         finally:
             run.subscribed.set()
 
@@ -161,11 +163,11 @@ async def measure(
     try:
         await run.subscribed.wait()
         await asyncio.gather(*(post() for _ in range(at_once)))
-        run.heard = time.monotonic()
-        while not (run.complete or following.done() or time.monotonic() - run.heard > quiet):
+        run.last_update = time.monotonic()
+        while not (run.complete or following.done() or time.monotonic() - run.last_update > quiet):
             await asyncio.sleep(0.05)
         if following.done():
-            run.cuts.append(f"for good: {following.exception()!r}")
+            run.cuts.append(f"not resumed: {following.exception()!r}")
     finally:
         following.cancel()
         with suppress(asyncio.CancelledError, EngineError):

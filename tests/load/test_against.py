@@ -1,4 +1,4 @@
-"""What is made around the original: its timers, its updates, and errors for what is missing."""
+"""The measurement of the original: its timers, its updates, and errors for missing parts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_originals_own_sleeps_end_at_once_and_its_libraries_timers_do_not(
     (tmp_path / "own.js").write_text(OWN)
     preloaded = tmp_path.parent / "no-sleeps.cjs"
     preloaded.write_text(NO_SLEEPS)
-    said = subprocess.run(
+    ran = subprocess.run(
         [str(NODE), "--require", str(preloaded), "own.js"],
         cwd=tmp_path,
         capture_output=True,
@@ -41,7 +41,7 @@ def test_the_originals_own_sleeps_end_at_once_and_its_libraries_timers_do_not(
         check=True,
         timeout=50,
     )
-    assert said.stdout.split() == ["own", "waited"], said.stderr
+    assert ran.stdout.split() == ["own", "waited"], ran.stderr
 
 
 def test_redis_names_the_order_of_each_update() -> None:
@@ -66,7 +66,9 @@ def package(folder: Path, *dependencies: str) -> None:
     (folder / "package.json").write_text(json.dumps(named))
 
 
-def test_what_is_no_checkout_of_the_original_is_refused_with_the_reason(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_installed_checkout_of_the_original_is_refused_with_the_reason(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(Problem, match=r"has no package\.json"):
         checked(tmp_path)
     package(tmp_path, "fastify")
@@ -77,7 +79,7 @@ def test_what_is_no_checkout_of_the_original_is_refused_with_the_reason(tmp_path
         checked(tmp_path)
 
 
-def test_a_missing_program_is_named_with_its_package(
+def test_the_error_about_a_missing_program_names_its_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package(tmp_path, "bullmq")
@@ -88,19 +90,21 @@ def test_a_missing_program_is_named_with_its_package(
 
 
 def test_the_command_ends_with_one_line_for_a_problem(tmp_path: Path) -> None:
-    said = subprocess.run(
+    ran = subprocess.run(
         [sys.executable, "-m", "tests.load.against", str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert said.returncode == 1
+    assert ran.returncode == 1
     assert (
-        said.stderr == f"{tmp_path} is no checkout of the original engine: it has no package.json\n"
+        ran.stderr == f"{tmp_path} is no checkout of the original engine: it has no package.json\n"
     )
 
 
-def test_the_end_of_its_output_says_why_a_part_does_not_start(tmp_path: Path) -> None:
+def test_the_error_about_a_program_that_does_not_start_has_the_end_of_its_output(
+    tmp_path: Path,
+) -> None:
     command = [sys.executable, "-c", "raise SystemExit('the port is taken')"]
     with (
         pytest.raises(Problem, match="does not start: the port is taken"),
@@ -109,7 +113,7 @@ def test_the_end_of_its_output_says_why_a_part_does_not_start(tmp_path: Path) ->
         pass
 
 
-def test_the_figures_of_a_known_run() -> None:
+def test_the_figures_of_a_run_are_computed_from_its_times() -> None:
     run = Run(posted={"a": (100.0, 100.02), "b": (100.0, 100.04)})
     for order_id, status, received in (
         ("a", "pending", 100.1),

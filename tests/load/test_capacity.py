@@ -1,4 +1,4 @@
-"""The queue's simulation and the limits, by cases that can be counted by hand."""
+"""The simulation of the queue and the limits, by cases that are computed by hand."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from tests.load.money import Load, Measured, Memory, dollars, measured, of_one_o
 from tests.load.region import DEFAULTS, Needs, Quotas, run
 
 
-def test_one_order_takes_as_long_as_it_is_held() -> None:
+def test_one_order_takes_as_long_as_its_worker_is_busy() -> None:
     drain = simulate([5.0], 10, 3.5)
     assert (drain.seconds, drain.waits, drain.batches) == (3.5, [3.5], 1)
 
 
-def test_orders_that_are_there_together_are_taken_in_tens() -> None:
+def test_waiting_orders_are_received_in_batches_of_ten() -> None:
     drain = simulate([0.0] * 25, 2, 1.0, at_first=2)
     assert drain.batches == 3
     assert drain.seconds == 2
     assert drain.waits == [1.0] * 20 + [2.0] * 5
 
 
-def test_what_comes_later_waits_only_for_a_free_worker() -> None:
+def test_a_later_order_waits_only_for_a_free_worker() -> None:
     drain = simulate([0.0, 0.5, 0.6], 1, 1.0, at_first=1)
     assert drain.waits == [1.0, 1.5, pytest.approx(1.4)]
     assert drain.batches == 2
 
 
-def test_workers_come_five_a_second_after_the_first_five() -> None:
+def test_workers_are_added_five_a_second_after_the_first_five() -> None:
     everything = [0.0] * 60
     assert simulate(everything, 6, 10.0).seconds == pytest.approx(10.2)
     assert simulate(everything, 6, 10.0, at_first=6).seconds == 10
@@ -64,14 +64,14 @@ def test_a_limit_is_its_quota_over_an_orders_need() -> None:
     assert Limit("", 1_000, 4, "", "").orders_per_second == 250
 
 
-def test_the_workers_at_once_break_first_and_can_be_raised() -> None:
+def test_the_number_of_workers_is_the_lowest_limit_and_can_be_raised() -> None:
     opened = {"orderId": {"S": "1"}, "openOwner": {"S": "o"}}
     order = Measured(
         2, 1, 4, 1, 6, 5, [(None, opened), (opened, {"orderId": {"S": "1"}})], 0, 0, 0, 0
     )
     default = limits(order, Settings(version=""))
     raised = limits(order, Settings(version="", max_concurrency=1000))
-    assert default[0].name == "workers at once (ours)"
+    assert default[0].name == "workers at once (setting)"
     assert 25 < default[0].orders_per_second < 33
     assert raised[0].name != default[0].name
     rates = [limit.orders_per_second for limit in raised]
@@ -94,7 +94,7 @@ NEEDS = Needs(
 WIDE = Settings(version="", max_concurrency=1_000, throttle_rate=100_000)
 
 
-def test_workers_of_a_region_come_five_a_second_after_the_first_five() -> None:
+def test_workers_of_a_region_are_added_five_a_second_after_the_first_five() -> None:
     seconds = run(NEEDS, WIDE, DEFAULTS, rate=1_000, seconds=10)
     assert [round(each.confirmed) for each in seconds[:3]] == [50, 100, 150]
     limited = run(NEEDS, replace(WIDE, max_concurrency=12), DEFAULTS, rate=1_000, seconds=10)
@@ -132,7 +132,7 @@ def test_the_sweeper_queues_few_orders_of_a_long_queue_again() -> None:
     assert max(each.swept for each in seconds) == BATCH_SIZE
 
 
-def test_the_watcher_takes_workers_only_while_the_queue_is_short() -> None:
+def test_the_watcher_wakes_orders_only_while_the_queue_is_short() -> None:
     idle = run(NEEDS, WIDE, DEFAULTS, rate=100, seconds=60, woken=400)
     assert idle[-1].confirmed == pytest.approx(100)
     assert idle[-1].executions == pytest.approx(100 * 0.17 + 400 * 0.05, rel=0.05)
@@ -140,7 +140,7 @@ def test_the_watcher_takes_workers_only_while_the_queue_is_short() -> None:
     assert busy[-1].confirmed == pytest.approx(100)  # all ten workers
 
 
-# --- what carries the goal --------------------------------------------------------------------
+# --- the goal ------------- --------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -148,13 +148,15 @@ def order() -> Measured:
     return measured()
 
 
-def test_the_goal_is_carried_by_its_settings_and_quotas(order: Measured) -> None:
+def test_the_goals_settings_and_quotas_are_enough_for_it(order: Measured) -> None:
     found = goal(order, GOAL_SETTINGS, GOAL_QUOTAS)
     assert found.carried
     assert found.confirmed == pytest.approx(GOAL)
 
 
-def test_an_hour_costs_its_orders_and_a_little_for_those_that_rest(order: Measured) -> None:
+def test_an_hour_costs_its_orders_and_less_than_a_tenth_more_for_resting_ones(
+    order: Measured,
+) -> None:
     memory = Memory(worker=GOAL_SETTINGS.worker_memory_mb, others=GOAL_SETTINGS.memory_mb)
     load = Load(worker_batch=BATCH_SIZE, publisher_batch=BATCH_SIZE, waits_queued=True)
     orders = GOAL * 3600 * dollars(of_one_order(order, load, memory))
@@ -176,7 +178,7 @@ def test_every_raised_setting_and_quota_is_needed(order: Measured) -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("BATCH_SIZE", 5), ("OPEN_SHARDS", ("0", "1")), ("PUBLISHERS_PER_SHARD", 1)]
 )
-def test_the_goal_rests_on_what_the_stack_is_made_of(
+def test_the_goal_needs_the_batch_size_the_index_shards_and_the_publishers(
     order: Measured, monkeypatch: pytest.MonkeyPatch, name: str, value: Any
 ) -> None:
     for module in (capacity, region):

@@ -37,19 +37,19 @@ def test_every_operation_costs_the_same_beside_ten_times_as_many_orders(
     }
 
 
-def test_one_unit_more_is_not_flat(costs: dict[int, dict[str, flat.Cost]]) -> None:
+def test_a_difference_of_one_unit_is_found(costs: dict[int, dict[str, flat.Cost]]) -> None:
     more = dict(costs[1000])
     more["list"] = replace(more["list"], read_units=more["list"].read_units + 1)
     assert not flat.flat({100: costs[100], 1000: more})
 
 
-def test_what_a_query_went_through_counts_though_it_did_not_come_back() -> None:
+def test_items_that_a_query_scanned_and_did_not_return_are_read() -> None:
     entry = {"orderId": {"S": "x" * 4089}}
     answer = {"Items": [entry], "ScannedCount": 3}
     assert Call("list", "dynamodb", "Query", {}, answer=answer).read_units == 1.5
 
 
-def test_counted_entries_are_read_though_none_comes_back() -> None:
+def test_entries_that_a_query_only_counts_are_read() -> None:
     given = {"Select": "COUNT", "ExpressionAttributeValues": {":owner": {"S": "desk"}}}
     # Names and values: openOwner (9), desk (4), orderId (7), a UUID (36).
     for entries, units in ((73, 0.5), (74, 1)):

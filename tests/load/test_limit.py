@@ -1,12 +1,12 @@
-"""The calls of an order, as they are made again for another order."""
+"""The recorded calls of an order, with another id, and the ratios of the report."""
 
 from __future__ import annotations
 
-from tests.load.cpu import Weight
+from tests.load.cpu import CpuSeconds
 from tests.load.limit import OnEmulator, recorded, renamed, report
 
 
-def test_an_order_is_made_again_under_another_id_without_a_trace_of_the_recorded_one() -> None:
+def test_the_calls_of_an_order_are_repeated_with_another_id_everywhere() -> None:
     order_id, calls = recorded()
     assert len(calls) == 12
     again = [
@@ -17,10 +17,10 @@ def test_an_order_is_made_again_under_another_id_without_a_trace_of_the_recorded
     assert {type(call) for call in again} == {dict}
 
 
-def test_the_ratio_says_how_much_better_the_calls_alone_are() -> None:
+def test_the_ratio_is_that_of_the_engine_and_the_calls_alone() -> None:
     in_process = {
-        "submit": [Weight(9, 9)],
-        "in all, batch of 1": [Weight(0.009, 0.006), Weight(0.009, 0.006)],
+        "submit": [CpuSeconds(9, 9)],
+        "in all, batch of 1": [CpuSeconds(0.009, 0.006), CpuSeconds(0.009, 0.006)],
     }
     table = report(in_process, OnEmulator(20, 100, 10), OnEmulator(80, 50, 30))
     (ratios,) = [list(column.cells) for column in table.columns if column.header == "ratio"]

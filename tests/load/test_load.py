@@ -14,7 +14,15 @@ from functions.contract import iso
 from functions.simulation.network import BUILDING_MS
 from tests.client.engine import KEY, Engine
 from tests.e2e.client import ORDER, Json
-from tests.load.__main__ import endings, faultless, middle, report, simulated_ms, summary, whole
+from tests.load.__main__ import (
+    delivery,
+    endings,
+    is_complete,
+    medians,
+    report,
+    simulated_ms,
+    summary,
+)
 from tests.load.run import Run, measure
 from tests.load.simulated import landing_ms, quoting_ms
 from tests.orders import LIFE
@@ -23,8 +31,8 @@ ORDER_ID = "01a202d6-b267-7d63-b005-85c70c1a9793"
 POSTED_MS = 1_770_000_000_100
 
 
-def life(*, lag_ms: int = 50, skip: tuple[int, ...] = ()) -> list[Json]:
-    """An order's updates whose engine took 20 ms beside the simulation, and then the lag."""
+def updates_of_an_order(*, lag_ms: int = 50, skip: tuple[int, ...] = ()) -> list[Json]:
+    """The updates of an order that took 20 ms beyond the simulated latencies, and a push lag."""
     identity = f"{ORDER_ID}@{iso(POSTED_MS)}"
     signed = POSTED_MS + 20 + quoting_ms(identity) + BUILDING_MS
     times = [POSTED_MS, POSTED_MS + 20, signed - BUILDING_MS, signed]
@@ -49,40 +57,40 @@ def run_of(updates: list[Json]) -> Run:
     return run
 
 
-def test_what_is_beyond_the_simulated_is_the_engines_and_the_pushs() -> None:
-    rows = summary(run_of(life(lag_ms=50)), 1)
+def test_the_time_beyond_the_simulated_is_that_of_the_engine_and_of_the_push() -> None:
+    rows = summary(run_of(updates_of_an_order(lag_ms=50)), 1)
     assert [round(value) for value in rows["beyond the simulated (ms)"]] == [70, 70, 70]
     assert [round(value) for value in rows["push lag (ms)"]] == [50, 50, 50]
     assert [round(value) for value in rows["POST (ms)"]] == [30, 30, 30]
 
 
-def test_a_retried_order_says_nothing_of_its_simulation() -> None:
-    updates = life()
+def test_a_retried_order_has_no_time_beyond_the_simulated() -> None:
+    updates = updates_of_an_order()
     updates[1]["attempt"] = 2
     assert simulated_ms(updates, 1) is None
     assert "beyond the simulated (ms)" not in summary(run_of(updates), 1)
 
 
-def test_at_no_latency_nothing_is_simulated() -> None:
-    assert simulated_ms(life(), 0) == 0
+def test_at_a_latency_scale_of_0_no_time_is_simulated() -> None:
+    assert simulated_ms(updates_of_an_order(), 0) == 0
 
 
 def test_a_missing_a_repeated_and_a_late_update_are_counted() -> None:
-    assert faultless(run_of(life())) == (1, 0, 0, 0)
-    assert faultless(run_of(life(skip=(3,)))) == (1, 1, 0, 0)
-    pending, routing, *rest = life()
-    assert faultless(run_of([pending, pending, routing, *rest])) == (1, 0, 1, 0)
-    assert faultless(run_of([routing, pending, *rest])) == (1, 0, 0, 1)
+    assert delivery(run_of(updates_of_an_order())) == (1, 0, 0, 0)
+    assert delivery(run_of(updates_of_an_order(skip=(3,)))) == (1, 1, 0, 0)
+    pending, routing, *rest = updates_of_an_order()
+    assert delivery(run_of([pending, pending, routing, *rest])) == (1, 0, 1, 0)
+    assert delivery(run_of([routing, pending, *rest])) == (1, 0, 0, 1)
 
 
-def test_of_several_runs_the_median_is_shown() -> None:
-    summaries = [summary(run_of(life(lag_ms=lag)), 1) for lag in (10, 30, 80)]
-    assert [round(value) for value in middle(summaries)["push lag (ms)"]] == [30, 30, 30]
-    table = report([run_of(life())], 1, "one")
+def test_the_figures_of_several_runs_are_their_medians() -> None:
+    summaries = [summary(run_of(updates_of_an_order(lag_ms=lag)), 1) for lag in (10, 30, 80)]
+    assert [round(value) for value in medians(summaries)["push lag (ms)"]] == [30, 30, 30]
+    table = report([run_of(updates_of_an_order())], 1, "one")
     assert table.row_count == 8
 
 
-# --- over cuts
+# --- over lost connections
 
 
 @pytest.fixture
@@ -99,7 +107,7 @@ def measured(engine: Engine, orders: int, *, quiet: float = 60) -> Run:
 
 
 def execute(engine: Engine, orders: int, cut_before: frozenset[int]) -> None:
-    """Execute so many orders as they are posted; the follower's line is cut before some updates."""
+    """Execute so many orders as they are posted, and cut the connections before some updates."""
     ended: set[str] = set()
     number = 0
     while len(ended) < orders:
@@ -114,14 +122,16 @@ def execute(engine: Engine, orders: int, cut_before: frozenset[int]) -> None:
         time.sleep(0.001)
 
 
-def test_over_cuts_each_update_is_received_and_each_cut_is_reported(engine: Engine) -> None:
+def test_each_update_is_received_over_lost_connections_and_each_loss_is_reported(
+    engine: Engine,
+) -> None:
     working = threading.Thread(target=execute, args=(engine, 40, frozenset((10, 90))))
     working.start()
     run = measured(engine, 40)
     working.join()
-    assert whole(run)
-    assert faultless(run)[:2] == (40, 0)
-    assert 1 <= len(run.cuts) <= 2  # the second may come before the follower is back
+    assert is_complete(run)
+    assert delivery(run)[:2] == (40, 0)
+    assert 1 <= len(run.cuts) <= 2  # at the second, the follower may not have reconnected yet
     read = [u for updates in run.updates.values() for u in updates if "_read" in u]
     assert read
     assert report([run], 1, "cut").row_count >= 10
@@ -130,9 +140,9 @@ def test_over_cuts_each_update_is_received_and_each_cut_is_reported(engine: Engi
 def test_orders_that_do_not_end_and_requests_that_failed_are_reported(engine: Engine) -> None:
     engine.http_faults[:] = [503] * 4
     run = measured(engine, 12, quiet=0.5)
-    assert not whole(run)
+    assert not is_complete(run)
     assert sum(run.failures.values()) == 4
-    assert endings(run) == {"left pending": 12}
+    assert endings(run) == {"still pending": 12}
 
 
 def test_orders_that_are_refused_are_reported(
@@ -140,6 +150,6 @@ def test_orders_that_are_refused_are_reported(
 ) -> None:
     monkeypatch.setitem(ORDER, "tokenOut", "SOL")
     run = measured(engine, 12)
-    assert not whole(run)
+    assert not is_complete(run)
     assert sum(run.refused.values()) == sum(endings(run).values()) == 12
     assert report([run], 1, "refused").row_count >= 3

@@ -43,7 +43,7 @@ def test_a_batch_is_held_as_long_as_its_slowest_order() -> None:
     assert 500 < money.quoted_ms(1) < money.quoted_ms(10) < 700
 
 
-def test_an_order_pays_for_its_indexes_too() -> None:
+def test_the_write_units_of_an_order_include_its_indexes() -> None:
     # One unit a write, three entries made, two of them deleted, one write elsewhere.
     assert (ORDER.write_units, ORDER.index_units) == (8, 5)
 
@@ -53,7 +53,7 @@ def test_an_ended_order_is_stored_once_and_in_one_index() -> None:
     assert ORDER.stored_bytes == 2 * (size + 100)
 
 
-def test_an_order_that_is_held_for_a_tenth_of_the_grid_moves_in_it_every_tenth_time() -> None:
+def test_an_order_held_for_a_tenth_of_the_idle_grid_renews_idle_since_one_time_in_ten() -> None:
     assert 0.17 < money.idle_units(1) < money.idle_units(10) < 0.23
 
 
@@ -83,25 +83,25 @@ def test_the_services_add_up_to_the_bill() -> None:
     assert money.by_service(usage) == pytest.approx({"API Gateway": 3, "SQS": 0.4})
 
 
-def test_every_price_is_paid_and_nothing_is_used_without_one() -> None:
+def test_every_price_is_used_and_every_used_unit_has_a_price() -> None:
     used = money.of_one_order(ORDER, Load(), MEMORY)
     used |= idle_month(MEMORY.others, alarms=1, metrics=1) | money.always_on()
     assert used.keys() == PRICES.keys()
 
 
-def test_a_day_without_orders_costs_what_is_fixed_and_alarms() -> None:
+def test_alarms_and_metrics_are_in_the_cost_of_a_month_without_orders() -> None:
     fixed = idle_month(MEMORY.others, alarms=10, metrics=2)
     bare = idle_month(MEMORY.others, alarms=0, metrics=0)
     assert money.dollars(fixed) - money.dollars(bare) == pytest.approx(1.6)
     assert fixed["sqs_request"] == 3 * 5 * 3 * 60 * 24 * 30
 
 
-def test_the_bills_cross_where_both_are_the_same() -> None:
+def test_at_the_break_even_both_stacks_cost_the_same() -> None:
     fixed = idle_month(MEMORY.others, alarms=0, metrics=0)
-    cross = money.crossing(ORDER, MEMORY, fixed)
+    break_even_orders = money.break_even(ORDER, MEMORY, fixed)
     always = money.dollars(money.always_on())
-    assert money.month(ORDER, cross, MEMORY, fixed) == pytest.approx(always, rel=0.001)
-    assert money.month(ORDER, cross / 2, MEMORY, fixed) < always
+    assert money.month(ORDER, break_even_orders, MEMORY, fixed) == pytest.approx(always, rel=0.001)
+    assert money.month(ORDER, break_even_orders / 2, MEMORY, fixed) < always
 
 
 def test_an_always_on_stack_grows_by_whole_stacks() -> None:

@@ -1,4 +1,4 @@
-"""Resting orders execute in the first second in which they can, and what they cost while they rest.
+"""Resting orders execute in the first second in which they can, and the watcher costs little.
 
 `python -m tests.load.resting` does the same with many more.
 """
@@ -15,14 +15,14 @@ from infra.costs import dollars
 from tests.load.resting import (
     BEGIN_MS,
     PAIRS,
-    at_rest,
     best_price_at,
     idle_watching_month,
     out_in,
     quiet_ticks,
+    random_order,
+    rested,
     run,
     second_at,
-    some_order,
     watching_month,
     with_prices,
 )
@@ -45,24 +45,22 @@ def test_a_tick_costs_the_same_beside_a_hundred_times_as_many_orders() -> None:
     assert median(many.tick_cpu_ms) < 10 * median(few.tick_cpu_ms)
 
 
-def test_the_watcher_costs_a_dollar_a_month_where_nothing_rests_and_five_where_orders_rest() -> (
-    None
-):
+def test_the_watcher_costs_at_most_a_dollar_a_month_and_five_with_resting_orders() -> None:
     assert dollars(idle_watching_month(cpu_ms=5)) <= 1
     assert dollars(watching_month(len(PAIRS))) <= 5
 
 
-def test_no_second_in_which_an_order_can_execute_passes_without_waking_it() -> None:
+def test_the_wake_keys_cover_every_second_in_which_an_order_can_execute() -> None:
     """The orders' prices are exactly their outputs at some later time, up to a month from now."""
     drawn = random.Random(5)
     checked = 0
     for number in range(4 * len(PAIRS)):
         now, later = BEGIN_MS, BEGIN_MS + drawn.randrange(1, 30 * 86_400) * 1000
-        order = some_order(drawn, number, now, reach=0)
+        order = random_order(drawn, number, now, reach=0)
         out = order and out_in(order, second_at(later))
         if order is None or not out:
             continue
-        _, wake = at_rest(with_prices(order, out), now)
+        _, wake = rested(with_prices(order, out), now)
         price = wake_key(best_price_at(order, later))
         assert wake.above is None or price >= wake.above, order
         assert wake.below is None or price <= wake.below, order

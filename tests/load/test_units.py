@@ -43,13 +43,13 @@ def test_an_item_is_as_large_as_its_names_and_values(item: Item, size: int) -> N
     assert item_bytes(item) == size
 
 
-def test_an_unknown_type_is_no_guess() -> None:
+def test_an_unknown_type_is_an_error() -> None:
     with pytest.raises(ValueError, match="no rule for NS"):
         item_bytes({"b": {"NS": ["1"]}})
 
 
 @pytest.mark.parametrize(("size", "units"), [(1, 1), (1023, 1), (1024, 1), (1025, 2), (3072, 3)])
-def test_a_write_is_a_unit_a_kilobyte_begun(size: int, units: int) -> None:
+def test_a_write_is_one_unit_for_each_kilobyte_begun(size: int, units: int) -> None:
     item = {"a": {"S": "x" * (size - 1)}}
     assert write_units(None, item) == units
     assert write_units(item, {"a": {"S": ""}}) == units
@@ -66,7 +66,7 @@ def test_a_changed_key_is_deleted_and_put() -> None:
     assert index_write_units(OPEN, moved, ORDERS_INDEXES) == {"openOrders": 2}
 
 
-def test_what_no_index_projects_costs_no_index_anything() -> None:
+def test_an_attribute_that_no_index_projects_costs_no_index_units() -> None:
     assert index_write_units(OPEN, OPEN | {"followers": {"M": {}}}, ORDERS_INDEXES) == {}
 
 

@@ -1,7 +1,7 @@
 """`uv run python -m tests.load.waking`: how late a running stack executes orders that rest.
 
-It lets limit, stop and oco orders of all pairs rest on the local stack, and watches them. The
-oracle of `tests.load.resting` says in which seconds each could execute.
+It lets limit, stop and oco orders of all pairs rest on the local stack, and follows them. The
+oracle of `tests.load.resting` computes in which seconds each could execute.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from functions.orders.order import Order, Status
 from infra.cli.command import exit_on_problem
 from infra.cli.local import running_stack
 from tests.load.machine import figures
-from tests.load.resting import ORACLE_ORDERS, executable_in, second_at, some_order
+from tests.load.resting import ORACLE_ORDERS, executable_in, random_order, second_at
 
-LATE_SECONDS = 10  # after the watch: what was woken by then is executed
-SPELL_SECONDS = 3
+LATE_SECONDS = 10  # after the measurement: for the execution of the orders woken by then
+AVAILABLE_SECONDS = 3
 POSTS_AT_ONCE = 6
 
 
 class Watched(NamedTuple):
-    """The orders that rested when the watch began, and when they were executed; market seconds."""
+    """The orders that rested at the start, and when they were executed; market seconds."""
 
     orders: list[Order]
-    executed: dict[str, int]  # by order id: the second of the route that was taken
+    executed: dict[str, int]  # by order id: the second of the route
     since: int
     until: int
 
 
 async def watch(http_url: str, web_socket_url: str, key: str, count: int, seconds: int) -> Watched:
-    """Let `count` orders rest, and note for so many seconds which of them execute."""
+    """Let `count` orders rest, and record for so many seconds which of them execute."""
     drawn = random.Random(time.time_ns())
     placed: dict[str, Order] = {}
     rested: set[str] = set()
     executed: dict[str, int] = {}
 
-    def note(update: Update) -> None:
+    def record(update: Update) -> None:
         if update.status == Status.RESTING:
             rested.add(update.order_id)
         elif update.status == Status.BUILDING:
@@ -57,11 +57,11 @@ async def watch(http_url: str, web_socket_url: str, key: str, count: int, second
 
         async def follow() -> None:
             async for update in client.follow_all(since=datetime.now(UTC)):
-                note(update)
+                record(update)
 
         async def post(numbers: range) -> None:
             for number in numbers:
-                order = some_order(drawn, number, time.time_ns() // 10**6, reach=0.02)
+                order = random_order(drawn, number, time.time_ns() // 10**6, reach=0.02)
                 if order is None:
                     continue
                 posted = await client.submit(
@@ -98,50 +98,50 @@ async def watch(http_url: str, web_socket_url: str, key: str, count: int, second
 
 
 def main() -> None:
-    """Print by how many seconds the stack is later than the oracle; exit 1 if an order is early."""
+    """Print the lags behind the oracle; exit 1 if an order is early or missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.load.waking", description=__doc__)
     parser.add_argument("--orders", type=int, default=1_000, help="how many rest (1000)")
-    parser.add_argument("--seconds", type=int, default=60, help="how long they are watched (60)")
+    parser.add_argument("--seconds", type=int, default=60, help="how long they are followed (60)")
     arguments = parser.parse_args()
     console = Console()
     console.print("Starting the local stack …")
     with running_stack(context={"quoteErrorPpm": "0", "dropPpm": "0"}) as stack:
         console.print(f"Letting {arguments.orders} orders rest, for {arguments.seconds} s …")
         links = stack.http_url, stack.web_socket_url, stack.api_key
-        seen = asyncio.run(watch(*links, arguments.orders, arguments.seconds))
-    lags, early, missed = judged(seen)
+        watched = asyncio.run(watch(*links, arguments.orders, arguments.seconds))
+    lags, early, missed = compared(watched)
     table = figures(
         "Resting orders on the local stack against the oracle",
         *("resting", "executed", "early", "missed", "lag p50", "lag p99", "lag max (s)"),
     )
     ranks = [lags[len(lags) // 2], lags[len(lags) * 99 // 100], lags[-1]] if lags else ["", "", ""]
-    table.add_row(*map(str, (len(seen.orders), len(lags), early, missed, *ranks)))
+    table.add_row(*map(str, (len(watched.orders), len(lags), early, missed, *ranks)))
     console.print(table)
     sys.exit(1 if early or missed else 0)
 
 
-def judged(seen: Watched) -> tuple[list[int], int, int]:
-    """The lags in seconds, and how many orders were executed without their price and not at all.
+def compared(watched: Watched) -> tuple[list[int], int, int]:
+    """The lags in seconds, and how many orders were executed early (without their price) or missed.
 
-    A lag counts from the second since which the price was to be had without a break. An order is
-    missed if it was to be had for longer than SPELL_SECONDS. All executed orders are judged, and of
-    the others so many that are drawn by chance.
+    A lag counts from the first second from which the price was available without interruption. An
+    order is missed if its price was available for longer than AVAILABLE_SECONDS. All executed
+    orders are compared, and ORACLE_ORDERS of the others, drawn at random.
     """
     lags, early, missed = [], 0, 0
-    idle = [order for order in seen.orders if order.order_id not in seen.executed]
+    idle = [order for order in watched.orders if order.order_id not in watched.executed]
     for order in random.sample(idle, min(ORACLE_ORDERS, len(idle))):
-        had = [executable_in(order, second) for second in range(seen.since, seen.until)]
-        missed += any(len(list(run)) > SPELL_SECONDS for yes, run in groupby(had) if yes)
-    for order in seen.orders:
-        if (executed := seen.executed.get(order.order_id)) is None:
+        available = [executable_in(order, second) for second in range(watched.since, watched.until)]
+        missed += any(len(list(run)) > AVAILABLE_SECONDS for yes, run in groupby(available) if yes)
+    for order in watched.orders:
+        if (executed := watched.executed.get(order.order_id)) is None:
             continue
-        # The update is written after the venues have answered, at times in the next second.
+        # The update is written after the venues have answered, which may be the next second.
         last = next((each for each in (executed, executed - 1) if executable_in(order, each)), None)
         if last is None:
             early += 1
             continue
         first = last
-        while first > seen.since and executable_in(order, first - 1):
+        while first > watched.since and executable_in(order, first - 1):
             first -= 1
         lags.append(executed - first)
     return sorted(lags), early, missed
