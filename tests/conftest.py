@@ -11,31 +11,24 @@ from botocore import session
 from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+from tests.environment import AWS, SETTINGS
+
 # Each test over moto starts a botocore session. Without this cache every session would read AWS's
 # models again, which is half of the time of such a test.
 setattr(session, "create_loader", cache(session.create_loader))  # noqa: B010 - mypy: no assigning
 
 # functions.runtime reads the settings once, when the first test module imports it.
 os.environ.update(
-    {
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": "https://ws.example.com/live",
-        "ORDERS_TABLE": "orders",
-        "CONNECTIONS_TABLE": "connections",
-        "ACCESS_TABLE": "access",
-        "QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/orders",
+    AWS
+    | SETTINGS
+    | {
         "WEBHOOK_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/webhooks",
         "WEBHOOK_LOOPBACK_ALLOWED": "true",
-        "WEB_SOCKET_URL": "wss://ws.example.com/live",
         "LATENCY_SCALE": "0",
         "RETRY_BASE_MS": "0",
         "QUOTE_ERROR_PPM": "0",
         "DROP_PPM": "0",
-        "SIMULATE_ALLOWED": "true",
         "POWERTOOLS_SERVICE_NAME": "order-execution-engine",
-        "POWERTOOLS_METRICS_NAMESPACE": "OrderExecutionEngine",
     }
 )
 
@@ -52,7 +45,7 @@ HERE = Path(__file__).parent
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Let the fast lane import no test that it leaves out."""
+    """Without the slow tests, do not import their files."""
     return True if config.option.markexpr == "not slow" and _is_slow(collection_path) else None
 
 
@@ -61,15 +54,14 @@ def _is_slow(path: Path) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what takes long."""
+    """Mark the slow tests, and start first the files that one process runs alone."""
     for item in items:
         if _is_slow(item.path):
             item.add_marker("slow")
-    # What one process does alone and takes long begins first.
     items.sort(key=lambda item: not item.nodeid.startswith(("tests/e2e/", "tests/infra/")))
 
 
-# The modules of tests/e2e that start no stack, and so may run beside those that do.
+# The modules of tests/e2e that start no stack, and so may run at the same time as the others.
 WITHOUT_STACK = (
     "test_client.py",
     "test_dashboard_chart.py",
@@ -83,8 +75,8 @@ WITHOUT_STACK = (
 class Scopes(LoadScopeScheduling):  # type: ignore[misc]
     """Gives each process whole files, and all tests that need a stack to one process.
 
-    A stack has more processes than two cores have time for, so two must not run at once. All tests
-    of the infrastructure go to one process too, which synthesizes each template once.
+    A stack's processes are too many for two cores, so two stacks must not run at the same time. All
+    tests of the infrastructure go to one process too, which synthesizes each template once.
     pytest-xdist has marks for that, but pytest 9 does not see the names that it makes of them.
     """
 
@@ -95,12 +87,12 @@ class Scopes(LoadScopeScheduling):  # type: ignore[misc]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scopes:
-    """The way in which pytest-xdist distributes the tests."""
+    """The scheduler by which pytest-xdist distributes the tests."""
     return Scopes(config, log)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two processes for the whole suite; none besides pytest's own for chosen files or tests."""
+    """Two processes for the whole suite; only pytest's own for chosen files or tests."""
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     return 2 if whole and not config.option.collectonly else 0
 

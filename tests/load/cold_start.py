@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from tests.environment import AWS, SETTINGS
 from tests.load.machine import figures
 
 ROOT = Path(__file__).parents[2]
@@ -38,14 +39,11 @@ VARIANTS = ("import", "with client")
 BARE = "import boto3; boto3.client('dynamodb')"
 START_SECONDS_MAX = 60
 Seconds = dict[tuple[str, str], list[float]]
-# Lambda's runtime sets these.
+# As Lambda sets them.
 ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "AWS_DEFAULT_REGION": "eu-central-1",
+    **AWS,
     "AWS_LAMBDA_FUNCTION_NAME": "function",
-    "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": "https://ws.example.com/live",
-    "QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/orders",
+    "QUEUE_URL": SETTINGS["QUEUE_URL"],
     "POWERTOOLS_SERVICE_NAME": "order-execution-engine",
 }
 

@@ -17,7 +17,7 @@ from moto.server import ThreadedMotoServer
 from infra.stack.dependencies import PYTHON_VERSION, install, pinned_requirements
 from tests.infra.conftest import synthesize
 from tests.runtime.execution import Runtime
-from tests.runtime.lives import LEVELS, Life, live
+from tests.runtime.results import LEVELS, Results, handle_events
 
 UV = os.environ.get("UV", "uv")
 # Lambda's Python client and what it needs.
@@ -86,15 +86,15 @@ def aws() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module", params=LEVELS)
-def life(
+def results(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     runtime: Runtime,
     aws: str,
-) -> Life:
+) -> Results:
     """The result of every event in events/, and the log lines at one level."""
-    folder = tmp_path_factory.mktemp(f"life-{request.param}")
+    folder = tmp_path_factory.mktemp(f"results-{request.param}")
     # Without latency and random faults, every order is confirmed at once.
-    certain = {"latencyScale": "0", "quoteErrorPpm": "0", "dropPpm": "0"}
-    template = synthesize(folder / "cdk.out", logLevel=request.param, **certain)
-    return live(template, folder, runtime, aws, level=request.param)
+    faultless = {"latencyScale": "0", "quoteErrorPpm": "0", "dropPpm": "0"}
+    template = synthesize(folder / "cdk.out", logLevel=request.param, **faultless)
+    return handle_events(template, folder, runtime, aws, level=request.param)

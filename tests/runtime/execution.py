@@ -25,7 +25,7 @@ ANSWER_SECONDS_MAX = 60
 
 
 class Runtime(NamedTuple):
-    """A Python, its version ("3.13"), and what it imports: Lambda's client and the layer."""
+    """A Python program, its version ("3.13"), and the folders of Lambda's client and the layer."""
 
     python: str
     version: str
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
 
 
 class ExecutionEnvironment:
-    """One function in a process of its own, which takes one event after another."""
+    """One function in its own process, which handles one event after another."""
 
     def __init__(
         self, command: list[str], *, folder: Path, environment: Mapping[str, str], log: Path
@@ -68,7 +68,7 @@ class ExecutionEnvironment:
             )
 
     def invoke(self, event: Json) -> Outcome:
-        """Hand over an event; returns the function's answer, or its error if it cannot start."""
+        """Let the function handle an event; returns its answer, or its error if it cannot start."""
         self._events.put(event)
         deadline = time.monotonic() + ANSWER_SECONDS_MAX
         while time.monotonic() < deadline:
@@ -132,6 +132,6 @@ class ExecutionEnvironment:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: object) -> None:
-                """Nothing is logged here."""
+                """Log no requests."""
 
         return Handler

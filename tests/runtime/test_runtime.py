@@ -13,9 +13,9 @@ from collections import Counter
 from tests.events import EVENTS
 from tests.orders import ORDER_ID
 from tests.runtime.execution import Runtime
-from tests.runtime.lives import BATCH, DEAD_ORDER, TAKEN_BY, Life, severity
+from tests.runtime.results import BATCH, DEAD_ORDER, FUNCTION_OF, Results, severity
 
-CONNECTION = "UrZ6idTPliACEvA="  # the owner in the events
+CONNECTION = "UrZ6idTPliACEvA="  # the connection in the events
 
 
 def metrics(record: dict[str, object]) -> list[str]:
@@ -26,29 +26,29 @@ def metrics(record: dict[str, object]) -> list[str]:
     return []
 
 
-def test_every_event_has_its_function_and_every_function_an_event(life: Life) -> None:
-    untaken = [p.stem for p in EVENTS.glob("*.json") if not p.stem.startswith(tuple(TAKEN_BY))]
-    assert untaken == []
-    assert set(TAKEN_BY.values()) == set(life.written)
+def test_every_event_has_its_function_and_every_function_an_event(results: Results) -> None:
+    unhandled = [p.stem for p in EVENTS.glob("*.json") if not p.stem.startswith(tuple(FUNCTION_OF))]
+    assert unhandled == []
+    assert set(FUNCTION_OF.values()) == set(results.written)
 
 
-def test_nothing_of_this_projects_environment_can_be_imported(runtime: Runtime) -> None:
-    tried = subprocess.run(
+def test_no_package_of_the_projects_own_environment_can_be_imported(runtime: Runtime) -> None:
+    ran = subprocess.run(
         [runtime.python, "-S", "-c", "import aws_cdk"], capture_output=True, text=True, check=False
     )
-    assert "ModuleNotFoundError: No module named 'aws_cdk'" in tried.stderr
+    assert "ModuleNotFoundError: No module named 'aws_cdk'" in ran.stderr
 
 
-def test_a_function_and_its_layer_fit_into_lambda(life: Life, runtime: Runtime) -> None:
+def test_a_function_and_its_layer_fit_into_lambda(results: Results, runtime: Runtime) -> None:
     """https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, unzipped."""
-    folders = (life.asset, runtime.layer)
+    folders = (results.asset, runtime.layer)
     files = [path for folder in folders for path in folder.rglob("*") if path.suffix != ".pyc"]
     assert sum(path.stat().st_size for path in files if path.is_file()) < 250 * 1024 * 1024
 
 
-def test_every_function_starts_and_answers_its_events(life: Life) -> None:
-    answers = {name: outcome.body for name, outcome in life.outcomes.items()}
-    failed = [name for name, outcome in life.outcomes.items() if outcome.kind != "response"]
+def test_every_function_starts_and_answers_its_events(results: Results) -> None:
+    answers = {name: outcome.body for name, outcome in results.outcomes.items()}
+    failed = [name for name, outcome in results.outcomes.items() if outcome.kind != "response"]
     assert failed == ["a crash"]
     statuses = {name: answers[name]["statusCode"] for name in answers if name.startswith("http_")}
     assert statuses.pop("http_execute_order") == 202
@@ -64,42 +64,44 @@ def test_every_function_starts_and_answers_its_events(life: Life) -> None:
     assert answers["schedule_watch"] == {"woken": 0}
 
 
-def test_updates_are_pushed_to_the_connection_that_follows(life: Life) -> None:
-    updates = [u for connection, u in life.pushed if connection == CONNECTION and "sequence" in u]
+def test_updates_are_pushed_to_the_connection_that_follows(results: Results) -> None:
+    updates = [
+        u for connection, u in results.pushed if connection == CONNECTION and "sequence" in u
+    ]
     assert [(u["orderId"], u["sequence"]) for u in updates] == [(ORDER_ID, 2)]
 
 
-def test_a_batch_of_ten_orders_is_confirmed(life: Life) -> None:
-    assert life.outcomes["a batch of ten"].body == {"batchItemFailures": []}
-    read = [json.loads(life.outcomes[f"read {id_}"].body["body"]) for id_ in life.accepted]
+def test_a_batch_of_ten_orders_is_confirmed(results: Results) -> None:
+    assert results.outcomes["a batch of ten"].body == {"batchItemFailures": []}
+    read = [json.loads(results.outcomes[f"read {id_}"].body["body"]) for id_ in results.accepted]
     assert Counter(order["status"] for order in read) == {"confirmed": BATCH}
 
 
-def test_a_message_that_cannot_be_read_is_told_to_sqs_and_logged(life: Life) -> None:
-    (failure,) = life.outcomes["a poisonous message"].body["batchItemFailures"]
-    lines = [record for module, record in life.records() if module == "worker"]
+def test_a_message_that_cannot_be_read_is_reported_to_sqs_and_logged(results: Results) -> None:
+    (failure,) = results.outcomes["an unreadable message"].body["batchItemFailures"]
+    lines = [record for module, record in results.records() if module == "worker"]
     (line,) = [record for record in lines if record.get("message") == "message failed"]
     assert (line["level"], line["message_id"]) == ("ERROR", failure["itemIdentifier"])
 
 
-def test_a_crash_is_logged_as_json_by_the_runtime(life: Life) -> None:
-    failures = [record for record in life.kept() if "errorType" in record]
+def test_a_crash_is_logged_as_json_by_the_runtime(results: Results) -> None:
+    failures = [record for record in results.in_cloudwatch() if "errorType" in record]
     assert [record["level"] for record in failures] == ["ERROR"]
 
 
-def test_every_log_line_is_json_with_a_level_or_with_metrics(life: Life) -> None:
-    for module, record in life.records():
+def test_every_log_line_is_json_with_a_level_or_with_metrics(results: Results) -> None:
+    for module, record in results.records():
         assert metrics(record) or severity(record["level"]), module
 
 
-def test_a_log_holds_lines_of_the_level_that_was_asked_for_and_none_below(life: Life) -> None:
-    levels = {record["level"] for record in life.kept() if "level" in record}
-    assert life.level in levels
-    assert [level for level in levels if severity(level) < severity(life.level)] == []
+def test_a_log_has_lines_of_its_level_and_none_below(results: Results) -> None:
+    levels = {record["level"] for record in results.in_cloudwatch() if "level" in record}
+    assert results.level in levels
+    assert [level for level in levels if severity(level) < severity(results.level)] == []
 
 
-def test_metrics_come_out_whatever_the_level(life: Life) -> None:
-    counted = {name for record in life.kept() for name in metrics(record)}
+def test_metrics_are_logged_at_every_level(results: Results) -> None:
+    counted = {name for record in results.in_cloudwatch() for name in metrics(record)}
     assert counted >= {
         "OrdersAccepted",
         "OrdersConfirmed",
@@ -112,16 +114,16 @@ def test_metrics_come_out_whatever_the_level(life: Life) -> None:
     }
 
 
-def test_no_log_line_holds_a_key_a_ticket_or_a_credential(life: Life) -> None:
-    if severity(life.level) <= severity("INFO"):  # at a higher level a function may log nothing
-        assert all(life.written.values())
-    for module, lines in life.written.items():
+def test_no_log_line_holds_a_key_a_ticket_or_a_credential(results: Results) -> None:
+    if severity(results.level) <= severity("INFO"):  # at a higher level a function may log nothing
+        assert all(results.written.values())
+    for module, lines in results.written.items():
         for line in lines:
-            assert not [secret for secret in life.secrets if secret in line], module
+            assert not [secret for secret in results.secrets if secret in line], module
 
 
-def test_an_order_is_ended_by_its_dead_letter(life: Life) -> None:
+def test_an_order_is_ended_by_its_dead_letter(results: Results) -> None:
     lines = [
-        r for m, r in life.records() if m == "dead_letters" and r.get("order_id") == DEAD_ORDER
+        r for m, r in results.records() if m == "dead_letters" and r.get("order_id") == DEAD_ORDER
     ]
     assert lines

@@ -18,26 +18,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from tests.environment import SETTINGS
+
 FUNCTIONS = ("api", "websocket", "worker", "publisher", "sweeper", "dead_letters", "watcher")
-# The variables that botocore reads when a handler makes its client.
-AWS = {
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "AWS_DEFAULT_REGION": "eu-central-1",
-    "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": "https://ws.example.com/live",
-}
-SETTINGS = {
-    "ORDERS_TABLE": "orders",
-    "CONNECTIONS_TABLE": "connections",
-    "ACCESS_TABLE": "access",
-    "QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/orders",
-    "WEB_SOCKET_URL": "wss://ws.example.com/live",
+SIMULATED = SETTINGS | {
     "LATENCY_SCALE": "1",
     "QUOTE_ERROR_PPM": "20000",
     "DROP_PPM": "20000",
-    "SIMULATE_ALLOWED": "true",
     "POWERTOOLS_SERVICE_NAME": "simulated",  # so that each copy has its own logger
-    "POWERTOOLS_METRICS_NAMESPACE": "OrderExecutionEngine",
     "POWERTOOLS_LOG_LEVEL": "CRITICAL",
 }
 
@@ -62,8 +50,8 @@ class Copy:
         self.observe: Callable[[str], None] = lambda _signed: None
         settings = release.settings
         own = _pop_modules()
-        previous = {key: os.environ.get(key) for key in {**SETTINGS, **settings}}
-        os.environ.update({**SETTINGS, **settings})
+        previous = {key: os.environ.get(key) for key in {**SIMULATED, **settings}}
+        os.environ.update({**SIMULATED, **settings})
         try:
             _close_pools(release)
             for function in FUNCTIONS:

@@ -19,8 +19,9 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.retries.quota import RetryQuota
 
+from tests.environment import AWS
 from tests.simulation.clients import ClientOrder, Follower, Trader
-from tests.simulation.environments import AWS, Copy, Release
+from tests.simulation.environments import Copy, Release
 from tests.simulation.judge import judge
 from tests.simulation.programs import programs
 from tests.simulation.simulation import Simulation

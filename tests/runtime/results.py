@@ -1,4 +1,4 @@
-"""Every event in events/, handled by its function in Lambda's runtime, and the resulting log."""
+"""The results of every event in events/, handled by its function in Lambda's runtime."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.events import EVENTS, Json, event, sqs_event, sqs_message
 from tests.infra.conftest import Template
 from tests.runtime.execution import ExecutionEnvironment, Outcome, Runtime
 
-LEVELS: tuple[str, ...] = get_args(get_args(LogLevel)[0])  # every fault that an order may ask for
+LEVELS: tuple[str, ...] = get_args(get_args(LogLevel)[0])  # those that a deployment can set
 REGION = "us-east-1"
 OWNER = "desk-7"  # the owner in the events
 KEY = "oee_EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXA"
@@ -28,8 +28,8 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "EXAMPLE/secret/access/key/EXAMPLE0123456",
     "AWS_SESSION_TOKEN": "EXAMPLEsessionTokenEXAMPLE0123456789abcdef==",
 }
-# The function that handles an event, by the start of the event's name, in an order's sequence.
-TAKEN_BY = {
+# The function that handles an event, by the start of the event's name, in the order of invocation.
+FUNCTION_OF = {
     "http": "api",
     "authorizer": "authorizer",
     "websocket": "websocket",
@@ -46,18 +46,18 @@ RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)"
 
 
 @dataclass
-class Life:
+class Results:
     """The answers, pushes and log lines of the functions."""
 
     level: str
     asset: Path
-    # By event; further answers by the names in `live`.
+    # By event; further answers by the names in `_invoke`.
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     accepted: list[str] = field(default_factory=list)
     pushed: list[tuple[str, Json]] = field(default_factory=list)
-    # By function: the lines that the process wrote, and the lowest level that Lambda lets through.
+    # By function: the lines that the process wrote, and the lowest level that Lambda passes on.
     written: dict[str, list[str]] = field(default_factory=dict)
-    kept_from: dict[str, str] = field(default_factory=dict)
+    lowest_level: dict[str, str] = field(default_factory=dict)
     secrets: list[str] = field(default_factory=list)
 
     def records(self) -> Iterator[tuple[str, Json]]:
@@ -66,16 +66,16 @@ class Life:
             for line in lines:
                 yield module, json.loads(line)
 
-    def kept(self) -> Iterator[Json]:
-        """The records that Lambda's own filter lets through to CloudWatch.
+    def in_cloudwatch(self) -> Iterator[Json]:
+        """The records that Lambda's own filter passes on to CloudWatch.
 
-        It takes a line for INFO that has no level, or no timestamp by RFC 3339:
+        A line without a level, or without a timestamp by RFC 3339, has the level INFO there:
         https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
         """
         for module, record in self.records():
             timed = RFC_3339.fullmatch(str(record.get("timestamp")))
             level = record.get("level", "INFO") if timed else "INFO"
-            if severity(level) >= severity(self.kept_from[module]):
+            if severity(level) >= severity(self.lowest_level[module]):
                 yield record
 
 
@@ -84,10 +84,12 @@ def severity(level: str) -> int:
     return logging.getLevelNamesMapping()[{"TRACE": "DEBUG"}.get(level, level)]
 
 
-def live(template: Template, folder: Path, runtime: Runtime, aws: str, *, level: str) -> Life:
-    """Run the events in the sequence of an order's life."""
+def handle_events(
+    template: Template, folder: Path, runtime: Runtime, aws: str, *, level: str
+) -> Results:
+    """Let the functions handle the events, in the order of FUNCTION_OF."""
     (asset,) = (folder / "cdk.out").glob("asset.*")
-    life = Life(level, asset)
+    results = Results(level, asset)
     account = Account(template, aws, suffix=level)
     create(account.stack, OWNER, key=KEY)
     stored = event("stream_order")["Records"][0]["dynamodb"]["NewImage"]
@@ -100,7 +102,7 @@ def live(template: Template, folder: Path, runtime: Runtime, aws: str, *, level:
     with ExitStack() as running:
         functions: dict[str, ExecutionEnvironment] = {}
         for module, properties in template.functions().items():
-            life.kept_from[module] = properties["LoggingConfig"]["ApplicationLogLevel"]
+            results.lowest_level[module] = properties["LoggingConfig"]["ApplicationLogLevel"]
             assert asset.name == f"asset.{Path(properties['Code']['S3Key']).stem}"
             environment = ExecutionEnvironment(
                 [runtime.python, "-S", "-m", "awslambdaric", properties["Handler"]],
@@ -111,48 +113,48 @@ def live(template: Template, folder: Path, runtime: Runtime, aws: str, *, level:
                 log=folder / f"{module}.log",
             )
             functions[module] = running.enter_context(closing(environment))
-        _events(life, functions)
+        _invoke(results, functions)
     for module, function in functions.items():
-        life.written[module] = function.log.read_text().splitlines()
+        results.written[module] = function.log.read_text().splitlines()
         while not function.pushed.empty():
-            life.pushed.append(function.pushed.get())
-    return life
+            results.pushed.append(function.pushed.get())
+    return results
 
 
-def _events(life: Life, functions: dict[str, ExecutionEnvironment]) -> None:
-    def invoke(name: str, module: str, made: Json) -> Outcome:
-        life.outcomes[name] = functions[module].invoke(made)
-        return life.outcomes[name]
+def _invoke(results: Results, functions: dict[str, ExecutionEnvironment]) -> None:
+    def invoke(name: str, module: str, request: Json) -> Outcome:
+        results.outcomes[name] = functions[module].invoke(request)
+        return results.outcomes[name]
 
-    ticket = "none yet"
+    ticket = ""
     names = sorted(path.stem for path in EVENTS.glob("*.json"))
-    for prefix, module in TAKEN_BY.items():
+    for prefix, module in FUNCTION_OF.items():
         for name in [name for name in names if name.startswith(prefix)]:
-            made = event(name)
+            request = event(name)
             if name == "authorizer_websocket":
-                made["queryStringParameters"] = {"ticket": ticket}
+                request["queryStringParameters"] = {"ticket": ticket}
             if name == "sqs_dead_letter":
-                made["Records"][0]["body"] = order_message(DEAD_ORDER)
-            answer = invoke(name, module, made).body
+                request["Records"][0]["body"] = order_message(DEAD_ORDER)
+            answer = invoke(name, module, request).body
             if name == "http_create_ticket":
                 ticket = json.loads(answer["body"])["ticket"]
-    life.secrets = [KEY, ticket, CREDENTIALS["AWS_SECRET_ACCESS_KEY"]]
-    life.secrets += [CREDENTIALS["AWS_SESSION_TOKEN"], "Bearer ", "Signature="]
+    results.secrets = [KEY, ticket, CREDENTIALS["AWS_SECRET_ACCESS_KEY"]]
+    results.secrets += [CREDENTIALS["AWS_SESSION_TOKEN"], "Bearer ", "Signature="]
 
     for number in range(BATCH):
         order = event("http_execute_order")
         order["headers"]["idempotency-key"] = f"batch-{number}"
-        # At the default slippage the market makes one order in some thousands fail.
+        # With the default slippage one order in some thousands fails.
         order["body"] = json.dumps(json.loads(order["body"]) | {"slippageBps": 1000})
         answer = functions["api"].invoke(order).body
-        life.accepted.append(json.loads(answer["body"])["orderId"])
-    messages = [sqs_message(order_message(order_id), order_id) for order_id in life.accepted]
+        results.accepted.append(json.loads(answer["body"])["orderId"])
+    messages = [sqs_message(order_message(order_id), order_id) for order_id in results.accepted]
     invoke("a batch of ten", "worker", sqs_event("order", messages))
-    for order_id in life.accepted:
+    for order_id in results.accepted:
         request = event("http_get_order")
         request["rawPath"] = request["requestContext"]["http"]["path"] = f"/api/orders/{order_id}"
         invoke(f"read {order_id}", "api", request)
-    invoke("a poisonous message", "worker", sqs_event("order", [sqs_message("nonsense")]))
+    invoke("an unreadable message", "worker", sqs_event("order", [sqs_message("nonsense")]))
     headers = {"authorization": f"Bearer {KEY}"}
     invoke("a crash", "api", {"version": "2.0", "headers": headers})
 
