@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -14,3 +15,8 @@ def eventually(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+async def eventually_async(condition: Callable[[], bool]) -> None:
+    """The same while the event loop runs; the condition may block."""
+    await asyncio.to_thread(eventually, condition)

@@ -1,4 +1,4 @@
-"""A server that receives webhooks, with answers that a test chooses."""
+"""A server that receives webhooks and answers as a test chooses."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Received(NamedTuple):
         return dict(Webhook(secret).verify(self.body, self.headers))
 
 
-Behaviour = Callable[[BaseHTTPRequestHandler], None]
+Handle = Callable[[BaseHTTPRequestHandler], None]
 
 
-def answering(status: int, **headers: str) -> Behaviour:
+def answer_with(status: int, **headers: str) -> Handle:
     """Answer with a status."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
@@ -51,15 +51,15 @@ def answering(status: int, **headers: str) -> Behaviour:
     return answer
 
 
-def dying(request: BaseHTTPRequestHandler) -> None:
+def close_early(request: BaseHTTPRequestHandler) -> None:
     """Close the connection in the middle of the answer's first line."""
     request.wfile.write(b"HTTP/1.1 ")
     request.wfile.flush()
     request.connection.close()
 
 
-def silent_until(released: threading.Event) -> Behaviour:
-    """Answer only when the test is over."""
+def no_answer_until(released: threading.Event) -> Handle:
+    """Send no answer, and close the connection when the event is set."""
 
     def wait(_request: BaseHTTPRequestHandler) -> None:
         released.wait(60)
@@ -67,8 +67,8 @@ def silent_until(released: threading.Event) -> Behaviour:
     return wait
 
 
-def trickling_until(released: threading.Event) -> Behaviour:
-    """Send a header without end, a byte at a time."""
+def trickle_until(released: threading.Event) -> Handle:
+    """Send an endless header, one byte at a time, until the event is set."""
 
     def trickle(request: BaseHTTPRequestHandler) -> None:
         request.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
@@ -84,11 +84,11 @@ def trickling_until(released: threading.Event) -> Behaviour:
 
 
 class Receiver:
-    """The received requests, and the answers to the next ones."""
+    """The received requests; `handle` answers the next ones."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
-        self.behaviour: Behaviour = answering(204)
+        self.handle: Handle = answer_with(204)
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -96,7 +96,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 receiver.received.append(Received(self.path, headers, body))
-                receiver.behaviour(self)
+                receiver.handle(self)
 
             def log_message(self, *_: object) -> None:
                 pass

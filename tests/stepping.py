@@ -1,4 +1,4 @@
-"""Invocations that run one at a time, from pause to pause: before and after a call, at a sleep."""
+"""Invocations that run in turns, with pauses before and after each call and at each sleep."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Killed(BaseException):
 
 
 class Stepped:
-    """A call in a thread of its own, which runs only while another thread is in `step`."""
+    """A call in its own thread, which runs only while another thread is in `step`."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self.ended = False
@@ -21,12 +21,12 @@ class Stepped:
         self._call = call
         self._error: BaseException | None = None
         self._killed = False
-        self._go_on, self._stopped = Semaphore(0), Semaphore(0)
+        self._resume, self._stopped = Semaphore(0), Semaphore(0)
         Thread(target=self._run, daemon=True).start()
 
     def step(self) -> None:
         """Let the call run to its next pause, or to its end; raises what the call raised."""
-        self._go_on.release()
+        self._resume.release()
         self._stopped.acquire()
         if self._error and not self._killed:
             raise self._error
@@ -38,7 +38,7 @@ class Stepped:
 
     def _run(self) -> None:
         _current.set(self)
-        self._go_on.acquire()
+        self._resume.acquire()
         try:
             if not self._killed:
                 self.result = self._call()
@@ -49,7 +49,7 @@ class Stepped:
 
     def _pause(self) -> None:
         self._stopped.release()
-        self._go_on.acquire()
+        self._resume.acquire()
         if self._killed:
             raise Killed
 
@@ -59,7 +59,7 @@ _current: ContextVar[Stepped | None] = ContextVar("_current", default=None)
 
 
 def pause(**_: Any) -> None:
-    """Stop here until the next `step`, if the current thread is a stepped call's."""
+    """Wait for the next `step`, if the current thread is that of a stepped call."""
     if stepped := _current.get():
         stepped._pause()
 
@@ -76,7 +76,7 @@ def one_by_one(calls: Sequence[Callable[[], Any]], _seconds: float = 0) -> list[
 
 
 def in_turns(calls: Sequence[Callable[[], Any]], _seconds: float) -> list[Any]:
-    """Make the calls a step each in turn, and return their results in order."""
+    """Make the calls in turns of one step each; returns their results in order."""
     running = [Stepped(call) for call in calls]
     try:
         while left := [each for each in running if not each.ended]:

@@ -1,8 +1,8 @@
-"""Random cuts: `uv run python -m tests.client.cuts --cuts 1000` follows orders over all of them.
+"""Random faults: `uv run python -m tests.client.cuts --cuts 1000` follows orders over all of them.
 
 Orders are submitted and executed while connections are closed, networks fail, frames and answers
 are lost, updates are pushed twice and the key is replaced. One follower follows all orders, and
-some orders have a follower of their own. At the end every follower must have received every update
+each second order has its own follower. At the end every follower must have received every update
 once and in order.
 """
 
@@ -13,7 +13,6 @@ import random
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -21,24 +20,25 @@ from itertools import pairwise
 from functions.client import Client, Patience, Update
 from functions.contract import API_KEY
 from tests.client.engine import KEY, Engine, Json
+from tests.eventually import SECONDS_MAX, eventually
 
-# A busy machine is slow, so a wait fails only after a minute.
+# On a slow machine too, no timeout ends before a minute.
 QUICK = Patience(
     request=20, call=60, lost=60, answer=0.2, renew=0.3, backoff=0.002, backoff_max=0.02
 )
-ROUTES = (("confirmed",) * 3 + ("failed",), ("routing", "building", "submitted"))
+STEPS = ("routing", "building", "submitted")
+ENDS = ("confirmed", "confirmed", "confirmed", "failed")
 ORDERS_AT_ONCE = 20
-FOLLOWED_APART = 2  # one order in this many has a follower of its own
+FOLLOWED_ALONE = 2  # one order in this many has its own follower
 MESSAGES_LOST = 0.08
-SECONDS_MAX = 60
 THREADS = 500
 ALL = "*"
-END = "00000000-0000-4000-8000-000000000000"  # the order after which the follower of all leaves
+END = "00000000-0000-4000-8000-000000000000"  # the last order for the follower of all orders
 
 
 @dataclass
 class Outcome:
-    """What the followers received, against what the engine stored."""
+    """The injected faults, and the received updates compared with the stored ones."""
 
     cuts: Counter[str] = field(default_factory=Counter)
     orders: int = 0
@@ -46,11 +46,11 @@ class Outcome:
     lost: int = 0
     repeated: int = 0
     out_of_order: int = 0
-    made_twice: int = 0
+    duplicates: int = 0  # orders that the engine has and the client did not submit
 
-    def count(self, seen: list[Update], stored: list[Json]) -> None:
-        """Count what one follower received of one order."""
-        sequences = [update.sequence for update in seen]
+    def count(self, received: list[Update], stored: list[Json]) -> None:
+        """Count the updates of one order that one follower received."""
+        sequences = [update.sequence for update in received]
         self.updates += len(sequences)
         self.lost += len({update["sequence"] for update in stored} - set(sequences))
         self.repeated += len(sequences) - len(set(sequences))
@@ -58,14 +58,14 @@ class Outcome:
 
     @property
     def faults(self) -> int:
-        return self.lost + self.repeated + self.out_of_order + self.made_twice
+        return self.lost + self.repeated + self.out_of_order + self.duplicates
 
 
 class Run:
     """One run of a seed."""
 
     def __init__(self, seed: int) -> None:
-        self.chance = random.Random(seed)
+        self.drawn = random.Random(seed)
         self.engine = Engine()
         self.engine.page_size = 50
         self.outcome = Outcome()
@@ -73,69 +73,69 @@ class Run:
         self.client = Client(
             self.engine.http_url, lambda: self.keys[-1], patience=QUICK, trust_env=False
         )
-        self.seen: dict[str, list[Update]] = defaultdict(list)  # by the follower of all orders
-        self.apart: dict[str, list[Update]] = {}
+        # Received by the follower of all orders, and by the followers of one order.
+        self.received: dict[str, list[Update]] = defaultdict(list)
+        self.received_alone: dict[str, list[Update]] = {}
         self.submitted: list[str] = []
 
-    def go(self, cuts: int) -> Outcome:
-        """Make this many cuts and return the outcome."""
+    def run(self, cuts: int) -> Outcome:
+        """Inject this many faults; returns the outcome."""
         with ThreadPoolExecutor(THREADS) as threads:
             following = threads.submit(self._follow_all)
-            apart: list[Future[None]] = []
-            _wait_until(lambda: self.engine.followed(ALL))  # it follows new orders now
-            self.engine.loses_push = lambda: self.chance.random() < MESSAGES_LOST
+            alone: list[Future[None]] = []
+            eventually(lambda: self.engine.followed(ALL))
+            self.engine.loses_push = lambda: self.drawn.random() < MESSAGES_LOST
             while self.outcome.cuts.total() < cuts:
                 open_ids = self._open()
                 if len(open_ids) < ORDERS_AT_ONCE:
                     order_id = self.client.submit("SOL", "USDC", "1.5").order_id
                     self.submitted.append(order_id)
-                    if len(self.submitted) % FOLLOWED_APART == 0:
-                        apart.append(threads.submit(self._follow, order_id))
-                for order_id in self.chance.sample(open_ids, k=min(3, len(open_ids))):
+                    if len(self.submitted) % FOLLOWED_ALONE == 0:
+                        alone.append(threads.submit(self._follow, order_id))
+                for order_id in self.drawn.sample(open_ids, k=min(3, len(open_ids))):
                     self._advance(order_id)
-                # A cut needs a follower that is connected.
-                _wait_until(lambda: following.done() or self.engine.followed(ALL))
-                time.sleep(self.chance.choice([0, 0, 0.003]))
+                # A fault needs a connected follower.
+                eventually(lambda: following.done() or self.engine.followed(ALL))
+                time.sleep(self.drawn.choice([0, 0, 0.003]))
                 self._cut()
-            self._calm()
+            self._end_faults()
             while open_ids := self._open():
                 for order_id in open_ids:
                     self._advance(order_id)
-            wait(apart, SECONDS_MAX)
+            wait(alone, SECONDS_MAX)
             stored = dict(self.engine.orders)
-            _wait_until(
+            eventually(
                 lambda: (
                     following.done()
-                    or all(len(self.seen[i]) >= len(updates) for i, updates in stored.items())
+                    or all(len(self.received[i]) >= len(updates) for i, updates in stored.items())
                 )
             )
             self.engine.update(END, "pending")
             following.result(SECONDS_MAX)
-            for each in apart:
+            for each in alone:
                 each.result(SECONDS_MAX)
         self.client.close()
         self.engine.stop()
-        return self._judged(stored)
+        return self._compared(stored)
 
     def _open(self) -> list[str]:
         with self.engine.lock:
             return [
                 order_id
                 for order_id, updates in self.engine.orders.items()
-                if updates[-1]["status"] not in ROUTES[0]
+                if updates[-1]["status"] not in ENDS
             ]
 
     def _advance(self, order_id: str) -> None:
-        ends, life = ROUTES
         with self.engine.lock:
             done = len(self.engine.orders[order_id]) - 1
-            status = life[done] if done < len(life) else self.chance.choice(ends)
+            status = STEPS[done] if done < len(STEPS) else self.drawn.choice(ENDS)
             self.engine.update(order_id, status)
 
     def _cut(self) -> None:
         """Inject one fault."""
-        engine, chance = self.engine, self.chance
-        kind = chance.choice(
+        engine, drawn = self.engine, self.drawn
+        kind = drawn.choice(
             (
                 *("server closed", "network cut", "network cut", "frame lost", "answer lost"),
                 *("key", "pushed again"),
@@ -144,25 +144,25 @@ class Run:
         self.outcome.cuts[kind] += 1
         with engine.lock:
             if kind == "server closed":
-                engine.refuse_connections += chance.choice([[], [429], [500, 403]])
+                engine.refuse_connections += drawn.choice([[], [429], [500, 403]])
             if kind == "frame lost":
                 engine.answers_instead += [None, {"message": "Internal server error"}]
             if kind == "answer lost":
-                engine.http_faults += chance.choice(
+                engine.http_faults += drawn.choice(
                     [["lost before"], ["lost after"], [503], [429, 500]]
                 )
             if kind == "pushed again":  # the stream retries a batch
                 for connection, followed in engine.connections.items():
                     orders = followed - {ALL} or engine.orders.keys()
                     for updates in (engine.orders[order_id] for order_id in orders):
-                        engine.push(connection, chance.choice(updates))
-            if kind == "key":  # a replaced key ends no connection that is open
+                        engine.push(connection, drawn.choice(updates))
+            if kind == "key":  # a replaced key closes no open connection
                 self.keys.append(API_KEY.new())
                 engine.key = self.keys[-1]
         if kind in ("server closed", "network cut"):
             engine.cut(abruptly=kind == "network cut")
 
-    def _calm(self) -> None:
+    def _end_faults(self) -> None:
         with self.engine.lock:
             self.engine.answers_instead.clear()
             self.engine.refuse_connections.clear()
@@ -173,32 +173,25 @@ class Run:
         for update in self.client.follow_all():
             if update.order_id == END:
                 break
-            self.seen[update.order_id].append(update)
+            self.received[update.order_id].append(update)
 
     def _follow(self, order_id: str) -> None:
-        self.apart[order_id] = list(self.client.follow(order_id))
+        self.received_alone[order_id] = list(self.client.follow(order_id))
 
-    def _judged(self, stored: dict[str, list[Json]]) -> Outcome:
+    def _compared(self, stored: dict[str, list[Json]]) -> Outcome:
         outcome = self.outcome
         outcome.orders = len(stored)
-        outcome.made_twice = len(stored) - len(self.submitted)
+        outcome.duplicates = len(stored) - len(self.submitted)
         for order_id, updates in stored.items():
-            outcome.count(self.seen[order_id], updates)
-            if order_id in self.apart:
-                outcome.count(self.apart[order_id], updates)
+            outcome.count(self.received[order_id], updates)
+            if order_id in self.received_alone:
+                outcome.count(self.received_alone[order_id], updates)
         return outcome
 
 
-def _wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS_MAX
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-
-
 def run(seed: int, cuts: int) -> Outcome:
-    """Run a seed and return its outcome."""
-    return Run(seed).go(cuts)
+    """Run a seed; returns its outcome."""
+    return Run(seed).run(cuts)
 
 
 def main() -> None:
@@ -209,9 +202,9 @@ def main() -> None:
     outcome = run(arguments.seed, arguments.cuts)
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.cuts.items()))
     sys.stdout.write(
-        f"{outcome.cuts.total()} cuts ({kinds}), {outcome.orders} orders, {outcome.updates} updates"
-        f" handed over: {outcome.lost} lost, {outcome.repeated} repeated,"
-        f" {outcome.out_of_order} out of order, {outcome.made_twice} orders made twice\n"
+        f"{outcome.cuts.total()} faults ({kinds}), {outcome.orders} orders,"
+        f" {outcome.updates} updates received: {outcome.lost} lost, {outcome.repeated} repeated,"
+        f" {outcome.out_of_order} out of order, {outcome.duplicates} duplicate orders\n"
     )
     sys.exit(1 if outcome.faults else 0)
 

@@ -1,4 +1,4 @@
-"""A server that behaves as both APIs are documented, with faults that a test requests."""
+"""A server of both APIs as they are documented, with faults that a test injects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
-from uuid import NAMESPACE_OID, uuid5
+from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
@@ -65,17 +65,18 @@ HttpFault = int | Literal["lost before", "lost after"]
 
 
 class Engine:
-    """The documented behaviour of both APIs, with faults that a test requests."""
+    """Both APIs as they are documented, with faults that a test injects."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.orders: dict[str, list[Json]] = {}
-        self.requested: dict[str, Json] = {}  # the body of each order that was posted
+        self.requested: dict[str, Json] = {}  # the body of each posted order
         self.connections: dict[ServerConnection, set[str]] = {}
         self.messages: list[Json] = []
         self.requests: list[str] = []
         self.connects = 0
-        # What happens to the next messages, and to the next connections, instead of an answer.
+        # Frames (or None for no answer) in place of the answers to the next messages, and statuses
+        # with which the next connections are refused.
         self.answers_instead: list[Json | None] = []
         self.refuse_connections: list[int] = []
         self.http_faults: list[HttpFault] = []
@@ -135,6 +136,13 @@ class Engine:
                     self.push(connection, update)
             return update
 
+    def new_order(self, *statuses: str, age_s: float = 0) -> str:
+        """Store an order with these updates, or a pending one; returns its id."""
+        order_id = str(uuid4())
+        for status in statuses or ("pending",):
+            self.update(order_id, status, age_s=age_s)
+        return order_id
+
     def push(self, connection: ServerConnection, message: Json) -> None:
         with suppress(ConnectionClosed):
             connection.send(json.dumps(message))
@@ -151,15 +159,17 @@ class Engine:
                 connection.close()
 
     def followed(self, subject: str) -> bool:
+        """Whether a connection follows an order, or all orders ("*")."""
         with self.lock:
             return any(subject in followed for followed in self.connections.values())
 
     def sent(self, **fields: Any) -> list[Json]:
+        """The messages with these fields that clients have sent."""
         with self.lock:
             return [m for m in self.messages if fields.items() <= m.items()]
 
     def order(self, order_id: str) -> Json:
-        """The order as the HTTP API answers it."""
+        """The order as the HTTP API returns it."""
         updates = self.orders[order_id]
         return {
             "orderId": order_id,
@@ -337,7 +347,7 @@ def _problem(status: int, code: str) -> Json:
         "type": "about:blank",
         "title": "refused",
         "status": status,
-        "detail": f"{code} it is.",
+        "detail": f"Refused: {code}.",
         "code": code,
         "errors": [{"field": "a", "rule": "b"}] if status == 400 else [],
     }

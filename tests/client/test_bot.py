@@ -1,4 +1,4 @@
-"""The bot of functions/README.md against a server that behaves as documented."""
+"""The bot of functions/README.md against a server of the documented APIs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 from tests.client.engine import KEY, Engine
+from tests.eventually import eventually
 
 README = Path(__file__).parents[2] / "functions" / "README.md"
 LINES_MAX = 30
@@ -23,7 +23,7 @@ def bot() -> str:
 
 
 def run_bot(url: str, key: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run the bot without the wait for a price. No proxy, for none leads to this machine."""
+    """Run the bot without the wait for a price, and without a proxy, for the server is local."""
     environment = {
         name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
     }
@@ -45,18 +45,17 @@ def test_the_bot_of_the_readme_is_short() -> None:
 def test_the_bot_of_the_readme_sells_at_its_limit_and_buys_back() -> None:
     engine = Engine()
 
-    def live() -> None:
-        while not engine.orders:
-            time.sleep(0.01)
+    def execute() -> None:
+        eventually(lambda: bool(engine.orders))
         (order_id,) = engine.orders
         for status in ("routing", "resting", "building", "submitted"):
             engine.update(order_id, status)
         engine.update(order_id, "confirmed", outAmount="230.1", executedPrice="153.4")
 
-    living = threading.Thread(target=live)
-    living.start()
+    execution = threading.Thread(target=execute)
+    execution.start()
     run = run_bot(engine.http_url, KEY)
-    living.join()
+    execution.join()
     engine.stop()
     assert run.returncode == 0, run.stderr
     assert [line.split()[1] for line in run.stdout.splitlines()] == [

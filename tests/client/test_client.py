@@ -1,4 +1,4 @@
-"""The client against a server that cuts, drops, repeats, refuses and stays silent."""
+"""The client against a server that loses, repeats and refuses connections, frames and requests."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
@@ -37,11 +37,11 @@ from functions.client.internet import Internet
 from functions.client.transport import Lost
 from functions.contract import API_KEY
 from tests.client.engine import KEY, Engine
+from tests.eventually import eventually, eventually_async
 from tests.orders import LIFE
 
 QUICK = Patience(call=30, lost=30, answer=0.1, renew=0.3, backoff=0.01, backoff_max=0.05)
-HURRIED = Patience(call=0.3, lost=0.3, answer=0.05, renew=0.3, backoff=0.01, backoff_max=0.05)
-WAIT_SECONDS_MAX = 30
+IMPATIENT = Patience(call=0.3, lost=0.3, answer=0.05, renew=0.3, backoff=0.01, backoff_max=0.05)
 
 
 @pytest.fixture
@@ -53,26 +53,13 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture
 async def client(engine: Engine) -> AsyncIterator[AsyncClient]:
-    async with make(engine) as client:
+    async with new_client(engine) as client:
         yield client
 
 
-def make(engine: Engine, patience: Patience = QUICK, **more: Any) -> AsyncClient:
+def new_client(engine: Engine, patience: Patience = QUICK, **more: Any) -> AsyncClient:
     given = {"key": KEY, **more}
     return AsyncClient(engine.http_url, patience=patience, trust_env=False, **given)
-
-
-async def eventually(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_SECONDS_MAX):
-        while not await asyncio.to_thread(is_so):
-            await asyncio.sleep(0.01)
-
-
-def live(engine: Engine, *statuses: str, age_s: float = 0) -> str:
-    order_id = str(uuid4())
-    for status in statuses:
-        engine.update(order_id, status, age_s=age_s)
-    return order_id
 
 
 def statuses(updates: list[Update]) -> list[str]:
@@ -83,7 +70,7 @@ def statuses(updates: list[Update]) -> list[str]:
 # --- calls
 
 
-async def test_an_order_is_submitted_with_a_key_of_its_own(
+async def test_each_order_is_submitted_with_its_own_idempotency_key(
     engine: Engine, client: AsyncClient
 ) -> None:
     first = await client.submit("SOL", "USDC", "1.5", slippage_bps=30)
@@ -93,9 +80,7 @@ async def test_an_order_is_submitted_with_a_key_of_its_own(
     assert len(engine.orders) == 2
 
 
-async def test_an_order_that_waits_is_submitted_and_changed(
-    engine: Engine, client: AsyncClient
-) -> None:
+async def test_a_limit_order_is_submitted_and_changed(engine: Engine, client: AsyncClient) -> None:
     until = datetime(2026, 2, 1, 12, tzinfo=UTC)
     order = await client.submit(
         "SOL", "USDC", Decimal(1), type=OrderType.LIMIT, limit_price=160, expires_at=until
@@ -139,48 +124,48 @@ async def test_a_refusal_has_its_code_its_fields_and_is_not_repeated(
     with pytest.raises(OrderUnknown):
         await client.order(str(uuid4()))
     with pytest.raises(Refused, match="ORDER_NOT_CANCELLABLE"):
-        await client.cancel(live(engine, *LIFE))
+        await client.cancel(engine.new_order(*LIFE))
     assert len(engine.requests) == 5
 
 
-async def test_a_call_without_an_answer_ends_with_the_patience(engine: Engine) -> None:
-    async with make(engine, HURRIED) as client:
+async def test_a_call_without_an_answer_fails_after_the_patience(engine: Engine) -> None:
+    async with new_client(engine, IMPATIENT) as client:
         for fault in ("lost before", 503, 429):
             engine.http_faults = [fault] * 1000
             with pytest.raises(NoAnswer):
                 await client.submit("SOL", "USDC", 1)
 
 
-async def test_a_wrong_key_is_refused_at_once_and_a_replaced_one_is_read_again(
+async def test_an_invalid_key_is_refused_at_once_and_a_replaced_one_is_read_again(
     engine: Engine,
 ) -> None:
-    wrong = API_KEY.new()
-    async with make(engine, key=wrong) as client:
+    invalid = API_KEY.new()
+    async with new_client(engine, key=invalid) as client:
         with pytest.raises(KeyRefused):
             await client.me()
         with pytest.raises(KeyRefused):
-            await anext(client.follow(live(engine, *LIFE)))
-    keys = iter([wrong, wrong, KEY, KEY])
-    async with make(engine, key=lambda: next(keys)) as client:
+            await anext(client.follow(engine.new_order(*LIFE)))
+    keys = iter([invalid, invalid, KEY, KEY])
+    async with new_client(engine, key=lambda: next(keys)) as client:
         with pytest.raises(KeyRefused):
             await client.me()
-    keys = iter([wrong, KEY, KEY, KEY])
-    async with make(engine, key=lambda: next(keys)) as client:
+    keys = iter([invalid, KEY, KEY, KEY])
+    async with new_client(engine, key=lambda: next(keys)) as client:
         assert await client.me() == "desk"
 
 
-async def test_orders_are_listed_over_pages_back_to_a_moment(
+async def test_orders_are_listed_over_pages_back_to_a_time(
     engine: Engine, client: AsyncClient
 ) -> None:
-    old = live(engine, "pending", age_s=100)
-    ended = [live(engine, *LIFE) for _ in range(4)]
+    old = engine.new_order("pending", age_s=100)
+    ended = [engine.new_order(*LIFE) for _ in range(4)]
     since = engine.orders[ended[0]][0]["timestamp"]
     assert len([order async for order in client.orders()]) == 5
     assert {order.order_id async for order in client.orders(since=since)} == {*ended}
     assert [order.order_id async for order in client.orders(status="open")] == [old]
 
 
-async def test_the_filters_of_a_list_are_those_of_the_api(
+async def test_the_filters_of_a_list_are_sent_as_the_api_names_them(
     engine: Engine, client: AsyncClient
 ) -> None:
     filters = {"type": "twap", "token_in": "SOL", "token_out": "USDC", "parent_id": "p"}
@@ -197,8 +182,10 @@ async def test_the_filters_of_a_list_are_those_of_the_api(
     }
 
 
-async def test_an_answer_that_cannot_be_read_says_so(engine: Engine, client: AsyncClient) -> None:
-    order_id = live(engine, "pending", "of a newer release")
+async def test_an_answer_that_cannot_be_read_is_the_error_not_understood(
+    engine: Engine, client: AsyncClient
+) -> None:
+    order_id = engine.new_order("pending", "of a newer release")
     with pytest.raises(NotUnderstood):
         await client.order(order_id)
     with pytest.raises(NotUnderstood):
@@ -206,7 +193,7 @@ async def test_an_answer_that_cannot_be_read_says_so(engine: Engine, client: Asy
 
 
 async def test_fields_of_a_newer_release_are_kept(engine: Engine, client: AsyncClient) -> None:
-    order_id = live(engine, *LIFE)
+    order_id = engine.new_order(*LIFE)
     engine.orders[order_id][1]["release"] = "next"
     (_, routing, *_) = [update async for update in client.follow(order_id)]
     assert routing.model_extra == {"release": "next"}
@@ -216,38 +203,38 @@ async def test_fields_of_a_newer_release_are_kept(engine: Engine, client: AsyncC
 # --- one order
 
 
-async def test_an_order_is_followed_to_its_end_over_cuts(
+async def test_an_order_is_followed_to_its_end_over_lost_connections(
     engine: Engine, client: AsyncClient
 ) -> None:
     order = await client.submit("SOL", "USDC", 1)
-    seen: list[Update] = []
+    received: list[Update] = []
     async for update in client.follow(order):
-        seen.append(update)
+        received.append(update)
         if update.sequence < len(LIFE):
-            await eventually(lambda: engine.followed(order.order_id))
+            await eventually_async(lambda: engine.followed(order.order_id))
             await asyncio.to_thread(engine.cut, abruptly=update.sequence % 2 == 0)
-            engine.update(order.order_id, LIFE[update.sequence])  # there is no connection
-    assert statuses(seen) == LIFE
+            engine.update(order.order_id, LIFE[update.sequence])  # while disconnected
+    assert statuses(received) == LIFE
     resumed = [m["sinceSequence"] for m in engine.sent(orderId=order.order_id)]
     assert resumed == sorted(resumed)
     assert resumed[-1] > 0  # it continues after the last update
 
 
-async def test_a_follower_resumes_after_the_sequence_that_it_has(
+async def test_a_follower_resumes_after_the_given_sequence(
     engine: Engine, client: AsyncClient
 ) -> None:
-    order_id = live(engine, *LIFE)
+    order_id = engine.new_order(*LIFE)
     assert [u.sequence async for u in client.follow(order_id, since=3)] == [4, 5]
     assert [u.sequence async for u in client.follow(order_id, since=5)] == []
 
 
-async def test_an_update_that_is_repeated_or_lost_is_handed_over_once(
+async def test_an_update_that_is_pushed_twice_or_lost_is_returned_once(
     engine: Engine, client: AsyncClient
 ) -> None:
     """The last update is lost too, so no later update reveals the gap."""
-    order_id = live(engine, "pending")
+    order_id = engine.new_order("pending")
     following = asyncio.create_task(collected(client.follow(order_id)))
-    await eventually(lambda: engine.followed(order_id))
+    await eventually_async(lambda: engine.followed(order_id))
     with engine.lock:
         (connection,) = engine.connections
         engine.push(connection, engine.orders[order_id][0])
@@ -262,82 +249,88 @@ async def test_an_update_that_is_repeated_or_lost_is_handed_over_once(
 async def test_a_quiet_connection_is_kept_open_by_subscribing_again(
     engine: Engine, client: AsyncClient
 ) -> None:
-    order_id = live(engine, "pending")
+    order_id = engine.new_order("pending")
     following = asyncio.create_task(collected(client.follow(order_id)))
-    await eventually(lambda: len(engine.sent(orderId=order_id)) >= 4)
+    await eventually_async(lambda: len(engine.sent(orderId=order_id)) >= 4)
     engine.update(order_id, "cancelled")
     assert statuses(await following) == ["pending", "cancelled"]
     assert engine.connects == 1
 
 
-async def test_where_no_subscription_is_ever_answered_following_ends(engine: Engine) -> None:
+async def test_following_fails_without_an_answer_to_any_subscription(engine: Engine) -> None:
     engine.answers_instead = [None] * 10_000
-    async with make(engine, HURRIED) as client:
+    async with new_client(engine, IMPATIENT) as client:
         with pytest.raises(NoAnswer, match="subscriptions are not answered"):
-            await collected(client.follow(live(engine, "pending")))
+            await collected(client.follow(engine.new_order("pending")))
 
 
-async def test_an_unknown_order_and_one_with_too_many_followers_are_told(
+async def test_following_an_unknown_order_or_one_with_too_many_followers_is_an_error(
     engine: Engine, client: AsyncClient
 ) -> None:
     with pytest.raises(OrderUnknown):
         await collected(client.follow(str(uuid4())))
     engine.answers_instead = [{"error": {"code": "TOO_MANY_FOLLOWERS", "message": "No more."}}]
     with pytest.raises(Refused, match=r"No more\."):
-        await collected(client.follow(live(engine, "pending")))
+        await collected(client.follow(engine.new_order("pending")))
 
 
 # --- all orders
+
+
+def _has(received: list[tuple[str, int]], count: int) -> bool:
+    return len(received) >= count
 
 
 async def collected(updates: AsyncIterator[Update]) -> list[Update]:
     return [update async for update in updates]
 
 
-async def test_all_orders_are_followed_from_now_on_or_from_a_moment(
+async def test_all_orders_are_followed_from_now_on_or_from_a_time(
     engine: Engine, client: AsyncClient
 ) -> None:
-    live(engine, *LIFE)
-    old = live(engine, "pending", "routing", age_s=7200)
-    recent = live(engine, "pending", age_s=60)
+    engine.new_order(*LIFE)
+    old = engine.new_order("pending", "routing", age_s=7200)
+    recent = engine.new_order("pending", age_s=60)
     since = datetime.now(UTC) - timedelta(seconds=90)
     for moment, wanted in (
         (None, [(old, 3), (recent, 2)]),
         (since, [(old, 4), (recent, 1), (recent, 2), (recent, 3)]),
     ):
-        seen: list[tuple[str, int]] = []
+        received: list[tuple[str, int]] = []
 
         async def follow(
-            moment: datetime | None = moment, seen: list[tuple[str, int]] = seen
+            moment: datetime | None = moment, received: list[tuple[str, int]] = received
         ) -> None:
             async for update in client.follow_all(since=moment):
                 if update.order_id in (old, recent):
-                    seen.append((update.order_id, update.sequence))
+                    received.append((update.order_id, update.sequence))
 
         following = asyncio.create_task(follow())
-        await eventually(lambda: engine.followed("*"))
+        await eventually_async(lambda: engine.followed("*"))
         await asyncio.to_thread(engine.cut)
-        engine.update(old, "building")  # without a connection, of an unknown order
+        engine.update(old, "building")  # while disconnected, of an unknown order
         engine.update(recent, "routing")
-        await eventually(lambda seen=seen, wanted=wanted: len(seen) >= len(wanted))  # type: ignore[misc]
-        assert sorted(seen) == sorted(wanted)
+        await eventually_async(partial(_has, received, len(wanted)))
+        assert sorted(received) == sorted(wanted)
         following.cancel()
         with pytest.raises(asyncio.CancelledError):
             await following
         await asyncio.to_thread(engine.cut)
 
 
-async def test_leaving_ends_the_connection(engine: Engine, client: AsyncClient) -> None:
-    async with aclosing(client.follow(live(engine, *LIFE))) as updates:  # type: ignore[type-var]
+async def test_leaving_the_iteration_closes_the_connection(
+    engine: Engine, client: AsyncClient
+) -> None:
+    async with aclosing(client.follow(engine.new_order(*LIFE))) as updates:  # type: ignore[type-var]
         async for _update in updates:
             break
-    await eventually(lambda: not engine.connections)
+    await eventually_async(lambda: not engine.connections)
 
 
 # --- without asyncio
 
 
-def test_the_client_without_asyncio_does_the_same(engine: Engine) -> None:
+def test_the_client_without_asyncio_has_the_same_calls(engine: Engine) -> None:
     with Client(engine.http_url, KEY, patience=QUICK, trust_env=False) as client:
         order = client.submit("SOL", "USDC", "2", key="k")
         assert client.order(order.order_id).amount == "2"
@@ -367,11 +360,8 @@ def test_a_follower_without_asyncio_can_be_interrupted(engine: Engine) -> None:
     with Client(engine.http_url, KEY, patience=QUICK, trust_env=False) as client:
         interrupt.start()
         with pytest.raises(KeyboardInterrupt):
-            list(client.follow(live(engine, "pending")))
-        deadline = time.monotonic() + WAIT_SECONDS_MAX
-        while engine.connections:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+            list(client.follow(engine.new_order("pending")))
+        eventually(lambda: not engine.connections)
 
 
 def test_the_client_needs_neither_boto3_nor_powertools() -> None:
@@ -383,7 +373,7 @@ def test_the_client_needs_neither_boto3_nor_powertools() -> None:
     assert done.stdout == "set()\n"
 
 
-async def test_a_secure_websocket_needs_no_certificates_of_its_own() -> None:
+async def test_a_secure_websocket_needs_no_certificates_of_the_caller() -> None:
     """Nothing listens there, so a lost connection shows that the client tried to connect."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

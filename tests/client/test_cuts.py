@@ -1,4 +1,4 @@
-"""Followers miss no update over random cuts; `python -m tests.client.cuts` makes a thousand."""
+"""Followers miss no update over random faults; `python -m tests.client.cuts` injects a thousand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.client.engine import Json
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_over_any_cuts_every_update_is_handed_over_once_and_in_order(seed: int) -> None:
+def test_over_random_faults_every_update_is_received_once_and_in_order(seed: int) -> None:
     outcome = run(seed, cuts=80)
     assert outcome.faults == 0, outcome
     assert outcome.orders > 20
@@ -19,15 +19,15 @@ def test_over_any_cuts_every_update_is_handed_over_once_and_in_order(seed: int) 
     }
 
 
-def test_what_is_lost_repeated_or_out_of_order_is_counted() -> None:
-    def had(*sequences: int) -> list[Update]:
+def test_lost_repeated_and_disordered_updates_are_counted() -> None:
+    def updates(*sequences: int) -> list[Update]:
         return [Update(order_id="o", sequence=n, status="routing", timestamp="") for n in sequences]
 
     stored: list[Json] = [{"sequence": number} for number in (1, 2, 3)]
     outcome = Outcome()
-    outcome.count(had(1, 2, 3), stored)
+    outcome.count(updates(1, 2, 3), stored)
     assert outcome.faults == 0
-    outcome.count(had(1, 3), stored)
-    outcome.count(had(1, 2, 2, 3), stored)
-    outcome.count(had(2, 1, 3), stored)
+    outcome.count(updates(1, 3), stored)
+    outcome.count(updates(1, 2, 2, 3), stored)
+    outcome.count(updates(2, 1, 3), stored)
     assert (outcome.lost, outcome.repeated, outcome.out_of_order) == (1, 1, 1)

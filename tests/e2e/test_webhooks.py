@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.client import ORDER
 from tests.e2e.conftest import Target
-from tests.receiver import answering, receiving
+from tests.receiver import answer_with, receiving
 
 SECONDS_MAX = 120  # long enough for a busy machine
 
@@ -21,7 +21,7 @@ def test_an_order_is_told_to_a_webhook_that_refuses_at_first(
 ) -> None:
     client = api(target.api_key)
     with receiving() as receiver:
-        receiver.behaviour = answering(503)
+        receiver.handle = answer_with(503)
         made = client.post("/api/webhooks", json={"url": receiver.url, "statuses": ["confirmed"]})
         assert made.status_code == 201
         webhook = made.json()
@@ -31,7 +31,7 @@ def test_an_order_is_told_to_a_webhook_that_refuses_at_first(
             until = time.monotonic() + SECONDS_MAX
             while not receiver.received and time.monotonic() < until:
                 time.sleep(0.1)
-            receiver.behaviour = answering(200)
+            receiver.handle = answer_with(200)
             while len(receiver.received) < 2 and time.monotonic() < until:
                 time.sleep(0.1)
             refused, taken = receiver.received[:2]

@@ -15,7 +15,7 @@ from functions.contract import Metric, order_message, unix_ms
 from functions.simulation.network import VENUES
 from tests.events import Json
 from tests.functions.world import Context, World
-from tests.receiver import answering, receiving
+from tests.receiver import answer_with, receiving
 
 SERVICE = "order-execution-engine"
 OWNER = "desk-7"  # of the events
@@ -120,7 +120,7 @@ def test_every_metric_is_emitted_and_no_other(
         order_id = world.submit()["orderId"]
         world.publish()
         world.notify()
-        receiver.behaviour = answering(500)
+        receiver.handle = answer_with(500)
         world.submit(simulate={"fault": "venue_down"})
         world.publish()
         world.notify()

@@ -21,11 +21,11 @@ from tests.events import Json, sqs_event, sqs_message
 from tests.functions.world import Answer, Context, World
 from tests.receiver import (
     Receiver,
-    answering,
-    dying,
+    answer_with,
+    close_early,
+    no_answer_until,
     receiving,
-    silent_until,
-    trickling_until,
+    trickle_until,
 )
 
 OWNER = "desk-7"  # the owner in events/http_execute_order.json
@@ -253,7 +253,7 @@ def test_a_test_message_is_sent_once_and_its_failure_is_shown(
     assert world.notify() == []
     (received,) = receiver.received
     assert received.verified(webhook["secret"])["type"] == "webhook.test"
-    receiver.behaviour = answering(500)
+    receiver.handle = answer_with(500)
     assert request(world, "POST", path).status == 202
     assert world.notify() == []
     (webhook,) = listed(world)
@@ -277,12 +277,12 @@ def test_a_failed_delivery_is_repeated_under_the_same_id(
     world: World, receiver: Receiver, queued: Json, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notifier, "FIRST_RETRY_SECONDS", 0)
-    receiver.behaviour = answering(503)
+    receiver.handle = answer_with(503)
     assert len(world.notify()) == 1
     (webhook,) = listed(world)
     assert webhook["lastError"] == "the receiver answered 503"
     assert webhook["failingSince"]
-    receiver.behaviour = answering(200)
+    receiver.handle = answer_with(200)
     assert world.notify() == []
     first, second = receiver.received
     assert (first.id, first.body) == (second.id, second.body)
@@ -304,7 +304,7 @@ def test_retries_wait_longer_each_time_and_last_a_day() -> None:
 def test_no_redirect_is_followed(
     world: World, receiver: Receiver, queued: Json, location: str
 ) -> None:
-    receiver.behaviour = answering(302, Location=location)
+    receiver.handle = answer_with(302, Location=location)
     assert len(world.notify()) == 1
     (webhook,) = listed(world)
     assert webhook["lastError"] == "the receiver answered 302"
@@ -314,19 +314,19 @@ def test_no_redirect_is_followed(
 def test_a_delivery_fails_if_the_receiver_closes_the_connection_midway(
     world: World, receiver: Receiver, queued: Json
 ) -> None:
-    receiver.behaviour = dying
+    receiver.handle = close_early
     assert len(world.notify()) == 1
     (webhook,) = listed(world)
     assert webhook["lastError"] == "the connection failed"
 
 
-@pytest.mark.parametrize("slow", [silent_until, trickling_until])
+@pytest.mark.parametrize("slow", [no_answer_until, trickle_until])
 def test_a_slow_receiver_delays_no_other(
     world: World, receiver: Receiver, queued: Json, monkeypatch: pytest.MonkeyPatch, slow: Any
 ) -> None:
     monkeypatch.setattr(notifier, "DELIVERY_SECONDS_MAX", 1)
     released = threading.Event()
-    receiver.behaviour = slow(released)
+    receiver.handle = slow(released)
     try:
         with receiving() as other:
             quick = world.create_webhook(other.url)
@@ -344,7 +344,7 @@ def test_a_webhook_that_has_failed_for_a_day_is_disabled_and_shows_why(
     world: World, receiver: Receiver, queued: Json, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notifier, "FIRST_RETRY_SECONDS", 0)
-    receiver.behaviour = answering(500)
+    receiver.handle = answer_with(500)
     assert len(world.notify()) == 1
     runtime.clock.sleep(24 * 3600)
     assert world.notify() == []
@@ -360,7 +360,7 @@ def test_a_webhook_that_has_failed_for_a_day_is_disabled_and_shows_why(
 def test_a_receiver_that_answers_gone_is_disabled_at_once(
     world: World, receiver: Receiver, queued: Json
 ) -> None:
-    receiver.behaviour = answering(410)
+    receiver.handle = answer_with(410)
     assert world.notify() == []
     (webhook,) = listed(world)
     assert webhook["enabled"] is False
@@ -432,7 +432,7 @@ def test_a_certificate_of_another_host_is_refused(receiver: Receiver) -> None:
 def test_no_log_line_holds_a_secret_or_the_url(
     world: World, receiver: Receiver, queued: Json, log: io.StringIO
 ) -> None:
-    receiver.behaviour = answering(500)
+    receiver.handle = answer_with(500)
     world.notify()
     logged = log.getvalue()
     assert "webhook not delivered" in logged

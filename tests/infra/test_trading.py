@@ -100,7 +100,7 @@ def test_a_refusal_is_an_error_in_one_line_and_an_unanswered_order_can_be_sent_a
     engine: Engine, command: Run
 ) -> None:
     refused = command("order", "SOL", "SOL", "1")
-    assert refused.code == "✗ CIRCULAR_ARBITRAGE_IS_DISABLED it is."
+    assert refused.code == "✗ Refused: CIRCULAR_ARBITRAGE_IS_DISABLED."
     engine.http_faults = ["lost after"] * 1000
     result = command("order", "SOL", "USDC", "1")
     assert result.code == UNKNOWN
@@ -114,11 +114,8 @@ def test_a_refusal_is_an_error_in_one_line_and_an_unanswered_order_can_be_sent_a
 
 
 def test_orders_are_listed_as_a_table_as_json_and_as_csv(engine: Engine, command: Run) -> None:
-    order_ids = []
-    for statuses in (LIFE, ["pending", "failed"], ["pending"]):
-        order_ids.append(str(uuid4()))
-        for status in statuses:
-            engine.update(order_ids[-1], status)
+    updates = (LIFE, ["pending", "failed"], ["pending"])
+    order_ids = [engine.new_order(*statuses) for statuses in updates]
     table = command("orders")
     assert table.code == 0
     assert len(table.out.splitlines()) == 4

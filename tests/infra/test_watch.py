@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -80,13 +79,6 @@ def start(run: Run) -> Start:
     return lambda *arguments: RunningCommand(lambda: run(*arguments))
 
 
-def new_order(engine: Engine, *statuses: str, age_s: float = 0) -> str:
-    order_id = str(uuid4())
-    for status in statuses or ("pending",):
-        engine.update(order_id, status, age_s=age_s)
-    return order_id
-
-
 def shown(result: Ended, order_id: str) -> list[str]:
     """The statuses that were printed of an order."""
     return [line.split()[2] for line in result.out.splitlines() if order_id in line]
@@ -104,14 +96,14 @@ def test_an_ended_order_is_replayed_and_the_exit_code_is_that_of_its_end(
         "cancelled": watch.ENDED_OTHERWISE,
     }
     for status, code in ends.items():
-        order_id = new_order(engine, "pending", status)
+        order_id = engine.new_order("pending", status)
         result = run(order_id)
         assert (result.code, shown(result, order_id)) == (code, ["pending", status])
         assert result.err == ""
 
 
 def test_an_order_is_watched_to_its_end_over_lost_connections(engine: Engine, start: Start) -> None:
-    order_id = new_order(engine)
+    order_id = engine.new_order()
     running = start(order_id)
     for status in LIFE[1:]:
         eventually(lambda: engine.followed(order_id))
@@ -125,7 +117,7 @@ def test_an_order_is_watched_to_its_end_over_lost_connections(engine: Engine, st
 
 
 def test_a_subscription_without_an_answer_is_sent_again(engine: Engine, start: Start) -> None:
-    order_id = new_order(engine, *LIFE)
+    order_id = engine.new_order(*LIFE)
     engine.answers_instead = [None, GATEWAY_ERROR, {"message": "Forbidden", "requestId": "r"}]
     result = start(order_id).result()
     assert (result.code, shown(result, order_id)) == (0, LIFE)
@@ -138,7 +130,7 @@ def test_without_an_answer_to_any_subscription_the_exit_code_is_unknown(
 ) -> None:
     give_up_after(monkeypatch, call=1)
     engine.answers_instead = [None] * 10_000
-    result = start(new_order(engine)).result()
+    result = start(engine.new_order()).result()
     assert result.code == watch.UNKNOWN
     assert "subscriptions are not answered" in result.err
 
@@ -154,14 +146,14 @@ def test_an_order_that_does_not_exist_is_the_exit_code_unknown(
 
 def test_too_many_followers_of_an_order_are_an_error_in_one_line(engine: Engine, run: Run) -> None:
     engine.answers_instead = [{"error": {"code": "TOO_MANY_FOLLOWERS", "message": "No more."}}]
-    assert run(new_order(engine)).code == "✗ No more."
+    assert run(engine.new_order()).code == "✗ No more."
 
 
 def test_after_too_long_without_a_connection_the_exit_code_is_unknown(
     engine: Engine, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     give_up_after(monkeypatch, lost=1)
-    order_id = new_order(engine)
+    order_id = engine.new_order()
     running = start(order_id)
     eventually(lambda: engine.followed(order_id))
     engine.refuse_connections = [500] * 10_000
@@ -178,7 +170,7 @@ def test_interrupting_the_watch_of_one_order_is_the_exit_code_unknown(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(watch, "print_updates", stop)
-    assert run(new_order(engine)).code == watch.UNKNOWN
+    assert run(engine.new_order()).code == watch.UNKNOWN
     assert run().code == 0
 
 
@@ -188,7 +180,7 @@ def test_interrupting_the_watch_of_one_order_is_the_exit_code_unknown(
 def test_a_refused_connection_is_tried_again_as_long_as_the_key_is_valid(
     engine: Engine, run: Run
 ) -> None:
-    order_id = new_order(engine, *LIFE)
+    order_id = engine.new_order(*LIFE)
     engine.refuse_connections = [403, 401, 500, 429]
     result = run(order_id)
     assert (result.code, shown(result, order_id)) == (0, LIFE)
@@ -251,11 +243,11 @@ class WatchOfAll:
 
 
 def test_earlier_orders_are_watched_from_their_next_update_on(engine: Engine, start: Start) -> None:
-    ended = new_order(engine, *LIFE)
-    recent = new_order(engine, "pending", "routing")
-    old = new_order(engine, "pending", "routing", age_s=7200)
+    ended = engine.new_order(*LIFE)
+    recent = engine.new_order("pending", "routing")
+    old = engine.new_order("pending", "routing", age_s=7200)
     watch_of_all = WatchOfAll(engine, start)
-    new = new_order(engine)
+    new = engine.new_order()
     for order_id in (recent, old, new):
         engine.update(order_id, "failed")
     result = watch_of_all.result()
@@ -267,11 +259,11 @@ def test_earlier_orders_are_watched_from_their_next_update_on(engine: Engine, st
 def test_updates_missed_while_disconnected_are_shown_after_the_reconnect(
     engine: Engine, start: Start
 ) -> None:
-    before = new_order(engine, age_s=1800)  # further back than the list is read after a cut
+    before = engine.new_order(age_s=1800)  # further back than the list is read after a cut
     watch_of_all = WatchOfAll(engine, start)
-    known = new_order(engine)
+    known = engine.new_order()
     engine.cut()
-    missed = [new_order(engine, *LIFE) for _ in range(5)]  # on three pages of the list
+    missed = [engine.new_order(*LIFE) for _ in range(5)]  # on three pages of the list
     engine.update(before, "cancelled")
     engine.update(known, "routing")
     watch_of_all.wait()
@@ -288,7 +280,7 @@ def test_a_subscription_to_all_orders_without_an_answer_is_sent_again(
     engine.answers_instead = [None, GATEWAY_ERROR, None]
     watch_of_all = WatchOfAll(engine, start)
     assert len(engine.sent(orderId="*")) >= 4
-    order_id = new_order(engine, *LIFE)
+    order_id = engine.new_order(*LIFE)
     assert shown(watch_of_all.result(), order_id) == LIFE
 
 
@@ -304,7 +296,7 @@ def test_after_a_failed_read_of_the_list_the_command_connects_again(
     connects = engine.connects
     engine.http_status = 503
     engine.cut()
-    missed = new_order(engine, *LIFE)
+    missed = engine.new_order(*LIFE)
     eventually(lambda: engine.connects > connects + 1)
     engine.http_status = 200
     watch_of_all.wait()
@@ -316,7 +308,7 @@ def test_over_random_lost_connections_every_update_is_shown_once_and_in_order(
     engine: Engine, start: Start, seed: int
 ) -> None:
     drawn = random.Random(seed)
-    earlier = [new_order(engine) for _ in range(3)]
+    earlier = [engine.new_order() for _ in range(3)]
     watch_of_all = WatchOfAll(engine, start)
     expected: dict[str, list[str]] = {order_id: [] for order_id in earlier}
     for _ in range(150):
@@ -334,7 +326,7 @@ def test_over_random_lost_connections_every_update_is_shown_once_and_in_order(
                     if "*" in followed:  # the publisher retries a batch of pushes
                         engine.push(connection, repeated)
         elif move < 0.40 and len(expected) < 30:
-            order_id = new_order(engine)
+            order_id = engine.new_order()
             expected[order_id] = ["pending"]
         else:
             order_id = drawn.choice(list(expected))

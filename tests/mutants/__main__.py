@@ -71,7 +71,7 @@ def failure(mutant: Mutant, *, seeds: int) -> str | None:
         )
         if done.returncode == 0 or (mutant.catches == SIMULATION and done.returncode == 2):
             return None
-        # Any outcome but a failed test or a broken promise means that the mutant did not run.
+        # Without a failed test or a violation, the mutant did not run.
         found = re.search(shown, done.stdout, re.MULTILINE)
         if done.returncode != 1 or found is None:
             raise RuntimeError(f"{mutant.name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")

@@ -21,7 +21,7 @@ SLICES = "tests/functions/test_slices.py::test_"
 
 @dataclass(frozen=True)
 class Mutant:
-    """Replace `before`, which `file` has exactly once, by `after`; `catches` must then fail."""
+    """`before`, which `file` has exactly once, is replaced by `after`; `catches` must then fail."""
 
     name: str
     file: str
@@ -55,34 +55,34 @@ MUTANTS = (
         'ConditionExpression="attribute_exists(orderId) OR #sequence = :read"',
     ),
     Mutant(
-        "a second order under one id replaces the first",
+        "a second order with the same id replaces the first",
         ORDERS,
         'ConditionExpression="attribute_not_exists(orderId)"',
         'ConditionExpression="attribute_not_exists(noSuchAttribute)"',
     ),
     Mutant(
-        "a repeated put of its own is taken for another order",
+        "a repeated put of an order is treated as another order's",
         ORDERS,
         'if stored.get("writer") != item["writer"]:',
         "if True:",
         FAULTS + "an_order_whose_put_is_repeated_after_a_lost_answer_is_accepted_as_new",
     ),
     Mutant(
-        "another order under the same id is taken for its own put",
+        "another order with the same id is treated as a repeated put",
         ORDERS,
         'if stored.get("writer") != item["writer"]:',
         "if False:",
         API + "the_same_key_and_body_answer_the_stored_order",
     ),
     Mutant(
-        "a repeated update of its own is taken for another writer's",
+        "a repeated update is treated as another writer's",
         ORDERS,
         "if found != [Entry(update.text, transaction)]:",
         "if True:",
         FAULTS + "a_repeat_of_a_write_whose_answer_was_lost_succeeds",
     ),
     Mutant(
-        "another writer's update is taken for its own",
+        "another writer's update is treated as a repeated one",
         ORDERS,
         "if found != [Entry(update.text, transaction)]:",
         "if False:",
@@ -120,14 +120,14 @@ MUTANTS = (
     ),
     # --- followers
     Mutant(
-        "a follower at a full order cannot subscribe again",
+        "a follower of an order with the most followers cannot subscribe again",
         ORDERS,
         '" OR attribute_exists(followers.#connection))"',
         '")"',
         LIVE + "an_order_has_at_most_100_followers",
     ),
     Mutant(
-        "a repeated subscription changes nothing, and so replays nothing",
+        "a repeated subscription changes no item, so it replays nothing",
         ORDERS,
         '"request": {"S": request_id}}',
         '"request": {"S": ""}}',
@@ -140,44 +140,44 @@ MUTANTS = (
         'else int(follower["M"]["since"]["N"]) + 1',
     ),
     Mutant(
-        "followers of everything are sent the update after the new one",
+        "followers of all orders receive the update after the new one",
         PUBLISHER,
         "yield from to(connection_id, change.known)",
         "yield from to(connection_id, change.known + 1)",
     ),
     Mutant(
-        "a connection that fails stays open, with a gap",
+        "a connection whose push failed stays open",
         PUBLISHER,
         "            close(connection_id)\n",
         "",
     ),
     Mutant(
-        "a look-up of followers is stamped after its query",
+        "the age of a look-up of followers counts from after its query",
         PUBLISHER,
         "LookUp(connections.followers_of_all(owner), now, seconds)",
         "LookUp(connections.followers_of_all(owner), now_ms(), monotonic())",
         LIVE + "the_age_of_a_look_up_counts_from_before_its_query",
     ),
     Mutant(
-        "a look-up of followers serves ten times as long",
+        "a look-up of followers is used ten times as long",
         PUBLISHER,
         "within = connections.LOOKUP_SECONDS",
         "within = connections.LOOKUP_SECONDS * 10",
     ),
     Mutant(
-        "followers of everything are looked up without a consistent read",
+        "followers of all orders are looked up without a consistent read",
         CONNECTIONS,
         "ConsistentRead=True,",
         "ConsistentRead=False,",
     ),
     Mutant(
-        "a follower of everything is answered at once",
+        "a follower of all orders is answered at once",
         WEBSOCKET,
         "sleep(ANSWER_AFTER_SECONDS)",
         "sleep(0)",
     ),
     Mutant(
-        "a follower of everything is stored only after the wait",
+        "a follower of all orders is stored only after the wait",
         WEBSOCKET,
         "            connections.follow_all(owner, connection_id)\n"
         "            sleep(ANSWER_AFTER_SECONDS)\n",
@@ -199,7 +199,7 @@ MUTANTS = (
         LIVE + "a_message_after_the_end_of_its_connection_leaves_nothing_behind",
     ),
     Mutant(
-        "a late repeat of a connection's put undoes what it follows",
+        "a late repeat of a connection's put removes its subscriptions",
         CONNECTIONS,
         '            ConditionExpression="attribute_not_exists(connectionId)",\n',
         "",
@@ -219,19 +219,19 @@ MUTANTS = (
         "return chain.outcome(transaction, self.seed)",
     ),
     Mutant(
-        "a transaction settles in the market of the setting",
+        "a transaction settles in the market of the seed that is set",
         CHAIN,
         "seed = seed if transaction.seed is None else transaction.seed",
         "seed = seed or transaction.seed or ''",
     ),
     Mutant(
-        "a transaction does not settle over a pool that is closed meanwhile",
+        "a transaction does not settle over a pool that was closed since",
         MARKET,
         "if listing.venue != self.venue or listing.since > self.version:",
         "if listing.venue != self.venue or listing.since > self.version or listing.closed:",
     ),
     Mutant(
-        "an order made again under an expired one's id has its signatures",
+        "a later order with an expired order's id has the same signatures",
         "functions/orders/order.py",
         'return f"{self.order_id}@{self.created_at}"',
         "return self.order_id",
@@ -243,7 +243,7 @@ MUTANTS = (
         "        attempt=1,\n",
     ),
     Mutant(
-        "a failed attempt is not bounded",
+        "an order gets one attempt too many",
         "functions/orders/retries.py",
         "if order.attempt >= order.max_attempts:",
         "if order.attempt > order.max_attempts:",
@@ -255,7 +255,7 @@ MUTANTS = (
         "pass",
         WORKER + "a_retry_is_a_delayed_message",
     ),
-    # --- orders that wait, and orders in slices
+    # --- resting orders, and orders in slices
     Mutant(
         "the transaction of a limit order accepts less than the limit",
         WORKER_FUNCTION,
@@ -281,7 +281,7 @@ MUTANTS = (
         "if order.stop_price is not None:",
     ),
     Mutant(
-        "a twap order queues itself at once while its slice takes long",
+        "a twap order is queued again at once while its slice is under way",
         WAITING,
         "if due <= now_ms and slices.is_under_way(order):",
         "if False:",
@@ -289,7 +289,7 @@ MUTANTS = (
     ),
     # --- cancelling, dead letters, sweeping
     Mutant(
-        "a cancel that lost the race does not read again",
+        "a cancel that conflicts with another update does not read the order again",
         "functions/http/changes.py",
         '            logger.info("order moved on before it was cancelled")\n',
         "            return order.apply(order.next_update(Status.CANCELLED, now_ms()))\n",
@@ -309,7 +309,7 @@ MUTANTS = (
         WORKER + "a_dead_letter_stays_in_its_queue_while_its_order_waits_for_a_retry",
     ),
     Mutant(
-        "a redelivered message is taken at once with the others",
+        "a redelivered message is processed together with the others",
         WORKER_FUNCTION,
         "first = [record for record in records if _receives(record) == 1]",
         "return [list(records)]\n    first = []",
@@ -323,13 +323,13 @@ MUTANTS = (
         SWEEPER + "sixty_idle_orders_get_sixty_messages_in_five_sweeps",
     ),
     Mutant(
-        "a sweep looks at the first shards only",
+        "a sweep queries only the first two shards",
         SWEEPER_FUNCTION,
         "for shard in OPEN_SHARDS[first:] + OPEN_SHARDS[:first]:",
         "for shard in OPEN_SHARDS[:2]:",
     ),
     Mutant(
-        "a sweep restarts the idle time of an order that has moved on",
+        "a sweep restarts the idle time of an order that was updated since",
         ORDERS,
         'ConditionExpression="idleSince = :found"',
         'ConditionExpression="attribute_exists(orderId) OR idleSince = :found"',
@@ -343,28 +343,28 @@ MUTANTS = (
     ),
     # --- waking
     Mutant(
-        "a watcher looks once more at an index that may lag",
+        "a watcher queries an index that may lag only once more",
         WATCHER_FUNCTION,
         "pair.uncertain_until = now + INDEX_LAG_MS",
         "pair.uncertain_until = now + 1_500",
         WATCHER + "an_order_is_woken_though_the_index_had_neither_its_old_nor_its_new_key",
     ),
     Mutant(
-        "a watcher does not see that a nearer order has come to rest",
+        "a watcher does not notice a new resting order with a nearer price",
         WATCHER_FUNCTION,
         "if version != pair.version or now < pair.uncertain_until:",
         "if pair.version is None or now < pair.uncertain_until:",
         WATCHER + "an_order_that_begins_to_rest_nearer_than_all_others_is_woken",
     ),
     Mutant(
-        "two watchers tick side by side",
+        "two watchers tick at the same time",
         WATCHER_FUNCTION,
         "if watched.watcher > began:",
         "if False:",
         WATCHER + "a_watcher_ends_when_a_later_one_ticks_and_a_duplicate_of_it_ends_at_once",
     ),
     Mutant(
-        "a watcher leaves the ticks to one that was killed or has ended",
+        "a watcher ends because of a later one that was killed or has ended",
         WATCHER_FUNCTION,
         "if watched.watcher > began:",
         "if watched.watcher not in (0, began):",
@@ -377,7 +377,7 @@ MUTANTS = (
         RESTING + "of_several_watchers_only_the_one_that_began_last_ticks",
     ),
     Mutant(
-        "a pair is forgotten though an order has just come to rest in it",
+        "a pair is removed although an order has just come to rest in it",
         RESTING_STORE,
         'ConditionExpression="#pair = :version"',
         'ConditionExpression="attribute_exists(#pair) OR #pair = :version"',
@@ -398,14 +398,14 @@ MUTANTS = (
         WATCHER + "an_order_that_still_rests_is_woken_again_unless_the_queue_is_long",
     ),
     Mutant(
-        "a falling price wakes nothing",
+        "a falling price wakes no order",
         RESTING_STORE,
         "falls = self.below is not None and key <= self.below",
         "falls = self.below is not None and key < self.below and key > self.below",
         WATCHER + "a_falling_price_wakes_the_orders_below_it",
     ),
     Mutant(
-        "the wake keys allow for no change of the pools against each other",
+        "the wake keys have no margin for price changes between the pools",
         WAITING,
         "MARGIN = Fraction(1, 200)",
         "MARGIN = Fraction(0)",
