@@ -54,8 +54,8 @@ def work(world: World) -> None:
 
 
 @pytest.fixture
-def lives(world: World) -> list[list[Json]]:
-    """Orders of every type and ending: each as it was accepted, and as it is in the end."""
+def orders_in_two_states(world: World) -> list[list[Json]]:
+    """Orders of every type and ending: each as accepted, and in its last state."""
     later = datetime.now(UTC) + timedelta(days=1)
     resting = world.submit(type="limit", limitPrice="900", clientOrderId="=1+1")
     accepted = [
@@ -74,29 +74,31 @@ def lives(world: World) -> list[list[Json]]:
 
 
 def test_the_page_folds_updates_into_the_order_that_the_api_answers(
-    lives: list[list[Json]],
+    orders_in_two_states: list[list[Json]],
 ) -> None:
     folded = result_on_the_page(
         """
         import { Orders } from "./orders.js";
-        const answer = (lives) => lives.map(([first, last]) => {
+        const answer = (pairs) => pairs.map(([first, last]) => {
           const orders = new Orders();
           orders.merge(first);
           last.updates.slice(1).forEach((update) => orders.apply(update));
           return orders.byId.get(first.orderId);
         });""",
-        lives,
+        orders_in_two_states,
     )
-    assert folded == [last for _, last in lives]
-    ends = {last["status"] for _, last in lives}
+    assert folded == [last for _, last in orders_in_two_states]
+    ends = {last["status"] for _, last in orders_in_two_states}
     assert {"confirmed", "failed", "cancelled", "resting"} <= ends
-    assert any(last["updates"][-1].get("execution") for _, last in lives)
+    assert any(last["updates"][-1].get("execution") for _, last in orders_in_two_states)
 
 
-def test_the_page_exports_what_the_api_exports(world: World, lives: list[list[Json]]) -> None:
+def test_the_page_exports_what_the_api_exports(
+    world: World, orders_in_two_states: list[list[Json]]
+) -> None:
     own = result_on_the_page(
         'import { csvOf } from "./columns.js";\nconst answer = csvOf;',
-        [world.read(order["orderId"]) for order, _ in lives],
+        [world.read(order["orderId"]) for order, _ in orders_in_two_states],
     )
     exported = world.http("list_orders", path="/api/orders.csv", query={"limit": "1000"}).text
     rows = {row["orderId"]: row for row in csv.DictReader(own.splitlines())}
@@ -106,7 +108,9 @@ def test_the_page_exports_what_the_api_exports(world: World, lives: list[list[Js
     assert rows == {}
 
 
-def test_the_page_offers_a_cancellation_where_the_api_accepts_one(lives: list[list[Json]]) -> None:
+def test_the_page_offers_a_cancellation_where_the_api_accepts_one(
+    orders_in_two_states: list[list[Json]],
+) -> None:
     statuses = [*Status, "of a later release"]
     offered = result_on_the_page(
         """
