@@ -55,25 +55,25 @@ class Dashboard:
 
         def check_host(url: str) -> None:
             if urlsplit(url).netloc not in own:
-                self.problems.append(f"asked another host: {url}")
+                self.problems.append(f"request to another host: {url}")
 
         page.on("request", lambda request: check_host(request.url))
         page.on("websocket", lambda socket: check_host(socket.url))
         page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.on("console", self._said)
+        page.on("console", self._record)
 
-    def _said(self, message: ConsoleMessage) -> None:
+    def _record(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.problems.append(f"{message.text} {message.location.get('url')}")
 
     def open(self, key: str | None = None, *, live: bool = True) -> None:
         """Open a link with a key, and accept the key."""
-        self.come(key or self.target.api_key)
+        self.open_link(key or self.target.api_key)
         self.page.click("#gate-use")
         if live:
             self.is_live()
 
-    def come(self, key: str) -> None:
+    def open_link(self, key: str) -> None:
         """Open a link with a key."""
         self.page.goto(f"{self.target.http_url}/#key={key}")
 
@@ -138,7 +138,7 @@ def axe_violations(page: Page) -> list[str]:
 
 
 def made_up_order(number: int, status: str = "routing", **fields: Any) -> Json:
-    """An order as the API answers it; the greater the number, the newer."""
+    """An order as the API returns it; the greater the number, the newer."""
     order_id = f"00000000-0000-4000-8000-{number:012}"
     time = f"{NOON + timedelta(seconds=number):%Y-%m-%dT%H:%M:%S.000Z}"
     route = fields.get("route", ROUTE)
@@ -150,9 +150,9 @@ def made_up_order(number: int, status: str = "routing", **fields: Any) -> Json:
         "failed": {"error": fields.get("error")},
     }
     usual = ["pending", "routing", "building", "submitted"]
-    ways = {"cancelled": usual[:1], "failed": usual, "confirmed": usual}
-    ways |= {step: usual[:i] for i, step in enumerate(usual)}
-    steps = [*ways.get(status, usual[:2]), status]
+    earlier = {"cancelled": usual[:1], "failed": usual, "confirmed": usual}
+    earlier |= {step: usual[:i] for i, step in enumerate(usual)}
+    steps = [*earlier.get(status, usual[:2]), status]
     updates = [
         {
             "orderId": order_id,
@@ -219,7 +219,7 @@ QUOTE: Json = {**ROUTE, "tokenIn": "SOL", "tokenOut": "USDC", "referencePrice": 
 
 @dataclass(frozen=True)
 class Alone:
-    """The addresses of a page without a stack; every answer is made up."""
+    """The addresses of a page without a stack; `MadeUpEngine` answers it."""
 
     http_url: str = "https://engine.test"
     web_socket_url: str = "wss://updates.engine.test"

@@ -42,7 +42,7 @@ async def connects(client: Client, ticket: str = "") -> bool:
 
 
 @pytest.mark.parametrize("key", ["", "oee_" + "x" * 43, "nonsense"])
-async def test_without_a_valid_key_there_is_nothing_but_the_public_pages(
+async def test_without_a_valid_key_only_the_public_pages_are_served(
     target: Target, key: str
 ) -> None:
     client = target.client(key)
@@ -60,7 +60,7 @@ async def test_without_a_valid_key_there_is_nothing_but_the_public_pages(
 
 
 @pytest.mark.emulator
-async def test_a_disabled_key_is_refused_once_it_is_no_longer_remembered(target: Target) -> None:
+async def test_a_disabled_key_is_refused_once_it_is_no_longer_cached(target: Target) -> None:
     assert target.deployed
     name = f"leaver-{uuid4()}"
     client = target.client(create(target.deployed, name))
@@ -75,7 +75,7 @@ async def test_a_disabled_key_is_refused_once_it_is_no_longer_remembered(target:
     await client.close()
 
 
-async def test_a_key_in_the_url_opens_nothing(target: Target) -> None:
+async def test_a_key_in_the_url_is_refused(target: Target) -> None:
     client = target.client("")
     for name in ("key", "apiKey", "token", "authorization", "ticket"):
         query = f"?{name}={target.api_key}"
@@ -97,17 +97,19 @@ async def test_a_ticket_opens_one_connection_of_its_owner(client: Client) -> Non
     assert not await connects(client, ticket)
 
 
-async def test_of_ten_who_come_with_one_ticket_at_once_one_is_let_in(client: Client) -> None:
+async def test_of_ten_concurrent_handshakes_with_one_ticket_one_is_accepted(client: Client) -> None:
     for _ in range(3):
         ticket = await client.ticket()
-        let_in = await asyncio.gather(*(connects(client, ticket) for _ in range(10)))
-        assert let_in.count(True) == 1
+        accepted = await asyncio.gather(*(connects(client, ticket) for _ in range(10)))
+        assert accepted.count(True) == 1
 
 
-# --- walls ------------------------------------------------------------------------------------
+# --- other owners -------------------------------------------------------------------------------
 
 
-async def test_an_owner_is_walled_off_from_another(client: Client, other: Client) -> None:
+async def test_no_request_and_no_message_reaches_an_order_of_another_owner(
+    client: Client, other: Client
+) -> None:
     key = str(uuid4())
     mine = (await client.submit(idempotency_key=key)).json()
     path = f"/api/orders/{mine['orderId']}"
@@ -132,12 +134,12 @@ async def test_an_owner_is_walled_off_from_another(client: Client, other: Client
 # --- hostile input ----------------------------------------------------------------------------
 
 
-async def test_a_wrong_method_is_told_the_right_one(client: Client) -> None:
+async def test_a_wrong_method_is_answered_with_the_allowed_one(client: Client) -> None:
     answer = await client.http.get("/api/orders/execute")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-def test_generated_requests_are_answered_as_the_served_document_says(
+def test_generated_requests_are_answered_as_the_served_document_states(
     target: Target, api: Callable[[str], httpx.Client]
 ) -> None:
     verify = str(target.ca_bundle) if target.ca_bundle else True
@@ -151,7 +153,7 @@ def test_generated_requests_are_answered_as_the_served_document_says(
 
     try:
         answered = send_generated(document, send, cases=10)
-    finally:  # a webhook without a receiver, and orders that wait, would burden all later tests
+    finally:  # a webhook without a receiver, and resting orders, would slow all later tests
         client = api(target.api_key)
         for webhook in client.get("/api/webhooks").json()["webhooks"]:
             client.delete(f"/api/webhooks/{webhook['webhookId']}")
@@ -160,37 +162,37 @@ def test_generated_requests_are_answered_as_the_served_document_says(
     assert answered.total() > 100
 
 
-async def test_whatever_one_connection_sends_it_is_answered_or_closed_and_no_other_hurt(
+async def test_invalid_frames_are_answered_or_close_their_connection_and_affect_no_other(
     client: Client,
 ) -> None:
-    chance = random.Random(5)
+    drawn = random.Random(5)
     frames: list[str | bytes] = [
-        chance.choice(
+        drawn.choice(
             (
-                chance.randbytes(chance.randint(0, 300)),
-                "".join(chr(chance.randint(32, 0xD7FF)) for _ in range(chance.randint(0, 100))),
-                "[" * chance.randint(1, 4000),
-                '{"orderId":' * chance.randint(1, 400),
-                json.dumps({"action": chance.choice([None, 5, [], {}, "", "$connect"])}),
-                json.dumps({"orderId": chance.choice([None, 5, [], {}, "", True])}),
-                json.dumps({"orderId": "*", "sinceSequence": chance.choice([-1, "1", 0.5])}),
+                drawn.randbytes(drawn.randint(0, 300)),
+                "".join(chr(drawn.randint(32, 0xD7FF)) for _ in range(drawn.randint(0, 100))),
+                "[" * drawn.randint(1, 4000),
+                '{"orderId":' * drawn.randint(1, 400),
+                json.dumps({"action": drawn.choice([None, 5, [], {}, "", "$connect"])}),
+                json.dumps({"orderId": drawn.choice([None, 5, [], {}, "", True])}),
+                json.dumps({"orderId": "*", "sinceSequence": drawn.choice([-1, "1", 0.5])}),
             )
         )
         for _ in range(100)
     ]
     order = await client.accepted()
-    async with client.socket() as bystander:
-        await bystander.send(json.dumps({"orderId": order["orderId"]}))
+    async with client.socket() as other_socket:
+        await other_socket.send(json.dumps({"orderId": order["orderId"]}))
         for huge in ("x" * 100_000, b"\xff" * 30_000):
-            await attacked(client, [huge])
+            await send_frames(client, [huge])
         for start in range(0, len(frames), 20):
-            await attacked(client, frames[start : start + 20])
-        await attacked(client, ['{"action":"ping"}'] * 100)  # a flood
-        updates = await updates_of(bystander, order["orderId"])
+            await send_frames(client, frames[start : start + 20])
+        await send_frames(client, ['{"action":"ping"}'] * 100)  # a flood
+        updates = await updates_of(other_socket, order["orderId"])
         assert [update["sequence"] for update in updates] == [1, 2, 3, 4, 5]
 
 
-async def attacked(client: Client, frames: list[str | bytes]) -> None:
+async def send_frames(client: Client, frames: list[str | bytes]) -> None:
     """Send all messages at once; each must be answered unless the connection was closed."""
     try:
         async with client.socket() as socket:
@@ -204,7 +206,7 @@ async def attacked(client: Client, frames: list[str | bytes]) -> None:
 
 
 @pytest.mark.emulator
-async def test_plain_http_is_refused_where_tls_is_on(target: Target) -> None:
+async def test_the_local_stack_serves_tls_with_its_own_certificate(target: Target) -> None:
     context = ssl.create_default_context()
     host, port = target.http_url.removeprefix("https://").split("/")[0].split(":")
     with pytest.raises(ssl.SSLCertVerificationError):

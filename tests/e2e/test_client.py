@@ -1,4 +1,4 @@
-"""The test client retries after the answers that may pass."""
+"""The test client retries after answers that may be temporary."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.e2e.client import Client, follow_all
         HTTPStatus.GATEWAY_TIMEOUT,
     ],
 )
-async def test_a_client_with_a_good_key_tries_again_until_the_gateway_lets_it_in(
+async def test_a_client_with_a_valid_key_retries_until_the_gateway_accepts_it(
     monkeypatch: pytest.MonkeyPatch, status: HTTPStatus
 ) -> None:
     monkeypatch.setattr(client_module, "TRY_AGAIN_SECONDS", 0)
@@ -57,7 +57,7 @@ async def test_a_client_with_a_good_key_tries_again_until_the_gateway_lets_it_in
     ],
     ids=["aws", "emulator"],
 )
-async def test_a_client_subscribes_again_when_the_gateway_says_that_it_failed(frame: str) -> None:
+async def test_a_client_subscribes_again_after_the_gateways_own_frame(frame: str) -> None:
     answers = [frame, '{"type":"subscribed","orderId":"*"}']
 
     async def answer(connection: ServerConnection) -> None:

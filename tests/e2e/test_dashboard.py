@@ -27,7 +27,7 @@ from tests.e2e.dashboard import (
     new_amount,
 )
 
-LIFE_WITH_TWO_RETRIES = [
+STEPS_WITH_TWO_RETRIES = [
     *("Pending", "Attempt 1", "Routing", "Attempt 2", "Routing"),
     *("Attempt 3", "Routing", "Building", "Submitted", "Confirmed"),
 ]
@@ -63,7 +63,7 @@ def test_an_order_goes_from_the_form_to_confirmed(dashboard: Dashboard) -> None:
     expect(page.locator("#chart")).to_have_attribute("data-fills", re.compile("[1-9]"))
 
 
-def test_a_waiting_order_of_the_stack_rests_is_changed_cancelled_and_sliced(
+def test_on_the_stack_a_limit_order_rests_is_changed_and_cancelled_and_one_in_slices_executes(
     dashboard: Dashboard,
 ) -> None:
     page, amount = dashboard.page, new_amount()
@@ -90,7 +90,7 @@ def test_a_waiting_order_of_the_stack_rests_is_changed_cancelled_and_sliced(
     expect(page.locator("#detail .legs li")).to_have_count(2)
 
 
-def test_what_is_typed_after_a_choice_replaces_it(dashboard: Dashboard) -> None:
+def test_text_typed_after_the_choice_of_a_token_replaces_it(dashboard: Dashboard) -> None:
     page, keyboard, amount = dashboard.page, dashboard.page.keyboard, new_amount()
     dashboard.open()
     page.focus("#token-in")
@@ -127,7 +127,7 @@ def test_a_double_click_makes_one_order(
     assert [order["amount"].startswith(amount) for order in listed].count(True) == 1
 
 
-def test_a_submission_that_the_network_lost_is_sent_again_as_the_same_order(
+def test_a_submission_whose_answer_was_lost_is_sent_again_as_the_same_order(
     dashboard: Dashboard,
 ) -> None:
     keys: list[str | None] = []
@@ -149,7 +149,7 @@ def test_a_submission_that_the_network_lost_is_sent_again_as_the_same_order(
     dashboard.forgive("ERR_FAILED .*/execute")
 
 
-def test_five_at_once_are_five_orders_and_all_are_confirmed(dashboard: Dashboard) -> None:
+def test_the_button_for_five_orders_places_five_and_all_are_confirmed(dashboard: Dashboard) -> None:
     amount = new_amount()
     dashboard.open()
     dashboard.page.fill("#amount", amount)
@@ -161,7 +161,7 @@ def test_five_at_once_are_five_orders_and_all_are_confirmed(dashboard: Dashboard
     expect(dashboard.page.locator("#form-status")).to_have_text("5 orders accepted.")
 
 
-def test_a_failing_order_says_why_in_words_and_tells_its_whole_life(dashboard: Dashboard) -> None:
+def test_a_failed_order_shows_its_reason_in_words_and_all_its_updates(dashboard: Dashboard) -> None:
     page = dashboard.page
     dashboard.open()
     row = dashboard.submit(new_amount(), fault="slippage")
@@ -171,13 +171,13 @@ def test_a_failing_order_says_why_in_words_and_tells_its_whole_life(dashboard: D
     detail = page.get_by_role("dialog")
     expect(detail.locator(".failure")).to_contain_text("The price moved beyond your slippage")
     steps = detail.locator(".timeline b")
-    life = ["Routing", "Building", "Submitted"]
-    lives = [step for i in (1, 2, 3) for step in (f"Attempt {i}", *life)]
-    expect(steps).to_have_text(["Pending", *lives, "Failed"])
+    attempt = ["Routing", "Building", "Submitted"]
+    attempts = [step for i in (1, 2, 3) for step in (f"Attempt {i}", *attempt)]
+    expect(steps).to_have_text(["Pending", *attempts, "Failed"])
     expect(detail).to_contain_text("Slippage, first 3 attempts")
 
 
-def test_filters_show_what_they_say(
+def test_a_filter_shows_only_orders_of_its_status(
     dashboard: Dashboard, api: Callable[[str], httpx.Client]
 ) -> None:
     page = dashboard.page
@@ -198,7 +198,7 @@ def test_filters_show_what_they_say(
     expect(dashboard.row(bad)).to_be_hidden()
 
 
-def test_bad_input_is_told_next_to_its_field_and_nothing_is_sent(dashboard: Dashboard) -> None:
+def test_invalid_input_is_reported_next_to_its_field_and_not_sent(dashboard: Dashboard) -> None:
     page = dashboard.page
     dashboard.open()
     for amount, rule in {
@@ -214,7 +214,7 @@ def test_bad_input_is_told_next_to_its_field_and_nothing_is_sent(dashboard: Dash
     expect(page.locator("#form-status")).to_be_empty()
 
 
-def test_a_pending_order_can_be_cancelled_where_it_is_read(
+def test_a_pending_order_can_be_cancelled_in_its_dialog(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page, order = dashboard.page, made_up_order(1, "pending")
@@ -228,7 +228,7 @@ def test_a_pending_order_can_be_cancelled_where_it_is_read(
     expect(page.locator(".timeline b")).to_have_text(["Pending", "Cancelled"])
 
 
-def test_a_refused_cancellation_is_told_where_it_was_asked_for(
+def test_a_refused_cancellation_is_reported_in_the_orders_dialog(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page, order = dashboard.page, made_up_order(1, "pending")
@@ -246,17 +246,17 @@ def test_a_refused_cancellation_is_told_where_it_was_asked_for(
 # --- the connection ---------------------------------------------------------------------------
 
 
-def test_a_reload_mid_way_shows_the_order_once_and_to_its_end(dashboard: Dashboard) -> None:
+def test_after_a_reload_an_open_order_is_shown_once_and_to_its_end(dashboard: Dashboard) -> None:
     dashboard.open()
     row = dashboard.submit(new_amount(), fault="quote_timeout", attempts="2")
     has_status(row, "routing")
     dashboard.page.reload()
     has_status(row, "confirmed")
     row.get_by_role("link").click()
-    expect(dashboard.page.locator(".timeline b")).to_have_text(LIFE_WITH_TWO_RETRIES)
+    expect(dashboard.page.locator(".timeline b")).to_have_text(STEPS_WITH_TWO_RETRIES)
 
 
-def test_a_cut_connection_comes_back_and_nothing_is_lost_or_shown_twice(
+def test_over_a_lost_connection_no_update_is_lost_or_shown_twice(
     dashboard: Dashboard, api: Callable[[str], httpx.Client]
 ) -> None:
     page = dashboard.page
@@ -304,10 +304,10 @@ def test_a_cut_connection_comes_back_and_nothing_is_lost_or_shown_twice(
     assert {message["orderId"] for message in sent if "orderId" in message} == {"*"}
     dashboard.forgive("ERR_FAILED")
     slow.get_by_role("link").click()
-    expect(page.locator(".timeline b")).to_have_text(LIFE_WITH_TWO_RETRIES)
+    expect(page.locator(".timeline b")).to_have_text(STEPS_WITH_TWO_RETRIES)
 
 
-def test_an_order_made_elsewhere_appears_by_itself(
+def test_an_order_placed_elsewhere_appears_without_a_reload(
     dashboard: Dashboard, api: Callable[[str], httpx.Client]
 ) -> None:
     dashboard.open()
@@ -319,7 +319,7 @@ def test_an_order_made_elsewhere_appears_by_itself(
         has_status(dashboard.row(amount), "confirmed")
 
 
-def test_orders_that_cannot_be_loaded_are_said_and_come_when_they_can_be(
+def test_a_failed_load_of_the_orders_is_reported_and_repeated(
     dashboard: Dashboard, api: Callable[[str], httpx.Client]
 ) -> None:
     page, amount = dashboard.page, new_amount()
@@ -334,7 +334,7 @@ def test_orders_that_cannot_be_loaded_are_said_and_come_when_they_can_be(
     dashboard.forgive("503")
 
 
-def test_without_its_chart_library_the_page_still_takes_and_shows_orders(
+def test_without_the_chart_library_the_page_shows_orders_and_can_load_the_chart_again(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page, lost = dashboard.page, True
@@ -353,7 +353,7 @@ def test_without_its_chart_library_the_page_still_takes_and_shows_orders(
     dashboard.forgive("503")
 
 
-def test_a_subscription_whose_answer_was_lost_is_asked_for_again(
+def test_a_subscription_whose_answer_was_lost_is_sent_again(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     """A throttling API Gateway answers with its own frame and does not invoke the function."""
@@ -381,7 +381,7 @@ def test_a_subscription_whose_answer_was_lost_is_asked_for_again(
     dashboard.is_live()
 
 
-def test_a_connection_that_never_answers_is_given_up_for_another(
+def test_a_connection_without_answers_is_replaced_by_another(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     engine.on_message = lambda _socket, _message: None
@@ -422,7 +422,7 @@ def test_with_the_websocket_blocked_orders_are_read_by_http_and_the_page_says_so
     has_status(dashboard.submit(new_amount()), "confirmed")
 
 
-def test_an_order_made_elsewhere_is_read_while_the_websocket_is_blocked(
+def test_an_order_placed_elsewhere_is_read_while_the_websocket_is_blocked(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     engine.web_socket_reachable = False
@@ -432,7 +432,7 @@ def test_an_order_made_elsewhere_is_read_while_the_websocket_is_blocked(
     has_status(dashboard.page.locator(".row"), "confirmed")
 
 
-def test_offline_time_stands_still_and_the_page_says_how_old_it_is(
+def test_while_offline_times_stop_and_the_page_shows_when_it_was_last_current(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page = dashboard.page
@@ -442,15 +442,16 @@ def test_offline_time_stands_still_and_the_page_says_how_old_it_is(
     row = page.locator(".row")
     step = row.locator(".live")
     before = step.text_content()
-    expect(step).not_to_have_text(str(before))  # the shown time goes on
+    expect(step).not_to_have_text(str(before))  # the shown time advances
     page.context.set_offline(True)
     expect(page.locator("#connection-text")).to_have_text(
         re.compile(r"^Offline, last known (Jan 31, )?\d\d:\d\d:\d\d$")
     )
     expect(row.locator(".live")).to_have_text("last known")
-    stopped, said = step.text_content(), page.locator("#connection-text").text_content()
+    stopped, state = step.text_content(), page.locator("#connection-text").text_content()
     page.wait_for_timeout(1500)
-    assert (step.text_content(), page.locator("#connection-text").text_content()) == (stopped, said)
+    assert step.text_content() == stopped
+    assert page.locator("#connection-text").text_content() == state
     expect(row).to_have_css("filter", re.compile("grayscale"))
     engine.push(order, "building", route=ROUTE)
     page.context.set_offline(False)
@@ -459,7 +460,7 @@ def test_offline_time_stands_still_and_the_page_says_how_old_it_is(
     expect(row.locator(".live")).not_to_have_text("last known")
 
 
-def test_an_engine_that_cannot_be_reached_is_as_good_as_none(
+def test_while_the_engine_cannot_be_reached_orders_are_marked_as_last_known(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page = dashboard.page
@@ -474,7 +475,7 @@ def test_an_engine_that_cannot_be_reached_is_as_good_as_none(
     dashboard.forgive("ERR_FAILED")
 
 
-def test_orders_that_began_and_ended_while_the_page_was_away_are_found(
+def test_orders_placed_and_ended_while_the_page_was_disconnected_are_found(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     """One of them was created a moment before the newest known order."""
@@ -497,7 +498,7 @@ def test_orders_that_began_and_ended_while_the_page_was_away_are_found(
     dashboard.forgive("ERR_FAILED")
 
 
-def test_an_old_order_that_ended_while_the_page_was_away_is_read(
+def test_an_old_order_that_ended_while_the_page_was_disconnected_is_read(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page = dashboard.page
@@ -522,9 +523,7 @@ def test_an_old_order_that_ended_while_the_page_was_away_is_read(
 
 
 @pytest.mark.parametrize("name", [r"app\.\w+\.js", r"dashboard\.\w+\.css"])
-def test_a_file_that_the_page_did_not_get_is_asked_for_again(
-    dashboard: Dashboard, name: str
-) -> None:
+def test_a_file_that_failed_to_load_is_requested_again(dashboard: Dashboard, name: str) -> None:
     requests: list[str] = []
 
     def throttled_twice(route: Route) -> None:
@@ -542,7 +541,7 @@ def test_a_file_that_the_page_did_not_get_is_asked_for_again(
     dashboard.forgive("503")
 
 
-def test_the_page_works_without_the_file_that_would_load_it_again(dashboard: Dashboard) -> None:
+def test_the_page_works_without_the_script_that_requests_files_again(dashboard: Dashboard) -> None:
     dashboard.page.route("**/retry.*.js", lambda route: route.fulfill(status=503))
     dashboard.open()
     dashboard.forgive("503")
@@ -638,7 +637,7 @@ def test_a_thousand_orders_are_paged_in_and_a_burst_of_a_hundred_does_not_stutte
 # --- the keyboard ---
 
 
-def test_an_order_is_made_and_read_with_the_keyboard_alone(dashboard: Dashboard) -> None:
+def test_an_order_is_placed_and_read_with_the_keyboard_alone(dashboard: Dashboard) -> None:
     page = dashboard.page
     dashboard.open()
     page.focus("#amount")

@@ -1,4 +1,4 @@
-"""The chart and the figures of the market: ranges, marks, rates, dollars, a quote's age."""
+"""The chart and the figures of the market: ranges, marks, rates, dollars, the age of a quote."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_amounts_have_their_value_a_quote_its_age_and_a_rate_two_directions(
     expect(page.locator("#amount-worth")).to_have_text("$5.00")
 
 
-# --- the arithmetic behind it -------------------------------------------------------------------
+# --- its arithmetic ----------------------------------------------------------------------------
 
 
 def test_prices_amounts_and_terms_are_read_and_shown_exactly(
@@ -128,7 +128,7 @@ def test_prices_amounts_and_terms_are_read_and_shown_exactly(
     )
     found: list[Json] = module("terms.js", read)
     assert [each.get("text") for each in found[:3]] == [
-        "0.006666666666666667",  # rounded up: the user never gets less than was asked for
+        "0.006666666666666667",  # rounded up: the user never receives less than requested
         "0.333333333333333334",
         "10",
     ]
@@ -153,5 +153,5 @@ def test_prices_amounts_and_terms_are_read_and_shown_exactly(
     assert abs(module("orders.js", f"m.feeOf({route})") - 0.02) < 1e-12
 
 
-def test_the_file_of_the_chart_is_not_part_of_the_first_page() -> None:
+def test_the_chart_library_is_not_loaded_with_the_first_page() -> None:
     assert "lightweight" not in str(PAGES.page("index.html").body)

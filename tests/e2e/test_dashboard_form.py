@@ -1,4 +1,4 @@
-"""The order form submits exactly what was typed, and asks before it submits a ruinous order."""
+"""The order form submits exactly the input, and asks before it submits an unfavourable order."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ REFUSED_AMOUNTS = {
 }
 
 
-def test_an_amount_that_might_mean_something_else_is_refused_with_the_reason(
+def test_an_ambiguous_amount_is_refused_with_the_reason(
     dashboard: Dashboard, engine: MadeUpEngine, placed: list[Json]
 ) -> None:
     page = dashboard.page
@@ -69,7 +69,7 @@ def test_an_amount_that_might_mean_something_else_is_refused_with_the_reason(
     assert engine.calls.count("GET quote") == quoted
 
 
-def test_the_page_says_which_amount_it_has_understood_and_places_that(
+def test_the_page_shows_the_amount_that_it_understood_and_places_it(
     dashboard: Dashboard, placed: list[Json]
 ) -> None:
     page = dashboard.page
@@ -92,7 +92,7 @@ def test_the_page_says_which_amount_it_has_understood_and_places_that(
         assert [body["amount"] for body in placed[accepted:]] == [sent]
 
 
-def test_slippage_that_might_mean_something_else_is_refused_with_the_reason(
+def test_an_ambiguous_slippage_is_refused_with_the_reason(
     dashboard: Dashboard, placed: list[Json]
 ) -> None:
     page = dashboard.page
@@ -120,7 +120,7 @@ def test_slippage_that_might_mean_something_else_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize(("locale", "keypad"), [("en-US", "decimal"), ("de-DE", "text")])
-def test_the_keypad_of_a_phone_has_the_point_that_is_needed(
+def test_the_keypad_of_a_phone_has_the_decimal_point_of_its_locale(
     browser: Browser, locale: str, keypad: str
 ) -> None:
     with tab(browser, ALONE, locale=locale) as dashboard:
@@ -130,7 +130,7 @@ def test_the_keypad_of_a_phone_has_the_point_that_is_needed(
             expect(dashboard.page.locator(field)).to_have_attribute("inputmode", keypad)
 
 
-# --- orders that wait -------------------------------------------------------------------------
+# --- resting orders and slices ----------------------------------------------------------------
 
 
 def place(page: Page, placed: list[Json], kind: str, understood: str) -> Json:
@@ -145,7 +145,7 @@ def place(page: Page, placed: list[Json], kind: str, understood: str) -> Json:
     return {field: value for field, value in body.items() if field not in common}
 
 
-def test_each_type_of_order_has_its_own_fields_and_is_placed_as_the_api_takes_it(
+def test_each_type_of_order_has_its_own_fields_and_is_placed_with_them(
     dashboard: Dashboard, placed: list[Json]
 ) -> None:
     page = dashboard.page
@@ -176,7 +176,7 @@ def test_each_type_of_order_has_its_own_fields_and_is_placed_as_the_api_takes_it
     assert body == {"limitPrice": "160.5"}
 
 
-def test_orders_with_a_stop_and_orders_in_slices_are_placed_as_the_api_takes_them(
+def test_orders_with_a_stop_and_orders_in_slices_are_placed_with_their_fields(
     dashboard: Dashboard, placed: list[Json]
 ) -> None:
     page = dashboard.page
@@ -214,7 +214,7 @@ def test_orders_with_a_stop_and_orders_in_slices_are_placed_as_the_api_takes_the
     assert place(page, placed, "twap", limited) == {**slices, "limitPrice": "145"}
 
 
-def test_a_price_keeps_its_meaning_when_the_pair_is_turned_and_goes_with_its_pair(
+def test_a_price_is_converted_when_its_direction_changes_and_removed_with_its_pair(
     dashboard: Dashboard, placed: list[Json]
 ) -> None:
     page = dashboard.page
@@ -235,7 +235,7 @@ def test_a_price_keeps_its_meaning_when_the_pair_is_turned_and_goes_with_its_pai
     expect(page.locator("#limit-price")).to_have_value("")
 
 
-def test_a_limit_far_below_the_market_or_a_stop_above_it_is_sent_only_after_a_question(
+def test_a_limit_far_below_the_market_or_a_stop_above_it_needs_a_confirmation(
     dashboard: Dashboard, placed: list[Json]
 ) -> None:
     page = dashboard.page
@@ -257,7 +257,7 @@ def test_a_limit_far_below_the_market_or_a_stop_above_it_is_sent_only_after_a_qu
 # --- tokens, by keyboard ----------------------------------------------------------------------
 
 
-def test_tab_takes_the_marked_token(dashboard: Dashboard, engine: MadeUpEngine) -> None:
+def test_tab_selects_the_highlighted_token(dashboard: Dashboard, engine: MadeUpEngine) -> None:
     page, keyboard = dashboard.page, dashboard.page.keyboard
     dashboard.open()
     page.focus("#token-in")
@@ -269,7 +269,7 @@ def test_tab_takes_the_marked_token(dashboard: Dashboard, engine: MadeUpEngine) 
     expect(page.locator("#understood")).to_contain_text("1.5 JUP")
 
 
-def test_the_arrows_move_the_mark_and_enter_takes_it(
+def test_the_arrows_move_the_highlight_and_enter_selects_the_token(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page, keyboard = dashboard.page, dashboard.page.keyboard
@@ -297,9 +297,7 @@ def test_the_arrows_move_the_mark_and_enter_takes_it(
     expect(page.locator("#form-status")).to_be_empty()  # Enter did not submit the form
 
 
-def test_escape_brings_back_the_token_that_was_chosen(
-    dashboard: Dashboard, engine: MadeUpEngine
-) -> None:
+def test_escape_restores_the_selected_token(dashboard: Dashboard, engine: MadeUpEngine) -> None:
     page, keyboard = dashboard.page, dashboard.page.keyboard
     dashboard.open()
     page.focus("#token-in")
@@ -311,7 +309,7 @@ def test_escape_brings_back_the_token_that_was_chosen(
     expect(page.locator("#token-in")).to_have_value("SOL")
 
 
-def test_the_exact_symbol_comes_before_tokens_that_contain_it(
+def test_the_exact_symbol_is_listed_before_tokens_that_contain_it(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page = dashboard.page
@@ -321,7 +319,9 @@ def test_the_exact_symbol_comes_before_tokens_that_contain_it(
     expect(page.locator("#token-out-list [role=option] b")).to_contain_text(["SOL", "JitoSOL"])
 
 
-def test_a_text_that_is_no_token_places_nothing(dashboard: Dashboard, placed: list[Json]) -> None:
+def test_with_a_text_that_is_no_token_no_order_is_placed(
+    dashboard: Dashboard, placed: list[Json]
+) -> None:
     page, keyboard = dashboard.page, dashboard.page.keyboard
     dashboard.open()
     page.focus("#token-in")
@@ -353,10 +353,10 @@ def test_choosing_the_other_sides_token_swaps_them(
     expect(page.locator("#token-out")).to_have_value("SOL")
 
 
-# --- ruin -------------------------------------------------------------------------------------
+# --- confirmations ----------------------------------------------------------------------------
 
 
-def test_an_order_that_loses_much_of_its_value_is_sent_only_after_a_question(
+def test_an_order_that_loses_much_of_its_value_needs_a_confirmation(
     dashboard: Dashboard, engine: MadeUpEngine, placed: list[Json]
 ) -> None:
     page = dashboard.page
@@ -384,9 +384,7 @@ def test_an_order_that_loses_much_of_its_value_is_sent_only_after_a_question(
     assert [body["amount"] for body in placed] == ["10000"]
 
 
-def test_slippage_that_gives_away_much_is_sent_only_after_a_question(
-    dashboard: Dashboard, placed: list[Json]
-) -> None:
+def test_a_large_slippage_needs_a_confirmation(dashboard: Dashboard, placed: list[Json]) -> None:
     page = dashboard.page
     dashboard.open()
     page.get_by_role("radio", name="Other").check()
@@ -400,7 +398,7 @@ def test_slippage_that_gives_away_much_is_sent_only_after_a_question(
     assert [body["slippageBps"] for body in placed] == [5000]
 
 
-def test_an_order_without_a_quote_is_sent_only_after_a_question(
+def test_an_order_without_a_quote_needs_a_confirmation(
     dashboard: Dashboard, engine: MadeUpEngine, placed: list[Json]
 ) -> None:
     page = dashboard.page
@@ -414,7 +412,7 @@ def test_an_order_without_a_quote_is_sent_only_after_a_question(
     dashboard.forgive("503")
 
 
-def test_an_order_that_no_route_takes_is_refused_where_it_is_made(
+def test_an_order_without_a_route_is_refused_in_the_form(
     dashboard: Dashboard, engine: MadeUpEngine, placed: list[Json]
 ) -> None:
     page = dashboard.page
@@ -429,7 +427,7 @@ def test_an_order_that_no_route_takes_is_refused_where_it_is_made(
     dashboard.forgive("400")
 
 
-def test_a_simulated_fault_is_seen_while_its_settings_are_closed(
+def test_a_simulated_fault_is_shown_while_its_settings_are_closed(
     dashboard: Dashboard, placed: list[Json]
 ) -> None:
     page = dashboard.page
@@ -439,14 +437,14 @@ def test_a_simulated_fault_is_seen_while_its_settings_are_closed(
     page.select_option("#fault-venue", "meteora")
     page.locator("#simulation summary").click()
     expect(page.locator("#fault")).to_be_hidden()
-    said = "Simulated fault: Venue down, Meteora, first 3 attempts"
-    expect(page.locator("#simulation summary")).to_have_text(said)
+    summary = "Simulated fault: Venue down, Meteora, first 3 attempts"
+    expect(page.locator("#simulation summary")).to_have_text(summary)
     page.locator("#simulation summary").click()
     page.select_option("#fault", "")
     expect(page.locator("#simulation summary")).to_have_text("Simulation")
 
 
-def test_a_venue_is_chosen_only_for_a_fault_that_one_venue_can_have(
+def test_a_venue_can_be_chosen_only_for_a_fault_of_one_venue(
     dashboard: Dashboard, placed: list[Json]
 ) -> None:
     page = dashboard.page
@@ -465,7 +463,7 @@ def test_a_venue_is_chosen_only_for_a_fault_that_one_venue_can_have(
 # --- the quote --------------------------------------------------------------------------------
 
 
-def test_a_price_below_the_market_is_told_where_the_pool_alone_shows_no_impact(
+def test_a_price_below_the_market_is_shown_even_if_the_pool_has_no_price_impact(
     dashboard: Dashboard, engine: MadeUpEngine, placed: list[Json]
 ) -> None:
     page = dashboard.page
@@ -500,18 +498,18 @@ def test_a_route_shows_its_hops_in_sequence_and_its_splits_in_parallel(
     engine.orders = [made_up_order(1, "confirmed", route=route)]
     dashboard.open()
     steps = page.locator("#quote-route li")
-    way = "SOL → USDC Meteora 60 % · Raydium 25 % · Orca 15 %, then USDC → BONK Raydium 100 %"
-    expect(steps.locator(".text")).to_have_text([way])
+    path = "SOL → USDC Meteora 60 % · Raydium 25 % · Orca 15 %, then USDC → BONK Raydium 100 %"
+    expect(steps.locator(".text")).to_have_text([path])
     expect(steps.locator(".bar-track")).to_have_count(2)
     expect(steps.locator(".bar-track").first.locator(".bar-fill")).to_have_count(3)
     row = page.locator(".row")
     expect(row.locator(".c-venue")).to_have_text("Raydium +2")
     expect(row.locator(".c-venue")).to_have_attribute("title", "SOL → USDC → BONK")
     row.get_by_role("link").click()
-    expect(page.locator("#detail .route li .text")).to_have_text([way])
+    expect(page.locator("#detail .route li .text")).to_have_text([path])
 
 
-def test_a_route_over_several_tokens_shows_how_much_goes_each_way(
+def test_a_route_over_several_tokens_shows_the_share_of_each_path(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page = dashboard.page
@@ -539,10 +537,10 @@ def test_a_route_over_several_tokens_shows_how_much_goes_each_way(
     )
 
 
-# --- how often it asks ------------------------------------------------------------------------
+# --- number of requests -----------------------------------------------------------------------
 
 
-def test_a_page_that_nobody_touches_asks_seldom_and_only_for_what_is_new(
+def test_an_idle_page_sends_few_requests_and_only_for_new_data(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page = dashboard.page
@@ -557,7 +555,7 @@ def test_a_page_that_nobody_touches_asks_seldom_and_only_for_what_is_new(
     )
 
     def wait(seconds: int) -> None:
-        """Move the page's clock on in steps, so that answers arrive in between."""
+        """Advance the page's clock in steps, so that answers arrive in between."""
         for _ in range(seconds):
             page.clock.run_for(1000)
             page.wait_for_timeout(20)

@@ -115,7 +115,7 @@ def test_orders_are_found_by_status_pair_type_day_and_id_and_the_url_keeps_it(
     expect(page.locator("#list-message")).to_have_text("No order matches.")
 
 
-def test_orders_are_sorted_by_each_column_and_exported_as_they_are_shown(
+def test_orders_are_sorted_by_each_column_and_exported_in_the_shown_order(
     dashboard: Dashboard, engine: MadeUpEngine, tmp_path: Path
 ) -> None:
     page = dashboard.page
@@ -240,7 +240,7 @@ def test_a_resting_order_shows_price_distance_and_expiry_and_is_changed_in_its_r
     dashboard.forgive("409")
 
 
-def test_an_order_that_has_waited_for_long_is_among_the_open_ones(
+def test_an_order_that_has_rested_for_long_is_among_the_open_ones(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     """The order is far beyond the first pages of the list."""

@@ -1,4 +1,4 @@
-"""The dashboard's looks: no text is cut off, nothing jumps, no state is told by colour alone."""
+"""The dashboard's looks: no text is cut off, no row moves, no state is shown by colour alone."""
 
 from __future__ import annotations
 
@@ -112,9 +112,7 @@ CUT_OFF = """() => {
 }"""
 
 
-def test_no_number_legend_or_word_is_cut_off_at_any_width(
-    dashboard: Dashboard, engine: MadeUpEngine
-) -> None:
+def test_no_text_is_cut_off_at_any_width(dashboard: Dashboard, engine: MadeUpEngine) -> None:
     page = dashboard.page
     page.clock.install(time=NOON + timedelta(seconds=30))
     engine.orders = every_kind_of_order()
@@ -142,7 +140,7 @@ def test_no_number_legend_or_word_is_cut_off_at_any_width(
 
 
 @pytest.mark.parametrize("width", [1440, 1280, 390, 320])
-def test_a_row_has_one_height_whatever_becomes_of_its_order(browser: Browser, width: int) -> None:
+def test_a_row_keeps_its_height_in_every_status(browser: Browser, width: int) -> None:
     """A row that grew would move the rows below it away from the pointer."""
     with tab(browser, ALONE, viewport={"width": width, "height": 900}) as dashboard:
         page, engine = dashboard.page, MadeUpEngine(dashboard)
@@ -191,7 +189,7 @@ def test_no_two_buttons_have_the_same_name(dashboard: Dashboard, engine: MadeUpE
     assert sorted(names) == sorted(set(names))
 
 
-def test_the_state_of_a_step_is_a_shape_and_a_word_as_well_as_a_colour(
+def test_the_state_of_a_step_is_shown_by_shape_and_word_besides_colour(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page = dashboard.page
@@ -200,7 +198,7 @@ def test_the_state_of_a_step_is_a_shape_and_a_word_as_well_as_a_colour(
     states = ["done", "now", "todo"]
     for state in states:
         expect(page.locator(f".steps [data-state={state}]").first).to_be_visible()
-    # In one go, because a row's cells are made anew when a price comes.
+    # In one call, because a row's cells are replaced at each new price.
     drawn = """states => states.map((state) => {
         const step = document.querySelector(`.steps [data-state=${state}]`);
         const { content, borderTopWidth } = getComputedStyle(step, "::before");
@@ -212,7 +210,7 @@ def test_the_state_of_a_step_is_a_shape_and_a_word_as_well_as_a_colour(
         assert f'/ "{word}"' in sign, sign
 
 
-def test_with_forced_colours_each_state_is_still_told(browser: Browser) -> None:
+def test_with_forced_colours_each_state_is_distinguishable(browser: Browser) -> None:
     with tab(browser, ALONE, forced_colors="active") as dashboard:
         page, engine = dashboard.page, MadeUpEngine(dashboard)
         engine.orders = every_kind_of_order()
@@ -222,7 +220,7 @@ def test_with_forced_colours_each_state_is_still_told(browser: Browser) -> None:
         expect(page.locator(".row")).to_have_count(len(engine.orders))
 
         def background(selector: str, part: str | None = None) -> str:
-            # In one go, because a row's cells are made anew when a price comes.
+            # In one call, because a row's cells are replaced at each new price.
             script = """([selector, part]) =>
                 getComputedStyle(document.querySelector(selector), part).backgroundColor"""
             expect(page.locator(selector).first).to_be_attached()
@@ -265,7 +263,7 @@ def test_axe_finds_nothing_serious(browser: Browser, look: dict[str, Any]) -> No
         def check(state: str) -> None:
             found.extend(f"{state}: {violation}" for violation in axe_violations(page))
 
-        dashboard.come(ALONE.api_key)
+        dashboard.open_link(ALONE.api_key)
         expect(page.locator("#gate-use")).to_be_visible()
         check("a key in a link")
         page.click("#gate-use")

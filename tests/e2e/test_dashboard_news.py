@@ -65,13 +65,13 @@ def test_the_form_is_filled_in_by_a_url_and_the_url_follows_it(
     expect(page.locator("#amount-error")).to_contain_text("must be a number")
 
 
-def test_a_fill_is_told_by_a_toast_the_title_the_icon_and_a_notification(
+def test_a_fill_is_announced_by_a_toast_the_title_the_icon_and_a_notification(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page = dashboard.page
     page.add_init_script(
-        """window.told = [];
-        window.Notification = class { constructor(text) { told.push(text); } };
+        """window.notified = [];
+        window.Notification = class { constructor(text) { notified.push(text); } };
         Notification.permission = "default";
         Notification.requestPermission = async () => (Notification.permission = "granted");"""
     )
@@ -93,7 +93,7 @@ def test_a_fill_is_told_by_a_toast_the_title_the_icon_and_a_notification(
     engine.push(orders[2], "failed", error=FAILED)
     expect(page).to_have_title("(2) 107 SOL → USDC: failed. The network dropped the transaction")
     assert page.locator("#icon").get_attribute("href") != icon
-    assert len(page.evaluate("told")) == 2
+    assert len(page.evaluate("notified")) == 2
     page.get_by_role("link", name=re.compile("^107 SOL")).click()
     expect(page.locator("#detail-title")).to_have_text("107 SOL → USDC")
     expect(page).to_have_title(re.compile("^1"))
@@ -107,7 +107,7 @@ def test_a_fill_is_told_by_a_toast_the_title_the_icon_and_a_notification(
     expect(page.locator("#news")).not_to_contain_text("orders ended")
 
 
-def test_each_time_in_a_life_belongs_to_an_attempt_and_a_drop_has_a_time_to_be_known(
+def test_the_timeline_groups_updates_by_attempt_and_shows_when_a_drop_will_be_known(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page = dashboard.page

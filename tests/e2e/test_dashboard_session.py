@@ -20,7 +20,7 @@ from tests.e2e.dashboard import (
 )
 
 
-def test_the_key_leaves_the_url_at_once_and_stays_in_the_browser(dashboard: Dashboard) -> None:
+def test_the_key_is_removed_from_the_url_and_stored_in_the_browser(dashboard: Dashboard) -> None:
     page = dashboard.page
     dashboard.open()
     assert page.url == f"{dashboard.target.http_url}/"
@@ -32,19 +32,19 @@ def test_the_key_leaves_the_url_at_once_and_stays_in_the_browser(dashboard: Dash
 
 def test_without_a_key_the_page_asks_for_one_and_sends_nothing(dashboard: Dashboard) -> None:
     page = dashboard.page
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(urlsplit(request.url).path))
     page.goto(f"{dashboard.target.http_url}/")
     expect(page.get_by_role("dialog", name="Your API key")).to_be_visible()
     for _ in range(3):
         page.keyboard.press("Escape")
         expect(page.locator("#gate")).to_be_visible()
-    assert [path for path in asked if "/api/" in path] == []
+    assert [path for path in requested if "/api/" in path] == []
 
 
-def test_a_wrong_key_is_told_and_a_right_one_lets_in(dashboard: Dashboard) -> None:
+def test_an_invalid_key_is_reported_and_a_valid_one_is_accepted(dashboard: Dashboard) -> None:
     page = dashboard.page
-    dashboard.come("oee_" + "x" * 43)
+    dashboard.open_link("oee_" + "x" * 43)
     expect(page.locator("#gate-link-text")).to_contain_text("This key is not valid here")
     page.click("#gate-decline")
     page.fill("#gate-key", "oee_" + "y" * 43)
@@ -63,52 +63,52 @@ def test_the_orders_of_another_owner_are_absent_before_and_after_a_change_of_key
 ) -> None:
     page = dashboard.page
     dashboard.open()
-    theirs, mine = new_amount(), new_amount()
-    execute(api(other_key), theirs)
-    has_status(dashboard.submit(mine), "confirmed")
-    expect(dashboard.row(theirs)).to_have_count(0)
+    other_amount, own_amount = new_amount(), new_amount()
+    execute(api(other_key), other_amount)
+    has_status(dashboard.submit(own_amount), "confirmed")
+    expect(dashboard.row(other_amount)).to_have_count(0)
     page.click("#change-key")
     page.fill("#gate-key", other_key)
     page.keyboard.press("Enter")
-    has_status(dashboard.row(theirs), "confirmed")
-    expect(dashboard.row(mine)).to_have_count(0)
+    has_status(dashboard.row(other_amount), "confirmed")
+    expect(dashboard.row(own_amount)).to_have_count(0)
     dashboard.is_live()
 
 
 # --- a key in a link --------------------------------------------------------------------------
 
 
-def test_a_link_with_a_key_is_used_only_when_the_user_says_so(
+def test_the_key_of_a_link_is_used_only_if_the_user_accepts_it(
     dashboard: Dashboard, other_key: str
 ) -> None:
     """Otherwise a link could make users place orders for another owner without noticing."""
-    page, mine = dashboard.page, new_amount()
+    page, own_amount = dashboard.page, new_amount()
     dashboard.open()
-    has_status(dashboard.submit(mine), "confirmed")
+    has_status(dashboard.submit(own_amount), "confirmed")
     page.goto("about:blank")
-    dashboard.come(other_key)
+    dashboard.open_link(other_key)
     expect(page.locator("#gate-link-text")).to_contain_text("A link has brought a key of other.")
     assert page.url == f"{dashboard.target.http_url}/"
     page.click("#gate-decline")
     expect(page.locator("#gate")).to_be_hidden()
-    expect(dashboard.row(mine)).to_be_visible()
+    expect(dashboard.row(own_amount)).to_be_visible()
     page.reload()
-    expect(dashboard.row(mine)).to_be_visible()
+    expect(dashboard.row(own_amount)).to_be_visible()
     page.goto("about:blank")
-    dashboard.come(other_key)
+    dashboard.open_link(other_key)
     page.click("#gate-use")
     dashboard.is_live()
     expect(page.locator("#change-key")).to_have_text("Key of other")
-    expect(dashboard.row(mine)).to_have_count(0)
+    expect(dashboard.row(own_amount)).to_have_count(0)
     # The earlier session may have been opening its connection.
     dashboard.forgive("closed before the connection is established")
 
 
-def test_a_bad_key_in_a_link_leaves_the_good_one(dashboard: Dashboard) -> None:
+def test_an_invalid_key_in_a_link_does_not_replace_the_valid_one(dashboard: Dashboard) -> None:
     page = dashboard.page
     dashboard.open()
     page.goto("about:blank")
-    dashboard.come("oee_" + "x" * 43)
+    dashboard.open_link("oee_" + "x" * 43)
     expect(page.locator("#gate-link-text")).to_contain_text("This key is not valid here")
     expect(page.locator("#gate-use")).to_be_hidden()
     page.click("#gate-decline")
@@ -118,7 +118,7 @@ def test_a_bad_key_in_a_link_leaves_the_good_one(dashboard: Dashboard) -> None:
     dashboard.forgive("401")
 
 
-def test_a_bad_key_that_is_entered_leaves_the_good_one(dashboard: Dashboard) -> None:
+def test_an_entered_invalid_key_does_not_replace_the_valid_one(dashboard: Dashboard) -> None:
     page = dashboard.page
     dashboard.open()
     page.click("#change-key")
@@ -131,10 +131,10 @@ def test_a_bad_key_that_is_entered_leaves_the_good_one(dashboard: Dashboard) -> 
     dashboard.forgive("401")
 
 
-def test_a_link_with_the_key_in_use_asks_nothing(dashboard: Dashboard) -> None:
+def test_a_link_with_the_key_in_use_opens_no_dialog(dashboard: Dashboard) -> None:
     dashboard.open()
     dashboard.page.goto("about:blank")
-    dashboard.come(dashboard.target.api_key)
+    dashboard.open_link(dashboard.target.api_key)
     dashboard.is_live()
     expect(dashboard.page.locator("#gate")).to_be_hidden()
 
@@ -175,7 +175,7 @@ TYPE_AN_AMOUNT = """() => {
 }"""
 
 
-def lose_the_right(dashboard: Dashboard) -> None:
+def disable_the_key(dashboard: Dashboard) -> None:
     """Disable the key, which the page learns from its next call."""
     dashboard.page.route("**/api/**", lambda route: route.fulfill(status=401, json={}))
     # Not by `fill`: if another call is refused first, the form is hidden already.
@@ -184,10 +184,10 @@ def lose_the_right(dashboard: Dashboard) -> None:
 
 @pytest.mark.parametrize(
     "end",
-    [sign_out, clear_in_another_tab, remove_in_another_tab, remove_here, lose_the_right],
+    [sign_out, clear_in_another_tab, remove_in_another_tab, remove_here, disable_the_key],
     ids=lambda end: str(end.__name__),
 )
-def test_without_a_key_nothing_of_its_owner_is_left(
+def test_after_the_key_is_gone_no_order_of_its_owner_is_shown_or_read(
     dashboard: Dashboard, engine: MadeUpEngine, end: Callable[[Dashboard], None]
 ) -> None:
     page = dashboard.page
@@ -215,7 +215,7 @@ def test_without_a_key_nothing_of_its_owner_is_left(
     dashboard.forgive("401|ERR_FAILED")
 
 
-def test_a_key_that_another_tab_takes_is_taken_here_too(
+def test_a_key_entered_in_another_tab_is_used_here_too(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page = dashboard.page
@@ -230,7 +230,7 @@ def test_a_key_that_another_tab_takes_is_taken_here_too(
     dashboard.is_live()
 
 
-def test_an_answer_to_the_key_before_is_not_shown(
+def test_an_answer_to_the_previous_key_is_not_shown(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     """The first owner's orders arrive only after the second owner has signed in."""

@@ -17,7 +17,7 @@ async def test_head_answers_like_get_without_a_body(client: Client) -> None:
             assert head.headers.get(name) == got.headers.get(name), (path, name)
 
 
-async def test_every_answer_says_how_it_may_be_kept_and_that_its_type_is_meant(
+async def test_every_answer_has_cache_control_and_nosniff(
     client: Client,
 ) -> None:
     for path in (*PATHS, "/api/nothing", "/assets/nothing.js", "/api/orders?limit=0"):
@@ -33,7 +33,7 @@ async def test_the_location_of_an_order_is_under_the_url_of_the_stack(client: Cl
     assert (order.status_code, order.json()["orderId"]) == (200, accepted.json()["orderId"])
 
 
-async def test_a_page_and_its_files_take_parameters_that_they_do_not_know(client: Client) -> None:
+async def test_a_page_and_its_files_accept_unknown_parameters(client: Client) -> None:
     for path in ("/", "/docs", "/assets/docs.js"):
         assert (await client.http.get(path, params={"utm_source": "mail"})).status_code == 200
 

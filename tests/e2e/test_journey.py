@@ -76,7 +76,7 @@ async def test_a_reconnected_subscriber_resumes_and_misses_nothing(client: Clien
     assert whole(first + rest)
 
 
-async def test_a_slow_subscriber_gets_its_terminal_status_all_the_same(client: Client) -> None:
+async def test_a_slow_subscriber_receives_the_terminal_status_too(client: Client) -> None:
     order = await client.accepted()
     async with client.socket() as socket:
         await socket.send(json.dumps({"orderId": order["orderId"]}))
@@ -85,7 +85,7 @@ async def test_a_slow_subscriber_gets_its_terminal_status_all_the_same(client: C
         assert whole(await updates_of(socket, order["orderId"]))
 
 
-async def test_fifty_posts_of_one_key_at_once_make_one_order(client: Client) -> None:
+async def test_fifty_concurrent_posts_with_one_key_make_one_order(client: Client) -> None:
     key = str(uuid4())
     answers = await asyncio.gather(*(client.submit(idempotency_key=key) for _ in range(50)))
     assert sorted({answer.status_code for answer in answers}) == [200, 202]
@@ -108,7 +108,7 @@ async def test_fifty_posts_of_one_key_at_once_make_one_order(client: Client) -> 
     ],
     ids=["negative", "empty", "half", "binary", "token", "large"],
 )
-async def test_bad_input_is_a_400_that_says_why(client: Client, body: bytes, code: str) -> None:
+async def test_invalid_input_is_a_400_with_its_code(client: Client, body: bytes, code: str) -> None:
     answer = await client.http.post("/api/orders/execute", content=body)
     assert (answer.status_code, answer.json()["code"]) == (400, code)
     assert answer.headers["content-type"] == "application/problem+json"
@@ -131,7 +131,7 @@ async def test_every_page_and_list_is_served(client: Client, path: str, type_: s
     assert (answer.status_code, answer.headers["content-type"]) == (200, type_)
 
 
-async def test_the_front_page_leads_to_a_page(client: Client) -> None:
+async def test_the_root_url_serves_a_page(client: Client) -> None:
     answer = await client.http.get("/", follow_redirects=True)
     assert answer.status_code == 200
     assert "<title>" in answer.text
@@ -160,7 +160,7 @@ async def test_orders_are_paged_newest_first(client: Client) -> None:
     assert listed == made[::-1]
 
 
-async def test_an_unknown_order_is_told_and_the_connection_stays(client: Client) -> None:
+async def test_an_unknown_order_is_an_error_and_the_connection_stays_open(client: Client) -> None:
     async with client.socket() as socket:
         await socket.send(json.dumps({"orderId": str(uuid4())}))
         assert (await receive(socket))["error"]["code"] == "ORDER_NOT_FOUND"
@@ -183,7 +183,7 @@ async def simulated(client: Client, fault: str, **simulate: Any) -> list[Json]:
     return await client.follow(order["orderId"])
 
 
-async def test_one_venue_down_is_routed_around(client: Client) -> None:
+async def test_an_order_is_routed_over_the_other_venues_if_one_is_down(client: Client) -> None:
     updates = await simulated(client, "venue_down", venue="meteora")
     assert whole(updates)
     assert "meteora" not in {leg["venue"] for leg in updates[2]["route"]["routePlan"]}
@@ -198,20 +198,22 @@ async def test_without_quotes_an_order_fails_after_its_last_attempt(
     assert updates[-1]["error"]["code"] == "QUOTES_UNAVAILABLE"
 
 
-async def test_a_passing_fault_is_retried_and_the_order_confirmed(client: Client) -> None:
+async def test_an_order_with_a_fault_in_its_first_attempt_is_retried_and_confirmed(
+    client: Client,
+) -> None:
     updates = await simulated(client, "quote_timeout", attempts=1)
     assert [u["status"] for u in updates] == ["pending", "routing", *LIFE[1:]]
     assert updates[2]["attempt"] == 2
     assert updates[2]["nextRetryAt"] >= updates[2]["timestamp"]
 
 
-async def test_slippage_fails_on_chain_and_then_the_order(client: Client) -> None:
+async def test_slippage_reverts_each_attempt_and_then_fails_the_order(client: Client) -> None:
     updates = await simulated(client, "slippage")
     assert updates[-1]["error"]["code"] == "SLIPPAGE_TOLERANCE_EXCEEDED"
     assert len({u["txHash"] for u in updates if u["status"] == "submitted"}) == 3
 
 
-async def test_a_dropped_transaction_is_sent_anew_once_it_has_expired(client: Client) -> None:
+async def test_after_a_dropped_transaction_has_expired_another_one_is_sent(client: Client) -> None:
     updates = await simulated(client, "dropped_transaction", attempts=1)
     assert updates[4]["error"]["code"] == "FAILED_TO_LAND"
     assert updates[-1]["status"] == "confirmed"

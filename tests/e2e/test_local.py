@@ -69,7 +69,7 @@ class Local:
 
 
 def start(command: str, *arguments: str) -> subprocess.Popen[str]:
-    """A command of the project in a process of its own, which has no terminal."""
+    """A command of the project in its own process, which has no terminal."""
     program = f"from infra.cli.{command} import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
@@ -113,20 +113,20 @@ def placed(local: Local) -> httpx.Response:
     return httpx.request(method, url, headers=headers, content=body, timeout=60)
 
 
-def test_the_first_order_meets_no_function_that_has_to_start(local: Local) -> None:
+def test_the_first_order_has_no_cold_start(local: Local) -> None:
     steps = [line for line in local.lines if line.startswith("✓")]
     assert "Warming the functions" in steps[-1]
     key = {"authorization": f"Bearer {local.after('API key')}"}
     base = local.after("API docs").removesuffix("/docs")
     orders = httpx.get(f"{base}/api/orders", headers=key, timeout=60).json()["orders"]
-    assert orders == []  # warming has left no order behind
+    assert orders == []  # the warm-up stores no order
 
     answer = placed(local)
     assert answer.status_code == 202, answer.text
     order_id = answer.json()["orderId"]
-    where = urljoin(str(answer.url), answer.headers["location"])
-    assert where == f"{base}/api/orders/{order_id}"
-    assert httpx.get(where, headers=key, timeout=60).json()["orderId"] == order_id
+    location = urljoin(str(answer.url), answer.headers["location"])
+    assert location == f"{base}/api/orders/{order_id}"
+    assert httpx.get(location, headers=key, timeout=60).json()["orderId"] == order_id
 
     code, printed = run("watch", order_id, "--stack", f"local:{local.port}")
     assert code == 0, printed
@@ -138,7 +138,7 @@ def test_the_first_order_meets_no_function_that_has_to_start(local: Local) -> No
     assert not any(started.values())
 
 
-def test_the_log_that_is_shown_begins_after_the_warm_up(local: Local) -> None:
+def test_the_printed_log_begins_after_the_warm_up(local: Local) -> None:
     ready = next(number for number, line in enumerate(local.lines) if READY in line)
     assert "ERROR" not in "\n".join(local.lines[ready:])
 
@@ -160,7 +160,7 @@ def test_the_preflight_passes_against_the_local_stack(local: Local) -> None:
     assert "Stack order-execution-engine-dev is " in printed
 
 
-def test_keys_of_the_local_stack_are_made_by_its_port(local: Local) -> None:
+def test_a_key_of_the_local_stack_is_created_by_its_port(local: Local) -> None:
     code, printed = run("keys", "create", "desk", "--stack", f"local:{local.port}", "--json")
     assert code == 0, printed
     assert json.loads(printed)["owner"] == "desk"
@@ -176,9 +176,7 @@ def test_keys_of_the_local_stack_are_made_by_its_port(local: Local) -> None:
         ("keys", "create", "two words"),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_an_exit_code(
-    local: Local, arguments: tuple[str, ...]
-) -> None:
+def test_an_error_is_one_line_and_an_exit_code(local: Local, arguments: tuple[str, ...]) -> None:
     code, printed = run(*arguments, "--stack", f"local:{local.port}")
     assert code not in (0, 2)
     assert re.fullmatch(r"✗ .+\n", printed)

@@ -75,15 +75,15 @@ def stopped(stack: Deployed, *queues: str) -> Iterator[None]:
             lambda_.update_event_source_mapping(UUID=uuid, Enabled=True)
 
 
-async def eventually(is_so: Callable[[], bool]) -> None:
+async def eventually(condition: Callable[[], bool]) -> None:
     """Wait until the condition is true."""
     deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while not is_so():
+    while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.5)
 
 
-async def test_the_trace_of_a_confirmed_order_tells_its_updates_and_the_workers_log_lines(
+async def test_the_trace_of_a_confirmed_order_has_its_updates_and_the_workers_log_lines(
     client: Client, run: Run
 ) -> None:
     order = await client.accepted(amount="1.5")
@@ -92,30 +92,30 @@ async def test_the_trace_of_a_confirmed_order_tells_its_updates_and_the_workers_
         assert whole(await client.follow(made["orderId"]))
 
     def timeline() -> list[Json]:
-        code, (story,) = run("trace", order["orderId"])
+        code, (trace,) = run("trace", order["orderId"])
         assert code is None
-        assert story["request"]["amount"] == "1.5"
-        entries: list[Json] = story["timeline"]
+        assert trace["request"]["amount"] == "1.5"
+        entries: list[Json] = trace["timeline"]
         return entries
 
     def of_worker() -> list[Json]:
         return [entry for entry in timeline() if entry["source"] == "worker"]
 
     await eventually(lambda: {2, 4, 5} <= {e.get("sequence") for e in of_worker()})
-    story = timeline()
-    assert [e["status"] for e in story if e["source"] == "update"] == LIFE
+    trace = timeline()
+    assert [e["status"] for e in trace if e["source"] == "update"] == LIFE
     assert [e["sequence"] for e in of_worker() if "sequence" in e] == [2, 4, 5]
-    assert [e["at"] for e in story] == sorted(e["at"] for e in story)
-    assert other["orderId"] not in json.dumps(story)
+    assert [e["at"] for e in trace] == sorted(e["at"] for e in trace)
+    assert other["orderId"] not in json.dumps(trace)
 
 
-async def test_nothing_is_stuck_where_all_orders_were_confirmed(client: Client, run: Run) -> None:
+async def test_no_confirmed_order_is_stuck(client: Client, run: Run) -> None:
     order = await client.accepted()
     assert whole(await client.follow(order["orderId"]))
     assert run("stuck") == (0, [])
 
 
-async def test_a_stuck_order_is_found_and_goes_on_once_it_is_queued_again(
+async def test_a_stuck_order_is_found_and_executes_once_it_is_queued_again(
     client: Client, run: Run, deployed: Deployed
 ) -> None:
     with stopped(deployed, "OrderQueueUrl"):
@@ -138,7 +138,7 @@ async def test_a_stuck_order_is_found_and_goes_on_once_it_is_queued_again(
     assert whole(await client.follow(order_id))
 
 
-async def test_a_dead_letter_is_given_back_to_the_worker(
+async def test_a_dead_letter_is_moved_back_to_the_order_queue(
     client: Client, run: Run, deployed: Deployed
 ) -> None:
     sqs, queue = deployed.client("sqs"), deployed.outputs["OrderQueueUrl"]
@@ -148,8 +148,8 @@ async def test_a_dead_letter_is_given_back_to_the_worker(
         def dead() -> int:
             """Receive the message, as failing workers do, until SQS makes it a dead letter."""
             sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=0)
-            _, (story,) = run("trace", order_id)
-            visible: int = story["queues"]["deadLetters"]["visible"]
+            _, (trace,) = run("trace", order_id)
+            visible: int = trace["queues"]["deadLetters"]["visible"]
             return visible
 
         await eventually(lambda: dead() > 0)
@@ -160,7 +160,7 @@ async def test_a_dead_letter_is_given_back_to_the_worker(
     assert whole(await client.follow(order_id))
 
 
-async def test_stats_count_what_was_posted(client: Client, run: Run) -> None:
+async def test_stats_count_the_posted_orders(client: Client, run: Run) -> None:
     def figures() -> Json:
         _, (figures,) = run("stats", "--minutes", "1440")
         return figures
@@ -174,7 +174,7 @@ async def test_stats_count_what_was_posted(client: Client, run: Run) -> None:
     assert after["accepted"] - before["accepted"] == POSTED
     assert after["confirmed"] - before["confirmed"] == POSTED
     assert after["failed"] == before["failed"]
-    taken = after["timeToConfirmMs"]
-    assert taken["count"] - before["timeToConfirmMs"]["count"] == POSTED
-    assert 0 < taken["p50"] <= taken["p95"] <= taken["p99"] <= taken["max"]
+    times = after["timeToConfirmMs"]
+    assert times["count"] - before["timeToConfirmMs"]["count"] == POSTED
+    assert 0 < times["p50"] <= times["p95"] <= times["p99"] <= times["max"]
     assert after["attempts"]["count"] - before["attempts"]["count"] == POSTED

@@ -1,4 +1,4 @@
-"""Rehearsals of an operator's work on a running stack: rotate keys, upgrade, roll back, redrive."""
+"""An operator's work on a running stack: rotate keys, upgrade, roll back, redrive."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from tests.e2e.test_ops import eventually, stopped
 
 pytestmark = pytest.mark.emulator
 
-# An order takes as long as in the cloud, so that a deployment finds orders under way. Few workers
-# run at once, because a deployment restarts all of them.
+# An order takes as long as in AWS, so that a deployment finds orders under way. Few workers run at
+# the same time, because a deployment restarts all of them.
 SLOWER = CONTEXT | {"latencyScale": "1", "maxConcurrency": "5"}
 ORDERS, BEFORE, AFTER = 100, 20, 10
 APART_SECONDS = 0.1
-FOLLOWED_APART = 10  # one order in this many has a follower of its own
+FOLLOWED_ALONE = 10  # one order in this many has its own follower
 POISONED = 20
 SILENT_SECONDS = 5  # after this time the sweeper is run, and a follower reconnects
-SETTLED_SECONDS_MAX = 480  # long enough for a busy machine
+SETTLED_SECONDS_MAX = 480  # long enough for a slow machine
 
 # The next release writes its name into each update, in a field that this release does not know.
 MODEL = "functions/orders/order.py"
@@ -50,7 +50,7 @@ BAD = (
     ("functions/dead_letters.py", LOAD, POISON),
 )
 
-Lives = dict[str, list[Json]]
+Updates = dict[str, list[Json]]  # by order id
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +90,11 @@ async def test_a_key_is_rotated_without_a_refusal_or_a_missed_update(stack: Stac
     )
     using, answers = [first], list[int]()
 
-    async def keep_asking() -> None:
+    async def keep_requesting() -> None:
         while True:
             answers.append((await using[-1].http.get("/api/orders?limit=1")).status_code)
 
-    asking = asyncio.create_task(keep_asking())
+    requesting = asyncio.create_task(keep_requesting())
     async with asyncio.timeout(SETTLED_SECONDS_MAX), first.socket() as staying:
         await follow_all(staying)
         async with first.socket() as leaving:
@@ -116,7 +116,7 @@ async def test_a_key_is_rotated_without_a_refusal_or_a_missed_update(stack: Stac
             await asyncio.sleep(0.2)
         assert (await first.http.get("/api/orders?limit=1")).status_code == 401
         await several(answers)
-    asking.cancel()
+    requesting.cancel()
     assert set(answers) == {200}
     await first.close()
     await second.close()
@@ -132,26 +132,26 @@ async def several(answers: list[int]) -> None:
 # --- releases ---------------------------------------------------------------------------------
 
 
-async def test_an_upgrade_under_a_hundred_orders_loses_and_repeats_nothing(
+async def test_an_upgrade_during_a_hundred_orders_loses_and_repeats_no_update(
     stack: Stack, client: Client, next_release: Path
 ) -> None:
-    lives = await lives_over_a_deployment(stack, client, next_release)
-    assert handed_over(lives, None, "next")
-    assert await told_by_api(client, lives) == lives
+    updates = await updates_over_a_deployment(stack, client, next_release)
+    assert continued(updates, None, "next")
+    assert await stored_updates(client, updates) == updates
 
 
-async def test_a_roll_back_goes_on_with_what_the_newer_release_began(
+async def test_a_rollback_continues_the_orders_of_the_newer_release(
     stack: Stack, client: Client, next_release: Path
 ) -> None:
     """The earlier release ignores the field that the newer one stored."""
     await asyncio.to_thread(stack.deploy, next_release)
-    lives = await lives_over_a_deployment(stack, client, ROOT)
-    assert handed_over(lives, "next", None)
-    known = {order_id: [without_release(u) for u in life] for order_id, life in lives.items()}
-    assert await told_by_api(client, lives) == known
+    updates = await updates_over_a_deployment(stack, client, ROOT)
+    assert continued(updates, "next", None)
+    known = {order_id: [without_release(u) for u in each] for order_id, each in updates.items()}
+    assert await stored_updates(client, updates) == known
 
 
-async def test_after_a_poisoned_release_a_redrive_takes_every_order_to_its_end(
+async def test_after_a_faulty_release_a_redrive_completes_every_order(
     stack: Stack, client: Client, work: Path
 ) -> None:
     """Only the redrive can: the sweeper is off, and the dead-letter function would fail them."""
@@ -170,9 +170,9 @@ async def test_after_a_poisoned_release_a_redrive_takes_every_order_to_its_end(
         async with asyncio.timeout(SETTLED_SECONDS_MAX):
             while len(moved) < POISONED:  # a dead letter may still be hidden after its last receive
                 moved += await asyncio.to_thread(list, redrive(stack.deployed, *ORDERS_QUEUES))
-            lives = [await followed(client, order_id) for order_id in ids]
+            updates = [await followed(client, order_id) for order_id in ids]
     assert {order_id_of(body) for body in moved} == set(ids)
-    assert [life for life in lives if not whole(life)] == []
+    assert [each for each in updates if not whole(each)] == []
     assert dead_letters(stack) == 0
 
 
@@ -181,21 +181,21 @@ def dead_letters(stack: Stack) -> int:
     return sum(counts(stack.deployed, "deadLetters").values())
 
 
-async def lives_over_a_deployment(stack: Stack, client: Client, project: Path) -> Lives:
+async def updates_over_a_deployment(stack: Stack, client: Client, project: Path) -> Updates:
     """The updates of orders that were posted before, during and after a deployment, all confirmed.
 
-    One follower receives all of them, and some orders have a follower of their own too.
+    One follower receives all of them, and some orders have their own follower too.
     """
-    lives: Lives = {}
-    each: list[asyncio.Task[list[Json]]] = []
+    updates: Updates = {}
+    followers: list[asyncio.Task[list[Json]]] = []
 
     async def post() -> list[str]:
         ids: list[str] = []
 
         async def one_more() -> None:
             ids.append(await placed(client))
-            if len(ids) % FOLLOWED_APART == 0:
-                each.append(asyncio.create_task(followed(client, ids[-1])))
+            if len(ids) % FOLLOWED_ALONE == 0:
+                followers.append(asyncio.create_task(followed(client, ids[-1])))
             await asyncio.sleep(APART_SECONDS)
 
         while len(ids) < BEFORE:
@@ -211,17 +211,17 @@ async def lives_over_a_deployment(stack: Stack, client: Client, project: Path) -
     async with asyncio.timeout(SETTLED_SECONDS_MAX), client.socket() as socket:
         await follow_all(socket)
         posting = asyncio.create_task(post())
-        while not posting.done() or any(under_way(lives.get(i)) for i in posting.result()):
+        while not posting.done() or any(under_way(updates.get(i)) for i in posting.result()):
             try:
                 message = await receive(socket, SILENT_SECONDS)
-                take(lives.setdefault(message["orderId"], []), message)
+                add(updates.setdefault(message["orderId"], []), message)
             except TimeoutError:
                 await asyncio.to_thread(sweep, stack)
-        singles = await asyncio.gather(*each)
-    assert set(lives) == set(posting.result())
-    assert [life for life in lives.values() if not whole(life)] == []
-    assert all(life == lives[life[0]["orderId"]] for life in singles)
-    return lives
+        of_followers = await asyncio.gather(*followers)
+    assert set(updates) == set(posting.result())
+    assert [each for each in updates.values() if not whole(each)] == []
+    assert all(each == updates[each[0]["orderId"]] for each in of_followers)
+    return updates
 
 
 async def placed(client: Client) -> str:
@@ -233,42 +233,42 @@ async def placed(client: Client) -> str:
 
 
 async def followed(client: Client, order_id: str) -> list[Json]:
-    """Collect the order's updates; reconnect after a cut or a silence."""
-    life: list[Json] = []
-    while under_way(life):
+    """The order's updates; reconnects after a lost connection and after a silence."""
+    updates: list[Json] = []
+    while under_way(updates):
         with suppress(ConnectionClosed, TimeoutError, Unanswered):
             async with client.socket() as socket:
-                await socket.send(json.dumps({"orderId": order_id, "sinceSequence": len(life)}))
-                while under_way(life):
-                    take(life, await receive(socket, SILENT_SECONDS))
-    return life
+                await socket.send(json.dumps({"orderId": order_id, "sinceSequence": len(updates)}))
+                while under_way(updates):
+                    add(updates, await receive(socket, SILENT_SECONDS))
+    return updates
 
 
-def take(life: list[Json], message: Json) -> None:
-    """Add the next update; an update that arrives again must be unchanged."""
+def add(updates: list[Json], message: Json) -> None:
+    """Add the next update; a repeated update must be unchanged."""
     update = {name: value for name, value in message.items() if name != "_received"}
-    if update["sequence"] == len(life) + 1:
-        life.append(update)
-    found = life[update["sequence"] - 1 : update["sequence"]]
+    if update["sequence"] == len(updates) + 1:
+        updates.append(update)
+    found = updates[update["sequence"] - 1 : update["sequence"]]
     assert found == [update], "an update was skipped or changed"
 
 
-def under_way(life: list[Json] | None) -> bool:
-    return not life or life[-1]["status"] not in TERMINAL
+def under_way(updates: list[Json] | None) -> bool:
+    return not updates or updates[-1]["status"] not in TERMINAL
 
 
-def handed_over(lives: Lives, earlier: str | None, later: str | None) -> list[str]:
-    """Count the orders that one release began and another one ended."""
+def continued(updates: Updates, earlier: str | None, later: str | None) -> list[str]:
+    """The orders that one release executed in part and another one ended."""
     return [
         order_id
-        for order_id, life in lives.items()
-        if life[-1].get("release") == later and earlier in [u.get("release") for u in life]
+        for order_id, each in updates.items()
+        if each[-1].get("release") == later and earlier in [u.get("release") for u in each]
     ]
 
 
-async def told_by_api(client: Client, lives: Lives) -> Lives:
+async def stored_updates(client: Client, updates: Updates) -> Updates:
     """The updates of the same orders, by GET."""
-    return {order_id: (await client.read(order_id))["updates"] for order_id in lives}
+    return {order_id: (await client.read(order_id))["updates"] for order_id in updates}
 
 
 def without_release(update: Json) -> Json:

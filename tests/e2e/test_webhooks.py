@@ -16,7 +16,7 @@ SECONDS_MAX = 120  # long enough for a busy machine
 
 
 @pytest.mark.emulator
-def test_an_order_is_told_to_a_webhook_that_refuses_at_first(
+def test_an_update_is_delivered_to_a_webhook_that_refuses_it_at_first(
     target: Target, api: Callable[[str], httpx.Client]
 ) -> None:
     client = api(target.api_key)
@@ -34,10 +34,10 @@ def test_an_order_is_told_to_a_webhook_that_refuses_at_first(
             receiver.handle = answer_with(200)
             while len(receiver.received) < 2 and time.monotonic() < until:
                 time.sleep(0.1)
-            refused, taken = receiver.received[:2]
+            refused, accepted = receiver.received[:2]
         finally:
             deleted = client.delete(f"/api/webhooks/{webhook['webhookId']}")
         assert deleted.status_code == 204
-    assert refused.id == taken.id
-    message = taken.verified(webhook["secret"])
+    assert refused.id == accepted.id
+    message = accepted.verified(webhook["secret"])
     assert message["data"] == client.get(f"/api/orders/{order_id}").json()["updates"][-1]
