@@ -47,9 +47,12 @@ class Engine:
             self._logs.create_log_group(logGroupName=group)
             self._logs.create_log_stream(logGroupName=group, logStreamName="0")
 
-    def order(self, at_ms: int, *statuses: Status, **details: Any) -> Order:
+    def order(
+        self, at_ms: int, *statuses: Status, request: Json | None = None, **details: Any
+    ) -> Order:
         """Store an order that was created at a time and spent 100 ms in each of the statuses."""
-        order = pending_order(str(UUID(int=next(self._numbers))), at_ms)
+        order_id = str(UUID(int=next(self._numbers)))
+        order = pending_order(order_id, at_ms, **(request or {}))
         store.create_order(order, "desk")
         for step, status in enumerate(statuses, start=1):
             more = details if step == len(statuses) else {}
@@ -252,6 +255,19 @@ def test_only_open_orders_without_an_update_for_the_given_time_are_stuck(
     assert "2 orders without an update for 300 s." in run("stuck").out
     assert len(run("stuck", "--older-than", "100", "--json").out.splitlines()) == 3
     assert engine.queued() == []
+
+
+@pytest.mark.parametrize(("expires_in_ms", "is_stuck"), [(300_000, False), (-301_000, True)])
+def test_a_resting_order_is_stuck_only_after_its_expiry(
+    engine: Engine, run: Run, expires_in_ms: int, is_stuck: bool
+) -> None:
+    now = now_ms()
+    expires_at = iso(now + expires_in_ms)
+    terms = {"limit_price": "160", "expires_at": expires_at}
+    limit = terms | {"type": "limit"}
+    order = engine.order(now - 400_000, Status.ROUTING, Status.RESTING, request=limit, **terms)
+    found = [json.loads(line)["orderId"] for line in run("stuck", "--json").out.splitlines()]
+    assert found == ([order.order_id] if is_stuck else [])
 
 
 @pytest.mark.parametrize("status", [Status.ROUTING, Status.CANCELLED])

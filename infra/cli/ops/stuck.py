@@ -1,4 +1,4 @@
-"""`ops stuck`: list open orders without an update for some time, and queue them again."""
+"""`ops stuck`: list open orders without an update for some time, and re-queue them."""
 
 import argparse
 import time
@@ -8,6 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from functions.contract import OPEN_ORDERS_INDEX, OPEN_SHARDS, iso, order_message, unix_ms
+from functions.orders import waiting
 from functions.orders.stored import stored_order
 from infra.cli.command import whole_number
 from infra.cli.deployed import Deployed
@@ -21,8 +22,8 @@ Json = dict[str, Any]
 
 
 def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
-    """Let the command line take `stuck`."""
-    text = "list open orders without an update for some time; with --json a line for each"
+    """Add the command `stuck` to the command line."""
+    text = "list open orders without an update for some time"
     command = commands.add_parser(
         "stuck",
         parents=[common],
@@ -34,9 +35,9 @@ def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
         type=whole_number(0, OLDER_THAN_SECONDS_MAX),
         default=OLDER_THAN_SECONDS,
         metavar="SECONDS",
-        help=f"how long they have had no update ({OLDER_THAN_SECONDS})",
+        help=f"the time without an update ({OLDER_THAN_SECONDS})",
     )
-    command.add_argument("--requeue", action="store_true", help="queue each for the worker again")
+    command.add_argument("--requeue", action="store_true", help="re-queue each for the worker")
     command.set_defaults(run=run)
 
 
@@ -48,23 +49,24 @@ def run(stack: Deployed, arguments: argparse.Namespace) -> int:
         for order in stuck(stack, now_ms - arguments.older_than * 1000):
             orders += 1
             report(orders, None)
-            if arguments.requeue:  # an order that a worker is executing takes no harm
+            if arguments.requeue:  # harmless for an order that a worker is executing
                 sqs.send_message(QueueUrl=queue, MessageBody=order_message(order["orderId"]))
             if arguments.json:
                 print_json(order)
             else:
                 console.print(_line(order, now_ms))
     if not arguments.json:
-        done = ", each of them queued again" if arguments.requeue else ""
+        done = ", all re-queued" if arguments.requeue else ""
         console.print(f"{orders} orders without an update for {arguments.older_than} s{done}.")
     return FOUND if orders and not arguments.requeue else 0
 
 
 def stuck(stack: Deployed, before_ms: int) -> Iterator[Json]:
-    """Open orders without an update since before `before_ms` (Unix), a page of a shard at a time.
+    """Open orders as JSON whose last update is before `before_ms` (Unix time in milliseconds).
 
-    An order that waits for its next attempt is idle only from the time of that attempt on. Every
-    open order is read, because a sweep restarts an order's idle time in the index.
+    An order that waits for its next attempt or slice, or rests until its expiry, counts from that
+    time. Every order in the index's shards is read, because a sweep restarts an order's idle time
+    in the index. The orders of a page of a shard are sorted.
     """
     client, table = stack.client("dynamodb"), stack.output("OrdersTable")
     pages = client.get_paginator("query")
@@ -79,10 +81,10 @@ def stuck(stack: Deployed, before_ms: int) -> Iterator[Json]:
         ):
             keys = [{"orderId": item["orderId"]} for item in page["Items"]]
             read = _read(client, table, keys)
-            # The index lags the table by a moment: some orders have ended since.
+            # The index lags behind the table, so some of these orders have ended.
             found = [_order(item) for item in read]
             still_open = [order for order in found if not order["status"].terminal]
-            idle = [order for order in still_open if order["idleSince"] < before]
+            idle = [order for order in still_open if (order["idleSince"] or before) < before]
             yield from sorted(idle, key=lambda order: str(order["idleSince"]))
 
 
@@ -98,6 +100,7 @@ def _read(client: Any, table: str, keys: list[Json]) -> list[Json]:
 
 def _order(item: Json) -> Json:
     order, owner, *_ = stored_order(item)
+    due_ms = waiting.due_ms(order)
     return {
         "orderId": order.order_id,
         "owner": owner,
@@ -106,15 +109,15 @@ def _order(item: Json) -> Json:
         "sequence": order.sequence,
         "createdAt": order.created_at,
         "updatedAt": order.updated_at,
-        "idleSince": order.next_retry_at or order.updated_at,
+        "idleSince": None if due_ms is None else iso(due_ms),
     }
 
 
 def _line(order: Json, now_ms: int) -> Text:
-    age_s, still_s = ((now_ms - unix_ms(order[at])) // 1000 for at in ("createdAt", "updatedAt"))
+    age_s, idle_s = ((now_ms - unix_ms(order[at])) // 1000 for at in ("createdAt", "updatedAt"))
     return Text.assemble(
         (f"{order['orderId']}  ", "cyan"),
         (f"{order['status']:<10}", "yellow"),
         f"attempt {order['attempt']}, {age_s} s old, "
-        f"last update {still_s} s ago at {order['updatedAt']}",
+        f"last update {idle_s} s ago at {order['updatedAt']}",
     )
