@@ -1,4 +1,4 @@
-"""`uv run ops`: find out what happens to a stack's orders, and re-queue those that are stuck."""
+"""`uv run ops`: examine a stack's orders and queues, re-queue orders, redrive dead letters."""
 
 import argparse
 import sys
@@ -9,13 +9,13 @@ from infra.cli.ops import explain, redrive, stats, stuck, trace
 
 EXIT_CODES = (
     "Exit code: 0 done, 1 not possible (one line says why), 2 a wrong command line,"
-    f" {stuck.FOUND} `stuck` has found orders and has not queued them again,"
-    f" {explain.DIFFERS} `explain` has found a difference."
+    f" {stuck.FOUND} `stuck` found orders and did not re-queue them,"
+    f" {explain.DIFFERS} `explain` found a difference."
 )
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="uv run ops", description=__doc__, epilog=EXIT_CODES)
     commands = parser.add_subparsers(dest="command", required=True)
     common = options(json=True)

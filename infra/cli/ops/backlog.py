@@ -18,7 +18,7 @@ Counts = dict[str, int]
 
 
 def counts(stack: Deployed, queue: str) -> Counts:
-    """About how many messages of one of `QUEUES` are visible, in flight and delayed."""
+    """How many messages of one of `QUEUES` are visible, in flight and delayed, approximately."""
     attributes = stack.client("sqs").get_queue_attributes(
         QueueUrl=stack.output(QUEUES[queue]), AttributeNames=list(_COUNTS.values())
     )["Attributes"]
@@ -26,5 +26,5 @@ def counts(stack: Deployed, queue: str) -> Counts:
 
 
 def in_words(held: Counts) -> str:
-    """Counts as text."""
+    """The result of `counts` as text."""
     return f"{held['visible']} visible, {held['inFlight']} in flight, {held['delayed']} delayed"

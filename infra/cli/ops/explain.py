@@ -1,12 +1,12 @@
-"""`ops explain`: an order's routes and landing, computed again beside the stored ones."""
+"""`ops explain`: an order's routes and landing, computed again and compared with the stored."""
 
 import argparse
 from typing import Any
 
-from functions.orders.stored import StoredOrder, stored_order
 from functions.simulation import replay
-from infra.cli.command import UnknownOrder, canonical_order_id
+from infra.cli.command import canonical_order_id
 from infra.cli.deployed import Deployed
+from infra.cli.ops import stored
 from infra.cli.printing import plain_console, print_json
 
 DIFFERS = 4
@@ -15,8 +15,8 @@ Json = dict[str, Any]
 
 
 def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
-    """Let the command line take `explain`."""
-    text = "work out an order's routes and landing again, and say where what is stored differs"
+    """Add the command `explain` to the command line."""
+    text = "compute an order's routes and landing again, and name what is stored differently"
     command = commands.add_parser(
         "explain",
         parents=[common],
@@ -29,29 +29,14 @@ def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(stack: Deployed, arguments: argparse.Namespace) -> int:
-    """Print the account; returns the exit code."""
-    stored = _read(stack, canonical_order_id(arguments.order))
-    found = replay.explain(stored.order, stored.transaction, arguments.seed)
+    """Print the routes, the landing and the differences; returns the exit code."""
+    order, _, transaction, _ = stored.read(stack, canonical_order_id(arguments.order))
+    found = replay.explain(order, transaction, arguments.seed)
     if arguments.json:
         print_json(found)
     else:
         _show(found)
     return DIFFERS if found["differs"] else 0
-
-
-def _read(stack: Deployed, order_id: str) -> StoredOrder:
-    item = (
-        stack.client("dynamodb")
-        .get_item(
-            TableName=stack.output("OrdersTable"),
-            Key={"orderId": {"S": order_id}},
-            ConsistentRead=True,
-        )
-        .get("Item")
-    )
-    if item is None:
-        raise UnknownOrder(order_id)
-    return stored_order(item)
 
 
 def _show(found: Json) -> None:
@@ -73,7 +58,7 @@ def _show(found: Json) -> None:
         return
     console.print(f"Transaction of attempt {landing['attempt']}: {landing['txHash']}")
     if landing["landsAtSlot"] is None:
-        console.print(f"  is dropped; dead after slot {landing['lastValidSlot']}")
+        console.print(f"  is dropped; not valid after slot {landing['lastValidSlot']}")
     else:
         console.print(f"  signed at slot {landing['signedAtSlot']}, lands {landing['landsAtSlot']}")
     if "error" in landing:

@@ -13,7 +13,7 @@ from infra.cli.printing import Report
 
 @dataclass(frozen=True)
 class Line:
-    """A log line: the time it was written at (Unix ms), the function, and the record."""
+    """A log line: when (Unix time in milliseconds) and by which function, and its fields."""
 
     at_ms: int
     function: str
@@ -21,10 +21,10 @@ class Line:
 
 
 def search(stack: Deployed, term: str, start_ms: int, end_ms: int, report: Report) -> list[Line]:
-    """The lines with this term that CloudWatch Logs dates from `start_ms` to `end_ms`, by time.
+    """The lines with this term whose event time is from `start_ms` to `end_ms`, in order of time.
 
-    A line's own time, where it has one, may be before `start_ms`, because the emulator dates all
-    lines of an invocation by the invocation's end.
+    A line's own timestamp, if it has one, may be earlier: the emulator gives all lines of an
+    invocation the time of the invocation's end. `report` gets the number of log groups searched.
     """
     groups = stack.log_groups()
     client = stack.client("logs")

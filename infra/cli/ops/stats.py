@@ -1,4 +1,4 @@
-"""`ops stats`: a stack's counts and latencies of the last minutes, and its present backlog."""
+"""`ops stats`: a stack's counts and latencies of the last minutes, and its current backlog."""
 
 import argparse
 import math
@@ -31,7 +31,7 @@ MEASURED = {
 }
 FAILED = Metric.ORDERS_FAILED
 PERCENTS = (50, 95, 99)
-AGE_MINUTES = 5  # SQS reports a queue's age once a minute, some minutes late
+AGE_MINUTES = 5  # SQS emits the age of the oldest message once a minute, some minutes late
 
 Json = dict[str, Any]
 
@@ -46,14 +46,14 @@ class Figure(NamedTuple):
 
 
 def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
-    """Let the command line take `stats`."""
-    text = "show counts and latencies of the last minutes, and what waits now"
+    """Add the command `stats` to the command line."""
+    text = "show counts and latencies of the last minutes, and the current backlog"
     command = commands.add_parser("stats", parents=[common], help=text, description=text)
     command.add_argument(
         "--minutes",
         type=whole_number(1, MINUTES_MAX),
         default=MINUTES,
-        help=f"how far to look back ({MINUTES}; at most {MINUTES_MAX})",
+        help=f"the minutes until now that count ({MINUTES}; at most {MINUTES_MAX})",
     )
     command.set_defaults(run=run)
 
@@ -68,11 +68,11 @@ def run(stack: Deployed, arguments: argparse.Namespace) -> None:
 
 
 def stats(stack: Deployed, minutes: int) -> Json:
-    """Counts and latencies of the last `minutes`, and as `now` the open orders and the backlog.
+    """Counts and latencies of the last `minutes` as JSON, and in `now` the open orders and backlog.
 
-    In AWS they come from CloudWatch's metrics. The emulator makes no metrics from log lines in the
-    embedded metric format, so for a local stack they are read from the log itself. A percentile
-    without any measurement is null.
+    In AWS they come from CloudWatch's metrics. The emulator makes no metrics of log lines in the
+    embedded metric format, so for a local stack they are computed from the log lines themselves.
+    Percentiles and maxima without a measurement are None.
     """
     end_ms = time.time_ns() // 1_000_000
     start_ms = end_ms - minutes * 60_000
@@ -155,7 +155,7 @@ def oldest_seconds(stack: Deployed, end_ms: int) -> float | None:
 
 
 def _ask(client: Any, asked: list[Figure], minutes: int, end_ms: int) -> list[float | None]:
-    """Each figure over the whole minutes up to that of `end_ms`; None if there is no data."""
+    """Each figure of the last whole minutes up to that of `end_ms`; None if there is no data."""
     end_s = (end_ms // 60_000 + 1) * 60
     queries: list[Json] = [
         {
@@ -190,7 +190,7 @@ def _dimensions(values: dict[str, str]) -> list[Json]:
 
 def _now(stack: Deployed, now_ms: int) -> Json:
     dynamodb = stack.client("dynamodb")
-    # Every open order is in this index, also a resting one.
+    # This index has every open order, resting ones included.
     open_orders = dynamodb.get_paginator("scan").paginate(
         TableName=stack.output("OrdersTable"), IndexName=OPEN_BY_OWNER_INDEX, Select="COUNT"
     )

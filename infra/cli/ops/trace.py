@@ -1,4 +1,4 @@
-"""`ops trace`: one order's updates, log lines and messages, in order of time."""
+"""`ops trace`: one order's updates and log lines by time, and its messages."""
 
 import argparse
 import json
@@ -10,28 +10,28 @@ from rich.text import Text
 
 from functions.contract import RECEIVES_MAX, iso, unix_ms
 from functions.orders.order import Status
-from functions.orders.stored import request_json, stored_order
-from infra.cli.command import UnknownOrder, canonical_order_id
+from functions.orders.stored import request_json
+from infra.cli.command import canonical_order_id
 from infra.cli.deployed import Deployed
-from infra.cli.ops import backlog
+from infra.cli.ops import backlog, stored
 from infra.cli.ops.logs import Line, search
 from infra.cli.printing import STYLES, plain_console, print_json, progress, update_details
 
-CLOCKS_APART_MS = 5_000
+CLOCK_SKEW_MS = 5_000
 VISIBILITY_TIMEOUT_MS = 6 * 60_000  # of the order queue
-# This long after an order's end, a message of it can still be delivered and logged again.
+# For so long after an order's end, a message of it may still be received and logged.
 AFTER_THE_END_MS = RECEIVES_MAX * VISIBILITY_TIMEOUT_MS
 
-# These are the same in every line of a function, or elsewhere in the answer.
-_LEFT_OUT = {"timestamp", "order_id", "service", "cold_start", "function_name"}
+# Fields of a log line that every line of an order has, or that say nothing about the order.
+_LEFT_OUT = {"timestamp", "order_id", "service", "cold_start"}
 _SHOWN = ("sequence", "attempt", "code", "reason", "status", "exception_name")
 
 Json = dict[str, Any]
 
 
 def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
-    """Let the command line take `trace`."""
-    text = "show an order's updates, log lines and messages in order of time"
+    """Add the command `trace` to the command line."""
+    text = "show an order's updates and log lines by time, and its messages"
     command = commands.add_parser("trace", parents=[common], help=text, description=text)
     command.add_argument("order", metavar="ORDER", help="an orderId")
     command.set_defaults(run=run)
@@ -47,10 +47,10 @@ def run(stack: Deployed, arguments: argparse.Namespace) -> None:
 
 
 def trace(stack: Deployed, order_id: str) -> Json:
-    """The order, its `timeline` (updates and log lines by time), `messages` and `queues`.
+    """The order as JSON, with its `timeline` (updates and log lines by time), `messages`, `queues`.
 
     SQS cannot be searched: to receive a message would hide it from its function, and count as a
-    delivery. So `messages` are those that the log names, and `queues` counts the messages of all
+    receive. So `messages` are those that the log names, and `queues` counts the messages of all
     orders.
 
     Raises:
@@ -58,8 +58,8 @@ def trace(stack: Deployed, order_id: str) -> Json:
     """
     order = _read(stack, order_id)
     updates = order.pop("updates")
-    start_ms = unix_ms(order["createdAt"]) - CLOCKS_APART_MS
-    end_ms = time.time_ns() // 1_000_000 + CLOCKS_APART_MS
+    start_ms = unix_ms(order["createdAt"]) - CLOCK_SKEW_MS
+    end_ms = time.time_ns() // 1_000_000 + CLOCK_SKEW_MS
     if Status(order["status"]).terminal:
         end_ms = min(end_ms, unix_ms(order["updatedAt"]) + AFTER_THE_END_MS)
     with progress("Searching the log") as report:
@@ -75,18 +75,7 @@ def trace(stack: Deployed, order_id: str) -> Json:
 
 
 def _read(stack: Deployed, order_id: str) -> Json:
-    item = (
-        stack.client("dynamodb")
-        .get_item(
-            TableName=stack.output("OrdersTable"),
-            Key={"orderId": {"S": order_id}},
-            ConsistentRead=True,
-        )
-        .get("Item")
-    )
-    if item is None:
-        raise UnknownOrder(order_id)
-    order, owner, *_ = stored_order(item)
+    order, owner, *_ = stored.read(stack, order_id)
     return {
         "orderId": order_id,
         "owner": owner,
