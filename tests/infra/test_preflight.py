@@ -160,7 +160,7 @@ def only(level: Level, findings: list[Finding]) -> Finding:
     (found,) = [finding for finding in findings if finding.level is level]
     assert found.what
     assert found.why
-    assert found.mend
+    assert found.fix
     assert "\n" not in preflight.line(found).plain
     return found
 
@@ -190,7 +190,7 @@ def test_every_call_is_a_read(aws: Aws, plans: dict[str, Plan]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "mend"),
+    ("error", "fix"),
     [
         (NoCredentialsError(), "aws configure"),
         (UnauthorizedSSOTokenError(), "aws sso login"),
@@ -198,7 +198,7 @@ def test_every_call_is_a_read(aws: Aws, plans: dict[str, Plan]) -> None:
     ],
 )
 def test_without_credentials_no_other_service_is_called(
-    aws: Aws, prod: Plan, error: Exception, mend: str, monkeypatch: pytest.MonkeyPatch
+    aws: Aws, prod: Plan, error: Exception, fix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def client(service: str, *_: Any) -> Any:
         services.append(service)
@@ -208,19 +208,19 @@ def test_without_credentials_no_other_service_is_called(
     account = Account(region=REGION, local=False, client=client)
     monkeypatch.setattr(preflight, "Account", lambda **_: account)
     found = preflight.findings(["stage=prod"], REGION, None)
-    assert mend in only(Level.BLOCKER, found).mend
+    assert fix in only(Level.BLOCKER, found).fix
     assert services == ["sts"]
 
 
 def test_refused_credentials_may_be_due_to_a_region_that_is_not_enabled(aws: Aws) -> None:
     aws.answers[("sts", "get_caller_identity")] = ["InvalidClientTokenId"]
     found = checks.caller_finding(aws.account())
-    assert "enable the region" in only(Level.BLOCKER, [found]).mend
+    assert "enable the region" in only(Level.BLOCKER, [found]).fix
 
 
 def test_without_a_region_no_service_is_called(aws: Aws) -> None:
     found = checks.caller_finding(aws.account(region=""))
-    assert "--region" in only(Level.BLOCKER, [found]).mend
+    assert "--region" in only(Level.BLOCKER, [found]).fix
     assert aws.calls == []
 
 
@@ -228,7 +228,7 @@ def test_a_denied_call_is_a_warning_and_the_other_checks_run(aws: Aws, prod: Pla
     ready = len(findings_of(aws.account(), prod))
     aws.answers[("lambda", "get_account_settings")] = ["AccessDeniedException"]
     found = findings_of(aws.account(), prod)
-    assert only(Level.WARNING, found).mend == "allow lambda:GetAccountSettings and run it again"
+    assert only(Level.WARNING, found).fix == "allow lambda:GetAccountSettings and run it again"
     assert len(found) == ready
 
 
@@ -238,7 +238,7 @@ def test_a_denied_call_is_a_warning_and_the_other_checks_run(aws: Aws, prod: Pla
 def test_an_account_without_a_bootstrap_is_a_blocker(aws: Aws, prod: Plan) -> None:
     aws.answers[("ssm", "get_parameter")] = ["ParameterNotFound"]
     found = only(Level.BLOCKER, findings_of(aws.account(), prod))
-    assert found.mend == "uv run cdk bootstrap"
+    assert found.fix == "uv run cdk bootstrap"
 
 
 def test_a_bootstrap_that_is_too_old_is_a_blocker(aws: Aws, prod: Plan) -> None:
@@ -256,8 +256,8 @@ def test_a_quota_too_small_for_the_workers_is_a_warning(aws: Aws, prod: Plan) ->
     found = only(Level.WARNING, findings_of(aws.account(), prod))
     assert "runs 10 functions at once" in found.what
     assert "3 fit" in found.why
-    assert "-c maxConcurrency=3" in found.mend
-    assert f"--quota-code L-B99A9384 --desired-value 1000 --region {REGION}" in found.mend
+    assert "-c maxConcurrency=3" in found.fix
+    assert f"--quota-code L-B99A9384 --desired-value 1000 --region {REGION}" in found.fix
 
 
 def test_as_many_workers_as_the_quota_allows_are_fine(aws: Aws, plans: dict[str, Plan]) -> None:
@@ -269,14 +269,14 @@ def test_concurrency_reserved_by_other_functions_is_not_available(aws: Aws, prod
     aws.answers[("lambda", "get_account_settings")] = [concurrency(1000, reserved=990)]
     found = only(Level.WARNING, findings_of(aws.account(), prod))
     assert "990 of them reserved" in found.what
-    assert "--desired-value 1007" in found.mend
+    assert "--desired-value 1007" in found.fix
 
 
 def test_the_advised_number_of_workers_is_at_least_the_mappings_minimum(
     aws: Aws, prod: Plan
 ) -> None:
     aws.answers[("lambda", "get_account_settings")] = [concurrency(3)]
-    assert "-c maxConcurrency=2," in only(Level.WARNING, findings_of(aws.account(), prod)).mend
+    assert "-c maxConcurrency=2," in only(Level.WARNING, findings_of(aws.account(), prod)).fix
 
 
 # --- API Gateway's log role
@@ -298,7 +298,7 @@ def test_replacing_another_applications_log_role_is_a_warning(aws: Aws, prod: Pl
     aws.answers[("apigateway", "get_account")] = [{"cloudwatchRoleArn": OTHER_LOG_ROLE}]
     found = only(Level.WARNING, findings_of(aws.account(), prod))
     assert OTHER_LOG_ROLE in found.what
-    assert "-c apiGatewayLogRole=false" in found.mend
+    assert "-c apiGatewayLogRole=false" in found.fix
 
 
 def test_the_stacks_own_log_role_is_fine(aws: Aws, prod: Plan) -> None:
@@ -312,7 +312,7 @@ def test_keeping_a_log_role_that_does_not_exist_is_a_blocker(
 ) -> None:
     aws.answers[("apigateway", "get_account")] = [{"cloudwatchRoleArn": arn} if arn else {}]
     found = only(Level.BLOCKER, findings_of(aws.account(), plans["without log role"]))
-    assert found.mend == "leave out -c apiGatewayLogRole=false"
+    assert found.fix == "leave out -c apiGatewayLogRole=false"
 
 
 def test_keeping_a_log_role_that_exists_is_fine(aws: Aws, plans: dict[str, Plan]) -> None:
@@ -387,7 +387,7 @@ def test_a_deployed_table_can_gain_or_lose_one_index_a_deployment(
         return
     blocker = only(Level.BLOCKER, found)
     assert blocker.what.endswith(f"{len(changed)} indexes of table orders: {', '.join(changed)}")
-    assert "uv run cdk deploy -c stage=prod -c wakeIndexes=1, and then again" in blocker.mend
+    assert "uv run cdk deploy -c stage=prod -c wakeIndexes=1, and then again" in blocker.fix
 
 
 def test_a_stack_without_the_table_yet_gains_all_its_indexes_at_once(aws: Aws, prod: Plan) -> None:
@@ -397,7 +397,7 @@ def test_a_stack_without_the_table_yet_gains_all_its_indexes_at_once(aws: Aws, p
 
 
 @pytest.mark.parametrize(
-    ("status", "mend"),
+    ("status", "fix"),
     [
         ("CREATE_FAILED", "delete-stack"),
         ("ROLLBACK_FAILED", "delete-stack"),
@@ -410,12 +410,12 @@ def test_a_stack_without_the_table_yet_gains_all_its_indexes_at_once(aws: Aws, p
     ],
 )
 def test_a_stack_that_can_be_neither_updated_nor_created_is_a_blocker(
-    aws: Aws, prod: Plan, status: str, mend: str
+    aws: Aws, prod: Plan, status: str, fix: str
 ) -> None:
     aws.answers[("cloudformation", "describe_stacks")] = [stack(status)]
     found = only(Level.BLOCKER, findings_of(aws.account(), prod))
     assert status in found.what
-    assert mend in found.mend
+    assert fix in found.fix
 
 
 def test_a_failed_first_deployment_is_a_warning_that_names_the_tables_it_left(
@@ -454,8 +454,8 @@ def test_tables_and_logs_of_an_earlier_stack_are_warnings_with_the_commands_that
     found = [f for f in findings_of(aws.account(), prod) if f.level is Level.WARNING]
     tables, groups = found
     assert tables.what == f"Tables of an earlier stack are there: {mine}"
-    assert f'{{"{kept}": {{"TableName": "{mine}"}}}}' in tables.mend
-    assert "uv run cdk import -c stage=prod --resource-mapping tables.json" in tables.mend
+    assert f'{{"{kept}": {{"TableName": "{mine}"}}}}' in tables.fix
+    assert "uv run cdk import -c stage=prod --resource-mapping tables.json" in tables.fix
     assert groups.what == f"1 log groups of an earlier stack are there, such as {group}"
 
 
@@ -524,7 +524,7 @@ def test_the_exit_code_is_0_unless_a_finding_is_a_blocker(aws: Aws, run: Run) ->
     assert blocked.code == "✗ 1 of these findings would stop a deployment."
     assert [line for line in blocked.out.splitlines() if line[0] == "✗"] == [
         "✗ The account is not bootstrapped in this region: the CDK has no bucket for the"
-        " functions' code and no role to deploy with. Mend: uv run cdk bootstrap"
+        " functions' code and no role to deploy with. Fix: uv run cdk bootstrap"
     ]
 
 

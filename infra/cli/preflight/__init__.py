@@ -1,4 +1,4 @@
-"""`uv run preflight`: find what would stop a deployment, before it begins; changes nothing."""
+"""`uv run preflight`: find what would stop a deployment; changes nothing."""
 
 import argparse
 
@@ -15,13 +15,13 @@ from infra.settings import SettingError
 
 MARKS = {Level.FINE: ("✓", "green"), Level.WARNING: ("!", "yellow"), Level.BLOCKER: ("✗", "red")}
 EXIT_CODES = (
-    "Exit code: 0 nothing stops the deployment, 1 something does or the checks cannot be made,"
+    "Exit code: 0 nothing stops the deployment, 1 something does or the checks cannot run,"
     " 2 a wrong command line."
 )
 
 
 def main() -> None:
-    """Print the findings; the exit code tells whether one of them stops a deployment."""
+    """Print the findings; the exit code is 1 if one of them would stop a deployment."""
     parser = argparse.ArgumentParser(
         prog="uv run preflight", description=__doc__, epilog=EXIT_CODES
     )
@@ -31,7 +31,7 @@ def main() -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a setting, as it will be given to `uv run cdk deploy`",
+        help="a setting, as for `uv run cdk deploy`",
     )
     parser.add_argument("--region", help="the AWS region (that of the environment or the profile)")
     parser.add_argument(
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def findings(context: list[str], region: str | None, stack: str | None) -> list[Finding]:
-    """All findings: those of the account, then what a deployment would create.
+    """All findings: those about the account, then those about what a deployment would create.
 
     Raises:
         SettingError: a setting is unknown, or its value is not allowed.
@@ -79,25 +79,25 @@ def _of_account(account: Account, plan: Plan) -> list[Finding]:
     caller = caller_finding(account)
     if caller.level is Level.BLOCKER:  # without credentials no other check can run
         return [caller]
-    with progress("Asking the account") as report:
+    with progress("Checking the account") as report:
         return [caller, *account_findings(account, plan, report)]
 
 
 def line(finding: Finding) -> Text:
-    """A finding as one line: what, why it matters, and what mends it."""
+    """A finding as one line: the fact, why it matters, and how to fix it."""
     mark, style = MARKS[finding.level]
     text = Text.assemble((f"{mark} ", style), finding.what)
     if finding.why:
         text.append(f": {finding.why}")
     text.append(".")
-    if finding.mend:
-        text.append(f" Mend: {finding.mend}", "bold")
+    if finding.fix:
+        text.append(f" Fix: {finding.fix}", "bold")
     return text
 
 
 def _local(text: str) -> str:
     if text.partition(":")[0] != LOCAL:
         raise argparse.ArgumentTypeError(
-            "must be local or local:PORT; the name of a stack in AWS follows from -c stage"
+            "must be local or local:PORT; a stack in AWS is chosen by -c stage=…"
         )
     return text

@@ -1,4 +1,4 @@
-"""Checks an AWS account for problems that would stop a deployment or harm the stack; only reads."""
+"""Checks of an AWS account for what would stop a deployment or harm the stack; they only read."""
 
 import json
 import re
@@ -13,10 +13,10 @@ from infra.cli.preflight.finding import Finding, Level
 from infra.cli.preflight.plan import Plan
 from infra.cli.printing import Report
 
-# The functions beside the worker: API, authorizer, WebSocket, publisher, sweeper, watcher,
-# notifier.
-OTHERS_AT_ONCE = 7
-WORKERS_MIN = 2  # the least maximum concurrency of an event source mapping of SQS
+# The least concurrency for the functions beside the worker: one execution each of API, authorizer,
+# WebSocket, publisher, sweeper, watcher and notifier.
+OTHERS_MIN = 7
+WORKERS_MIN = 2  # the least value of an SQS event source mapping's maximum concurrency
 CONCURRENCY_DEFAULT = 1000
 # https://docs.aws.amazon.com/general/latest/gr/lambda-service.html
 CONCURRENCY_QUOTA = "L-B99A9384"
@@ -36,7 +36,7 @@ class Client(Protocol):
 
 @dataclass(frozen=True)
 class Account:
-    """Where the stack would be deployed; `local` is the emulator."""
+    """Where the stack would be deployed: an account in a region, or (`local`) the emulator."""
 
     region: str
     local: bool
@@ -44,7 +44,7 @@ class Account:
 
 
 def caller_finding(account: Account) -> Finding:
-    """Find the caller's identity and account."""
+    """The caller's account and identity; a BLOCKER if AWS cannot be called."""
     if not account.region:
         return Finding(
             Level.BLOCKER,
@@ -56,33 +56,33 @@ def caller_finding(account: Account) -> Finding:
         caller = account.client("sts").get_caller_identity()
     except (BotoCoreError, ClientError) as error:
         if isinstance(error, EndpointConnectionError):
-            mend = "check the region's name, and the way to it from this machine"
+            fix = "check the region's name, and this machine's network"
         elif isinstance(error, ClientError):
-            mend = "renew the credentials (aws sso login), or enable the region in the account"
+            fix = "renew the credentials (aws sso login), or enable the region in the account"
         else:
-            mend = "aws configure, or aws sso login"
+            fix = "aws configure, or aws sso login"
         what = f"AWS cannot be called in region {account.region}"
-        return Finding(Level.BLOCKER, what, _reason(error), mend)
+        return Finding(Level.BLOCKER, what, _reason(error), fix)
     return Finding(
         Level.FINE, f"Account {caller['Account']}, region {account.region}, as {caller['Arn']}"
     )
 
 
 def account_findings(account: Account, plan: Plan, report: Report) -> Iterator[Finding]:
-    """The findings of each check; a check whose call is refused is a warning."""
+    """The findings of each check; a WARNING for a check that is not permitted to call AWS."""
     for number, (subject, action, check) in enumerate(CHECKS, start=1):
         try:
             yield from check(account, plan)
         except (BotoCoreError, ClientError) as error:
-            why, mend = _reason(error), f"allow {action} and run it again"
-            yield Finding(Level.WARNING, f"{subject} could not be checked", why, mend)
+            why, fix = _reason(error), f"allow {action} and run it again"
+            yield Finding(Level.WARNING, f"{subject} could not be checked", why, fix)
         report(number, len(CHECKS))
 
 
 def bootstrap(account: Account, plan: Plan) -> Iterator[Finding]:
     """Whether the CDK's own stack exists, and is new enough for this stack."""
     name = plan.bootstrap_parameter
-    mend = "uv run cdk bootstrap"
+    fix = "uv run cdk bootstrap"
     try:
         version = int(account.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
     except ClientError as error:
@@ -92,33 +92,33 @@ def bootstrap(account: Account, plan: Plan) -> Iterator[Finding]:
             Level.BLOCKER,
             "The account is not bootstrapped in this region",
             "the CDK has no bucket for the functions' code and no role to deploy with",
-            mend,
+            fix,
         )
         return
     if version < plan.bootstrap_version:
         why = f"the pinned CDK needs version {plan.bootstrap_version}"
-        yield Finding(Level.BLOCKER, f"The bootstrap stack has version {version}", why, mend)
+        yield Finding(Level.BLOCKER, f"The bootstrap stack has version {version}", why, fix)
     else:
         yield Finding(Level.FINE, f"The account is bootstrapped (version {version})")
 
 
 def concurrency(account: Account, plan: Plan) -> Iterator[Finding]:
-    """Whether the workers leave enough concurrency for the other functions."""
+    """Whether the workers leave enough of Lambda's concurrency to the other functions."""
     limits = account.client("lambda").get_account_settings()["AccountLimit"]
     total, free = limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"]
     wanted = plan.settings.max_concurrency
-    fits = max(WORKERS_MIN, free - OTHERS_AT_ONCE)
+    fits = max(WORKERS_MIN, free - OTHERS_MIN)
     what = f"Lambda runs {total} functions at once in this account and region"
     if free < total:
         what += f", {total - free} of them reserved"
     if wanted <= fits:
         yield Finding(Level.FINE, f"{what}; maxConcurrency={wanted} leaves {free - wanted}")
         return
-    ask = max(CONCURRENCY_DEFAULT, total - free + wanted + OTHERS_AT_ONCE)
+    ask = max(CONCURRENCY_DEFAULT, total - free + wanted + OTHERS_MIN)
     yield Finding(
         Level.WARNING,
         what,
-        f"maxConcurrency={wanted} leaves less than {OTHERS_AT_ONCE} to the API and the other"
+        f"maxConcurrency={wanted} leaves less than {OTHERS_MIN} to the API and the other"
         f" functions, so requests are throttled under load; {fits} fit",
         f"-c maxConcurrency={fits}, and to raise the quota: aws service-quotas"
         f" request-service-quota-increase --service-code lambda --quota-code {CONCURRENCY_QUOTA}"
@@ -127,7 +127,7 @@ def concurrency(account: Account, plan: Plan) -> Iterator[Finding]:
 
 
 def log_role(account: Account, plan: Plan) -> Iterator[Finding]:
-    """Whether API Gateway may write access logs, and which role the deployment would replace."""
+    """Whether API Gateway can write access logs, and which role the deployment would replace."""
     if plan.settings.local:
         return
     arn = account.client("apigateway").get_account().get("cloudwatchRoleArn") or ""
@@ -143,13 +143,13 @@ def log_role(account: Account, plan: Plan) -> Iterator[Finding]:
             "-c apiGatewayLogRole=false keeps it",
         )
         return
-    mend = "leave out -c apiGatewayLogRole=false"
+    fix = "leave out -c apiGatewayLogRole=false"
     if not arn:
         why = "the WebSocket API's access log is refused without one"
-        yield Finding(Level.BLOCKER, "API Gateway has no log role", why, mend)
+        yield Finding(Level.BLOCKER, "API Gateway has no log role", why, fix)
     elif not _role_exists(account, name):
         why = "it no longer exists, so nothing would be logged"
-        yield Finding(Level.BLOCKER, f"API Gateway's log role is {arn}", why, mend)
+        yield Finding(Level.BLOCKER, f"API Gateway's log role is {arn}", why, fix)
     else:
         yield Finding(Level.FINE, f"API Gateway logs by the role {arn}")
 
@@ -165,7 +165,7 @@ def _role_exists(account: Account, name: str) -> bool:
 
 
 def region_offers(account: Account, plan: Plan) -> Iterator[Finding]:
-    """Whether the region has the services, arm64, and SnapStart if the settings use it."""
+    """Whether the region has the services, Lambda on arm64, and SnapStart if it is enabled."""
     if account.local:
         return
     session: Any = boto3.Session()
@@ -186,10 +186,10 @@ def region_offers(account: Account, plan: Plan) -> Iterator[Finding]:
         yield Finding(
             Level.BLOCKER,
             f"{account.region} has no SnapStart",
-            "-c snapStart=true asks for it",
+            "-c snapStart=true needs it",
             "leave out -c snapStart=true",
         )
-    # Only the price list says where Lambda has arm64:
+    # Only the price list shows where Lambda offers arm64:
     # https://docs.aws.amazon.com/lambda/latest/dg/foundation-arch.html
     wanted = {"regionCode": account.region, "group": "AWS-Lambda-Duration-ARM"}
     found = account.client("pricing", "us-east-1").get_products(
@@ -209,7 +209,7 @@ def region_offers(account: Account, plan: Plan) -> Iterator[Finding]:
 
 
 def earlier_stack(account: Account, plan: Plan) -> Iterator[Finding]:
-    """Whether a stack of this name can be updated, or which resources an earlier one left."""
+    """Whether a stack of this name can be updated, or what an earlier one has left behind."""
     name = plan.settings.stack_name
     cloudformation = account.client("cloudformation")
     try:
@@ -235,26 +235,26 @@ def earlier_stack(account: Account, plan: Plan) -> Iterator[Finding]:
             )
             yield from _left_behind(account, plan)
         case "UPDATE_ROLLBACK_FAILED":
-            mend = f"{CONTINUE_ROLLBACK} --stack-name {name} {region}"
-            yield Finding(Level.BLOCKER, what, "it can be updated only after the rollback", mend)
+            fix = f"{CONTINUE_ROLLBACK} --stack-name {name} {region}"
+            yield Finding(Level.BLOCKER, what, "it can be updated only after the rollback", fix)
         case "CREATE_FAILED" | "ROLLBACK_FAILED" | "DELETE_FAILED":
-            mend = f"{DELETE_STACK} --stack-name {name} {region}"
-            yield Finding(Level.BLOCKER, what, "it can be neither updated nor created again", mend)
+            fix = f"{DELETE_STACK} --stack-name {name} {region}"
+            yield Finding(Level.BLOCKER, what, "it can be neither updated nor created again", fix)
         case "UPDATE_FAILED":
-            mend = f"aws cloudformation rollback-stack --stack-name {name} {region}"
-            yield Finding(Level.BLOCKER, what, "it can be updated only after a rollback", mend)
+            fix = f"aws cloudformation rollback-stack --stack-name {name} {region}"
+            yield Finding(Level.BLOCKER, what, "it can be updated only after a rollback", fix)
         case _ if status.endswith("_IN_PROGRESS"):
-            mend = "wait until it has ended"
-            yield Finding(Level.BLOCKER, what, "another operation is under way", mend)
+            fix = "wait until it has ended"
+            yield Finding(Level.BLOCKER, what, "another operation is under way", fix)
         case _:
             yield Finding(Level.FINE, what, "the deployment updates it")
             yield from _index_changes(account, cloudformation, plan)
 
 
 def _index_changes(account: Account, cloudformation: Any, plan: Plan) -> Iterator[Finding]:
-    """Whether the deployment would add or remove more indexes of a table than one.
+    """Whether the deployment would add or remove more than one index of a table.
 
-    DynamoDB refuses that, and CloudFormation does not split it:
+    DynamoDB refuses that, and CloudFormation does not do it in steps:
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.OnlineOps.html
     """
     for logical_id, resource in plan.resources.items():
@@ -277,7 +277,7 @@ def _index_changes(account: Account, cloudformation: Any, plan: Plan) -> Iterato
                 Level.BLOCKER,
                 f"The deployment adds or removes {len(changed)} indexes of table {name}:"
                 f" {', '.join(changed)}",
-                "DynamoDB does one a deployment",
+                "DynamoDB adds or removes one index in an update",
                 f"uv run cdk deploy -c stage={plan.settings.stage} -c wakeIndexes=1, and then again"
                 " without wakeIndexes",
             )
@@ -288,9 +288,9 @@ def _index_names(table: dict[str, Any]) -> set[str]:
 
 
 def _left_behind(account: Account, plan: Plan) -> Iterator[Finding]:
-    """Tables and log groups of an earlier stack of this name."""
+    """Tables and log groups that an earlier stack of this name has left behind."""
     name = plan.settings.stack_name
-    # CloudFormation's names are: stack, logical id, random characters. A stage may have hyphens.
+    # CloudFormation's names: stack, logical id, random characters. A stage may contain hyphens.
     named = re.compile(rf"{name}-[A-Za-z0-9]+-[A-Za-z0-9]+")
     pages = account.client("dynamodb").get_paginator("list_tables").paginate()
     tables = [t for page in pages for t in page["TableNames"] if named.fullmatch(t)]
@@ -315,8 +315,8 @@ def _left_behind(account: Account, plan: Plan) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING,
             f"{len(groups)} log groups of an earlier stack are there, such as {groups[0]}",
-            "they hold its log, and their storage is paid for",
-            f"if nobody needs it: aws logs delete-log-group --log-group-name {groups[0]}"
+            "AWS bills their storage",
+            f"if they are not needed: aws logs delete-log-group --log-group-name {groups[0]}"
             f" --region {account.region}",
         )
     if not tables and not groups:
@@ -324,7 +324,7 @@ def _left_behind(account: Account, plan: Plan) -> Iterator[Finding]:
 
 
 def _mapping(tables: list[str], plan: Plan) -> str:
-    """The mapping that `cdk import` reads; of two tables for one logical id it names the last."""
+    """The mapping for `cdk import` (JSON); of several tables for one logical id, the last."""
     mapping = {
         logical_id: {"TableName": table}
         for logical_id, resource in plan.resources.items()
@@ -340,7 +340,7 @@ def _reason(error: Exception) -> str:
 
 
 Check = Callable[[Account, Plan], Iterator[Finding]]
-# The subject of each check, the IAM actions that it needs, and the check.
+# For each check: its subject, the IAM actions that it needs, and its function.
 CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("The bootstrap", "ssm:GetParameter", bootstrap),
     ("Lambda's concurrency", "lambda:GetAccountSettings", concurrency),

@@ -1,11 +1,11 @@
-"""A finding of the preflight: the fact, why it matters, and the command that mends it."""
+"""A finding of the preflight."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Level(Enum):
-    """Whether a deployment can proceed."""
+    """How a finding affects a deployment; a BLOCKER would stop it."""
 
     FINE = "fine"
     WARNING = "warning"
@@ -14,9 +14,9 @@ class Level(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the preflight."""
+    """A fact about the account or the plan, why it matters, and how to fix it."""
 
     level: Level
     what: str
     why: str = ""
-    mend: str = ""
+    fix: str = ""

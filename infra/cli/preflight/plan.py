@@ -1,4 +1,4 @@
-"""The resources that a deployment would create, and their cost without orders."""
+"""The stack that a deployment would create, and its cost without orders."""
 
 import json
 from collections import Counter
@@ -34,13 +34,13 @@ class Plan:
     """A stack as it would be deployed."""
 
     settings: Settings
-    resources: dict[str, Any]  # the template's resources, by logical id
+    resources: dict[str, Any]  # of the template, by logical id
     bootstrap_version: int
-    bootstrap_parameter: str  # the SSM parameter that holds the version of the CDK's stack
+    bootstrap_parameter: str  # the SSM parameter that holds the bootstrap's version
 
 
 def make_plan(context: list[str], local_endpoint: str | None = None) -> Plan:
-    """Synthesize the stack of these settings ("name=value"); raises SettingError."""
+    """Synthesize the stack with these settings, each "name=value"; raises SettingError."""
     given = dict(_named(text) for text in context)
     if local_endpoint:
         given = LOCAL_CONTEXT | given | {"localEndpoint": local_endpoint}
@@ -65,7 +65,7 @@ def _named(text: str) -> tuple[str, str]:
 
 
 def plan_findings(plan: Plan) -> Iterator[Finding]:
-    """How many resources of which types, and what they cost a month without orders."""
+    """The number of resources by type, and in AWS their cost for a month without orders."""
     types = Counter(resource["Type"] for resource in plan.resources.values())
     counts = ", ".join(f"{types[name]} {words}" for name, words in COUNTED.items())
     others = types.total() - sum(types[name] for name in COUNTED)
