@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def main() -> None:
-    """Replace this process by the CDK command line, in the project's folder."""
+    """Replace this process by the CDK command line, in the project's folder, with its app."""
     arguments = sys.argv[1:]
     if not {"-a", "--app"}.intersection(arguments):
         arguments = ["--app", shlex.join([sys.executable, "-m", "infra.app"]), *arguments]

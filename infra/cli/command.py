@@ -1,4 +1,4 @@
-"""Shared by the commands: options, whole numbers as arguments, errors in one line."""
+"""What the commands share: options, types of arguments, errors in one line."""
 
 import argparse
 import os
@@ -12,13 +12,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 LOCAL = "local"
 STACK_HELP = (
-    "a CloudFormation stack, or `local` for the stack of `uv run local`;"
-    " `local:PORT` says which, where several run (local)"
+    "a CloudFormation stack's name, or `local` for the stack of `uv run local`,"
+    " `local:PORT` if several run (local)"
 )
 
 
 class Problem(Exception):
-    """A command cannot be executed; the text says why, in one line for the user."""
+    """A command cannot be executed; the text is the reason, one line for the user."""
 
 
 class UnknownOrder(Problem):
@@ -29,7 +29,7 @@ class UnknownOrder(Problem):
 
 
 def canonical_order_id(text: str) -> str:
-    """An order id as the engine writes it; raises UnknownOrder for text that is no order id."""
+    """An order id in the engine's spelling; raises UnknownOrder for text that is not a UUID."""
     try:
         return str(UUID(text))
     except ValueError:
@@ -45,7 +45,7 @@ def exit_on_problem() -> Iterator[None]:
     except (Problem, BotoCoreError, ClientError) as problem:
         line = " ".join(str(problem).split())
         sys.exit("✗ " + line.encode(errors="backslashreplace").decode())
-    except BrokenPipeError:  # the reader of the output has ended, as in `uv run ops … | head`
+    except BrokenPipeError:  # the reader of the output has exited, as in `uv run ops … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
@@ -71,7 +71,7 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
     """A type for argparse: a whole number from `least` to `most`."""
 
     def parse(text: str) -> int:
-        # No more digits than the greatest has: Python refuses to read numbers of thousands.
+        # At most as many digits as `most` has, because Python refuses thousands of digits.
         digits = re.fullmatch(f"0*([0-9]{{1,{len(str(most))}}})", text)
         if not digits or not least <= int(digits[1]) <= most:
             raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}")

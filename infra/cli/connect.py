@@ -1,4 +1,4 @@
-"""The client of a deployed stack, for the commands that people use."""
+"""Opens a client of a deployed stack for a command."""
 
 import argparse
 import ssl
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functions.client import Client, EngineError, KeyRefused, NoAnswer, OrderUnknown, Patience
 from functions.contract import API_KEY
 from infra.cli.command import Problem
-from infra.cli.deployed import Deployed, find
+from infra.cli.deployed import find
 
 
 @contextmanager
@@ -18,10 +18,14 @@ def connected(
     patience: Patience | None = None,
     tell: Callable[[str], None] = lambda _notice: None,
 ) -> Iterator[Client]:
-    """Open a client of the stack, with the key that the command line names.
+    """Open a client of the stack with the key, both as the command line names them.
 
-    Raises Problem if there is no key, the key is not valid, or the engine refuses a request.
-    The command itself handles OrderUnknown and NoAnswer.
+    `tell` gets the client's notices, such as a reconnection.
+
+    Raises:
+        Problem: there is no key, the key is not valid, or the engine refuses a request.
+        OrderUnknown: for the command to handle.
+        NoAnswer: likewise.
     """
     stack = find(arguments.stack)
     key = arguments.key or stack.api_key
@@ -29,7 +33,16 @@ def connected(
         raise Problem("An API key is needed: give --key, or set OEE_API_KEY.")
     if not API_KEY.matches(key):
         raise Problem("The API key is not valid: one begins with oee_ and has 47 characters.")
-    with client_of(stack, key, patience=patience, tell=tell) as client:
+    client = Client(
+        stack.output("HttpUrl"),
+        key,
+        web_socket_url=stack.output("WebSocketUrl"),
+        patience=patience or Patience(),
+        tls=ssl.create_default_context(cafile=stack.ca_bundle),
+        trust_env=stack.endpoint_url is None,  # no proxy leads to a local stack
+        tell=tell,
+    )
+    with client:
         try:
             yield client
         except KeyRefused:
@@ -38,23 +51,3 @@ def connected(
             raise
         except EngineError as error:
             raise Problem(str(error)) from error
-
-
-def client_of(
-    stack: Deployed,
-    key: str,
-    *,
-    patience: Patience | None = None,
-    tell: Callable[[str], None] = lambda _notice: None,
-) -> Client:
-    """A client of a stack."""
-    local = stack.endpoint_url is not None
-    return Client(
-        stack.output("HttpUrl"),
-        key,
-        web_socket_url=stack.output("WebSocketUrl"),
-        patience=patience or Patience(),
-        tls=ssl.create_default_context(cafile=stack.ca_bundle),
-        trust_env=not local,  # no proxy leads to this machine
-        tell=tell,
-    )

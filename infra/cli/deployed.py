@@ -1,4 +1,4 @@
-"""Deployed stacks: a local one is found by its file, another one by CloudFormation."""
+"""Finds deployed stacks: a local one by its file, any other by CloudFormation."""
 
 import json
 import os
@@ -13,19 +13,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.cli.command import LOCAL, Problem
 
-# `uv run local` keeps all data of a stack in a folder with the name of its port.
+# `uv run local` keeps the files of a stack in a subfolder that is named by the port.
 LOCAL_FOLDER = Path(__file__).parents[2] / ".local"
 STACK_FILE = "stack.json"
-PORT_ANSWERS_SECONDS = 2
+CONNECT_SECONDS_MAX = 2
 
 
 class NotDeployed(Problem):
-    """The stack cannot be reached."""
+    """The stack does not run, cannot be reached, or is not an engine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
-    """A stack's outputs, and clients for the resources that they name."""
+    """A stack: its outputs, and clients for its resources. The defaults are those of AWS."""
 
     name: str
     outputs: dict[str, str]
@@ -35,7 +35,7 @@ class Deployed:
     api_key: str = ""
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the stack's account; for a local stack always of the emulator."""
+        """A boto3 client of the stack's account, or for a local stack of the emulator."""
         return client(service, self.region, self.endpoint_url, self.ca_bundle)
 
     def output(self, name: str) -> str:
@@ -48,11 +48,11 @@ class Deployed:
             ) from None
 
     def functions(self) -> dict[str, str]:
-        """The name of each Lambda function, by the function's module."""
+        """The physical name of each Lambda function, by its module, such as "dead_letters"."""
         return self._resources("AWS::Lambda::Function", r"Compute(\w+)[0-9A-F]{8}")
 
     def log_groups(self) -> dict[str, str]:
-        """The log group of each function, by the function's module."""
+        """The log group of each function, by its module."""
         return self._resources("AWS::Logs::LogGroup", r"Compute(\w+)Logs[0-9A-F]{8}")
 
     def _resources(self, kind: str, logical_id: str) -> dict[str, str]:
@@ -68,7 +68,7 @@ class Deployed:
 
 
 def find(stack: str) -> Deployed:
-    """The stack of this name, or a local one: "local" or "local:PORT"; raises NotDeployed."""
+    """The stack with this name, or for "local" or "local:PORT" a local one; raises NotDeployed."""
     local: dict[str, str] = {}
     if re.fullmatch(rf"{LOCAL}(:.*)?", stack):
         local = _local_stack(stack.removeprefix(LOCAL).removeprefix(":"))
@@ -90,23 +90,25 @@ def find(stack: str) -> Deployed:
 
 
 def _local_stack(port: str) -> dict[str, str]:
-    """The local stack on this port, or the only one that runs, from the file of `uv run local`."""
+    """What the file of `uv run local` says of the stack on this port, or of the only one."""
     files = _files()
     ready = [found for found, file in files.items() if file.exists()]
     if not port and len(ready) > 1:
-        raise NotDeployed(f"Several local stacks are running; say which: {_named(ready)}.")
+        raise NotDeployed(f"Several local stacks are running; choose one: {_named(ready)}.")
     port = port or next(iter(ready), next(iter(files), ""))
     if port not in files:
         where = f" on port {port}: start one with `uv run local --port {port}`" if port else ""
-        others = f" What runs: {_named(ready)}." if ready else ""
+        others = f" Running: {_named(ready)}." if ready else ""
         raise NotDeployed(
             f"No local stack is running{where or ': start one with `uv run local`'}.{others}"
         )
     try:
         stack: dict[str, str] = json.loads(files[port].read_text())
-        return stack | {"stackName": stack["stackName"]}
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        if "stackName" not in stack:
+            raise ValueError(f"{files[port]} names no stack")
+    except (OSError, TypeError, ValueError) as error:
         raise NotDeployed("The local stack is not ready yet: try again in a moment.") from error
+    return stack
 
 
 def _named(ports: list[str]) -> str:
@@ -114,10 +116,10 @@ def _named(ports: list[str]) -> str:
 
 
 def _files() -> dict[str, Path]:
-    """The file of each local stack that answers, by port.
+    """The file of each local stack whose port accepts connections, by port.
 
-    The file is missing while the stack starts. The file of a stack that no longer runs, because
-    its process was killed before it could remove it, is removed.
+    A stack that is starting has no file yet. The file of a stack that was killed, and so could not
+    remove it, is removed.
     """
     found = {}
     for folder in sorted(LOCAL_FOLDER.glob("*/")):
@@ -131,7 +133,7 @@ def _files() -> dict[str, Path]:
 
 def _answers(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), PORT_ANSWERS_SECONDS).close()
+        socket.create_connection(("127.0.0.1", port), CONNECT_SECONDS_MAX).close()
     except (OSError, OverflowError):
         return False
     return True
@@ -143,12 +145,15 @@ def client(
     endpoint_url: str | None = None,
     ca_bundle: Path | None = None,
 ) -> Any:
-    """A boto3 client of the configured account, or of the emulator at `endpoint_url`."""
+    """A boto3 client of the configured account, or of the emulator at `endpoint_url`.
+
+    `ca_bundle`: the emulator's certificate, if it uses TLS.
+    """
     session: Any
     if endpoint_url is None:
         session = boto3.Session(region_name=region)
         return session.client(service)
-    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):  # credentials of a real account, or none
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):  # a profile may not exist
         os.environ.pop(name, None)
     session = boto3.Session(
         aws_access_key_id="test",

@@ -1,4 +1,4 @@
-"""The AWS emulator that the local stack runs on: one process, on one port of this machine."""
+"""Runs the AWS emulator of a local stack: one process that listens on one port."""
 
 import errno
 import fcntl
@@ -25,11 +25,11 @@ STOP_SECONDS_MAX = 30
 
 
 class LocalError(Problem):
-    """The local stack cannot run; the text says why."""
+    """The local stack cannot run; the text is the reason."""
 
 
 def free_port(port: int) -> int:
-    """The port, or any free one for 0; raises LocalError if it cannot be used."""
+    """This port, or for 0 any free one; raises LocalError if it cannot be used."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -49,7 +49,7 @@ _KEPT = re.compile(
 
 
 def environment() -> dict[str, str]:
-    """The user's environment without the variables that could lead to a real account."""
+    """The user's environment variables, without those that could lead to a real AWS account."""
     kept = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
     no_proxy = kept.get("NO_PROXY") or kept.get("no_proxy")
     no_proxy = ",".join(filter(None, [no_proxy, "127.0.0.1", "localhost"]))
@@ -68,7 +68,7 @@ def environment() -> dict[str, str]:
 
 @contextmanager
 def kept_state(data: Path, port: int) -> Iterator[None]:
-    """Prepare a folder for an emulator on this port, and lock it for the length of the block.
+    """Prepare a folder of saved state for an emulator on this port, and lock it in the block.
 
     Raises:
         LocalError: the folder cannot be used, or another stack uses it.
@@ -92,13 +92,13 @@ def kept_state(data: Path, port: int) -> Iterator[None]:
 def running(
     endpoint: str, settings: dict[str, str], log: Path, data: Path | None
 ) -> Iterator[Path]:
-    """Run an emulator for the length of the block; yields its temporary folder.
+    """Run an emulator until the block ends; yields its temporary folder.
 
     Args:
-        endpoint: where it answers: a scheme, 127.0.0.1 and a free port.
+        endpoint: its URL: http or https, 127.0.0.1 and a free port.
         settings: more variables of its environment.
-        log: where its output goes.
-        data: the folder of `kept_state`, if it keeps its state from one run to the next.
+        log: the file for its output.
+        data: the folder in which it saves its state, prepared by `kept_state`; None saves none.
 
     Raises:
         LocalError: it does not start.
@@ -122,7 +122,7 @@ def running(
             yield temporary
         finally:
             if data:
-                process.terminate()  # it writes its state as it ends
+                process.terminate()  # the emulator saves its state when it is terminated
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(STOP_SECONDS_MAX)
             kill_group(process)
@@ -150,13 +150,13 @@ def _settings(port: int, temporary: Path, data: Path | None) -> dict[str, str]:
 
 
 def _adopt(data: Path, port: int) -> None:
-    """Correct the parts of the saved state that the emulator cannot read back."""
+    """Correct the parts of the saved state that the emulator cannot use as they are."""
     for state_file in data.glob("*.json"):
         text = state_file.read_text()
         # The emulator finds a queue by its URL, which contains the port of the earlier run.
         text = re.sub(r"(https?://localhost):\d+/", rf"\1:{port}/", text)
         if state_file.name == "lambda.json":
-            # It saves the position in a stream but not the stream, so it would skip records.
+            # The emulator saves positions in streams but not the streams, so it would skip records.
             state = json.loads(text)
             state["payload"].pop("dynamodb_stream_positions", None)
             text = json.dumps(state)
@@ -165,7 +165,7 @@ def _adopt(data: Path, port: int) -> None:
 
 def _wait_until_healthy(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS_MAX
-    # The emulator makes its certificate as it starts. A proxy could not reach this machine.
+    # The emulator creates its certificate when it starts. No proxy leads to this machine.
     with httpx.Client(verify=False, trust_env=False, timeout=5) as client:  # noqa: S501
         while time.monotonic() < deadline:
             if process.poll() is not None:
@@ -178,22 +178,22 @@ def _wait_until_healthy(endpoint: str, process: subprocess.Popen[bytes], log: Pa
 
 
 def kill_group(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
-    """End the process, which leads a session of its own, and all that it started."""
-    with suppress(ProcessLookupError, PermissionError):  # macOS: the latter, if all have ended
+    """Kill a process that was started in its own session, and all that it started."""
+    with suppress(ProcessLookupError, PermissionError):  # macOS raises the latter if all have ended
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     if process.stdout:
         process.stdout.close()
 
 
-_TELLING = re.compile(r"error|fail|❌|unable|refused|already in use", re.IGNORECASE)
-_NOISE = re.compile(r"A complete log of this run|Subprocess exited|npm error network|jsii/kernel")
+_FAILURE = re.compile(r"error|fail|❌|unable|refused|already in use", re.IGNORECASE)
+_VAGUE = re.compile(r"A complete log of this run|Subprocess exited|npm error network|jsii/kernel")
 
 
 def reason(log: Path) -> str:
-    """The line of a log that most likely says why a program failed."""
+    """The line of a program's log that most likely says why it failed, at most 300 characters."""
     lines = [line.strip() for line in log.read_text().splitlines() if line.strip()]
     named = [line.partition("reason: ")[2] for line in lines if "reason: " in line]
-    telling = [line for line in lines if _TELLING.search(line) and not _NOISE.search(line)]
-    found = (named or telling or lines or ["it said nothing"])[-1]
+    failures = [line for line in lines if _FAILURE.search(line) and not _VAGUE.search(line)]
+    found = (named or failures or lines or ["it said nothing"])[-1]
     return found.removeprefix("npm error ").removeprefix("❌ ").strip()[:300]

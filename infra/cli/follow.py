@@ -1,4 +1,4 @@
-"""Prints the functions' log and the emulator's warnings, one readable line for each record."""
+"""Prints the functions' log and the emulator's warnings as they are written, a line for each."""
 
 import json
 import re
@@ -16,27 +16,27 @@ from rich.text import Text
 from infra.cli.deployed import Deployed
 
 POLL_SECONDS = 0.5
-OVERLAP_MS = 10_000  # CloudWatch Logs may list a record a little later than the record's time
+OVERLAP_MS = 10_000  # an event may be listed so much later than its time
 PLATFORM_LINES = ("START RequestId:", "END RequestId:", "REPORT RequestId:", "INIT_START")
 STYLES = {"DEBUG": "dim", "INFO": "green", "WARNING": "yellow"}
 
 
 def follow(console: Console, stack: Deployed, emulator_log: Path) -> None:
-    """Print what the stack's functions and the emulator log from now on, until interrupted.
+    """Print what the stack's functions and the emulator log from now on; never returns.
 
     Raises:
         ConnectionError: the endpoint no longer answers.
     """
     try:
-        with emulator_log.open() as complaints:
-            complaints.seek(0, 2)
-            for line in _lines(stack, complaints):
+        with emulator_log.open() as warnings:
+            warnings.seek(0, 2)
+            for line in _lines(stack, warnings):
                 console.print(line)
     except (BotoCoreError, ClientError) as error:
         raise ConnectionError(str(error)) from error
 
 
-def _lines(stack: Deployed, complaints: IO[str]) -> Iterator[Text]:
+def _lines(stack: Deployed, warnings: IO[str]) -> Iterator[Text]:
     logs, groups = stack.client("logs"), stack.log_groups()
     seen: dict[tuple[str, int, str], int] = {}
     began = _now_ms()
@@ -46,7 +46,7 @@ def _lines(stack: Deployed, complaints: IO[str]) -> Iterator[Text]:
         found = []
         for function, group in groups.items():
             for event in logs.filter_log_events(logGroupName=group, startTime=since)["events"]:
-                # The emulator gives its events no id.
+                # The emulator's events have no id.
                 record = event["logStreamName"], event["timestamp"], event["message"]
                 if record not in seen:
                     seen[record] = event["timestamp"]
@@ -55,7 +55,7 @@ def _lines(stack: Deployed, complaints: IO[str]) -> Iterator[Text]:
             line = _readable(at, function, message)
             if line is not None:
                 yield line
-        yield from _complaints(complaints)
+        yield from _warnings(warnings)
         time.sleep(POLL_SECONDS)
 
 
@@ -63,7 +63,7 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _complaints(log: IO[str]) -> Iterator[Text]:
+def _warnings(log: IO[str]) -> Iterator[Text]:
     for line in log:
         found = re.match(r"\S+ (\S+) (WARNING|ERROR) \[(\w+)\] (.*)", line)
         if found:

@@ -25,10 +25,11 @@ class KeyProblem(Problem):
 
 
 def create(stack: Deployed, name: str, owner: str = "", *, key: str = "") -> str:
-    """Store a new key of the owner (by default its name), or a given one, and return it.
+    """Store a new key, or the given one, and return it; the default owner is `name`.
 
     Raises:
-        KeyProblem: another key has this name, or had it and is disabled.
+        KeyProblem: the name or the owner is not allowed, or another key, even a disabled one, has
+            the name.
     """
     key, owner = key or API_KEY.new(), owner or name
     for text in (name, owner):
@@ -36,7 +37,7 @@ def create(stack: Deployed, name: str, owner: str = "", *, key: str = "") -> str
             raise KeyProblem(f"{text!r}: up to 64 letters, digits and any of _ @ . : + -")
     taken = [other for other in list_keys(stack) if other["name"] == name]
     if any(other["id"] != _short(API_KEY.item_id(key)) for other in taken):
-        raise KeyProblem(f"There is a key named {name} already; names are not used again.")
+        raise KeyProblem(f"There is a key named {name} already; a name is never used again.")
     item = {"id": API_KEY.item_id(key), "name": name, "owner": owner, "createdAt": _now()}
     stack.client("dynamodb").put_item(
         TableName=stack.output("AccessTable"),
@@ -46,13 +47,13 @@ def create(stack: Deployed, name: str, owner: str = "", *, key: str = "") -> str
 
 
 def list_keys(stack: Deployed) -> list[Key]:
-    """All keys, oldest first: id (shortened), name, owner, createdAt, and disabledAt if any."""
+    """All keys, oldest first: id (12 digits), name, owner, createdAt, disabledAt if disabled."""
     keys = [key | {"id": _short(key["id"])} for key in _items(stack)]
     return sorted(keys, key=lambda key: key["createdAt"])
 
 
 def disable(stack: Deployed, name: str) -> None:
-    """Refuse the key of this name from now on; the authorizer's cache forgets it in a minute.
+    """Disable the key with this name; the authorizer may remember it for `keyCacheSeconds`.
 
     Raises:
         KeyProblem: there is no such key.
@@ -72,7 +73,7 @@ def disable(stack: Deployed, name: str) -> None:
 def _items(stack: Deployed) -> list[Key]:
     pages = (
         stack.client("dynamodb")
-        .get_paginator("scan")  # the table holds some keys, and the tickets of the last days
+        .get_paginator("scan")  # the table has some keys, and the tickets of the last days
         .paginate(
             TableName=stack.output("AccessTable"),
             FilterExpression="begins_with(id, :key)",
@@ -93,7 +94,7 @@ def _now() -> str:
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="uv run keys", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     common = options(json=True)
@@ -101,14 +102,14 @@ def main() -> None:
     text = "create a key and print it, once"
     creating = commands.add_parser("create", parents=[common], help=text, description=text)
     creating.add_argument("name", metavar="NAME", help="the key's name, which is never used again")
-    creating.add_argument("--owner", default="", help="whose orders the key is for (NAME)")
+    creating.add_argument("--owner", default="", help="the owner of the orders (NAME)")
     creating.set_defaults(run=_create)
 
     text = "list all keys"
     listing = commands.add_parser("list", parents=[common], help=text, description=text)
     listing.set_defaults(run=_list)
 
-    text = "refuse a key from now on"
+    text = "disable a key"
     disabling = commands.add_parser("disable", parents=[common], help=text, description=text)
     disabling.add_argument("name", metavar="NAME", help="the key's name")
     disabling.set_defaults(run=_disable)
@@ -125,7 +126,7 @@ def _create(stack: Deployed, arguments: argparse.Namespace) -> None:
         print_json({"name": arguments.name, "owner": owner, "apiKey": key})
         return
     plain_console().print(key)
-    sys.stderr.write("Keep it now: only its hash is stored, so it cannot be shown again.\n")
+    sys.stderr.write("Save it now: only its hash is stored, so it cannot be shown again.\n")
 
 
 def _list(stack: Deployed, arguments: argparse.Namespace) -> None:
@@ -145,4 +146,4 @@ def _disable(stack: Deployed, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json({"name": arguments.name, "disabled": True})
     else:
-        plain_console().print(f"{arguments.name} is refused, everywhere within a minute.")
+        plain_console().print(f"{arguments.name} is disabled: it is refused within a minute.")

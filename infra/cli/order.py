@@ -21,7 +21,7 @@ from infra.cli.watch import UNKNOWN, as_json, exit_code, print_updates
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 EXIT_CODES = (
     "Exit code: 0 the order was accepted (with --watch: confirmed), 3 with --watch it ended"
-    f" otherwise, {UNKNOWN} it is not known, 1 it was refused (one line says why), 2 a wrong"
+    f" otherwise, {UNKNOWN} its state is not known, 1 it was refused (one line says why), 2 a wrong"
     " command line."
 )
 
@@ -45,25 +45,36 @@ def main() -> None:
         epilog=EXIT_CODES,
         parents=[options(json=True, key=True)],
     )
-    parser.add_argument("token_in", metavar="TOKEN_IN", help="what is sold, such as SOL")
-    parser.add_argument("token_out", metavar="TOKEN_OUT", help="what is bought, such as USDC")
+    parser.add_argument("token_in", metavar="TOKEN_IN", help="the token to sell, such as SOL")
+    parser.add_argument("token_out", metavar="TOKEN_OUT", help="the token to buy, such as USDC")
     parser.add_argument("amount", metavar="AMOUNT", help="of TOKEN_IN")
     parser.add_argument(
         "--slippage",
         type=whole_number(0, SLIPPAGE_BPS_MAX),
         metavar="BPS",
-        help="0.01 %% each (50)",
+        help="how much less than quoted it accepts, in 0.01 %% (50)",
     )
-    parser.add_argument("--limit", metavar="PRICE", help="wait until the whole amount gives this")
-    parser.add_argument("--stop", metavar="PRICE", help="wait until it gives only this")
-    parser.add_argument("--expires", type=moment, metavar="WHEN", help="30m, 1d, or a time")
-    parser.add_argument("--ioc", action="store_true", help="now or not at all")
     parser.add_argument(
-        "--slices", type=whole_number(SLICES_MIN, SLICES_MAX), help="swap in so many parts"
+        "--limit", metavar="PRICE", help="execute once a TOKEN_IN gives at least so much TOKEN_OUT"
     )
-    parser.add_argument("--every", type=whole_number(1, INTERVAL_SECONDS_MAX), metavar="SECONDS")
-    parser.add_argument("--id", default="", help="the idempotency key (one is made)")
-    parser.add_argument("--watch", action="store_true", help="show each update until the end")
+    parser.add_argument(
+        "--stop", metavar="PRICE", help="execute once it gives only so much TOKEN_OUT or less"
+    )
+    parser.add_argument(
+        "--expires", type=moment, metavar="WHEN", help="when the order expires: 30m, 1d, or a time"
+    )
+    parser.add_argument("--ioc", action="store_true", help="execute at once or not at all")
+    parser.add_argument(
+        "--slices", type=whole_number(SLICES_MIN, SLICES_MAX), help="execute in so many slices"
+    )
+    parser.add_argument(
+        "--every",
+        type=whole_number(1, INTERVAL_SECONDS_MAX),
+        metavar="SECONDS",
+        help="the interval of the slices",
+    )
+    parser.add_argument("--id", default="", help="the idempotency key (a new one)")
+    parser.add_argument("--watch", action="store_true", help="print each update until the end")
     arguments = parser.parse_args()
     with exit_on_problem():
         code = _order(arguments)
@@ -92,7 +103,7 @@ def _order(arguments: argparse.Namespace) -> int:
             f"✗ {problem}\nThe order may have been accepted: run the same command with --id {key}\n"
         )
     except KeyboardInterrupt:
-        sys.stderr.write(f"Stopped. The order has the id {key}.\n")
+        sys.stderr.write(f"Stopped. The order's idempotency key is {key}.\n")
     return UNKNOWN
 
 

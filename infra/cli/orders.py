@@ -19,7 +19,7 @@ SHOWN = 20
 
 
 def table_of(orders: Iterable[Order]) -> Table:
-    """Orders as a table with one line for each."""
+    """Orders as a table with a row for each."""
     table = Table(box=None, header_style="dim", pad_edge=False)
     for name in ("created", "order", "type", "status"):
         table.add_column(name, no_wrap=True)
@@ -51,12 +51,12 @@ def main() -> None:
         prog="uv run orders", description=__doc__, parents=[options(json=True, key=True)]
     )
     parser.add_argument(
-        "--status", choices=["open", *(status.value for status in Status)], help="only these"
+        "--status", choices=["open", *(status.value for status in Status)], help="of the orders"
     )
     parser.add_argument(
         "--last", type=whole_number(1, 1_000_000), metavar="N", help=f"at most N ({SHOWN})"
     )
-    parser.add_argument("--csv", action="store_true", help="print CSV, for a spreadsheet: all")
+    parser.add_argument("--csv", action="store_true", help="print CSV; without --last, all orders")
     arguments = parser.parse_args()
     with exit_on_problem():
         _list(arguments)

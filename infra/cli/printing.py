@@ -12,7 +12,7 @@ from rich.table import Table
 
 from functions.orders.order import Status
 
-Report = Callable[[int, int | None], None]  # how many are done, and of how many, if that is known
+Report = Callable[[int, int | None], None]  # what is done, and of how much, if that is known
 
 STYLES: dict[str, str] = {
     "WARNING": "yellow",
@@ -26,7 +26,7 @@ STYLES: dict[str, str] = {
 
 
 def update_details(update: dict[str, Any]) -> dict[str, Any]:
-    """The fields of an update (as JSON) that a line of text shows, beside time and status."""
+    """The fields of an update (JSON) that are shown in a line of text after time and status."""
     names = (
         *("attempt", "nextRetryAt", "trigger", "limitPrice", "stopPrice", "expiresAt", "slice"),
         *("sliceAmount", "slicesDone", "filledAmount", "nextSliceAt"),
@@ -41,17 +41,17 @@ def update_details(update: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain_console() -> Console:
-    """A console that prints text as it is: no markup, no line breaks of its own."""
+    """A console that prints text unchanged, without markup and line breaks."""
     return Console(highlight=False, soft_wrap=True, markup=False)
 
 
 def print_table(table: Table) -> None:
-    """Print a table in its own width, so that no terminal cuts it off."""
+    """Print a table in full width, whatever the terminal's."""
     Console(highlight=False, markup=False, width=1000).print(table)
 
 
 def print_json(value: Any) -> None:
-    """Print one line of JSON, for programs, without delay."""
+    """Print one line of JSON, for programs, and flush it."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
@@ -60,8 +60,8 @@ def print_json(value: Any) -> None:
 def progress(title: str, *, among_answers: bool = False) -> Iterator[Report]:
     """Show a progress bar on stderr while the block runs, if stderr is a terminal.
 
-    With `among_answers` the block prints answers meanwhile. If they go to a terminal too, there is
-    no bar.
+    `among_answers`: the block prints answers meanwhile. If they go to a terminal too, no bar is
+    shown.
     """
     console = Console(stderr=True)
     hidden = not console.is_terminal or (among_answers and sys.stdout.isatty())

@@ -1,4 +1,4 @@
-"""`uv run quote SOL USDC 1.5`: the output of an order now, and of each venue alone."""
+"""`uv run quote SOL USDC 1.5`: what an order would give now, and what each venue alone."""
 
 import argparse
 
@@ -13,7 +13,7 @@ from infra.cli.watch import as_json
 
 
 def lines_of(quote: QuoteAnswer) -> list[Table | str]:
-    """A quote as lines: the route, its legs, and each venue's quote."""
+    """A quote as lines and tables: the output, the legs of the route, and each venue's quote."""
     legs = Table(box=None, header_style="dim", pad_edge=False)
     for name in ("route", "", "gives", "share"):
         legs.add_column(name)
@@ -40,14 +40,19 @@ def lines_of(quote: QuoteAnswer) -> list[Table | str]:
 
 
 def main() -> None:
-    """Print a quote; nothing is stored."""
+    """Print a quote."""
     parser = argparse.ArgumentParser(
         prog="uv run quote", description=__doc__, parents=[options(json=True, key=True)]
     )
-    parser.add_argument("token_in", metavar="TOKEN_IN")
-    parser.add_argument("token_out", metavar="TOKEN_OUT")
-    parser.add_argument("amount", metavar="AMOUNT")
-    parser.add_argument("--slippage", type=whole_number(0, SLIPPAGE_BPS_MAX), metavar="BPS")
+    parser.add_argument("token_in", metavar="TOKEN_IN", help="the token to sell, such as SOL")
+    parser.add_argument("token_out", metavar="TOKEN_OUT", help="the token to buy, such as USDC")
+    parser.add_argument("amount", metavar="AMOUNT", help="of TOKEN_IN")
+    parser.add_argument(
+        "--slippage",
+        type=whole_number(0, SLIPPAGE_BPS_MAX),
+        metavar="BPS",
+        help="how much less than quoted an order would accept, in 0.01 %% (50)",
+    )
     arguments = parser.parse_args()
     with exit_on_problem():
         try:

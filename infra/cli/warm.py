@@ -1,4 +1,4 @@
-"""Starts the functions that execute an order, so that the first order waits for no cold start."""
+"""Calls the functions that execute an order, so that the first order waits for no cold start."""
 
 import json
 import ssl
@@ -16,10 +16,11 @@ from websockets.sync.client import connect
 from functions.contract import order_message
 from infra.cli.command import Problem
 from infra.cli.deployed import Deployed
+from infra.cli.printing import Report
 
 ANSWER_SECONDS_MAX = 60  # long enough for a busy machine
 
-# The worker accepts no empty batch. It refuses this message, and says so in its log.
+# The worker accepts no empty batch. It logs that this message failed.
 _NO_ORDER = {
     "Records": [
         {
@@ -31,14 +32,13 @@ _NO_ORDER = {
     ]
 }
 
-Report = Callable[[int, int], None]  # how many are done, and of how many
-
 
 def warm(stack: Deployed, report: Report) -> None:
-    """Call each function once, without leaving an order, message or connection behind.
+    """Call each of the functions once; no order, message or connection is left behind.
 
-    The API, the authorizer and the WebSocket's function are called as a client calls them; the
-    worker gets a message of an order that does not exist, the publisher an empty batch.
+    The API, the authorizer and the WebSocket's function are called as by a client. The worker gets
+    the message of an order that does not exist, and the publisher an empty batch. `report` gets the
+    number of calls that are done.
 
     Raises:
         Problem: a function did not answer, or answered with an error.

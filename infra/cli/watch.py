@@ -38,14 +38,14 @@ def update_line(update: dict[str, Any]) -> Text:
 
 
 def as_json(model: BaseModel) -> dict[str, Any]:
-    """The order or update as JSON, in the engine's own form."""
+    """The model as JSON, as the API writes it."""
     return model.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def print_updates(updates: Iterable[Update], *, as_lines_of_json: bool) -> Update | None:
-    """Print each update when it arrives; returns the last one.
+    """Print each update as it arrives; returns the last one, or None if there was none.
 
-    On a terminal, a line below the updates says how long the next one has been awaited.
+    On a terminal, a line below the updates shows the time since the last one.
     """
     console, last = plain_console(), None
     waiting = Progress(
@@ -66,7 +66,7 @@ def print_updates(updates: Iterable[Update], *, as_lines_of_json: bool) -> Updat
 
 
 def exit_code(last: Update | None) -> int:
-    """The exit code of a command that followed an order up to this update."""
+    """The exit code of a command that followed one order, of which this is the last update."""
     if last is None or not last.status.terminal:
         return UNKNOWN
     return CONFIRMED if last.status is Status.CONFIRMED else ENDED_OTHERWISE

@@ -46,7 +46,7 @@ def invoked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Json]:
 def test_each_function_that_an_order_passes_is_called_once_and_no_order_is_stored(
     engine: Engine, invoked: dict[str, Json]
 ) -> None:
-    reported: list[tuple[int, int]] = []
+    reported: list[tuple[int, int | None]] = []
     warm(engine.stack, lambda done, total: reported.append((done, total)))
     assert sorted(reported) == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert engine.requests == ["/api/orders?limit=1"]
