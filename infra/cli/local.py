@@ -1,4 +1,4 @@
-"""`uv run local`: run the stack on this machine, deployed to an emulator by the same CDK app."""
+"""`uv run local`: run the stack on this machine, deployed by the CDK app to an AWS emulator."""
 
 import argparse
 import io
@@ -27,7 +27,8 @@ from infra.cli.emulator import REGION, LocalError, kill_group, reason
 from infra.cli.follow import follow
 from infra.cli.keys import create
 from infra.cli.node import NODE, cdk_path_command, with_node
-from infra.cli.warm import Report, warm
+from infra.cli.printing import Report
+from infra.cli.warm import warm
 
 ROOT = Path(__file__).parents[2]
 ACCOUNT = "000000000000"
@@ -35,19 +36,19 @@ EMULATOR_LOG = "ministack.log"
 OWNER = "local"
 KEY_FILE = "api-key"
 PORT = 4566
-# As many workers as two cores can run. Users may ask for faults, to watch how orders recover.
+# As many workers as two cores can run. Orders may request faults, to show how they recover.
 LOCAL_CONTEXT = {
     "maxConcurrency": "20",
     "simulateAllowed": "true",
     "webhookLoopbackAllowed": "true",
 }
 
-Steps = Callable[[str], AbstractContextManager[Report]]
+Steps = Callable[[str], AbstractContextManager[Report]]  # shows a step, by its title
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Where a running stack answers; `ca_bundle` is its certificate when it speaks TLS."""
+    """A running stack; `ca_bundle` is the emulator's certificate if it uses TLS, else None."""
 
     name: str
     http_url: str
@@ -57,12 +58,12 @@ class Stack:
     ca_bundle: Path | None
     outputs: dict[str, str]
     api_key: str
-    # Deploys a project's folder, which may be another release, over the deployed stack.
+    # Deploys the project in a folder, which may be another release, over the running stack.
     deploy: Callable[[Path], object]
 
     @property
     def deployed(self) -> Deployed:
-        """The stack, for the commands that work on any stack."""
+        """The stack as the commands for any stack see it."""
         return Deployed(
             name=self.name,
             outputs=self.outputs,
@@ -88,18 +89,18 @@ def running_stack(
     work: Path | None = None,
     steps: Steps = _quietly,
 ) -> Iterator[Stack]:
-    """Start and deploy a stack; every started process ends with the block.
+    """Start and deploy a stack; all started processes are ended with the block.
 
     Args:
-        port: where the emulator listens; 0 picks a free one.
-        data: a folder that keeps the stack's state from one run to the next.
-        context: CDK context, over that of a local deployment.
+        port: the emulator's port; 0 picks a free one.
+        data: a folder in which the stack's state is kept for the next run; None keeps nothing.
+        context: CDK context; it overrides that of a local deployment.
         environment: more settings of the emulator (`AUTH`, `USE_SSL`, ...).
-        work: for logs and CDK's output; a temporary folder if not given.
-        steps: gives a context for each step, by its title, and a report of its progress.
+        work: a folder for logs and CDK's output; by default a temporary one.
+        steps: called with the title of each step; its context manager yields a progress report.
 
     Raises:
-        Problem: it could not be started.
+        Problem: the stack could not be started.
     """
     with ExitStack() as cleanup:
         port = emulator.free_port(port)
@@ -113,7 +114,7 @@ def running_stack(
         given = {"localEndpoint": endpoint, **LOCAL_CONTEXT, **(context or {})}
         cdk = _Cdk(work)
 
-        # The app is synthesized while the emulator starts and the bootstrap runs.
+        # The app is synthesized while the emulator starts and the account is bootstrapped.
         with cdk.synthesis(given) as synthesized:
             with steps("Starting the emulator"):
                 settings = dict(environment or {})
@@ -151,7 +152,7 @@ def running_stack(
 
 
 def own_key(data: Path | None) -> str:
-    """A new key, or the one kept with the data."""
+    """A new API key, or the one that `data` keeps; raises LocalError if that is not valid."""
     if data is None:
         return API_KEY.new()
     kept = data / KEY_FILE
@@ -160,12 +161,12 @@ def own_key(data: Path | None) -> str:
         kept.write_text(API_KEY.new())
     key = kept.read_text()
     if not API_KEY.matches(key):
-        raise LocalError(f"{kept} holds no API key: delete it, and a new one is made")
+        raise LocalError(f"{kept} holds no API key: delete it, and a new one is created")
     return key
 
 
 class _Cdk:
-    """Runs the CDK app and the CDK command line; their output goes to logs in a folder."""
+    """Runs the CDK app and the CDK command line, and logs their output to files in a folder."""
 
     def __init__(self, work: Path) -> None:
         self._work, self._log, self._assembly = work, work / "cdk.log", work / "cdk.out"
@@ -177,10 +178,10 @@ class _Cdk:
     def synthesis(
         self, context: Mapping[str, str], project: Path = ROOT
     ) -> Iterator[Callable[[], None]]:
-        """Begin to synthesize a project's app; yields a function that waits for the end.
+        """Start the synthesis of a project's app; yields a function that waits for its end.
 
-        The function raises LocalError if the synthesis fails. `cdk deploy` would synthesize the
-        same app, but only after the emulator and the bootstrap are ready.
+        The function raises LocalError if the synthesis fails. `cdk deploy` would synthesize the app
+        too, but only after the emulator has started and the account is bootstrapped.
         """
         settings = json.loads((project / "cdk.json").read_text())["context"] | context
         log = self._work / "synthesis.log"
@@ -208,7 +209,7 @@ class _Cdk:
             kill_group(process)
 
     def fetch(self, endpoint: str, ca_bundle: Path | None) -> None:
-        """Fetch the command line, from npm or its cache, and direct it to an emulator."""
+        """Fetch the CDK command line, from npm or its cache, and point it to an emulator."""
         self._environment["AWS_ENDPOINT_URL"] = endpoint
         if ca_bundle:
             self._environment["NODE_EXTRA_CA_CERTS"] = str(ca_bundle)
@@ -217,12 +218,12 @@ class _Cdk:
         self._command = [str(NODE), path, "--no-notices", "--no-color"]
 
     def bootstrap(self) -> None:
-        """Create the resources that the CDK needs in an account."""
+        """Bootstrap the emulator's account for the CDK."""
         arguments = ["bootstrap", f"aws://{ACCOUNT}/{REGION}"]
         self._run([*self._command, *arguments], "Bootstrapping failed")
 
     def deploy(self, report: Report = lambda _done, _total: None) -> tuple[str, dict[str, str]]:
-        """Deploy the synthesized stack; returns its name and its outputs."""
+        """Deploy the synthesized stack; returns its name and outputs."""
         outputs = self._work / "outputs.json"
         options = ["--app", str(self._assembly), "--outputs-file", str(outputs)]
         options += ["--require-approval", "never", "--method", "direct", "--progress", "events"]
@@ -231,12 +232,12 @@ class _Cdk:
         return name, values
 
     def _run(self, command: list[str], failure: str, report: Report | None = None) -> list[str]:
-        """The lines that a command writes; raises LocalError if it fails."""
+        """Run a command; returns the lines that it prints. Raises LocalError if it fails."""
         lines = []
         with self._log.open("a") as log:
             process = subprocess.Popen(  # noqa: S603
                 command,
-                cwd=self._work,  # a folder without a cdk.json, which would start a synthesis
+                cwd=self._work,  # without a cdk.json, which would start a synthesis
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -260,15 +261,17 @@ class _Cdk:
 
 
 def main() -> None:
-    """Run the stack until Ctrl-C."""
+    """Run a stack until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="uv run local", description=__doc__)
     parser.add_argument(
         "--port",
         type=whole_number(0, 65_535),
         default=PORT,
-        help=f"where it listens ({PORT}; 0 picks a free one)",
+        help=f"the port ({PORT}; 0 picks a free one)",
     )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="keep orders here over restarts")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="keep orders here for the next run"
+    )
     arguments = parser.parse_args()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # the log may be piped
@@ -309,8 +312,8 @@ def _run(console: Console, port: int, data: Path | None) -> None:
 
 @contextmanager
 def announced(stack: Stack, file: Path) -> Iterator[None]:
-    """Keep a file by which programs find the stack for the length of the block."""
-    told = {
+    """Write the file by which programs find the stack; remove it when the block ends."""
+    content = {
         "httpUrl": stack.http_url,
         "webSocketUrl": stack.web_socket_url,
         "awsEndpointUrl": stack.aws_endpoint_url,
@@ -318,10 +321,10 @@ def announced(stack: Stack, file: Path) -> Iterator[None]:
         "stackName": stack.name,
         "apiKey": stack.api_key,
     }
-    whole = file.with_suffix(".tmp")
-    whole.touch(mode=0o600)  # it holds the key
-    whole.write_text(json.dumps(told, indent=2) + "\n")
-    whole.rename(file)  # so that no reader sees half of the file
+    new = file.with_suffix(".tmp")
+    new.touch(mode=0o600)  # it contains the key
+    new.write_text(json.dumps(content, indent=2) + "\n")
+    new.rename(file)  # so that no program reads an incomplete file
     try:
         yield
     finally:
@@ -329,7 +332,7 @@ def announced(stack: Stack, file: Path) -> Iterator[None]:
 
 
 def explanation(stack: Stack, port: int, data: Path | None) -> list[str]:
-    """The lines that explain the use of the stack."""
+    """What is printed when the stack is ready: its URLs, its key, and commands to use it."""
     order = '{"tokenIn":"SOL","tokenOut":"USDC","amount":"1.5"}'
     which = "" if port == PORT else f" --stack {LOCAL}:{port}"
     lasts = f"are kept in {escape(str(data))}" if data else "end with this run"
@@ -348,7 +351,7 @@ def explanation(stack: Stack, port: int, data: Path | None) -> list[str]:
         f"-H 'content-type: application/json' -d '{order}'",
         "[bold]Watch every order, over the WebSocket[/]",
         f"  uv run watch{which}",
-        "[bold]Make a key for somebody else[/]",
+        "[bold]Create a key for another owner[/]",
         f"  uv run keys create NAME{which}",
         "",
         f"Programs find the stack in {os.path.relpath(LOCAL_FOLDER / str(port) / STACK_FILE)}.",

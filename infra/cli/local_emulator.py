@@ -1,9 +1,8 @@
-"""The emulator as the local stack starts it: `python -m infra.cli.local_emulator`.
+"""The emulator of the local stack: `python -m infra.cli.local_emulator`.
 
-It is ministack's application under uvicorn. The adapters below replace single functions of
-ministack that cost the local stack most of its time under load; each says which, and why.
-`tests/infra/test_local_emulator.py` shows what each is needed for, so that it can go when ministack
-does the same by itself.
+It is ministack's application under uvicorn. The functions that `main` calls first replace parts of
+ministack that took most of the local stack's time under load; each says which part, and why.
+`tests/infra/test_local_emulator.py` shows that ministack still needs each replacement.
 """
 
 import copy
@@ -36,13 +35,13 @@ from ministack.services import (  # type: ignore[import-untyped]
 
 Json = Any
 
-# --- DynamoDB: the syntax of an expression is parsed once, not for each item that it is asked of
+# --- DynamoDB: an expression is parsed once, not for each item that it is evaluated for
 
 
-def remember_syntax() -> None:
-    """Make what depends on an expression's text alone a look-up.
+def cache_syntax() -> None:
+    """Cache an expression's tokens and the check of its syntax, which depend on its text alone.
 
-    A query evaluates its condition for each item, and parses and checks it each time.
+    A query evaluates its condition for each item. ministack parses and checks it each time.
     """
     tokens = lru_cache(4096)(dynamodb._tokenize)
     dynamodb._tokenize = lambda text: list(tokens(text))
@@ -57,15 +56,15 @@ COUNTED = (
     "ExpressionAttributeValues",
     "Select",
 )
-# A page of a query ends at 1 MB, which so many entries of an index do not reach.
+# So many entries of an index stay below 1 MB, at which a page of a query ends.
 COUNT_MAX = 2_000
 
 
 def look_up_partitions() -> None:
-    """Answer a query for a whole partition of an index from ministack's own list of its members.
+    """Answer a query for a whole partition of an index from ministack's list of the items in it.
 
-    ministack has that list, but evaluates the condition for each member, and measures each. What
-    comes for the first time goes the long way, which finds the mistakes of a request.
+    ministack evaluates the condition for each of these items, and computes the size of each. A
+    query of a new form is passed to ministack, which validates it.
     """
     evaluate, query = dynamodb._evaluate_condition, dynamodb._query
     passed: set[Any] = set()
@@ -99,7 +98,7 @@ def look_up_partitions() -> None:
 
 
 def copied(value: Json) -> Json:
-    """A deep copy of JSON, in a fifth of the time of `copy.deepcopy`."""
+    """A deep copy of a JSON value; it takes a fifth of the time of `copy.deepcopy`."""
     if isinstance(value, dict):
         return {name: copied(each) for name, each in value.items()}
     if isinstance(value, list):
@@ -110,21 +109,21 @@ def copied(value: Json) -> Json:
 
 
 def copy_items_as_json() -> None:
-    """Copy items, which are JSON, faster: each write copies the whole item twice."""
+    """Copy items by `copied`, because ministack copies an item twice for each write."""
     dynamodb.copy = SimpleNamespace(copy=copy.copy, deepcopy=copied)
 
 
-# --- Streams: the records of several keys are published side by side, as Lambda does it
+# --- Streams: batches of different keys are published concurrently, as by Lambda
 
 LANES_MAX = 3
-GATHER_SECONDS = 0.01
+GATHER_SECONDS = 0.01  # for more records to arrive before new ones are read
 RETRY_SECONDS = 1.0
-# The lanes hold what is not published, so the stream need not be kept for a day.
+# The lanes hold the records that are not published yet, so the stream need not keep them for a day.
 STREAM_SECONDS = 600
 
 
 class Lane:
-    """Invokes a function with the stream records of some keys, batch by batch, in order."""
+    """Invokes a mapping's function with the stream records of some keys, in order, by batches."""
 
     def __init__(self, account: str, region: str, mapping: Json) -> None:
         self._account, self._region, self._mapping = account, region, mapping
@@ -133,7 +132,7 @@ class Lane:
         threading.Thread(target=self._run, daemon=True, name="stream-lane").start()
 
     def put(self, record: Json) -> None:
-        """Append a record."""
+        """Add a record to the end."""
         self._records.append(record)
         self._more.set()
 
@@ -152,7 +151,7 @@ class Lane:
                     self._records.popleft()
 
     def _published(self, batch: list[Json]) -> bool:
-        """Whether the batch is done with: the function has taken it, or the mapping is gone."""
+        """Whether the function has accepted the batch, or its mapping is deleted."""
         name, qualifier = self._mapping["FunctionName"], self._mapping.get("Qualifier")
         if lambda_svc._esms.get(self._mapping["UUID"]) is None:
             return True
@@ -161,7 +160,7 @@ class Lane:
             return False
         try:
             result = lambda_svc._execute_function(function, {"Records": batch})
-        except Exception:  # noqa: BLE001 - the stream's next records need this thread
+        except Exception:  # noqa: BLE001 - the thread must go on with the stream
             lambda_svc.logger.exception("stream batch failed: %s", name)
             return False
         if not result.get("error"):
@@ -176,7 +175,7 @@ _lanes: dict[str, list[Lane]] = {}
 
 
 def poll_streams() -> bool:
-    """Give each mapping's new stream records to its lanes, by key; whether there were any."""
+    """Give each mapping's new stream records to its lanes, by key; returns whether any were new."""
     found = False
     for account, region, mapping in lambda_svc._iter_all_esms():
         source, identity = mapping.get("EventSourceArn", ""), mapping["UUID"]
@@ -192,7 +191,7 @@ def poll_streams() -> bool:
         oldest = dynamodb.stream_start_position(table_name)
         position = max(lambda_svc._dynamodb_stream_positions[identity], oldest)
         if dynamodb.stream_end_position(table_name) > position:
-            time.sleep(GATHER_SECONDS)  # under load, fewer and larger batches
+            time.sleep(GATHER_SECONDS)  # for fewer and larger batches under load
         records = dynamodb.stream_records_since(table_name, position, sys.maxsize)
         lambda_svc._dynamodb_stream_positions[identity] = position + len(records)
         if identity not in _lanes:
@@ -206,25 +205,25 @@ def poll_streams() -> bool:
     return found
 
 
-def publish_side_by_side() -> None:
-    """Invoke the functions of streams in threads of their own, several for each stream.
+def publish_concurrently() -> None:
+    """Invoke the functions of streams in threads of their own, several for each mapping.
 
-    ministack invokes them in the thread that polls every queue and stream, one batch at a time,
-    whatever the mapping's ParallelizationFactor.
+    ministack invokes them in the one thread that polls all queues and streams, one batch at a time,
+    and ignores a mapping's ParallelizationFactor.
     """
     lambda_svc._poll_dynamodb_streams = poll_streams
     dynamodb._STREAM_RETENTION_SECONDS = STREAM_SECONDS
 
 
-# --- Lambda: environments are forked from a process that has imported the function's code
+# --- Lambda: environments are forks of a process that has imported the function's code
 
-# Runs before ministack's own script in the process of a function. When the script asks for the
-# first event, the process becomes a server that forks: each fork has the imported code, and goes on
-# in the script's loop with the streams that it is given.
-FORKING = """
+# This code precedes ministack's script in the process of a function. When the script reads its
+# first event, which is after the import, the process becomes a server that forks. Each fork has the
+# imported code, and continues the script's loop with the standard streams that it has received.
+FORK_SERVER = """
 import socket, sys
 
-class _Forks:
+class _ForkServer:
     def __init__(self, stdin):
         self._stdin, self._server = stdin, None
 
@@ -256,15 +255,15 @@ class _Forks:
         sys.stdin = open(0, closefd=False)
         return sys.stdin.readline()
 
-sys.stdin = _Forks(sys.stdin)
+sys.stdin = _ForkServer(sys.stdin)
 """
 
 
 class Fork:
-    """A forked process, with what ministack uses of a `subprocess.Popen`."""
+    """A forked process, with the parts of `subprocess.Popen` that ministack uses."""
 
     def __init__(self, parent: int, stderr: int) -> None:
-        """Fork the process `parent`, which runs FORKING; raises OSError if it has ended."""
+        """Fork the process with the id `parent`, a FORK_SERVER; raises OSError if it has ended."""
         self._line = socket.socket(socket.AF_UNIX)
         stdin, to_stdin = os.pipe()
         from_stdout, stdout = os.pipe()
@@ -285,22 +284,22 @@ class Fork:
             os.close(stdout)
 
     def poll(self) -> int | None:
-        """None while it runs."""
+        """None while the process runs, then 0."""
         return 0 if self._ended(0) else None
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end; raises TimeoutExpired."""
+        """Wait for the end of the process; raises TimeoutExpired."""
         if not self._ended(timeout):
             raise subprocess.TimeoutExpired("fork", timeout or 0)
         self._close()
         return 0
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send SIGTERM."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it."""
+        """Send SIGKILL."""
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -320,8 +319,8 @@ class Fork:
                 each.close()
 
 
-# What a process has read once, when it began.
-SAME = (
+# The fields of a function's configuration that a process reads only when it starts.
+READ_AT_START = (
     "CodeSha256",
     "Environment",
     "Handler",
@@ -335,16 +334,17 @@ LOG_BYTES_MAX = 1_000_000
 _parents: dict[str, Any] = {}
 _parents_lock = threading.Lock()
 _locks: dict[str, threading.Lock] = {}
-# Between two forks of a function: the first calls of ten at once, which make the clients of AWS,
-# have run out of their time on a busy machine of two cores.
-PACE_SECONDS = 0.5
-_forked_at: dict[str, float] = {}  # when the next fork may begin
+# Between two forks of a function. Ten environments that made their AWS clients at the same time
+# have timed out on a busy machine with two cores.
+FORK_INTERVAL_SECONDS = 0.5
+_next_fork_at: dict[str, float] = {}  # by the function's ARN, on the monotonic clock
 
 
 class ForkedWorker(lambda_runtime.Worker):  # type: ignore[misc]
-    """An environment that is forked, and whose standard error is a file in memory.
+    """An environment that is a fork, and whose standard error is a file in memory.
 
-    So a log is complete as soon as the answer is there. ministack waits up to 50 ms for more lines.
+    So the log is complete when the function has answered, while ministack's own worker waits up to
+    50 ms for further lines.
     """
 
     def __init__(self, *arguments: Any) -> None:
@@ -360,17 +360,19 @@ class ForkedWorker(lambda_runtime.Worker):  # type: ignore[misc]
         with _parents_lock:
             lock = _locks.setdefault(self.config["FunctionArn"], threading.Lock())
         with lock:
-            time.sleep(max(0.0, _forked_at.get(self.config["FunctionArn"], 0.0) - time.monotonic()))
-            _forked_at[self.config["FunctionArn"]] = time.monotonic() + PACE_SECONDS
+            time.sleep(
+                max(0.0, _next_fork_at.get(self.config["FunctionArn"], 0.0) - time.monotonic())
+            )
+            _next_fork_at[self.config["FunctionArn"]] = time.monotonic() + FORK_INTERVAL_SECONDS
             try:
                 self._proc = Fork(self._parent(), self._log)
-            except OSError:  # the parent has ended, or is about to
+            except OSError:  # the parent has ended, or is ending
                 self._end_parent()
                 self._proc = Fork(self._parent(), self._log)
 
     def _parent(self) -> int:
-        """The process that has imported the function's code as it is now."""
-        now = [copied(self.config.get(field)) for field in SAME]
+        """The id of the process that has imported the function's current code."""
+        now = [copied(self.config.get(field)) for field in READ_AT_START]
         known, as_of = _parents.get(self.config["FunctionArn"], (None, None))
         if known is None or as_of != now or known._proc.poll() is not None:
             self._end_parent()
@@ -399,14 +401,14 @@ class ForkedWorker(lambda_runtime.Worker):  # type: ignore[misc]
 
 
 def fork_environments() -> None:
-    """Fork the environments of Python functions.
+    """Fork the environments of Python functions from one process for each function.
 
-    ministack unpacks the code and its layers for each, and each imports them: a second of CPU, and
-    60 MB. Only on Linux, because macOS's own libraries do not bear forks.
+    ministack unpacks the code and the layers for each environment, which then imports them: a
+    second of CPU and 60 MB. Only on Linux, because macOS's own libraries do not support a fork.
     """
     if sys.platform != "linux":
         return
-    lambda_runtime._PYTHON_WORKER_SCRIPT = FORKING + lambda_runtime._PYTHON_WORKER_SCRIPT
+    lambda_runtime._PYTHON_WORKER_SCRIPT = FORK_SERVER + lambda_runtime._PYTHON_WORKER_SCRIPT
     chosen: Callable[[Json], type] = lambda_runtime._worker_class_for
 
     def worker_class_for(config: Json) -> type:
@@ -416,13 +418,13 @@ def fork_environments() -> None:
     lambda_runtime._worker_class_for = worker_class_for
 
 
-# --- CloudWatch Logs: a group keeps its newest streams
+# --- CloudWatch Logs: a log group keeps its newest streams
 
 LOG_STREAMS_MAX = 2_000
 
 
 def bound_logs() -> None:
-    """Drop the oldest log streams of a group: ministack makes one for each invocation."""
+    """Drop the oldest streams of a log group; ministack creates one for each invocation."""
     append = cloudwatch_logs._append_log_events
 
     def appended(stream: Json, events: list[Json]) -> Any:
@@ -436,12 +438,12 @@ def bound_logs() -> None:
 
 
 def main() -> None:
-    """Serve until SIGTERM; the settings are those of ministack, in the environment."""
+    """Serve until SIGTERM, with ministack's settings in the environment variables."""
     for adapt in (
-        remember_syntax,
+        cache_syntax,
         look_up_partitions,
         copy_items_as_json,
-        publish_side_by_side,
+        publish_concurrently,
         fork_environments,
         bound_logs,
     ):
@@ -453,13 +455,13 @@ def main() -> None:
         port=int(os.environ["GATEWAY_PORT"]),
         http="httptools",
         ws="websockets-sansio",
-        ws_ping_interval=None,  # as API Gateway, which answers pings and sends none
+        ws_ping_interval=None,  # like API Gateway, which sends no pings
         lifespan="on",
         log_config=None,
-        log_level="warning",  # below it, uvicorn logs the URLs of WebSockets, with their tickets
+        log_level="warning",  # at "info" uvicorn logs the URLs of WebSockets, with tickets
         access_log=False,
         server_header=False,
-        date_header=False,  # ministack writes one; the CDK does not understand two
+        date_header=False,  # ministack sends one; the CDK does not accept two
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
         ssl_certfile=certificate,

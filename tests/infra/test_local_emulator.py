@@ -52,7 +52,7 @@ def test_ministack_still_parses_an_expression_each_time(monkeypatch: pytest.Monk
     monkeypatch.setattr(dynamodb, "_condition_syntax_error", counted)
     evaluate()
     assert len(parsed) == 10
-    local_emulator.remember_syntax()
+    local_emulator.cache_syntax()
     parsed.clear()
     evaluate()
     assert len(parsed) == 1
