@@ -12,8 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 LOCAL = "local"
 STACK_HELP = (
-    "a CloudFormation stack's name, or `local` for the stack of `uv run local`,"
-    " `local:PORT` if several run (local)"
+    "a CloudFormation stack's name, `local` for the stack of `uv run local`, or"
+    " `local:PORT` if several run (default: local)"
 )
 
 
@@ -62,7 +62,7 @@ def options(*, json: bool = False, key: bool = False) -> argparse.ArgumentParser
         parser.add_argument(
             "--key",
             default=os.environ.get("OEE_API_KEY", ""),
-            help="an API key (the environment's OEE_API_KEY, or the local stack's own)",
+            help="an API key (default: that of OEE_API_KEY, or else the local stack's own)",
         )
     return parser
 

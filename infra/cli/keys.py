@@ -102,7 +102,7 @@ def main() -> None:
     text = "create a key and print it, once"
     creating = commands.add_parser("create", parents=[common], help=text, description=text)
     creating.add_argument("name", metavar="NAME", help="the key's name, which is never used again")
-    creating.add_argument("--owner", default="", help="the owner of the orders (NAME)")
+    creating.add_argument("--owner", default="", help="the owner of the orders (default: NAME)")
     creating.set_defaults(run=_create)
 
     text = "list all keys"

@@ -267,7 +267,7 @@ def main() -> None:
         "--port",
         type=whole_number(0, 65_535),
         default=PORT,
-        help=f"the port ({PORT}; 0 picks a free one)",
+        help=f"the port (default: {PORT}; 0 picks a free one)",
     )
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="keep orders here for the next run"

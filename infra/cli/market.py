@@ -19,13 +19,16 @@ Json = dict[str, Any]
 def main() -> None:
     """Print the market as tables or JSON."""
     parser = argparse.ArgumentParser(prog="uv run market", description=__doc__)
-    parser.add_argument("--pair", default="SOL/USDC", type=_pair, help="tokenIn/tokenOut")
     parser.add_argument(
-        "--at", type=_time, metavar="TIME", help="a time such as 2026-01-31T12:00:00Z (now)"
+        "--pair", default="SOL/USDC", type=_pair, help="tokenIn/tokenOut (default: %(default)s)"
     )
-    parser.add_argument("--seed", default="", help="the stack's marketSeed (none)")
     parser.add_argument(
-        "--amount", nargs="+", default=["1", "100", "10000"], help="of tokenIn (1 100 10000)"
+        "--at", type=_time, metavar="TIME", help="such as 2026-01-31T12:00:00Z (default: now)"
+    )
+    parser.add_argument("--seed", default="", help="the stack's marketSeed (default: none)")
+    amounts = ["1", "100", "10000"]
+    parser.add_argument(
+        "--amount", nargs="+", default=amounts, help=f"of tokenIn (default: {' '.join(amounts)})"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     asked = parser.parse_args()

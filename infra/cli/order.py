@@ -52,7 +52,7 @@ def main() -> None:
         "--slippage",
         type=whole_number(0, SLIPPAGE_BPS_MAX),
         metavar="BPS",
-        help="how much less than quoted it accepts, in 0.01 %% (50)",
+        help="how much less than quoted the order accepts, in 0.01 %% (default: 50)",
     )
     parser.add_argument(
         "--limit", metavar="PRICE", help="execute once a TOKEN_IN gives at least so much TOKEN_OUT"
@@ -73,7 +73,7 @@ def main() -> None:
         metavar="SECONDS",
         help="the interval of the slices",
     )
-    parser.add_argument("--id", default="", help="the idempotency key (a new one)")
+    parser.add_argument("--id", default="", help="the idempotency key (default: a new one)")
     parser.add_argument("--watch", action="store_true", help="print each update until the end")
     arguments = parser.parse_args()
     with exit_on_problem():

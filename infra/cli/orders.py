@@ -51,10 +51,10 @@ def main() -> None:
         prog="uv run orders", description=__doc__, parents=[options(json=True, key=True)]
     )
     parser.add_argument(
-        "--status", choices=["open", *(status.value for status in Status)], help="of the orders"
+        "--status", choices=["open", *(each.value for each in Status)], help="only these orders"
     )
     parser.add_argument(
-        "--last", type=whole_number(1, 1_000_000), metavar="N", help=f"at most N ({SHOWN})"
+        "--last", type=whole_number(1, 1_000_000), metavar="N", help=f"at most N (default: {SHOWN})"
     )
     parser.add_argument("--csv", action="store_true", help="print CSV; without --last, all orders")
     arguments = parser.parse_args()

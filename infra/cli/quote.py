@@ -51,7 +51,7 @@ def main() -> None:
         "--slippage",
         type=whole_number(0, SLIPPAGE_BPS_MAX),
         metavar="BPS",
-        help="how much less than quoted an order would accept, in 0.01 %% (50)",
+        help="how much less than quoted an order would accept, in 0.01 %% (default: 50)",
     )
     arguments = parser.parse_args()
     with exit_on_problem():

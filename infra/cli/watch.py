@@ -80,7 +80,9 @@ def main() -> None:
         epilog=EXIT_CODES,
         parents=[options(json=True, key=True)],
     )
-    parser.add_argument("order", nargs="?", default=ALL, help="an orderId (all, from now on)")
+    parser.add_argument(
+        "order", nargs="?", default=ALL, help="an orderId (default: all orders, from now on)"
+    )
     arguments = parser.parse_args()
     with exit_on_problem():
         code = _watch(arguments)

@@ -523,7 +523,7 @@ def test_an_explanation_reports_a_stored_value_that_differs(engine: Engine, run:
     order = executed(engine, out_amount="1")
     done = run("explain", order.order_id)
     assert done.code == 4
-    assert "DIFFERS outAmount: stored 1, worked out " in done.out
+    assert "DIFFERS outAmount: stored 1, computed " in done.out
 
 
 def test_an_unknown_order_has_no_explanation(run: Run) -> None:

@@ -72,7 +72,7 @@ def _show_differences(part: Json) -> None:
     console = plain_console()
     for each in part["differences"]:
         console.print(
-            f"  DIFFERS {each['field']}: stored {each['stored']}, worked out {each['derived']}"
+            f"  DIFFERS {each['field']}: stored {each['stored']}, computed {each['derived']}"
         )
     if not part["differences"]:
         console.print("  as stored")

@@ -53,7 +53,7 @@ def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
         "--minutes",
         type=whole_number(1, MINUTES_MAX),
         default=MINUTES,
-        help=f"the minutes until now that count ({MINUTES}; at most {MINUTES_MAX})",
+        help=f"the minutes until now that count (default: {MINUTES}; at most {MINUTES_MAX})",
     )
     command.set_defaults(run=run)
 

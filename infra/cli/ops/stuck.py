@@ -35,7 +35,7 @@ def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
         type=whole_number(0, OLDER_THAN_SECONDS_MAX),
         default=OLDER_THAN_SECONDS,
         metavar="SECONDS",
-        help=f"the time without an update ({OLDER_THAN_SECONDS})",
+        help=f"the time without an update (default: {OLDER_THAN_SECONDS})",
     )
     command.add_argument("--requeue", action="store_true", help="re-queue each for the worker")
     command.set_defaults(run=run)

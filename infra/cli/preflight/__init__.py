@@ -33,7 +33,9 @@ def main() -> None:
         metavar="NAME=VALUE",
         help="a setting, as for `uv run cdk deploy`",
     )
-    parser.add_argument("--region", help="the AWS region (that of the environment or the profile)")
+    parser.add_argument(
+        "--region", help="the AWS region (default: that of the environment or the profile)"
+    )
     parser.add_argument(
         "--stack",
         type=_local,
