@@ -112,7 +112,7 @@ def running_stack(
         tls = (environment or {}).get("USE_SSL") == "1"
         endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
         given = {"localEndpoint": endpoint, **LOCAL_CONTEXT, **(context or {})}
-        cdk = _Cdk(work)
+        cdk = Cdk(work)
 
         # The app is synthesized while the emulator starts and the account is bootstrapped.
         with cdk.synthesis(given) as synthesized:
@@ -165,13 +165,13 @@ def own_key(data: Path | None) -> str:
     return key
 
 
-class _Cdk:
+class Cdk:
     """Runs the CDK app and the CDK command line, and logs their output to files in a folder."""
 
     def __init__(self, work: Path) -> None:
-        self._work, self._log, self._assembly = work, work / "cdk.log", work / "cdk.out"
-        self._log.write_text("")
-        self._environment = with_node(emulator.environment())
+        self._work, self.log, self._assembly = work, work / "cdk.log", work / "cdk.out"
+        self.log.write_text("")
+        self.environment = with_node(emulator.environment())
         self._command: list[str] = []
 
     @contextmanager
@@ -189,7 +189,7 @@ class _Cdk:
             process = subprocess.Popen(
                 [sys.executable, "-m", "infra.app"],
                 cwd=project,
-                env=self._environment
+                env=self.environment
                 | {"CDK_OUTDIR": str(self._assembly), "CDK_CONTEXT_JSON": json.dumps(settings)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -210,11 +210,11 @@ class _Cdk:
 
     def fetch(self, endpoint: str, ca_bundle: Path | None) -> None:
         """Fetch the CDK command line, from npm or its cache, and point it to an emulator."""
-        self._environment["AWS_ENDPOINT_URL"] = endpoint
-        if ca_bundle:
-            self._environment["NODE_EXTRA_CA_CERTS"] = str(ca_bundle)
         failure = "The CDK command line cannot be fetched from npm"
         *_, path = self._run(cdk_path_command(), failure)
+        self.environment["AWS_ENDPOINT_URL"] = endpoint
+        if ca_bundle:  # not before: npm may need the user's certificates to reach its registry
+            self.environment["NODE_EXTRA_CA_CERTS"] = str(ca_bundle)
         self._command = [str(NODE), path, "--no-notices", "--no-color"]
 
     def bootstrap(self) -> None:
@@ -234,11 +234,11 @@ class _Cdk:
     def _run(self, command: list[str], failure: str, report: Report | None = None) -> list[str]:
         """Run a command; returns the lines that it prints. Raises LocalError if it fails."""
         lines = []
-        with self._log.open("a") as log:
+        with self.log.open("a") as log:
             process = subprocess.Popen(  # noqa: S603
                 command,
                 cwd=self._work,  # without a cdk.json, which would start a synthesis
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -256,7 +256,7 @@ class _Cdk:
             finally:
                 kill_group(process)
         if process.returncode:
-            raise LocalError(f"{failure}: {reason(self._log)} (all of it: {self._log})")
+            raise LocalError(f"{failure}: {reason(self.log)} (all of it: {self.log})")
         return lines
 
 

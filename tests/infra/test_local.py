@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -67,6 +68,18 @@ def test_a_proxy_is_kept_and_not_used_for_the_stack_itself(monkeypatch: pytest.M
     environment = emulator.environment()
     assert environment["HTTPS_PROXY"] == "http://proxy.example:3128"
     assert environment["NO_PROXY"] == "intranet.example,127.0.0.1,localhost"
+
+
+def test_npm_keeps_the_users_certificates_and_the_cdk_gets_the_emulators(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NODE_EXTRA_CA_CERTS", "/users.crt")
+    show = [sys.executable, "-c", "import os; print(os.environ['NODE_EXTRA_CA_CERTS'])"]
+    monkeypatch.setattr(local, "cdk_path_command", lambda: show)
+    cdk = local.Cdk(tmp_path)
+    cdk.fetch("https://127.0.0.1:4567", tmp_path / "emulators.crt")
+    assert cdk.log.read_text() == "/users.crt\n"
+    assert cdk.environment["NODE_EXTRA_CA_CERTS"] == str(tmp_path / "emulators.crt")
 
 
 @pytest.mark.parametrize(
