@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import botocore.endpoint
 import pytest
-from botocore.awsrequest import AWSResponse, HTTPHeaders
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.retries.quota import RetryQuota
-from moto import mock_aws
-from moto.core.models import botocore_stubber
 
 import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions import delivery, notifier, publisher, push, runtime, worker
@@ -27,6 +23,7 @@ from functions.http import submission
 from functions.store import notices
 from tests.clock import VirtualClock
 from tests.functions.world import Connections, World, fresh_clients
+from tests.simulation.cloud import Cloud, Json, Sent, http_answer, http_response, tables
 from tests.stepping import Killed, in_turns, one_by_one, pause, pause_at_calls
 
 
@@ -44,9 +41,10 @@ Effect = Callable[[], Any]
 
 
 class Calls:
-    """Numbers the calls of a schedule from 0 and injects the planned faults."""
+    """Has `cloud` answer the calls of a schedule, numbers them from 0, and injects faults."""
 
-    def __init__(self) -> None:
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
         self.reset({})
 
     def reset(self, plan: dict[int, Kind]) -> None:
@@ -65,22 +63,23 @@ class Calls:
         return kind
 
     def watch(self, client: Any) -> None:
-        """Number all calls of a boto3 client: a call once, however often botocore sends it."""
+        """Answer and number all calls of a boto3 client: a call once, however often it is sent."""
         client.meta.events.register_first("before-call", self._before_call)
         client.meta.events.register_first("before-send", self._before_send)
 
     def _before_call(self, model: Any, **_: Any) -> None:
         self.number(model.name)
 
-    def _before_send(self, request: Any, event_name: str, **_: Any) -> AWSResponse | None:
+    def _before_send(self, request: Any, **_: Any) -> AWSResponse:
         kind = self._kind
-        if kind is None:
-            return None
         if kind is Kind.FAIL:
-            return _throttled(request.url)
+            error = {"__type": "ThrottlingException", "message": ""}
+            return http_response(request.url, 400, error)
         if kind is Kind.KILL_BEFORE:
             raise Killed
-        botocore_stubber(event_name, request)
+        answer = http_answer(self._cloud, request)
+        if kind is None:
+            return answer
         if kind is Kind.KILL_AFTER:
             raise Killed
         if kind is Kind.REPEAT:
@@ -105,12 +104,6 @@ class Calls:
                 raise Killed
             case None:
                 effect()
-
-
-def _throttled(url: str) -> AWSResponse:
-    body = BytesIO(json.dumps({"__type": "ThrottlingException", "message": ""}).encode())
-    raw = SimpleNamespace(stream=lambda **_: iter([body.read()]))
-    return AWSResponse(url, 400, HTTPHeaders(), raw)
 
 
 class Clock(VirtualClock):
@@ -163,28 +156,20 @@ class Receiver:
         self._calls.make("ChangeMessageVisibility", lambda: self.hide(receipt_handle, seconds))
 
 
-class FaultyWorld(World):
-    """A world whose queues can be read and emptied without a numbered call."""
+class CloudWorld(World):
+    """The handlers over `cloud` in place of moto: only requests and invocations without SQS."""
 
-    def messages(self, name: str = "orders") -> list[Any]:
-        from moto.sqs.models import sqs_backends
-
-        queue = sqs_backends["123456789012"]["eu-central-1"].queues[name]
-        messages: list[Any] = queue._messages
-        return messages
-
-
-def delay_seconds(message: Any) -> int:
-    """The delay of a message of moto's, which stores two times of the machine's clock instead."""
-    delay_ms: float = message.delayed_until - message.sent_timestamp
-    return max(0, round(delay_ms / 1000))
+    def __init__(self) -> None:
+        self.connections = Connections()
+        self._requests = 0
 
 
 @dataclass
 class Harness:
-    """The handlers over moto, for one schedule after another."""
+    """The handlers over an in-memory cloud, for one schedule after another."""
 
-    world: FaultyWorld
+    cloud: Cloud
+    world: CloudWorld
     calls: Calls
     clock: Clock
     connections: NumberedConnections
@@ -192,33 +177,45 @@ class Harness:
 
     def reset(self, plan: dict[int, Kind], now_ms: int) -> None:
         """Empty tables, queues and stream, and set the clock; the next call is number 0."""
-        for name in ("orders", "connections"):
-            table = self.world.table(name)
-            table.items.clear()
-            if table.stream_shard:
-                table.stream_shard.items.clear()
-        for name in ("orders", "webhooks"):
-            self.world.messages(name).clear()
+        self.cloud.tables = tables()
+        self.cloud.sent.clear()
         self.connections.open.clear()
         self.calls.reset(plan)
         self.clock.at_ms = now_ms
         submission.rooms.clear()
         publisher.look_ups.clear()
 
+    def orders(self) -> list[Json]:
+        """The items of the orders table, read without a numbered call."""
+        return self.cloud.tables["orders"].items()
+
+    def sent(self) -> list[Sent]:
+        """The messages that were sent since the last call."""
+        sent = self.cloud.sent[:]
+        self.cloud.sent.clear()
+        return sent
+
+    def records(self) -> list[Json]:
+        """The stream records since the last call."""
+        stream = self.cloud.tables["orders"].stream
+        records = stream[:]
+        stream.clear()
+        return records
+
 
 @contextmanager
 def new_harness() -> Iterator[Harness]:
     """A harness for the block: the unchanged handlers under a clock that the schedule moves."""
-    calls, clock = Calls(), Clock()
+    clock = Clock()
+    cloud = Cloud(lambda: clock.at_ms)
+    calls = Calls(cloud)
     connections, receiver = NumberedConnections(calls), Receiver(calls)
     with (
         Path(os.devnull).open("w") as null,
         redirect_stdout(null),  # the handlers print their metrics, as Lambda expects
         pytest.MonkeyPatch.context() as patch,
-        mock_aws(),
         fresh_clients() as clients,
     ):
-        world = FaultyWorld()
         for client in clients:
             calls.watch(client)
             pause_at_calls(client)
@@ -237,8 +234,6 @@ def new_harness() -> Iterator[Harness]:
         level = runtime.logger.log_level
         runtime.logger.setLevel("CRITICAL")
         try:
-            yield Harness(
-                world=world, calls=calls, clock=clock, connections=connections, receiver=receiver
-            )
+            yield Harness(cloud, CloudWorld(), calls, clock, connections, receiver)
         finally:
             runtime.logger.setLevel(level)

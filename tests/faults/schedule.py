@@ -20,7 +20,7 @@ from functions.orders.settlement import Landed
 from functions.orders.stored import entries, stored_order
 from functions.simulation import chain
 from tests.events import sqs_event, sqs_message
-from tests.faults.injection import Harness, Kind, delay_seconds
+from tests.faults.injection import Harness, Kind
 from tests.functions.world import Context, failing_network
 from tests.stepping import Killed
 
@@ -285,19 +285,12 @@ class Schedule:
         if any(kind is not Kind.REPEAT for kind in self.harness.calls.injected[injected:]):
             self.faulted.add(name)
         now = self.harness.clock.at_ms
-        for queue, queued in (("orders", self.queue), ("webhooks", self.notices)):
-            sent = self.harness.world.messages(queue)
-            for message in sent:
-                due_ms = now + 1000 * delay_seconds(message)
-                queued.append(Message(next(self.numbers), message.body, due_ms))
-            sent.clear()
-        shard = self.harness.world.table("orders").stream_shard
-        for record in shard.items:
-            change = record.to_json()
-            change["dynamodb"].pop("ApproximateCreationDateTime", None)
-            self.ledger.observe(change["dynamodb"])
-            self.records.append(change)
-        shard.items.clear()
+        for sent in self.harness.sent():
+            queue = self.notices if sent.queue == "webhooks" else self.queue
+            queue.append(Message(next(self.numbers), sent.body, now + sent.delay_ms))
+        for record in self.harness.records():
+            self.ledger.observe(record["dynamodb"])
+            self.records.append(record)
         if self._chance(0.03):
             self._invoke("sweep early", self.harness.world.sweep)
         return answer
@@ -454,9 +447,7 @@ class Schedule:
     # --- judging
 
     def _stored(self) -> list[Order]:
-        # Reads the table without a numbered call.
-        items = self.harness.world.table("orders").items.values()
-        return [stored_order(item.to_json()["Attributes"]).order for item in items]
+        return [stored_order(item).order for item in self.harness.orders()]
 
     def _judge(self) -> None:
         orders = {order.order_id: order for order in self._stored()}
@@ -466,8 +457,8 @@ class Schedule:
             self._judge_order(submitted, orders[submitted.order_id])
         if len(orders) != len(self.orders):
             raise Violation(f"{len(self.orders)} orders were submitted, {len(orders)} made")
-        for item in self.harness.world.table("orders").items.values():
-            self._judge_keys(item.to_json()["Attributes"])
+        for item in self.harness.orders():
+            self._judge_keys(item)
         for subscriber in self.subscribers:
             self._judge_subscriber(subscriber, orders)
         if self.has_webhook:

@@ -23,7 +23,7 @@ from functions.contract import order_message
 from functions.orders.order import Order, Status
 from functions.orders.stored import stored_order
 from tests.events import sqs_event, sqs_message
-from tests.faults.injection import Harness, delay_seconds
+from tests.faults.injection import Harness
 from tests.faults.schedule import CASES, EPOCH_MS, SWEEP_AFTER_MS, Ledger
 from tests.functions.world import Context
 from tests.stepping import Stepped
@@ -131,14 +131,10 @@ class TwoWorkers(RuleBasedStateMachine):
 
     @invariant()
     def collect(self) -> None:
-        sent = self.harness.world.messages()
-        for message in sent:
-            self.messages.append(self.harness.clock.at_ms + 1000 * delay_seconds(message))
-        sent.clear()
-        records = self.harness.world.table("orders").stream_shard.items
-        for record in records:
-            self.ledger.observe(record.to_json()["dynamodb"])
-        records.clear()
+        for sent in self.harness.sent():
+            self.messages.append(self.harness.clock.at_ms + sent.delay_ms)
+        for record in self.harness.records():
+            self.ledger.observe(record["dynamodb"])
 
     def teardown(self) -> None:
         """Run to the end: the order has one terminal status, with one swap or none."""
@@ -162,8 +158,8 @@ class TwoWorkers(RuleBasedStateMachine):
         assert self.cancelled == (order.status is Status.CANCELLED)
 
     def stored(self) -> Order:
-        (item,) = self.harness.world.table("orders").items.values()
-        return stored_order(item.to_json()["Attributes"]).order
+        (item,) = self.harness.orders()
+        return stored_order(item).order
 
 
 def test_workers_on_one_order_execute_it_at_most_once_in_any_interleaving() -> None:

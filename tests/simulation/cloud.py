@@ -89,15 +89,16 @@ def tables() -> dict[str, Table]:
 
 @dataclass
 class Sent:
-    """A message as its sender asked for it."""
+    """A message as its sender asked for it; `queue` is the last part of the queue's URL."""
 
     body: str
     delay_ms: int
+    queue: str = "orders"
 
 
 @dataclass
 class Cloud:
-    """The tables, and the messages that were sent to the order queue since it was last emptied."""
+    """The tables, and the messages of all queues since `sent` was last emptied."""
 
     now_ms: Callable[[], int]
     lag_ms: Callable[[], int] = lambda: 0
@@ -227,12 +228,15 @@ class Cloud:
 
     def _send(self, body: Json) -> Json:
         self.messages += 1
-        self.sent.append(Sent(body["MessageBody"], 1000 * int(body.get("DelaySeconds", 0))))
+        delay_ms = 1000 * int(body.get("DelaySeconds", 0))
+        queue = body["QueueUrl"].rpartition("/")[2]
+        self.sent.append(Sent(body["MessageBody"], delay_ms, queue))
         return {"MessageId": str(UUID(int=self.messages))}
 
     def _send_batch(self, body: Json) -> Json:
+        queue_url = {"QueueUrl": body["QueueUrl"]}
         successful = [
-            {"Id": entry["Id"], "MD5OfMessageBody": "", **self._send(entry)}
+            {"Id": entry["Id"], "MD5OfMessageBody": "", **self._send(entry | queue_url)}
             for entry in body["Entries"]
         ]
         return {"Successful": successful, "Failed": []}

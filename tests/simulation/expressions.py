@@ -136,6 +136,14 @@ def _term(reader: _Reader, item: Json) -> bool:
         found = get(item, reader.path())
         reader.next(")")
         return (found is not None) == exists
+    if reader.word() == "BEGINS_WITH":
+        reader.next()
+        reader.next("(")
+        found = get(item, reader.path())
+        reader.next(",")
+        prefix = reader.value(item)
+        reader.next(")")
+        return bool(found and prefix and plain(found).startswith(plain(prefix)))
     one = reader.value(item)
     compare = _COMPARISONS[reader.next()]
     other = reader.value(item)

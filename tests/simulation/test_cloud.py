@@ -15,7 +15,8 @@ from moto import mock_aws
 import tests.conftest  # noqa: F401 - the settings, before the store reads them
 from functions.contract import OPEN_SHARDS, iso
 from functions.orders.order import Order, Status, routing_update
-from functions.store import connections, orders, queue
+from functions.store import connections, notices, orders, queue, webhooks
+from functions.store.webhooks import StoredWebhook, WebhookNotFound
 from tests.functions.world import World, fresh_clients, in_memory
 from tests.orders import pending_order
 from tests.simulation.cloud import PAGE_ITEMS, Cloud, serve
@@ -36,6 +37,7 @@ class StoreCalls:
     def run(self) -> list[str]:
         calls = [self.create, self.begin, self.append, self.read, self.listed, self.idle]
         calls += [self.follow, self.unfollow, self.connect, self.follow_all, self.counts]
+        calls += [self.create_webhook, self.change_webhook, self.webhooks]
         calls += [self.append, self.follow]  # the most conditional ones twice
         for number in range(STEPS):
             call = self.random.choice(calls)
@@ -52,6 +54,7 @@ class StoreCalls:
             orders.OrderNotFound,
             orders.StaleOrder,
             connections.ConnectionGone,
+            WebhookNotFound,
         ) as refused:
             return repr(refused)
 
@@ -129,6 +132,30 @@ class StoreCalls:
     def follow_all(self) -> Any:
         return connections.follow_all(self._owner(), self._connection())
 
+    def _webhook(self) -> StoredWebhook:
+        number = self.random.randrange(3)
+        statuses = frozenset(["confirmed", "failed"][:number])
+        url, created_at = "https://receiver.example", iso(NOW_MS + number)
+        return StoredWebhook(f"w{number}", url, statuses, "secret", created_at)
+
+    def create_webhook(self) -> Any:
+        return webhooks.create(self._owner(), self._webhook())
+
+    def change_webhook(self) -> Any:
+        owner, webhook = self._owner(), self._webhook()
+        change = self.random.choice(["fail", "succeed", "disable", "delete"])
+        if change == "fail":
+            return webhooks.delivery_failed(owner, webhook.webhook_id, "refused", NOW_MS)
+        if change == "succeed":
+            stored = webhooks.load(owner, webhook.webhook_id)
+            return webhooks.delivery_succeeded(owner, stored)
+        return {"disable": webhooks.disable, "delete": webhooks.delete}[change](
+            owner, webhook.webhook_id
+        )
+
+    def webhooks(self) -> Any:
+        return webhooks.of_owner(self._owner())
+
     def counts(self) -> Any:
         owner = self._owner()
         return (
@@ -161,11 +188,13 @@ def test_the_cloud_answers_and_streams_as_moto_does(seed: int) -> None:
         assert images(cloud.tables["orders"].stream) == streamed
 
 
-def test_a_message_is_kept_with_its_delay() -> None:
+def test_a_message_is_kept_with_its_queue_and_its_delay() -> None:
     with in_memory(Cloud(lambda: NOW_MS)) as cloud:
         queue.enqueue(str(UUID(int=1)), delay_seconds=7)
-    (sent,) = cloud.sent
-    assert (sent.delay_ms, str(UUID(int=1)) in sent.body) == (7000, True)
+        notices.send([notices.notice_of_test("ada", "w1", "r1", iso(NOW_MS))])
+    order, notice = cloud.sent
+    assert (order.queue, order.delay_ms, str(UUID(int=1)) in order.body) == ("orders", 7000, True)
+    assert (notice.queue, notice.delay_ms) == ("webhooks", 0)
 
 
 def test_a_page_holds_few_items_and_an_index_lags() -> None:
