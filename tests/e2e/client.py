@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from functions.client import AsyncClient, Patience
 from functions.orders.order import Status
@@ -202,3 +202,35 @@ async def rest_of(socket: ClientConnection, order_id: str, seconds: float = 0.3)
                 updates.append(message)
     except TimeoutError:
         return updates
+
+
+async def follow_with_cuts(
+    client: Client, order_ids: list[str], moments: random.Random
+) -> dict[str, list[Json]]:
+    """Collect every update of the orders by a client whose connection is cut every few messages."""
+    seen: dict[str, list[Json]] = {order_id: [] for order_id in order_ids}
+
+    def unfinished() -> list[str]:
+        return [i for i, u in seen.items() if not u or u[-1]["status"] not in TERMINAL]
+
+    while unfinished():
+        with suppress(ConnectionClosed, TimeoutError, Unanswered):
+            async with client.socket() as socket:
+                for order_id in unfinished():
+                    since = {"sinceSequence": len(seen[order_id])} if seen[order_id] else {}
+                    await socket.send(json.dumps({"orderId": order_id, **since}))
+                for _ in range(moments.randint(10, 40)):
+                    if not unfinished():
+                        break
+                    _add(seen, await receive(socket))
+    return seen
+
+
+def _add(seen: dict[str, list[Json]], message: Json) -> None:
+    del message["_received"]
+    updates = seen[message["orderId"]]
+    if message["sequence"] <= len(updates):
+        assert message == updates[message["sequence"] - 1]
+    else:
+        assert message["sequence"] == len(updates) + 1, "an update was skipped"
+        updates.append(message)

@@ -1,9 +1,8 @@
-"""The deployed stack under faults: killed workers, cut connections, a restart."""
+"""The deployed stack under faults: killed workers and cut connections."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import signal
@@ -16,16 +15,14 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from infra.cli.local import running_stack
-from tests.e2e.client import TERMINAL, Client, Json, Unanswered, follow_all, receive
-from tests.e2e.conftest import CONTEXT, Target
+from tests.e2e.client import Client, Json, Unanswered, follow_all, follow_with_cuts, receive
+from tests.e2e.conftest import Target
 from tests.e2e.test_journey import LIFE, whole
 
 PROC = Path("/proc")
 ORDERS = 200
 FOLLOWERS = 20
 KILLS = 6
-RESTARTED = 10
 KILL_APART_SECONDS = 1.0
 SWEPT_SECONDS_MAX = 600  # the sweeper runs each minute; the rest is for a busy machine
 
@@ -45,7 +42,7 @@ async def test_two_hundred_orders_survive_workers_killed_mid_swap_and_lines_cut(
     shares = [ids[number::FOLLOWERS] for number in range(FOLLOWERS)]
     async with asyncio.timeout(SWEPT_SECONDS_MAX):
         followed = await asyncio.gather(
-            *(_follow_with_cuts(client, share, random.Random(n)) for n, share in enumerate(shares)),
+            *(follow_with_cuts(client, share, random.Random(n)) for n, share in enumerate(shares)),
             _follow_more_until(killing, client),
         )
     assert await killing >= KILLS
@@ -56,28 +53,6 @@ async def test_two_hundred_orders_survive_workers_killed_mid_swap_and_lines_cut(
     stored = await asyncio.gather(*(client.read(order_id) for order_id in seen))
     assert {order["status"] for order in stored} == {"confirmed"}
     assert all(order["updates"] == seen[order["orderId"]] for order in stored)
-
-
-@pytest.mark.emulator
-async def test_orders_and_their_keys_survive_a_restart_with_the_data_kept(tmp_path: Path) -> None:
-    """The stack stops while swaps are under way, and keeps their messages."""
-    data, context = tmp_path / "data", CONTEXT | {"latencyScale": "1"}
-    keys = [f"restart-{number}" for number in range(RESTARTED)]
-    with running_stack(data=data, context=context) as stack:
-        client = Client(stack.http_url, stack.web_socket_url, stack.api_key)
-        answers = [await client.submit(idempotency_key=key) for key in keys]
-        assert {answer.status_code for answer in answers} == {202}
-        orders = [answer.json()["orderId"] for answer in answers]
-        await client.close()
-    with running_stack(data=data, context=context) as stack:
-        client = Client(stack.http_url, stack.web_socket_url, stack.api_key)
-        again = [await client.submit(idempotency_key=key) for key in keys]
-        assert {answer.status_code for answer in again} == {200}
-        assert [answer.json()["orderId"] for answer in again] == orders
-        async with asyncio.timeout(SWEPT_SECONDS_MAX):
-            lives = await _follow_with_cuts(client, orders, random.Random(0))
-        await client.close()
-    assert [updates for updates in lives.values() if not whole(updates)] == []
 
 
 async def test_a_subscriber_who_comes_after_the_end_sees_the_whole_life(client: Client) -> None:
@@ -109,7 +84,7 @@ async def _follow_more_until(killing: asyncio.Task[int], client: Client) -> dict
     seen: dict[str, list[Json]] = {}
     while not killing.done():
         order = await client.accepted()
-        seen |= await _follow_with_cuts(client, [order["orderId"]], random.Random(0))
+        seen |= await follow_with_cuts(client, [order["orderId"]], random.Random(0))
     return seen
 
 
@@ -121,35 +96,3 @@ def _workers(ours: str) -> Iterator[int]:
             names = [e for e in environment if e.startswith("AWS_LAMBDA_FUNCTION_NAME=")]
             if ours in environment and any("Worker" in name for name in names):
                 yield int(folder.name)
-
-
-async def _follow_with_cuts(
-    client: Client, order_ids: list[str], moments: random.Random
-) -> dict[str, list[Json]]:
-    """Collect every update of the orders by a client whose connection is cut every few messages."""
-    seen: dict[str, list[Json]] = {order_id: [] for order_id in order_ids}
-
-    def unfinished() -> list[str]:
-        return [i for i, u in seen.items() if not u or u[-1]["status"] not in TERMINAL]
-
-    while unfinished():
-        with suppress(ConnectionClosed, TimeoutError, Unanswered):
-            async with client.socket() as socket:
-                for order_id in unfinished():
-                    since = {"sinceSequence": len(seen[order_id])} if seen[order_id] else {}
-                    await socket.send(json.dumps({"orderId": order_id, **since}))
-                for _ in range(moments.randint(10, 40)):
-                    if not unfinished():
-                        break
-                    _take(seen, await receive(socket))
-    return seen
-
-
-def _take(seen: dict[str, list[Json]], message: Json) -> None:
-    del message["_received"]
-    updates = seen[message["orderId"]]
-    if message["sequence"] <= len(updates):
-        assert message == updates[message["sequence"] - 1]
-    else:
-        assert message["sequence"] == len(updates) + 1, "an update was skipped"
-        updates.append(message)

@@ -6,21 +6,14 @@ The simulated market is known in advance, so the tests choose prices that it rea
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Awaitable
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from functions.contract import iso, unix_ms
 from functions.dex import tokens
 from functions.dex.router import find_route
 from functions.simulation.market import SLOT_MS, VENUES, snapshot
-from infra.cli.local import running_stack
-from tests.e2e.client import Client, Json, receive
-from tests.e2e.conftest import CONTEXT
+from tests.e2e.client import Client, Json
 
 WINDOW_SECONDS = 90
 PAIRS = (("SOL", "USDC"), ("RAY", "USDC"), ("JUP", "SOL"))
@@ -120,76 +113,3 @@ async def test_an_order_in_slices_adds_up(client: Client) -> None:
     query = {"parentId": answer.json()["orderId"]}
     slices = (await client.http.get("/api/orders", params=query)).json()["orders"]
     assert sorted(each["amount"] for each in slices) == ["0.333333333"] * 2 + ["0.333333334"]
-
-
-@pytest.mark.emulator
-async def test_orders_of_every_type_go_on_after_a_restart_with_the_data_kept(
-    tmp_path: Path,
-) -> None:
-    """No price is reached before the restart; a twap order has slices before and after it.
-
-    Each order is followed from before the restart, from between it and its end, and from its end.
-    """
-    far, near = {"limitPrice": "100000"}, {"stopPrice": "0.000001", "slippageBps": 1000}
-    wanted: list[Json] = [
-        {"type": "limit", **far},
-        {"type": "limit", **far},
-        {"type": "stop", **near},
-        {"type": "oco", **far, **near},
-        {"type": "twap", "slices": 3, "intervalSeconds": 20, "slippageBps": 1000},
-    ]
-    with running_stack(data=tmp_path, context=CONTEXT) as stack:
-        client = Client(stack.http_url, stack.web_socket_url, stack.api_key)
-        pair = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1"}
-        answers = [await client.submit(pair | order) for order in wanted]
-        ids = [answer.json()["orderId"] for answer in answers]
-        before = await followed_until_they_wait(client, ids)
-        await client.close()
-    with running_stack(data=tmp_path, context=CONTEXT) as stack:
-        client = Client(stack.http_url, stack.web_socket_url, stack.api_key)
-        during = [asyncio.create_task(client.follow(each)) for each in ids]
-        resumed = [
-            asyncio.create_task(client.follow(each, since=len(before[each]))) for each in ids
-        ]
-        cancelled, limit, *stops, _twap = ids
-        high, low = (price("SOL", "USDC", better_than=share) for share in (0.7, 0.3))
-        changes = [(limit, {"limitPrice": high}), *((each, {"stopPrice": low}) for each in stops)]
-        for order_id, change in changes:
-            answer = await client.http.patch(f"/api/orders/{order_id}", json=change)
-            assert answer.status_code == 200, answer.text
-        answer = await client.http.delete(f"/api/orders/{cancelled}")
-        assert answer.status_code == 200, answer.text
-        lives = await untimed(*during)
-        rests = await untimed(*resumed)
-        stored = await asyncio.gather(*(client.read(each) for each in ids))
-        after = await untimed(*(client.follow(each) for each in ids))
-        await client.close()
-    assert [order["status"] for order in stored] == ["cancelled"] + ["confirmed"] * 4
-    assert stored[-1]["filledAmount"] == "1"
-    assert lives == after == [order["updates"] for order in stored]
-    assert lives == [before[each] + rest for each, rest in zip(ids, rests, strict=True)]
-
-
-async def followed_until_they_wait(client: Client, ids: list[str]) -> dict[str, list[Json]]:
-    """The updates of the orders until each rests, or has its first slice behind it."""
-    seen: dict[str, list[Json]] = {each: [] for each in ids}
-    async with client.socket() as socket:
-        for each in ids:
-            await socket.send(json.dumps({"orderId": each}))
-        while not all(
-            updates and (updates[-1]["status"] == "resting" or updates[-1].get("slicesDone"))
-            for updates in seen.values()
-        ):
-            update = await receive(socket)
-            assert "error" not in update, update
-            seen[update["orderId"]].append(untimed_update(update))
-    return seen
-
-
-async def untimed(*following: Awaitable[list[Json]]) -> list[list[Json]]:
-    """The updates that each follower got, without the times of their arrival."""
-    return [list(map(untimed_update, each)) for each in await asyncio.gather(*following)]
-
-
-def untimed_update(update: Json) -> Json:
-    return {name: value for name, value in update.items() if name != "_received"}
