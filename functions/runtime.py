@@ -30,7 +30,8 @@ class Settings(EngineSettings):
 settings = settings_from(Settings, os.environ)
 # Set here, because botocore would otherwise compose the text twice for each call.
 USER_AGENT = f"order-execution-engine/{settings.version}"
-logger = Logger(location=None)  # every byte of a log costs, and each message is its own place
+# Every byte of a log costs, and each message is its own place.
+logger = Logger(location=None, use_rfc3339=True)
 # Powertools obeys the level that the function has in Lambda, which is never above INFO, because
 # Lambda would drop the metrics (infra/stack/compute.py). So a higher level is set here.
 _level = logging.getLevelNamesMapping()[os.environ.get("POWERTOOLS_LOG_LEVEL", "INFO")]

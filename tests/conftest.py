@@ -54,11 +54,19 @@ def _is_slow(path: Path) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow tests, and start first the files that one process runs alone."""
+    """Mark the slow tests, and start the longest first, so that the processes end together."""
     for item in items:
         if _is_slow(item.path):
             item.add_marker("slow")
-    items.sort(key=lambda item: not item.nodeid.startswith(("tests/e2e/", "tests/infra/")))
+    items.sort(key=lambda item: _turn(item.path))
+
+
+def _turn(path: Path) -> int:
+    longest = [HERE / "e2e", HERE / "infra"]
+    return next(
+        (turn for turn, folder in enumerate(longest) if path.is_relative_to(folder)),
+        len(longest) + (not _is_slow(path)),
+    )
 
 
 # The modules of tests/e2e that start no stack, and so may run at the same time as the others.
@@ -92,9 +100,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scopes:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two processes for the whole suite; only pytest's own for chosen files or tests."""
+    """Processes for the whole suite; only pytest's own for chosen files or tests.
+
+    One for each core, and one more for the stack's tests, which mostly wait.
+    """
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    return 2 if whole and not config.option.collectonly else 0
+    if not whole or config.option.collectonly:
+        return 0
+    waiting = 0 if config.option.markexpr == "not slow" else 1
+    return (os.cpu_count() or 1) + waiting
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -79,7 +79,7 @@ def _readable(at_ms: int, function: str, message: str) -> Text | None:
         return None
     at = datetime.fromtimestamp(at_ms / 1000, UTC)
     with suppress(ValueError, KeyError):  # the record's own time, if it has one
-        at = datetime.strptime(record["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
+        at = datetime.fromisoformat(record["timestamp"])
     clock = at.astimezone().strftime("%H:%M:%S.%f")[:-3]
     level = str(record.get("level", ""))
     line = _line(clock, function, level, str(record.get("message", message)))
