@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from functions import runtime, sweeper
-from functions.contract import DUE_SHARDS, OPEN_SHARDS, open_shard, order_id_of
+from functions.contract import DUE_SHARDS, OPEN_SHARDS, open_shard, order_id_of, order_message
 from functions.orders.stored import new_item
 from tests.clock import VirtualClock
 from tests.events import Json, event
@@ -33,7 +33,8 @@ class Queue(Cloud):
         for order_id in ids:
             item = new_item(pending_order(order_id, now), "desk-7", writer="test")
             table.put(table.key_of(item), item, now)
-            self.answer("SendMessage", {"MessageBody": f'{{"orderId":"{order_id}"}}'})
+            message = {"MessageBody": order_message(order_id)}
+            self.answer("SendMessage", message | {"QueueUrl": runtime.settings.queue_url})
         return ids
 
     def receive(self, count: int) -> list[str]:
