@@ -23,7 +23,9 @@ from tests.functions.gateway import gateway
 from tests.functions.hostile import NAUGHTY, Case, send_generated
 from tests.functions.world import Context, World
 
-CASES = 200  # this many valid and as many invalid requests for each operation
+# This many valid and as many invalid requests for each operation. Twice as many get the same
+# statuses and reach the same branches (coverage.py, 2026-11-29), but for one that has its own test.
+CASES = 100
 CASES_MIN = 2000
 BODIES = 2000
 
