@@ -26,11 +26,11 @@ class StillUnderWay(Exception):
 @telemetry.observed
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, list[dict[str, str]]]:
     """End each message's order; a message whose order cannot be ended yet comes again."""
-    failed = [record for record in event["Records"] if not _take(record)]
+    failed = [record for record in event["Records"] if not _process(record)]
     return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in failed]}
 
 
-def _take(record: dict[str, Any]) -> bool:
+def _process(record: dict[str, Any]) -> bool:
     """End the order of one message; False, and a log line, if that is not possible yet."""
     logger.thread_safe_clear_keys()
     logger.thread_safe_append_keys(message_id=record["messageId"])

@@ -76,13 +76,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dic
     records = event["Records"]
     failed: list[Record] = []
     if len(records) == 1:  # a thread would only add to its CPU time
-        failed = [] if _take(records[0], end) else records
+        failed = [] if _process(records[0], end) else records
     else:
         groups = _groups(records)
         for number, group in enumerate(groups):
             now = monotonic()
             until = now + (end - now) / (len(groups) - number)
-            results = at_once([partial(_take, each, until) for each in group], until - now)
+            results = at_once([partial(_process, each, until) for each in group], until - now)
             failed += [each for each, done in zip(group, results, strict=True) if not done]
     return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in failed]}
 
@@ -106,7 +106,7 @@ def _receives(record: Record) -> int:
     return int(record["attributes"]["ApproximateReceiveCount"])
 
 
-def _take(record: Record, end: float) -> bool:
+def _process(record: Record, end: float) -> bool:
     """Execute the order of one message; False, and a log line, if that failed."""
     logger.thread_safe_clear_keys()
     logger.thread_safe_append_keys(message_id=record["messageId"])
@@ -171,7 +171,7 @@ def _execute(order_id: str, end: float, *, woken: bool, again: bool) -> None:
 
     `again`: an earlier worker may have died with this message.
     """
-    order, owner, signed, stored_wake = _taken(order_id, woken=woken)
+    order, owner, signed, stored_wake = _load(order_id, woken=woken)
     logger.thread_safe_append_keys(owner=owner, attempt=order.attempt)
     logger.info("order taken on", status=order.status, sequence=order.sequence)
     try:
@@ -199,7 +199,7 @@ def _execute(order_id: str, end: float, *, woken: bool, again: bool) -> None:
         logger.info("order taken on elsewhere", sequence=order.sequence)
 
 
-def _taken(order_id: str, *, woken: bool) -> StoredOrder:
+def _load(order_id: str, *, woken: bool) -> StoredOrder:
     """The order as it is stored, begun if it was pending.
 
     A refused write is billed by the order's size, so one that has begun is read.

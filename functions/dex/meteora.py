@@ -96,7 +96,7 @@ class PartialFill(InsufficientLiquidity):
 
 
 class _Step(NamedTuple):
-    """One bin on a swap's way, whole: what it holds, what that takes, fee on top."""
+    """One bin that a swap passes, whole: what it holds, what that takes, fee on top."""
 
     bin_id: int
     price: int
@@ -107,7 +107,7 @@ class _Step(NamedTuple):
     fee: int
 
 
-class _Way:
+class _BinWalk:
     """The bins of one direction in order, worked out as far as a swap reaches, with running sums.
 
     `gross_in`, `fees` and `out` hold the sums before each step, then the total; a swap passes step
@@ -124,7 +124,9 @@ class _Way:
         bins, active = pool.bins, pool.active_id
         last = active if not bins else min(bins) if x_to_y else max(bins)
         self.last_id = last
-        self._ahead = self._walk(range(active, last - 1, -1) if x_to_y else range(active, last + 1))
+        self._ahead = self._visit(
+            range(active, last - 1, -1) if x_to_y else range(active, last + 1)
+        )
 
     def step_of_input(self, amount: int) -> int:
         """The step in which an input of `amount` ends, or how many there are if none takes it."""
@@ -147,7 +149,7 @@ class _Way:
                 break
         return found
 
-    def _walk(self, ids: Iterable[int]) -> Iterator[int]:
+    def _visit(self, ids: Iterable[int]) -> Iterator[int]:
         """Work out one bin after another; yields what passes it.
 
         Bins that hold no output are passed over.
@@ -241,7 +243,7 @@ def _root_of_kept(rate: int) -> int:
 
 
 def base_fee_rate(parameters: Parameters) -> int:
-    """The fee rate of a calm pair, in parts per 1e9."""
+    """The fee rate of a pair whose price does not move, in parts per 1e9."""
     power: int = 10**parameters.base_fee_power_factor
     return parameters.base_factor * parameters.bin_step * 10 * power
 
@@ -292,19 +294,19 @@ def swap_exact_in(
     """
     if amount <= 0:
         raise ZeroAmount(DLMM, ZERO_AMOUNT, "amount in must be positive")
-    way = _Way(pool, x_to_y, now)
-    passed = way.step_of_input(amount)
-    if passed == len(way.steps):
-        raise _too_shallow(pool, way, now, f"{amount} in")
-    step = way.steps[passed]
-    left = amount - way.gross_in[passed]
+    walk = _BinWalk(pool, x_to_y, now)
+    passed = walk.step_of_input(amount)
+    if passed == len(walk.steps):
+        raise _too_shallow(pool, walk, now, f"{amount} in")
+    step = walk.steps[passed]
+    left = amount - walk.gross_in[passed]
     net, out = _fill(step, left, x_to_y)
-    total_out = way.out[passed] + out
+    total_out = walk.out[passed] + out
     if total_out == 0:
         raise ZeroOutput(DLMM, ZERO_OUTPUT, f"{amount} in gives nothing")
     if total_out < minimum_out:
         raise ExceededSlippage(DLMM, total_out, minimum_out)
-    return _settle(pool, way, now, passed, net=net, fee=left - net, out=out)
+    return _settle(pool, walk, now, passed, net=net, fee=left - net, out=out)
 
 
 def swap_exact_out(
@@ -321,14 +323,14 @@ def swap_exact_out(
     """
     if amount <= 0:
         raise ZeroAmount(DLMM, ZERO_AMOUNT, "amount out must be positive")
-    way = _Way(pool, x_to_y, now)
-    passed = way.step_of_output(amount)
-    if passed == len(way.steps):
-        raise _too_shallow(pool, way, now, f"{amount} out")
-    step = way.steps[passed]
-    out = amount - way.out[passed]
+    walk = _BinWalk(pool, x_to_y, now)
+    passed = walk.step_of_output(amount)
+    if passed == len(walk.steps):
+        raise _too_shallow(pool, walk, now, f"{amount} out")
+    step = walk.steps[passed]
+    out = amount - walk.out[passed]
     net = _in_for(out, step.price, x_to_y)
-    swap = _settle(pool, way, now, passed, net=net, fee=fee_on_top(net, step.rate), out=out)
+    swap = _settle(pool, walk, now, passed, net=net, fee=fee_on_top(net, step.rate), out=out)
     if maximum_in is not None and swap.amount_in > maximum_in:
         raise ExceededSlippage(DLMM, swap.amount_in, maximum_in)
     return swap
@@ -339,7 +341,7 @@ class Ladder:
 
     def __init__(self, pool: Pool, x_to_y: bool, now: int | None = None) -> None:
         self._pool, self._x_to_y, self._now = pool, x_to_y, now
-        self._way = _Way(pool, x_to_y, now)
+        self._walk = _BinWalk(pool, x_to_y, now)
         held = [bin_[1 if x_to_y else 0] for bin_ in pool.bins.values()]
         self._usable_out = sum(held) * USABLE_PERCENT // 100
         self._pieces: list[Piece] = []
@@ -347,17 +349,17 @@ class Ladder:
 
     def amount_out(self, amount: int) -> int:
         """`swap_exact_in(...).amount_out` alone, 0 where it would raise."""
-        way = self._way
-        passed = way.step_of_input(amount)
-        if passed == len(way.steps) or amount <= 0:
+        walk = self._walk
+        passed = walk.step_of_input(amount)
+        if passed == len(walk.steps) or amount <= 0:
             return 0
-        left = amount - way.gross_in[passed]
-        return way.out[passed] + _fill(way.steps[passed], left, way.x_to_y)[1]
+        left = amount - walk.gross_in[passed]
+        return walk.out[passed] + _fill(walk.steps[passed], left, walk.x_to_y)[1]
 
     def takes(self, amount: int) -> bool:
         """Whether `amount` gives something, of which the usable share is enough."""
         # At the last bin's price at least, less the highest fee: most refusals need no bin more.
-        price = price_of_bin(self._way.last_id, self._pool.parameters.bin_step)
+        price = price_of_bin(self._walk.last_id, self._pool.parameters.bin_step)
         net = amount - fee_inside(amount, FEE_RATE_MAX)
         if _out_for(net, price, self._x_to_y) > self._usable_out:
             return False
@@ -369,17 +371,17 @@ class Ladder:
         At least as far as an input of `limit` reaches, or to the depth `depth_max` if that is less.
         They end earlier only where USABLE_PERCENT of what the bins hold is taken.
         """
-        way, pieces = self._way, self._pieces
+        walk, pieces = self._walk, self._pieces
         step_size = self._pool.parameters.bin_step
         while not pieces or (self._reached < limit and pieces[-1].end < depth_max):
             index = len(pieces)
-            given = way.out[index] if index < len(way.out) else self._usable_out
-            if given >= self._usable_out or (index == len(way.steps) and not way.extend()):
+            given = walk.out[index] if index < len(walk.out) else self._usable_out
+            if given >= self._usable_out or (index == len(walk.steps) and not walk.extend()):
                 break
-            step = way.steps[index]
+            step = walk.steps[index]
             root = _root_of_bin(step.bin_id, step_size)
             kept = _root_of_kept(step.rate)
-            depth = (kept << 64) // root if way.x_to_y else kept * root >> 64
+            depth = (kept << 64) // root if walk.x_to_y else kept * root >> 64
             piece = Piece(depth, depth, step.need + step.fee, step.out)
             if given + step.out > self._usable_out:
                 piece = piece.cut(self._usable_out - given)
@@ -392,10 +394,10 @@ class Ladder:
         out = self.amount_out(amount)
         if out == 0:
             swap_exact_in(self._pool, amount, self._x_to_y, self._now)
-        way = self._way
-        passed = way.step_of_input(amount)
-        left = amount - way.gross_in[passed]
-        fee = way.fees[passed] + fee_inside(left, way.steps[passed].rate)
+        walk = self._walk
+        passed = walk.step_of_input(amount)
+        left = amount - walk.gross_in[passed]
+        fee = walk.fees[passed] + fee_inside(left, walk.steps[passed].rate)
         price = price_of_bin(self._pool.active_id, self._pool.parameters.bin_step)
         net = amount - fee
         worth, got = (net * price, out << 64) if self._x_to_y else (net << 64, out * price)
@@ -418,30 +420,30 @@ def _in_for(out: int, price: int, x_to_y: bool) -> int:
 
 
 def _settle(
-    pool: Pool, way: _Way, now: int | None, passed: int, *, net: int, fee: int, out: int
+    pool: Pool, walk: _BinWalk, now: int | None, passed: int, *, net: int, fee: int, out: int
 ) -> Swap:
     """Drain the bins before step `passed`, put the rest into it."""
-    last = way.steps[passed]
+    last = walk.steps[passed]
     share = pool.parameters.protocol_share
-    fees = [*(step.fee for step in way.steps[:passed]), fee]
+    fees = [*(step.fee for step in walk.steps[:passed]), fee]
     bins = dict(pool.bins)
-    for step in way.steps[:passed]:
-        bins[step.bin_id] = _moved(bins[step.bin_id], step.need, step.out, way.x_to_y)
-    bins[last.bin_id] = _moved(bins[last.bin_id], net, out, way.x_to_y)
+    for step in walk.steps[:passed]:
+        bins[step.bin_id] = _moved(bins[step.bin_id], step.need, step.out, walk.x_to_y)
+    bins[last.bin_id] = _moved(bins[last.bin_id], net, out, walk.x_to_y)
     moved = last.bin_id != pool.active_id
     after = replace(
         pool,
         active_id=last.bin_id,
         bins=bins,
         volatility_accumulator=last.accumulator,
-        volatility_reference=way.volatility_reference,
-        index_reference=way.index_reference,
+        volatility_reference=walk.volatility_reference,
+        index_reference=walk.index_reference,
         last_update=now if moved else pool.last_update,
     )
     return Swap(
-        amount_in=way.gross_in[passed] + net + fee,
-        amount_out=way.out[passed] + out,
-        fee=way.fees[passed] + fee,
+        amount_in=walk.gross_in[passed] + net + fee,
+        amount_out=walk.out[passed] + out,
+        fee=walk.fees[passed] + fee,
         protocol_fee=sum(each * share // SHARE_SCALE for each in fees),
         pool=after,
         last_update_moved=moved,
@@ -452,10 +454,10 @@ def _moved(held: tuple[int, int], net: int, out: int, x_to_y: bool) -> tuple[int
     return (held[0] + net, held[1] - out) if x_to_y else (held[0] - out, held[1] + net)
 
 
-def _too_shallow(pool: Pool, way: _Way, now: int | None, wanted: str) -> PartialFill:
+def _too_shallow(pool: Pool, walk: _BinWalk, now: int | None, wanted: str) -> PartialFill:
     message = f"{wanted} is more than the bins hold"
-    if not way.steps:
+    if not walk.steps:
         return PartialFill(message, None)
-    last = way.steps[-1]
-    swap = _settle(pool, way, now, len(way.steps) - 1, net=last.need, fee=last.fee, out=last.out)
+    last = walk.steps[-1]
+    swap = _settle(pool, walk, now, len(walk.steps) - 1, net=last.need, fee=last.fee, out=last.out)
     return PartialFill(message, swap)

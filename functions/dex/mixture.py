@@ -209,13 +209,14 @@ class Hop(NamedTuple):
     depth: int
 
 
-Way = tuple[Hop, ...]
+# A path with the amounts that flow through it.
+Flow = tuple[Hop, ...]
 
 
 class Mixture(NamedTuple):
-    """The ways that share an amount; `net` is their output less what the legs cost."""
+    """The flows that share an amount; `net` is their output less what the legs cost."""
 
-    ways: tuple[Way, ...]
+    flows: tuple[Flow, ...]
     amount_out: int
     legs: int
     net: int
@@ -305,7 +306,7 @@ class Mixer:
                 first = side.pieces(1)[:1]
                 raise TooSmall if first and amount <= first[0].amount_in else TooShallow
             out = side.amount_out(amount)
-            # Nothing is compared with the depth of a single way.
+            # Nothing is compared with the depth of a single flow.
             hops.append(Hop((Share(side, amount, out),), amount, out, 0))
             amount = out
         return Mixture((tuple(hops),), amount, len(hops), amount - len(hops) * self._leg_cost)
@@ -346,19 +347,19 @@ class Mixer:
         parts = [amount]
         if len(used) != 1 or depth_max == NOWHERE:
             used, parts = self._shared(used, depth_max)
-        ways = []
+        flows = []
         for path, part in zip(used, parts, strict=True):
             if part:
-                way = self._way(path, part)
-                if way is None:
+                flow = self._flow(path, part)
+                if flow is None:
                     others = [other for other in paths if other is not path]
                     if not others:
                         raise TooSmall
                     return self._mixture(others)
-                ways.append(way)
-        amount_out = sum(way[-1].amount_out for way in ways)
-        legs = sum(len(hop.shares) for way in ways for hop in way)
-        return Mixture(tuple(ways), amount_out, legs, amount_out - legs * self._leg_cost)
+                flows.append(flow)
+        amount_out = sum(flow[-1].amount_out for flow in flows)
+        legs = sum(len(hop.shares) for flow in flows for hop in flow)
+        return Mixture(tuple(flows), amount_out, legs, amount_out - legs * self._leg_cost)
 
     def _best_depth(self, paths: Sequence[Path]) -> int:
         """The depth at which the best direct pool alone takes the amount; NOWHERE if none does."""
@@ -439,7 +440,7 @@ class Mixer:
             known = self._curves[key] = limit, depth_max, curve_of(pieces, limit)
         return known[2]
 
-    def _way(self, path: Path, amount: int) -> Way | None:
+    def _flow(self, path: Path, amount: int) -> Flow | None:
         """The path's hops with this input, in exact units; None if a hop gives nothing."""
         hops: list[Hop] = []
         if len(path) == 1:
@@ -496,13 +497,13 @@ def _edge(hop: Sequence[PoolSide]) -> int:
     return max([side.edge for side in hop])
 
 
-def _depth(way: Way) -> int:
-    """The depth at which a way ends."""
-    return way[0].depth if len(way) == 1 else way[0].depth * way[1].depth >> 64
+def _depth(flow: Flow) -> int:
+    """The depth at which a flow ends."""
+    return flow[0].depth if len(flow) == 1 else flow[0].depth * flow[1].depth >> 64
 
 
 class _Part(NamedTuple):
-    """A way of a mixture, or one leg of the way, named by its hop and its place in the hop.
+    """A flow of a mixture, or one leg of the flow, named by its hop and its place in the hop.
 
     `surplus` is what the part brings, in base units out; `size` is its share of the whole input,
     per million.
@@ -511,7 +512,7 @@ class _Part(NamedTuple):
     surplus: int
     legs: int
     size: int
-    way: int
+    flow: int
     leg: tuple[int, int] | None
 
 
@@ -522,20 +523,20 @@ def _parts(mixture: Mixture) -> list[_Part]:
     the marginal price at which all end.
     """
     parts: list[_Part] = []
-    total = sum(way[0].amount_in for way in mixture.ways)
-    for w, way in enumerate(mixture.ways):
-        size = way[0].amount_in * 10**6 // total
-        if len(mixture.ways) > 1:
-            surplus = way[-1].amount_out - _given(way[0].amount_in, _depth(way))
-            parts.append(_Part(surplus, sum(len(hop.shares) for hop in way), size, w, None))
-        for h, hop in enumerate(way):
+    total = sum(flow[0].amount_in for flow in mixture.flows)
+    for f, flow in enumerate(mixture.flows):
+        size = flow[0].amount_in * 10**6 // total
+        if len(mixture.flows) > 1:
+            surplus = flow[-1].amount_out - _given(flow[0].amount_in, _depth(flow))
+            parts.append(_Part(surplus, sum(len(hop.shares) for hop in flow), size, f, None))
+        for h, hop in enumerate(flow):
             if len(hop.shares) > 1:
                 for i, leg in enumerate(hop.shares):
                     surplus = leg.amount_out - _given(leg.amount_in, hop.depth)
-                    if h + 1 < len(way):
-                        surplus = _given(surplus, way[-1].depth)
+                    if h + 1 < len(flow):
+                        surplus = _given(surplus, flow[-1].depth)
                     share_size = size * leg.amount_in // hop.amount_in
-                    parts.append(_Part(surplus, 1, share_size, w, (h, i)))
+                    parts.append(_Part(surplus, 1, share_size, f, (h, i)))
     return parts
 
 
@@ -560,14 +561,14 @@ def _given(amount: int, depth: int) -> int:
 
 def _without(mixture: Mixture, parts: Sequence[_Part]) -> list[Path]:
     """The mixture's paths without these parts."""
-    ways = {part.way for part in parts if part.leg is None}
-    legs = {(part.way, *part.leg) for part in parts if part.leg is not None}
+    flows = {part.flow for part in parts if part.leg is None}
+    legs = {(part.flow, *part.leg) for part in parts if part.leg is not None}
     paths = [
         [
-            [share.side for i, share in enumerate(hop.shares) if (w, h, i) not in legs]
-            for h, hop in enumerate(way)
+            [share.side for i, share in enumerate(hop.shares) if (f, h, i) not in legs]
+            for h, hop in enumerate(flow)
         ]
-        for w, way in enumerate(mixture.ways)
-        if w not in ways
+        for f, flow in enumerate(mixture.flows)
+        if f not in flows
     ]
     return [path for path in paths if all(path)]

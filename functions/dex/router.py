@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from functions.dex.errors import CircularArbitrage, InvalidAmount, NoRoutesFound
 from functions.dex.mixture import (
+    Flow,
     Mixer,
     Mixture,
     Path,
     Share,
     TooShallow,
     TooSmall,
-    Way,
     most_of,
 )
 from functions.dex.pools import PoolSide, Snapshot
@@ -207,7 +207,7 @@ def largest_amount(
 
 
 Offer = Mixture | str
-# By way and hop.
+# By flow and hop.
 Fills = Sequence[Sequence[Sequence[Fill]]]
 
 
@@ -284,8 +284,8 @@ class _Search:
         fills, account = self._account(mixture)
         pairs = [
             pair
-            for way, way_fills in zip(mixture.ways, fills, strict=True)
-            for hop, filled in zip(way, way_fills, strict=True)
+            for flow, flow_fills in zip(mixture.flows, fills, strict=True)
+            for hop, filled in zip(flow, flow_fills, strict=True)
             for pair in zip(hop.shares, filled, strict=True)
         ]
         pairs.sort(key=lambda pair: pair[0].side.token_in is not self._token_in)
@@ -306,55 +306,55 @@ class _Search:
 
     def _worked_out(self, mixture: Mixture) -> tuple[Fills, _Account]:
         fills = [
-            [[share.side.fill(share.amount_in) for share in hop.shares] for hop in way]
-            for way in mixture.ways
+            [[share.side.fill(share.amount_in) for share in hop.shares] for hop in flow]
+            for flow in mixture.flows
         ]
         impact = fee = 0
-        for way, way_fills in zip(mixture.ways, fills, strict=True):
-            kept, way_fee = IMPACT_SCALE, 0
-            for hop, filled in zip(reversed(way), reversed(way_fills), strict=True):
+        for flow, flow_fills in zip(mixture.flows, fills, strict=True):
+            kept, flow_fee = IMPACT_SCALE, 0
+            for hop, filled in zip(reversed(flow), reversed(flow_fills), strict=True):
                 hop_in = hop.amount_in
                 weighted = sum(fill.impact * fill.amount_in for fill in filled) // hop_in
                 kept = kept * (IMPACT_SCALE - weighted) // IMPACT_SCALE
-                way_fee = sum(fill.fee for fill in filled) + way_fee * hop_in // hop.amount_out
-            impact += (IMPACT_SCALE - kept) * way[0].amount_in
-            fee += way_fee
+                flow_fee = sum(fill.fee for fill in filled) + flow_fee * hop_in // hop.amount_out
+            impact += (IMPACT_SCALE - kept) * flow[0].amount_in
+            fee += flow_fee
         return fills, _Account(to_text(impact // self._amount, IMPACT_DECIMALS), fee)
 
     def name(self, mixture: Mixture) -> str:
         """A mixture in words: "meteora", "raydium-cpmm 40% + meteora-dlmm 30% + via SOL 30%"."""
-        if len(mixture.ways) == 1 and len(mixture.ways[0]) > 1:
-            return self._path_name(mixture.ways[0])
+        if len(mixture.flows) == 1 and len(mixture.flows[0]) > 1:
+            return self._path_name(mixture.flows[0])
         parts = [
             part
-            for way in mixture.ways
+            for flow in mixture.flows
             for part in (
-                [(share.side.pool.program, share.amount_in) for share in way[0].shares]
-                if len(way) == 1
-                else [(f"via {self._hub(way).symbol}", way[0].amount_in)]
+                [(share.side.pool.program, share.amount_in) for share in flow[0].shares]
+                if len(flow) == 1
+                else [(f"via {self._hub(flow).symbol}", flow[0].amount_in)]
             )
         ]
         if len(parts) == 1:
-            return mixture.ways[0][0].shares[0].side.pool.venue
+            return mixture.flows[0][0].shares[0].side.pool.venue
         shares = percents([amount for _, amount in parts])
         return " + ".join(
             f"{name} {share}%" for (name, _), share in zip(parts, shares, strict=True)
         )
 
-    def _path_name(self, way: Way) -> str:
+    def _path_name(self, flow: Flow) -> str:
         """Two hops in words: "raydium via SOL", "raydium via SOL, then meteora"."""
         names = []
-        for hop in way:
+        for hop in flow:
             pools = [share.side.pool for share in hop.shares]
             shares = percents([share.amount_in for share in hop.shares])
             parts = [f"{pool.program} {share}%" for pool, share in zip(pools, shares, strict=True)]
             names.append(" + ".join(parts) if len(parts) > 1 else pools[0].venue)
         # A venue that does both hops alone needs no second mention.
         rest = f", then {names[1]}" if names[0] != names[1] or "+" in names[0] else ""
-        return f"{names[0]} via {self._hub(way).symbol}{rest}"
+        return f"{names[0]} via {self._hub(flow).symbol}{rest}"
 
-    def _hub(self, way: Way) -> Token:
-        return way[0].shares[0].side.token_out
+    def _hub(self, flow: Flow) -> Token:
+        return flow[0].shares[0].side.token_out
 
 
 def _paths(token_in: Token, token_out: Token, live: Sequence[Snapshot]) -> list[Path]:

@@ -28,25 +28,25 @@ PROTOCOL_FEE_RATE = 1_300
 class Reference:
     """Where a token's price moves: `base` units of `quote` per 10**lot base units of the token.
 
-    A lot of many tokens keeps a cheap token's price an integer of enough digits. `calm` divides
-    the noise: a stablecoin and a staked SOL hardly move against what they stand for.
+    A lot of many tokens keeps a cheap token's price an integer of enough digits. `damping`
+    divides the noise: a stablecoin and a staked SOL hardly move against what they stand for.
     """
 
     quote: str
     base: int
     lot: int
-    calm: int = 1
+    damping: int = 1
 
 
 REFERENCES: Mapping[str, Reference] = {
     "SOL": Reference("USDC", 150_000_000, lot=9),
-    "USDT": Reference("USDC", 1_000_000_000, lot=9, calm=500),
+    "USDT": Reference("USDC", 1_000_000_000, lot=9, damping=500),
     "RAY": Reference("USDC", 2_400_000_000, lot=9),
     "JUP": Reference("USDC", 450_000_000, lot=9),
     "BONK": Reference("USDC", 21_000_000, lot=11),
     "MET": Reference("USDC", 350_000_000, lot=9),
-    "mSOL": Reference("SOL", 1_340_000_000, lot=9, calm=500),
-    "JitoSOL": Reference("SOL", 1_240_000_000, lot=9, calm=500),
+    "mSOL": Reference("SOL", 1_340_000_000, lot=9, damping=500),
+    "JitoSOL": Reference("SOL", 1_240_000_000, lot=9, damping=500),
 }
 
 if _unpriced := TOKENS.keys() - REFERENCES.keys() - {"USDC"}:  # which is what prices are told in

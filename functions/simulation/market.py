@@ -226,9 +226,9 @@ def _values(symbol: str, offsets: Mapping[str, list[int]], count: int) -> list[i
     reference = REFERENCES.get(symbol)
     if reference is None:
         return [_LOTS[symbol]] * count
-    base, calm, lot = reference.base, reference.calm, _LOTS[reference.quote]
+    base, damping, lot = reference.base, reference.damping, _LOTS[reference.quote]
     return [
-        prices.moved(base, offset // calm) * quote // lot
+        prices.moved(base, offset // damping) * quote // lot
         for offset, quote in zip(
             offsets[symbol], _values(reference.quote, offsets, count), strict=True
         )
@@ -346,10 +346,10 @@ def _lot_and_mid(listing: Listing) -> tuple[int, int]:
 
 def _venue_parts(listing: Listing, second: int, seed: str, version: int) -> int:
     """How far the listing's venue stands from the reference price, in parts per 10**8."""
-    text, reach, calm = _band(listing, seed, version)
+    text, reach, damping = _band(listing, seed, version)
     if version == 1:
         return first_prices.venue_offset(text, second)
-    return prices.venue_offset(text, second, reach) // calm
+    return prices.venue_offset(text, second, reach) // damping
 
 
 @lru_cache(maxsize=256)
@@ -366,7 +366,7 @@ def _band(listing: Listing, seed: str, version: int) -> tuple[str, int, int]:
         and each.since <= version
     )
     text = f"{_world(seed, listing.base, listing.quote)}|{listing.venue}"
-    return text, reach, REFERENCES[listing.base].calm
+    return text, reach, REFERENCES[listing.base].damping
 
 
 def _price(base: str, quote: str, second: int, seed: str, version: int) -> int:
@@ -382,7 +382,7 @@ def _value_at(symbol: str, second: int, seed: str, version: int) -> int:
     if reference is None:
         return _lot(symbol)
     offset = first_prices.offset if version == 1 else prices.offset
-    parts = offset(_world(seed, symbol, reference.quote), second) // reference.calm
+    parts = offset(_world(seed, symbol, reference.quote), second) // reference.damping
     value = _value_at(reference.quote, second, seed, version)
     return prices.moved(reference.base, parts) * value // _lot(reference.quote)
 

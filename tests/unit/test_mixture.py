@@ -95,17 +95,17 @@ costs = st.sampled_from([0, 0, 10, 10**4, 10**8])
 
 def check(mixture: Mixture, amount: int, leg_cost: int) -> None:
     """Check that the mixture uses every unit, and that each output is exactly its pool's."""
-    assert sum(path[0].amount_in for path in mixture.ways) == amount
-    for path in mixture.ways:
+    assert sum(path[0].amount_in for path in mixture.flows) == amount
+    for path in mixture.flows:
         for hop in path:
             assert all(leg.amount_in > 0 for leg in hop.shares)
             assert all(leg.amount_out == leg.side.amount_out(leg.amount_in) for leg in hop.shares)
             assert all(leg.amount_out > 0 for leg in hop.shares)
         for before, after in pairwise(path):
             assert before.amount_out == after.amount_in
-    legs = [leg for path in mixture.ways for hop in path for leg in hop.shares]
+    legs = [leg for path in mixture.flows for hop in path for leg in hop.shares]
     assert mixture.legs == len(legs)
-    assert mixture.amount_out == sum(path[-1].amount_out for path in mixture.ways)
+    assert mixture.amount_out == sum(path[-1].amount_out for path in mixture.flows)
     assert mixture.net == mixture.amount_out - leg_cost * mixture.legs
 
 
@@ -238,7 +238,7 @@ def test_an_amount_beyond_one_paths_liquidity_goes_to_another_path() -> None:
     most = usable(narrow[1][0])
     mixture = best_mixture([narrow, wide], 10 * most)
     check(mixture, 10 * most, 0)
-    for path in mixture.ways:
+    for path in mixture.flows:
         if len(path) == 2:
             assert path[1].amount_in <= most + 2
     with pytest.raises(TooShallow):
