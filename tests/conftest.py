@@ -58,15 +58,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _is_slow(item.path):
             item.add_marker("slow")
-    items.sort(key=lambda item: _turn(item.path))
+    items.sort(key=lambda item: _turn(item.nodeid))
 
 
-def _turn(path: Path) -> int:
-    longest = [HERE / "e2e", HERE / "infra"]
-    return next(
-        (turn for turn, folder in enumerate(longest) if path.is_relative_to(folder)),
-        len(longest) + (not _is_slow(path)),
-    )
+def _turn(nodeid: str) -> int:
+    scopes = ("own stacks", "one stack", "tests/infra")
+    return scopes.index(_scope(nodeid)) if _scope(nodeid) in scopes else len(scopes)
 
 
 # The modules of tests/e2e that start no stack, and so may run at the same time as the others.
@@ -80,18 +77,32 @@ WITHOUT_STACK = (
 )
 
 
-class Scopes(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives each process whole files, and all tests that need a stack to one process.
+# The modules of tests/e2e that start stacks of their own, one after another.
+WITH_OWN_STACKS = ("test_local.py", "test_rehearsals.py", "test_restart.py")
 
-    A stack's processes are too many for two cores, so two stacks must not run at the same time. All
-    tests of the infrastructure go to one process too, which synthesizes each template once.
+
+def _scope(nodeid: str) -> str:
+    """The tests of one scope run in one process.
+
+    A stack's processes are too many for two cores, so at most two stacks run at the same time. The
+    tests of the infrastructure share a process, which synthesizes each template once.
+    """
+    file = nodeid.partition("::")[0]
+    if file.startswith("tests/infra/"):
+        return "tests/infra"
+    if not file.startswith("tests/e2e/") or file.endswith(WITHOUT_STACK):
+        return file
+    return "own stacks" if file.endswith(WITH_OWN_STACKS) else "one stack"
+
+
+class Scopes(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each scope to one process.
+
     pytest-xdist has marks for that, but pytest 9 does not see the names that it makes of them.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        stack = file.startswith("tests/e2e/") and not file.endswith(WITHOUT_STACK)
-        return "tests/e2e" if stack else "tests/infra" if file.startswith("tests/infra/") else file
+        return _scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scopes:
@@ -102,7 +113,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scopes:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Processes for the whole suite; only pytest's own for chosen files or tests.
 
-    One for each core, and one more for the stack's tests, which mostly wait.
+    One for each core, and one more because the tests of a stack mostly wait.
     """
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if not whole or config.option.collectonly:

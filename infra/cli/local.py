@@ -1,6 +1,7 @@
 """`uv run local`: run the stack on this machine, deployed by the CDK app to an AWS emulator."""
 
 import argparse
+import fcntl
 import io
 import json
 import os
@@ -211,7 +212,10 @@ class Cdk:
     def fetch(self, endpoint: str, ca_bundle: Path | None) -> None:
         """Fetch the CDK command line, from npm or its cache, and point it to an emulator."""
         failure = "The CDK command line cannot be fetched from npm"
-        *_, path = self._run(cdk_path_command(), failure)
+        LOCAL_FOLDER.mkdir(exist_ok=True)
+        with (LOCAL_FOLDER / "npm.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # npm cannot install a package twice at the same time
+            *_, path = self._run(cdk_path_command(), failure)
         self.environment["AWS_ENDPOINT_URL"] = endpoint
         if ca_bundle:  # not before: npm may need the user's certificates to reach its registry
             self.environment["NODE_EXTRA_CA_CERTS"] = str(ca_bundle)
