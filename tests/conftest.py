@@ -42,6 +42,17 @@ SLOW = (
     "unit/test_benchmark.py",
 )
 HERE = Path(__file__).parent
+# The modules of tests/e2e that start no stack, and those that start stacks of their own, one after
+# another. All others share one stack.
+WITHOUT_STACK = (
+    "test_client.py",
+    "test_dashboard_chart.py",
+    "test_dashboard_form.py",
+    "test_dashboard_list.py",
+    "test_dashboard_looks.py",
+    "test_dashboard_news.py",
+)
+WITH_OWN_STACKS = ("test_local.py", "test_rehearsals.py", "test_restart.py")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -64,21 +75,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _turn(nodeid: str) -> int:
     scopes = ("own stacks", "one stack", "tests/infra")
     return scopes.index(_scope(nodeid)) if _scope(nodeid) in scopes else len(scopes)
-
-
-# The modules of tests/e2e that start no stack, and so may run at the same time as the others.
-WITHOUT_STACK = (
-    "test_client.py",
-    "test_dashboard_chart.py",
-    "test_dashboard_form.py",
-    "test_dashboard_list.py",
-    "test_dashboard_looks.py",
-    "test_dashboard_news.py",
-)
-
-
-# The modules of tests/e2e that start stacks of their own, one after another.
-WITH_OWN_STACKS = ("test_local.py", "test_rehearsals.py", "test_restart.py")
 
 
 def _scope(nodeid: str) -> str:
