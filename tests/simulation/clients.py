@@ -26,6 +26,7 @@ REQUEST_MS_MAX = 30_000
 RETRY_MS = 2_000
 ANSWER_MS_MAX = 5_000  # a subscription without an answer is repeated after this time
 LISTEN_MS = 400_000
+LATE_MS = 900_000
 TERMINAL = ("confirmed", "failed", "cancelled", "expired")
 # The list lags by a moment, so a client reads it back to this long before its last list.
 OVERLAP_MS = 60_000
@@ -168,8 +169,8 @@ class Trader(Client):
     """Submits one order with an idempotency key until it is answered.
 
     Then it takes its actions, in order: `submit` again, `change`, `cancel`, or `end`, which cancels
-    until the order has ended. An order without a body gets a body and actions at the first
-    submission.
+    until the order has ended; `end late` first waits for the order to end by itself. An order
+    without a body gets a body and actions at the first submission.
     """
 
     def __init__(
@@ -200,9 +201,17 @@ class Trader(Client):
                 case "change":
                     body = requests.change(draw, self.simulation.scheduler.now_ms, self.order.body)
                     self._until_done(lambda body=body: self._change(body))  # type: ignore[misc]
+                case "end late":
+                    self._wait_for_the_end()
+                    self._until_done(self._end)
                 case _:
                     self._until_done(self._cancel if action == "cancel" else self._end)
         self.done = True
+
+    def _wait_for_the_end(self) -> None:
+        until_ms = self.simulation.scheduler.elapsed_ms + LATE_MS
+        while self.simulation.open_orders() and self.simulation.scheduler.elapsed_ms < until_ms:
+            self.wait(LATE_MS // 30)
 
     def _until_done(self, request: Callable[[], bool]) -> None:
         while not request():

@@ -24,7 +24,7 @@ FAULTS: tuple[Json | None, ...] = (
 )
 # Prices as shares of the present one: some are reached at once, some after a while, some never.
 LIMITS = (0.98, 0.9995, 0.9999, 1.0003, 1.001, 1.1)
-NEAR_LIMIT = 1.0006  # the market reaches it within a quarter of an hour
+NEAR_LIMIT = 1.0006  # the market mostly reaches it within a quarter of an hour
 STOPS = (0.9, 0.998, 0.9988, 0.9993, 1.1)
 FAULTLESS_EXPIRY_MS = (3_000, 40_000)
 # In a run with faults a submission may be repeated for long; the expiry must not pass meanwhile.
@@ -43,8 +43,8 @@ def order(
     if kind == "market":
         return body, actions
     body["type"] = kind
-    if kind == "limit" and random.random() < 0.3:  # nothing but a watcher wakes this one
-        return body | {"limitPrice": price(random, (NEAR_LIMIT,), now_ms)}, ()
+    if kind == "limit" and random.random() < 0.3:  # until its late end only a watcher wakes it
+        return body | {"limitPrice": price(random, (NEAR_LIMIT,), now_ms)}, ("end late",)
     limited = kind in ("limit", "oco") or (kind == "twap" and random.random() < 0.5)
     if limited:
         body["limitPrice"] = price(random, LIMITS, now_ms)
