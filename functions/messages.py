@@ -262,7 +262,7 @@ class ErrorFrame(Model):
 
 
 class GatewayFrame(Model):
-    """The gateway's own answer to a message that it could not bring to the function."""
+    """The gateway's own answer to a message that it could not deliver to the function."""
 
     message: str = Field(examples=["Internal server error"])
     connection_id: str

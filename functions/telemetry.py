@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # the model is slow to import, and the authorizer has no use 
 
 Handler = Callable[..., Any]
 
-# The namespace, and the service that tells stages apart, are in the environment.
+# The namespace, and the service, which differs by stage, are in the environment.
 _metrics = Metrics()
 # Every byte of a log costs, and the log group names the function.
 _KNOWN_ANYWAY = ("function_arn", "function_memory_size", "function_name")

@@ -212,7 +212,7 @@ def _load(order_id: str, *, woken: bool) -> StoredOrder:
 
 
 def _rest(order: Order, owner: str, rest: Rest, stored: Wake, *, again: bool) -> None:
-    """Let the order rest, and see to it that it is woken by its price and by its expiry."""
+    """Let the order rest, so that its price or its expiry wakes it."""
     if rest.update:
         # Send it first, so that a worker that dies here leaves no order without a message.
         _await(order.apply(rest.update))

@@ -79,7 +79,7 @@ class AsyncClient:
         web_socket_url: that of the WebSocket API; without it, the HTTP API is asked for it.
         tls: the certificates to trust, if not the system's.
         trust_env: whether proxies are taken from the environment.
-        tell: is told in a sentence when a connection is lost, and when there is one again.
+        tell: called with a sentence when a connection is lost, and when there is one again.
     """
 
     def __init__(

@@ -233,9 +233,9 @@ class TooSmall(Exception):
 class Mixer:
     """Finds the best mixtures for one amount; it works out each curve once.
 
-    A leg must bring more than `leg_cost` base units out, and a mixture has at most `legs_max` legs.
-    `reference` is the amount's worth at the reference price, in base units out. With it, the mixer
-    skips paths that begin at too dear a price.
+    A leg must add more than `leg_cost` base units of output, and a mixture has at most `legs_max`
+    legs. `reference` is the amount's worth at the reference price, in base units out. With it, the
+    mixer skips paths that begin at too high a price.
     """
 
     def __init__(
@@ -322,7 +322,7 @@ class Mixer:
         return None
 
     def _with_least_loss(self, mixture: Mixture) -> Mixture:
-        """The mixture without a part, of those that seem to bring least per leg that must go."""
+        """The mixture without a part, of those that seem to add least per leg that must go."""
         excess = mixture.legs - self._legs_max
         parts = _parts(mixture)
         parts.sort(key=lambda part: part.surplus // min(part.legs, excess))
@@ -332,7 +332,7 @@ class Mixer:
                 found.append(self._mixture(_without(mixture, [part])))
             except (TooShallow, TooSmall):
                 continue
-            # What a part brings is an estimate: near the cap, try some.
+            # The surplus of a part is an estimate: near the limit, try some.
             if len(found) == (_CUTS_TRIED if excess <= 2 else 1):
                 break
         if not found:
@@ -505,7 +505,7 @@ def _depth(flow: Flow) -> int:
 class _Part(NamedTuple):
     """A flow of a mixture, or one leg of the flow, named by its hop and its place in the hop.
 
-    `surplus` is what the part brings, in base units out; `size` is its share of the whole input,
+    `surplus` is what the part adds, in base units out; `size` is its share of the whole input,
     per million.
     """
 
@@ -541,7 +541,7 @@ def _parts(mixture: Mixture) -> list[_Part]:
 
 
 def _with_fewer_legs(mixture: Mixture, leg_cost: int) -> Iterator[list[Path]]:
-    """The mixture's paths without a part that may not bring what its legs cost.
+    """The mixture's paths without a part that may add less than its legs cost.
 
     Smallest parts first; before them, all small parts at once.
     """

@@ -7,7 +7,7 @@ from functions.dex.errors import Program
 from functions.dex.sides import NOWHERE, Fill, Piece, Side
 from functions.dex.tokens import Token
 
-# Edges are told in billionths of the reference price.
+# Edges are billionths of the reference price.
 EDGE_SCALE = 10**9
 
 
@@ -21,9 +21,9 @@ class State(Protocol):
 class Pool:
     """A venue's pool; X (or A) is `base`, Y (or B) is `quote`; `make` works out its state.
 
-    The state is worked out when it is first needed. `edges` tell without it, for an input of X and
-    of Y, at most how many billionths a swap gives of what the pair's reference price gives, so
-    that a router can pass by a pool that is too dear.
+    The state is computed when it is first needed. `edges` are known without it: for an input of X
+    and of Y, at most how many billionths a swap gives of what the pair's reference price gives. By
+    them a router skips a pool whose price is too high.
     """
 
     __slots__ = (

@@ -103,9 +103,12 @@ def find_route(
     """The route with the greatest net output for `amount_in` base units; on a tie, fewer legs.
 
     `snapshots` gives each venue's pools, or the reason why the venue could not answer, which does
-    not stop the others. A leg more must bring more than its network fee. Raises InvalidAmount
-    unless `amount_in` is positive, CircularArbitrage for one token twice, NoRoutesFound with each
-    venue's reason where nothing takes the whole amount.
+    not stop the others. Each further leg must add more output than its network fee.
+
+    Raises:
+        InvalidAmount: `amount_in` is not positive.
+        CircularArbitrage: both tokens are the same.
+        NoRoutesFound: no route takes the whole amount; with each venue's reason.
     """
     if amount_in <= 0:
         raise InvalidAmount("must be greater than 0")

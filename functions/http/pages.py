@@ -31,7 +31,7 @@ from functions.runtime import Settings
 from functions.simulation.network import VALID_MS, VENUES
 
 _OWN = files("functions.dashboard")
-# Powertools brings Swagger UI along, so there is no copy to keep and no other host to ask. Its own
+# Powertools contains Swagger UI, so neither a copy nor another host is needed. Its own
 # package is not named: to find it is to import it, and with it all of OpenAPI's models.
 _SWAGGER = files("aws_lambda_powertools.event_handler.openapi") / "swagger_ui"
 _TYPES = {

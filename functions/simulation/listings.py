@@ -29,7 +29,7 @@ class Reference:
     """Where a token's price moves: `base` units of `quote` per 10**lot base units of the token.
 
     A lot of many tokens keeps a cheap token's price an integer of enough digits. `damping`
-    divides the noise: a stablecoin and a staked SOL hardly move against what they stand for.
+    divides the noise: a stablecoin and a staked SOL move little against what they represent.
     """
 
     quote: str
@@ -49,7 +49,7 @@ REFERENCES: Mapping[str, Reference] = {
     "JitoSOL": Reference("SOL", 1_240_000_000, lot=9, damping=500),
 }
 
-if _unpriced := TOKENS.keys() - REFERENCES.keys() - {"USDC"}:  # which is what prices are told in
+if _unpriced := TOKENS.keys() - REFERENCES.keys() - {"USDC"}:  # prices are in USDC
     raise LookupError(f"tokens without a reference price: {', '.join(sorted(_unpriced))}")
 
 
@@ -57,7 +57,7 @@ if _unpriced := TOKENS.keys() - REFERENCES.keys() - {"USDC"}:  # which is what p
 class Listing(ABC):
     """A pool of two tokens that exists since a version of the market.
 
-    `number` tells pools of the same program and pair apart. A `closed` pool is in no new route.
+    `number` distinguishes pools of the same program and pair. A `closed` pool is in no new route.
     """
 
     venue: ClassVar[str]

@@ -92,7 +92,7 @@ class Snapshot:
 
 
 def lot_of(token: Token) -> int:
-    """The base units for which the token's price is told."""
+    """The base units to which the token's price refers."""
     return _LOTS[token.symbol]
 
 

@@ -5,7 +5,7 @@ far a price is from its base, in parts per 10**8. It is the sum of:
 
 - ten octaves of noise, with periods from one second to three days. Each octave is twice as strong
   and four times as slow as the one before, so deviations grow like √time;
-- a mood, which scales the seven fast octaves between 0.4 and 2.4: there are calm and wild hours;
+- a volatility, which scales the seven fast octaves between 0.4 and 2.4 and changes by the hour;
 - one jump of up to ±80 bps in each window of two hours, which fades in a straight line until the
   window ends.
 """
@@ -24,7 +24,7 @@ WINDOW = 7_200
 JUMP_MAX = 800_000
 # 16 · (1000 · (128 + 256 + 512) + 2400 · 127) + JUMP_MAX: no offset is further from 0.
 OFFSET_MAX = 20_012_800
-# `ranges` tells how far offsets reach in blocks of so many seconds; WINDOW is a multiple of it.
+# `ranges` bounds the offsets in blocks of so many seconds; WINDOW is a multiple of it.
 BLOCK = 16
 
 
@@ -42,26 +42,26 @@ def offset(text: str, second: int) -> int:
         slow += weight * (start + slope * rest // period)
     window, rest = divmod(second, WINDOW)
     level, slope = _line(text, WINDOW, window)
-    mood = 400 + (2_000 * (level + slope * rest // WINDOW + HALF) ** 3 >> 48)
+    volatility = 400 + (2_000 * (level + slope * rest // WINDOW + HALF) ** 3 >> 48)
     begin, size = _jump(text, window)
     jump = size * (WINDOW - rest) // (WINDOW - begin) if rest >= begin else 0
-    return (1_000 * slow + mood * fast) // 2_048 + jump
+    return (1_000 * slow + volatility * fast) // 2_048 + jump
 
 
 def offsets(text: str, first: int, count: int) -> list[int]:
     """`offset` of `count` consecutive seconds from `first`; several times cheaper than each."""
     octaves = [_levels(text, period, first, count) for _, period in _FAST + _SLOW]
-    moods = _levels(text, WINDOW, first, count)
+    volatilities = _levels(text, WINDOW, first, count)
     return [
         (
             1_000 * (128 * h + 256 * i + 512 * j)
-            + (400 + (2_000 * (mood + HALF) ** 3 >> 48))
+            + (400 + (2_000 * (volatility + HALF) ** 3 >> 48))
             * (a + 2 * b + 4 * c + 8 * d + 16 * e + 32 * f + 64 * g)
         )
         // 2_048
         + jump
-        for a, b, c, d, e, f, g, h, i, j, mood, jump in zip(
-            *octaves, moods, _jumps(text, first, count), strict=True
+        for a, b, c, d, e, f, g, h, i, j, volatility, jump in zip(
+            *octaves, volatilities, _jumps(text, first, count), strict=True
         )
     ]
 
@@ -86,20 +86,20 @@ def ranges(text: str, first: int, count: int) -> list[tuple[int, int]]:
         slow_slack += weight
         levels = _levels(text, period, first, marks, BLOCK)
         slow = [sum_ + weight * level for sum_, level in zip(slow, levels, strict=True)]
-    moods = [
+    volatilities = [
         400 + (2_000 * (level + HALF) ** 3 >> 48)
         for level in _levels(text, WINDOW, first, marks, BLOCK)
     ]
     found = []
     # Between two marks every octave is a straight line, rounded down by less than a unit.
     for i in range(count):
-        calm, wild = sorted(moods[i : i + 2])
+        least, most = sorted(volatilities[i : i + 2])
         low_fast = min(fast[i], fast[i + 1]) - unknown
         high_fast = max(fast[i], fast[i + 1]) + fast_slack + unknown
         low_slow = min(slow[i], slow[i + 1])
         high_slow = max(slow[i], slow[i + 1]) + slow_slack
-        low = 1_000 * low_slow + (wild if low_fast < 0 else calm) * low_fast
-        high = 1_000 * high_slow + (calm if high_fast < 0 else wild) * high_fast
+        low = 1_000 * low_slow + (most if low_fast < 0 else least) * low_fast
+        high = 1_000 * high_slow + (least if high_fast < 0 else most) * high_fast
         low_jump, high_jump = _jump_range(text, first + i * BLOCK)
         found.append((low // 2_048 + low_jump, high // 2_048 + high_jump))
     return found
