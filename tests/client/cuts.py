@@ -19,7 +19,7 @@ from itertools import pairwise
 
 from functions.client import Client, Patience, Update
 from functions.contract import API_KEY
-from tests.client.engine import KEY, Engine, Json
+from tests.engine import KEY, Engine, Json
 from tests.eventually import SECONDS_MAX, eventually
 
 # On a slow machine too, no timeout ends before a minute.

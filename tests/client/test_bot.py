@@ -2,40 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
-from tests.client.engine import KEY, Engine
+from tests.bot import bot, run_bot
+from tests.engine import KEY, Engine
 from tests.eventually import eventually
 
-README = Path(__file__).parents[2] / "functions" / "README.md"
 LINES_MAX = 30
-
-
-def bot() -> str:
-    """The program in functions/README.md."""
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    return str(code)
-
-
-def run_bot(url: str, key: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run the bot without the wait for a price, and without a proxy, for the server is local."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
-    }
-    environment |= {"OEE_URL": url, "OEE_API_KEY": key, "ABOVE": "0.5", **more}
-    return subprocess.run(
-        [sys.executable, "-c", bot()],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 def test_the_bot_of_the_readme_is_short() -> None:

@@ -36,7 +36,7 @@ from functions.client import (
 from functions.client.internet import Internet
 from functions.client.transport import Lost
 from functions.contract import API_KEY
-from tests.client.engine import KEY, Engine
+from tests.engine import KEY, Engine
 from tests.eventually import eventually, eventually_async
 from tests.orders import LIFE
 

@@ -6,7 +6,7 @@ import pytest
 
 from functions.client import Update
 from tests.client.cuts import Outcome, run
-from tests.client.engine import Json
+from tests.engine import Json
 
 
 @pytest.mark.parametrize("seed", range(3))

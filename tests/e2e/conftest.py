@@ -19,9 +19,9 @@ from playwright.sync_api import Browser
 from infra.cli.deployed import Deployed
 from infra.cli.keys import create
 from infra.cli.local import EMULATOR_LOG, running_stack
-from tests.e2e.browser import launched
-from tests.e2e.client import Client
+from tests.browser import launched
 from tests.e2e.dashboard import ALONE, Dashboard, MadeUpEngine, tab
+from tests.stack_client import Client
 
 # Venues answer ten times as fast as by default, only requested faults happen, the authorizer caches
 # a key for a moment only, and the sweeper re-queues an idle order soon.

@@ -28,7 +28,7 @@ from playwright.sync_api import (
 from functions.http.pages import Pages
 from functions.orders.order import Status
 from functions.runtime import settings
-from tests.e2e.browser import axe_source
+from tests.browser import axe_source
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Target

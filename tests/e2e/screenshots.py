@@ -9,7 +9,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page
 
 from infra.cli.local import Stack, running_stack
-from tests.e2e.browser import launched
+from tests.browser import launched
 
 FOLDER = Path(__file__).parents[2] / ".github"
 DESKTOP = {"width": 1440, "height": 900}

@@ -15,7 +15,9 @@ import schemathesis
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from infra.cli.keys import create, disable
-from tests.e2e.client import (
+from tests.e2e.conftest import Target
+from tests.hostile import Case, send_generated
+from tests.stack_client import (
     MESSAGE_SECONDS_MAX,
     ORDER,
     Client,
@@ -23,8 +25,6 @@ from tests.e2e.client import (
     receive,
     updates_of,
 )
-from tests.e2e.conftest import Target
-from tests.functions.hostile import Case, send_generated
 
 PROTECTED = ["/api/orders", f"/api/orders/{uuid4()}", "/api/tokens", "/api/nothing", "/nothing"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.client.test_bot import run_bot
-from tests.e2e.client import Client
+from tests.bot import run_bot
 from tests.e2e.conftest import Target
+from tests.stack_client import Client
 
 
 async def test_the_bot_of_the_readme_sells_at_its_limit_and_buys_back(

@@ -9,8 +9,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Request, Response
 
-from tests.e2e import client as client_module
-from tests.e2e.client import Client, follow_all
+from tests import stack_client
+from tests.stack_client import Client, follow_all
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from tests.e2e.client import Client, follow_all
 async def test_a_client_with_a_valid_key_retries_until_the_gateway_accepts_it(
     monkeypatch: pytest.MonkeyPatch, status: HTTPStatus
 ) -> None:
-    monkeypatch.setattr(client_module, "TRY_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(stack_client, "TRY_AGAIN_SECONDS", 0)
     refusals = [status, status]
 
     def refuse(connection: ServerConnection, _request: Request) -> Response | None:

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.e2e.client import Client, Json, Unanswered, follow_all, follow_with_cuts, receive
 from tests.e2e.conftest import Target
 from tests.e2e.test_journey import LIFE, whole
+from tests.stack_client import Client, Json, Unanswered, follow_all, follow_with_cuts, receive
 
 PROC = Path("/proc")
 ORDERS = 200

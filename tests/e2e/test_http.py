@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urljoin
 
-from tests.e2e.client import Client
+from tests.stack_client import Client
 
 PATHS = ("/", "/docs", "/openapi.json", "/api/health", "/api/tokens", "/api/orders")
 

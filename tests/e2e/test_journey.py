@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.e2e.client import ORDER, Client, Json, follow_all, receive, updates_of
+from tests.stack_client import ORDER, Client, Json, follow_all, receive, updates_of
 
 LIFE = ["pending", "routing", "building", "submitted", "confirmed"]
 

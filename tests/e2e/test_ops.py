@@ -14,9 +14,9 @@ import pytest
 from infra.cli import ops
 from infra.cli.deployed import Deployed
 from infra.cli.ops import stuck
-from tests.e2e.client import Client, Json
 from tests.e2e.conftest import Target
 from tests.e2e.test_journey import LIFE, whole
+from tests.stack_client import Client, Json
 
 pytestmark = pytest.mark.emulator
 

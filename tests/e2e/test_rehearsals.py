@@ -17,11 +17,11 @@ from infra.cli.local import EMULATOR_LOG, ROOT, Stack, running_stack
 from infra.cli.ops.backlog import counts
 from infra.cli.ops.redrive import ORDERS as ORDERS_QUEUES
 from infra.cli.ops.redrive import redrive
-from tests.e2e.client import TERMINAL, Client, Json, Unanswered, follow_all, receive, updates_of
 from tests.e2e.conftest import CONTEXT, ENFORCED
 from tests.e2e.releases import impatient, no_sweeps, release, sweep
 from tests.e2e.test_journey import whole
 from tests.e2e.test_ops import eventually, stopped
+from tests.stack_client import TERMINAL, Client, Json, Unanswered, follow_all, receive, updates_of
 
 pytestmark = pytest.mark.emulator
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from infra.cli.local import running_stack
-from tests.e2e.client import Client, Json, follow_with_cuts, receive
 from tests.e2e.conftest import CONTEXT
 from tests.e2e.test_journey import whole
 from tests.e2e.test_waiting import price
+from tests.stack_client import Client, Json, follow_with_cuts, receive
 
 FAR, NEAR = {"limitPrice": "100000"}, {"stopPrice": "0.000001", "slippageBps": 1000}
 # The market reaches none of these prices. A twap order has slices before and after the restart.

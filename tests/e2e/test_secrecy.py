@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.client import Client
 from tests.e2e.conftest import Target
+from tests.stack_client import Client
 
 pytestmark = pytest.mark.emulator
 

@@ -13,7 +13,7 @@ from functions.contract import iso, unix_ms
 from functions.dex import tokens
 from functions.dex.router import find_route
 from functions.simulation.market import SLOT_MS, VENUES, snapshot
-from tests.e2e.client import Client, Json
+from tests.stack_client import Client, Json
 
 WINDOW_SECONDS = 90
 PAIRS = (("SOL", "USDC"), ("RAY", "USDC"), ("JUP", "SOL"))

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.e2e.client import ORDER
 from tests.e2e.conftest import Target
 from tests.receiver import answer_with, receiving
+from tests.stack_client import ORDER
 
 SECONDS_MAX = 120  # long enough for a busy machine
 

@@ -22,9 +22,9 @@ from functions import delivery, notifier, publisher, push, runtime, worker
 from functions.http import submission
 from functions.store import notices
 from tests.clock import VirtualClock
-from tests.functions.world import Connections, World, fresh_clients
-from tests.simulation.cloud import Cloud, Json, Sent, http_answer, http_response, tables
+from tests.cloud import Cloud, Json, Sent, http_answer, http_response, tables
 from tests.stepping import Killed, in_turns, one_by_one, pause, pause_at_calls
+from tests.world import Connections, World, fresh_clients
 
 
 class Kind(StrEnum):

@@ -21,8 +21,8 @@ from functions.orders.stored import entries, stored_order
 from functions.simulation import chain
 from tests.events import sqs_event, sqs_message
 from tests.faults.injection import Harness, Kind
-from tests.functions.world import Context, failing_network
 from tests.stepping import Killed
+from tests.world import Context, failing_network
 
 EPOCH_MS = 1_800_000_000_000
 VISIBILITY_MS = 360_000

@@ -25,8 +25,8 @@ from functions.orders.stored import stored_order
 from tests.events import sqs_event, sqs_message
 from tests.faults.injection import Harness
 from tests.faults.schedule import CASES, EPOCH_MS, SWEEP_AFTER_MS, Ledger
-from tests.functions.world import Context
 from tests.stepping import Stepped
+from tests.world import Context
 
 WORKERS_MAX = 3
 WORKED_ON = (Status.ROUTING, Status.BUILDING, Status.SUBMITTED)

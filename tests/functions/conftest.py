@@ -12,7 +12,7 @@ from moto.core.models import MockAWS
 
 from functions import publisher, push, runtime
 from functions.http import submission
-from tests.functions.world import World
+from tests.world import World
 
 
 class Clock(runtime.Clock):

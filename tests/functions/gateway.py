@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 from functions import api, authorizer
 from functions.contract import is_public
 from tests.events import event
-from tests.functions.world import Context, query_parameters
+from tests.world import Context, query_parameters
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]

@@ -17,8 +17,8 @@ from functions.http import submission
 from functions.runtime import settings
 from functions.store import access, connections, orders
 from tests.events import event
-from tests.functions.world import Context, World
 from tests.orders import ORDER, ORDER_ID
+from tests.world import Context, World
 
 PROTECTED = [
     ("POST", "/api/orders/execute"),

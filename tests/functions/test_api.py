@@ -15,8 +15,8 @@ from functions import runtime
 from functions.contract import iso, unix_ms
 from functions.simulation.network import VENUES
 from functions.store import queue
-from tests.functions.world import World
 from tests.orders import LIFE, ORDER, ORDER_ID, PAIR, statuses_of
+from tests.world import World
 
 UNKNOWN = f"/api/orders/{ORDER_ID}"
 

@@ -24,8 +24,8 @@ from functions.orders.order import (
     Status,
     Update,
 )
-from tests.functions.world import World
 from tests.orders import pending_order
+from tests.world import World
 
 README = (Path(__file__).parents[2] / "functions" / "README.md").read_text()
 

@@ -18,8 +18,8 @@ from functions.http.pages import Pages
 from functions.orders.order import OrderType, Status
 from functions.runtime import settings
 from infra.cli.node import NODE
-from tests.functions.world import World
 from tests.orders import ORDER
+from tests.world import World
 
 Json = dict[str, Any]
 TERMS: dict[OrderType, Json] = {

@@ -20,8 +20,8 @@ from functions.runtime import settings
 from functions.simulation.network import VENUES
 from functions.websocket import MESSAGE
 from infra.cli.node import NODE
-from tests.e2e.browser import npm_installed, npm_package
-from tests.functions.world import World
+from tests.browser import npm_installed, npm_package
+from tests.world import World
 
 ASYNCAPI_SCHEMAS = "@asyncapi/specs@6.11.1"
 POSTMAN = "postman-collection@5.3.1"

@@ -12,8 +12,8 @@ import pytest
 
 from functions import runtime
 from functions.simulation.network import VENUES
-from tests.functions.world import Answer, World
 from tests.orders import ORDER, ORDER_ID, PAIR
+from tests.world import Answer, World
 
 
 def errors_of(answer: Answer) -> list[tuple[str, str]]:

@@ -15,8 +15,8 @@ from functions.orders.order import Status
 from functions.runtime import now_ms, settings, sleep
 from functions.store import clients, connections, orders
 from tests.events import event
-from tests.functions.world import World
 from tests.orders import LIFE
+from tests.world import World
 
 REFUSED = ClientError({"Error": {"Code": "LimitExceededException"}}, "PostToConnection")
 

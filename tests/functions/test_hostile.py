@@ -20,8 +20,8 @@ from functions.orders.order import Order
 from functions.store import orders, queue
 from tests.events import event
 from tests.functions.gateway import gateway
-from tests.functions.hostile import NAUGHTY, Case, send_generated
-from tests.functions.world import Context, World
+from tests.hostile import NAUGHTY, Case, send_generated
+from tests.world import Context, World
 
 # This many valid and as many invalid requests for each operation. Twice as many get the same
 # statuses and reach the same branches (coverage.py, 2026-11-29), but for one that has its own test.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from functions.store import orders
-from tests.functions.world import World, fresh_clients
+from tests.world import World, fresh_clients
 
 OTHER: dict[str, Any] = {"tokenIn": "USDC", "tokenOut": "SOL", "amount": 100}
 

@@ -13,8 +13,8 @@ from functions.orders.order import UPDATES_MAX
 from functions.runtime import settings
 from functions.store import connections, orders
 from tests.events import event
-from tests.functions.world import World
 from tests.orders import LIFE, ORDER_ID
+from tests.world import World
 
 UNKNOWN = ORDER_ID
 

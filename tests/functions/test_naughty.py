@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.functions.hostile import NAUGHTY
-from tests.functions.world import Answer, World
+from tests.hostile import NAUGHTY
 from tests.orders import ORDER, PAIR
+from tests.world import Answer, World
 
 
 def refused_by_name(answer: Answer, field: str) -> bool:

@@ -26,8 +26,7 @@ from functions import (
 from functions.contract import WATCHED_PAIRS_ID, order_message, wake_key
 from functions.runtime import settings, sleep
 from functions.store import resting
-from tests.functions.world import Context, World
-from tests.infra.granted import (
+from tests.granted import (
     BY_OWNER,
     CONNECTIONS,
     DEAD_LETTERS,
@@ -46,6 +45,7 @@ from tests.infra.granted import (
     WEBHOOKS,
 )
 from tests.orders import ORDER
+from tests.world import Context, World
 
 Calls = dict[str, dict[str, set[str]]]
 

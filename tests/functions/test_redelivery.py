@@ -10,8 +10,8 @@ import pytest
 from functions import runtime, worker
 from functions.contract import BATCH_SIZE, RECEIVES_MAX, order_message
 from tests.events import sqs_event, sqs_message
-from tests.functions.world import Context, World, failing_network
 from tests.stepping import Killed, one_by_one
+from tests.world import Context, World, failing_network
 
 HIDDEN_SECONDS = 360  # the order queue's visibility timeout
 

@@ -9,7 +9,7 @@ import pytest
 from functions.orders.stored import StoredOrder
 from functions.simulation import replay
 from functions.store import orders
-from tests.functions.world import World
+from tests.world import World
 
 
 def executed(world: World, **request: Any) -> StoredOrder:

@@ -10,7 +10,7 @@ from functions import runtime
 from functions.contract import wake_key
 from functions.store import resting
 from functions.store.resting import Nearest
-from tests.functions.world import World
+from tests.world import World
 
 PAIR, OTHER = "SOL/USDC", "USDC/SOL"
 ABOVE, BELOW = ["wakeAbove"], ["wakeBelow"]

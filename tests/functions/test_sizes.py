@@ -12,8 +12,8 @@ from functions.orders.order import UPDATES_BYTES_MAX
 from functions.orders.stored import entries
 from functions.store import orders
 from tests.events import Json
-from tests.functions.world import World
 from tests.load.units import item_bytes
+from tests.world import World
 
 KB, MB = 1024, 1024 * 1024
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html

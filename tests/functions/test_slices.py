@@ -19,8 +19,8 @@ from functions.store import orders, queue
 from tests.clock import START_MS, VirtualClock
 from tests.events import Json
 from tests.functions.test_waiting import cancel, item, priced, watch
-from tests.functions.world import World
 from tests.orders import ORDER_ID, REQUEST, advanced, pending_order, statuses_of
+from tests.world import World
 
 
 @pytest.fixture(autouse=True)

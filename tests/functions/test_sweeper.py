@@ -12,10 +12,10 @@ from functions import runtime, sweeper
 from functions.contract import DUE_SHARDS, OPEN_SHARDS, open_shard, order_id_of, order_message
 from functions.orders.stored import new_item
 from tests.clock import VirtualClock
+from tests.cloud import Cloud
 from tests.events import Json, event
-from tests.functions.world import Context, in_memory
 from tests.orders import pending_order
-from tests.simulation.cloud import Cloud
+from tests.world import Context, in_memory
 
 MINUTE = 60
 

@@ -14,8 +14,8 @@ from functions import runtime, watcher
 from functions.contract import Metric, order_message, unix_ms
 from functions.simulation.network import VENUES
 from tests.events import Json
-from tests.functions.world import Context, World
 from tests.receiver import answer_with, receiving
+from tests.world import Context, World
 
 SERVICE = "order-execution-engine"
 OWNER = "desk-7"  # of the events

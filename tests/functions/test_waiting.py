@@ -21,8 +21,8 @@ from functions.orders.stored import request_of, stored_order
 from functions.store import orders, queue, resting
 from tests.clock import START_MS, VirtualClock
 from tests.events import Json, sqs_event, sqs_message
-from tests.functions.world import Context, World, failing_network
 from tests.orders import ORDER, ORDER_ID, PAIR, statuses_of
+from tests.world import Context, World, failing_network
 
 DAY_MS = 86_400_000
 

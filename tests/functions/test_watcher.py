@@ -14,8 +14,8 @@ from functions.dex.tokens import TOKENS
 from functions.simulation.network import Network
 from functions.store import resting
 from tests.clock import VirtualClock
-from tests.functions.world import Context, in_memory
-from tests.simulation.cloud import Cloud, ErrorResponse
+from tests.cloud import Cloud, ErrorResponse
+from tests.world import Context, in_memory
 
 BEGIN_MS = 1_760_000_000_200  # the beginning of a second of the market
 PAIR = "SOL/USDC"

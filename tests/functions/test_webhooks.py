@@ -18,7 +18,6 @@ from functions.http import webhooks as http_webhooks
 from functions.runtime import settings
 from functions.store import clients, notices, webhooks
 from tests.events import Json, sqs_event, sqs_message
-from tests.functions.world import Answer, Context, World
 from tests.receiver import (
     Receiver,
     answer_with,
@@ -27,6 +26,7 @@ from tests.receiver import (
     receiving,
     trickle_until,
 )
+from tests.world import Answer, Context, World
 
 OWNER = "desk-7"  # the owner in events/http_execute_order.json
 

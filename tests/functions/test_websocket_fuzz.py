@@ -19,8 +19,8 @@ from schemathesis.core.result import Ok
 from functions.messages import ErrorCode
 from functions.orders.order import Update
 from functions.websocket import MESSAGE, MESSAGE_CHARACTERS_MAX
-from tests.functions.world import World
 from tests.orders import ORDER_ID
+from tests.world import World
 
 CASES = 150
 UNKNOWN = ORDER_ID

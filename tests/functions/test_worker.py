@@ -20,9 +20,9 @@ from functions.simulation import market
 from functions.simulation.listings import LISTINGS, Curve, Ladder
 from functions.simulation.network import Network
 from functions.store import clients, orders, queue
-from tests.functions.world import World, failing_network
 from tests.orders import LIFE, ORDER, ORDER_ID, pending_order, statuses_of
 from tests.stepping import Killed, in_turns, pause_at_calls
+from tests.world import World, failing_network
 
 
 def test_a_batch_of_ten_orders_is_confirmed_in_one_invocation(world: World) -> None:

@@ -10,7 +10,7 @@ from threading import Barrier
 
 import pytest
 
-from tests.functions.world import World
+from tests.world import World
 
 WRITERS = 4
 ROUNDS = 40

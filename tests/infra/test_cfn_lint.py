@@ -7,7 +7,7 @@ import json
 from cfnlint.api import lint  # type: ignore[import-untyped]
 from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 
-from tests.infra.conftest import Template
+from tests.templates import Template
 
 REGIONS = ["us-east-1", "eu-central-1"]
 # Each rule that is not applied, with the reason.

@@ -9,7 +9,7 @@ from pathlib import Path
 import aws_cdk
 import pytest
 
-from tests.infra.conftest import CDK_JSON, synthesize, text
+from tests.templates import CDK_JSON, synthesize, text
 
 
 def test_every_flag_of_the_pinned_cdk_is_set_as_it_recommends() -> None:

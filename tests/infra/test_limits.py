@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.infra.conftest import Template, text
+from tests.templates import Template, text
 
 Json = dict[str, Any]
 # A reference counts as this many characters: no name or ARN of this stack is longer.

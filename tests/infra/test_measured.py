@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from infra.costs import POLLED_QUEUES
-from tests.infra.conftest import Template, text
 from tests.infra.test_monitoring import alarms, metrics_of
 from tests.load.money import ALARM_METRICS
 from tests.load.units import ORDERS_INDEXES
+from tests.templates import Template, text
 
 
 def test_the_indexes_that_are_priced_are_those_of_the_table(template: Template) -> None:

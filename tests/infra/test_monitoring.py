@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from functions.contract import CONNECTION_SECONDS_MAX
 from functions.contract import Metric as OwnMetric
 from functions.orders.failures import FailureCode
-from tests.infra.conftest import Template, synthesize, text
-from tests.infra.granted import GRANTED
+from tests.granted import GRANTED
+from tests.templates import Template, synthesize, text
 
 ROOT = Path(__file__).parents[2]
 # The metrics that the functions emit, and their dimensions.

@@ -13,7 +13,7 @@ from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks, ServerlessChecks
 
 from infra.app import build
-from tests.infra.conftest import CONTEXT
+from tests.templates import CONTEXT
 
 # Rule and construct, both as patterns, and the reason why the finding is accepted.
 ACCEPTED = {

@@ -26,9 +26,10 @@ from functions.store import orders as store
 from infra.cli import ops
 from infra.cli.deployed import Deployed, NotDeployed
 from infra.cli.ops import backlog, stats, stuck
-from tests.functions.world import create_tables, fresh_clients
-from tests.infra.conftest import Run, Template
+from tests.infra.conftest import Run
 from tests.orders import ORDER_ID, pending_order
+from tests.templates import Template
+from tests.world import create_tables, fresh_clients
 
 Json = dict[str, Any]
 GROUPS = {"api": "/api", "worker": "/worker", "dead_letters": "/dead-letters"}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.infra.conftest import Template, text
-from tests.infra.granted import GRANTED, LOGS
+from tests.granted import GRANTED, LOGS
+from tests.templates import Template, text
 
 
 def as_list(value: object) -> list[object]:

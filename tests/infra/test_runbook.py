@@ -17,7 +17,7 @@ from moto import mock_aws
 
 from functions.contract import WATCHED_PAIRS_ID
 from infra.settings import KEYS
-from tests.infra.conftest import Template
+from tests.templates import Template
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "infra" / "RUNBOOK.md").read_text()

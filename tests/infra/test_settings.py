@@ -13,7 +13,7 @@ from annotated_types import Ge, Interval
 from pydantic.alias_generators import to_camel
 
 from infra.settings import KEYS, SettingError, Settings, settings_of
-from tests.infra.conftest import Template, synthesize, text
+from tests.templates import Template, synthesize, text
 
 README = (Path(__file__).parents[2] / "infra" / "README.md").read_text()
 

@@ -15,7 +15,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from tests.infra.conftest import VARIANTS, Template, synthesize, text
+from tests.templates import VARIANTS, Template, synthesize, text
 
 PATH = " / "
 # Texts that differ between stages and between releases, and their names in the recordings.

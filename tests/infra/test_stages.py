@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from tests.infra.conftest import Template
+from tests.templates import Template
 
 README = (Path(__file__).parents[2] / "infra" / "README.md").read_text()
 TABLES = {"StorageOrders79EED263", "StorageConnections942F4ABF", "StorageAccess81B14CCF"}

@@ -10,7 +10,7 @@ from functions.contract import PUBLIC_PATHS
 from functions.store.resting import WATCHER_MS
 from functions.watcher import STOP_MS_BEFORE_TIMEOUT
 from tests.infra import access_log_variables
-from tests.infra.conftest import Template, short, synthesize, text
+from tests.templates import Template, short, synthesize, text
 
 # The fields that an access log may hold: clients can put a secret into none of them.
 ALLOWED_FIELDS = {

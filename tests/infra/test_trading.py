@@ -14,7 +14,7 @@ import pytest
 from functions.client import Patience
 from infra.cli import connect
 from infra.cli.watch import ENDED_OTHERWISE, UNKNOWN
-from tests.client.engine import Engine
+from tests.engine import Engine
 from tests.eventually import eventually
 from tests.infra.conftest import Run
 from tests.orders import LIFE

@@ -15,7 +15,7 @@ from functions.contract import order_id_of
 from infra.cli.command import Problem
 from infra.cli.deployed import Deployed
 from infra.cli.warm import warm
-from tests.client.engine import Engine, Json
+from tests.engine import Engine, Json
 
 FUNCTIONS = {"worker": "the-worker", "publisher": "the-publisher", "sweeper": "the-sweeper"}
 

@@ -18,7 +18,7 @@ from functions.client.client import SUBSCRIPTIONS_MAX
 from functions.contract import API_KEY
 from infra.cli import connect, watch
 from infra.cli.deployed import Deployed
-from tests.client.engine import KEY, Engine, Json
+from tests.engine import KEY, Engine, Json
 from tests.eventually import eventually
 from tests.infra.conftest import Ended, Run
 from tests.orders import LIFE, ORDER_ID

@@ -24,10 +24,10 @@ from functions.contract import unix_ms
 from functions.simulation.network import BUILDING_MS
 from infra.cli.command import exit_on_problem
 from infra.cli.local import running_stack
-from tests.e2e.client import Json
 from tests.load.machine import children_cpu_seconds, figures
 from tests.load.run import Run, measure
 from tests.load.simulated import landing_ms, quoting_ms
+from tests.stack_client import Json
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -34,10 +34,10 @@ from websockets.asyncio.client import connect
 from infra.cli.command import Problem
 from infra.cli.emulator import free_port
 from infra.cli.local import running_stack
-from tests.e2e.client import AT_ONCE, ORDER
 from tests.load.__main__ import percentile, rate
 from tests.load.machine import children_cpu_seconds, figures
 from tests.load.run import Run, measure
+from tests.stack_client import AT_ONCE, ORDER
 
 STARTED_SECONDS_MAX = 180
 ORDERS_SECONDS_MAX = 450

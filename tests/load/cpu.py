@@ -34,9 +34,9 @@ from functions import api, publisher, push, websocket, worker
 from functions.contract import order_message
 from functions.store import clients
 from tests.events import event, sqs_event, sqs_message
-from tests.functions.world import Context
 from tests.load.machine import figures
 from tests.load.recording import CONNECTION, Call, Json, logged_to, prepared, recorded_world
+from tests.world import Context
 
 BATCH = 10
 _ORDER_ID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")

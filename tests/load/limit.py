@@ -26,12 +26,12 @@ from rich.table import Table
 import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from infra.cli.deployed import Deployed, client
 from infra.cli.local import Stack, running_stack
-from tests.e2e.client import AT_ONCE, Client, follow_all
 from tests.load import cpu
 from tests.load.__main__ import rate
 from tests.load.machine import children_cpu_seconds, figures
 from tests.load.recording import Call, Json, recorded_world
 from tests.load.run import measure
+from tests.stack_client import AT_ONCE, Client, follow_all
 
 ALONE = 20  # orders that are measured one after the other
 PLAIN = "plain-orders"  # the table and the queue that start no function

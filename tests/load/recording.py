@@ -20,8 +20,8 @@ import tests.conftest  # noqa: F401 - the settings, before the handlers read the
 from functions import publisher, push, runtime
 from functions.http import submission
 from functions.store import clients
-from tests.functions.world import World
 from tests.load.units import Item, item_bytes, read_units
+from tests.world import World
 
 CONNECTION = "follower"
 Json = dict[str, Any]

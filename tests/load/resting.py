@@ -49,11 +49,11 @@ from infra.costs import (
     gb_seconds,
 )
 from tests.clock import VirtualClock
-from tests.functions.world import Context, in_memory
+from tests.cloud import Cloud, Table
 from tests.load.machine import figures
 from tests.load.recording import logged_to
 from tests.load.units import STORED_OVERHEAD_BYTES, all_write_units, item_bytes
-from tests.simulation.cloud import Cloud, Table
+from tests.world import Context, in_memory
 
 BEGIN_MS = 1_760_000_000_200
 QUEUE_MS = 300  # from a message's sending to its worker's first step

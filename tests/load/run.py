@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from functions.client import AsyncClient, EngineError, Patience, Update
 from functions.client.internet import Internet
 from functions.client.transport import Answer, Lost, Socket
-from tests.e2e.client import ORDER, TERMINAL, Json
+from tests.stack_client import ORDER, TERMINAL, Json
 
 # After so long without any update, the run ends with orders open.
 QUIET_SECONDS_MAX = 300

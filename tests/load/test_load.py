@@ -12,8 +12,7 @@ import pytest
 import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions.contract import iso
 from functions.simulation.network import BUILDING_MS
-from tests.client.engine import KEY, Engine
-from tests.e2e.client import ORDER, Json
+from tests.engine import KEY, Engine
 from tests.load.__main__ import (
     delivery,
     endings,
@@ -26,6 +25,7 @@ from tests.load.__main__ import (
 from tests.load.run import Run, measure
 from tests.load.simulated import landing_ms, quoting_ms
 from tests.orders import LIFE
+from tests.stack_client import ORDER, Json
 
 ORDER_ID = "01a202d6-b267-7d63-b005-85c70c1a9793"
 POSTED_MS = 1_770_000_000_100

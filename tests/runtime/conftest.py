@@ -15,9 +15,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from infra.stack.dependencies import PYTHON_VERSION, install, pinned_requirements
-from tests.infra.conftest import synthesize
 from tests.runtime.execution import Runtime
 from tests.runtime.results import LEVELS, Results, handle_events
+from tests.templates import synthesize
 
 UV = os.environ.get("UV", "uv")
 # Lambda's Python client and what it needs.

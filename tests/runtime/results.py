@@ -16,8 +16,8 @@ from infra.cli.deployed import Deployed
 from infra.cli.keys import create
 from infra.settings import LogLevel
 from tests.events import EVENTS, Json, event, sqs_event, sqs_message
-from tests.infra.conftest import Template
 from tests.runtime.execution import ExecutionEnvironment, Outcome, Runtime
+from tests.templates import Template
 
 LEVELS: tuple[str, ...] = get_args(get_args(LogLevel)[0])  # those that a deployment can set
 REGION = "us-east-1"

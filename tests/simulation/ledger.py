@@ -14,7 +14,7 @@ from typing import Any
 from functions.orders.settlement import Landed
 from functions.orders.stored import transactions
 from functions.simulation import chain, market
-from tests.simulation.cloud import Cloud
+from tests.cloud import Cloud
 from tests.simulation.environments import Copy
 from tests.simulation.scheduler import Scheduler
 

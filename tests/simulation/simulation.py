@@ -21,8 +21,8 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from functions.contract import RECEIVES_MAX
 from functions.orders.stored import transactions
+from tests.cloud import Cloud, http_answer, http_response
 from tests.events import Json, event, sqs_event, sqs_message
-from tests.simulation.cloud import Cloud, http_answer, http_response
 from tests.simulation.environments import Copy, Environment
 from tests.simulation.ledger import Ledger
 from tests.simulation.scheduler import Killed, Scheduler, Task

@@ -17,9 +17,9 @@ from functions.contract import OPEN_SHARDS, iso
 from functions.orders.order import Order, Status, routing_update
 from functions.store import connections, notices, orders, queue, webhooks
 from functions.store.webhooks import StoredWebhook, WebhookNotFound
-from tests.functions.world import World, fresh_clients, in_memory
+from tests.cloud import PAGE_ITEMS, Cloud, serve
 from tests.orders import pending_order
-from tests.simulation.cloud import PAGE_ITEMS, Cloud, serve
+from tests.world import World, fresh_clients, in_memory
 
 NOW_MS = 1_800_000_000_000
 OWNERS = ("ada", "ben")

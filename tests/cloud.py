@@ -17,7 +17,7 @@ from uuid import UUID
 
 from botocore.awsrequest import AWSResponse, HTTPHeaders
 
-from tests.simulation.expressions import holds, plain, updated
+from tests.expressions import holds, plain, updated
 
 Json = dict[str, Any]
 Key = tuple[str, ...]

@@ -33,9 +33,9 @@ from functions.contract import API_KEY
 from functions.runtime import settings
 from functions.simulation.network import Network
 from functions.store import clients
+from tests.cloud import Cloud, serve
 from tests.events import Json, event, sqs_event, sqs_message
 from tests.orders import ORDER
-from tests.simulation.cloud import Cloud, serve
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
