@@ -30,6 +30,8 @@ LATE_MS = 900_000
 TERMINAL = ("confirmed", "failed", "cancelled", "expired")
 # The list lags by a moment, so a client reads it back to this long before its last list.
 OVERLAP_MS = 60_000
+# Later, the list has every order that was created before the answer to "*".
+LIST_LAG_MS = 3_000
 
 
 class Unanswered(Exception):
@@ -362,6 +364,12 @@ class Follower(Client):
             if not self.received[order_id].ended:
                 self.simulation.coverage["older orders read after a reconnect"] += 1
                 self._read_updates(self._get(order_id)["updates"])
+        self.wait(LIST_LAG_MS)
+        for order in self._list(began_ms - OVERLAP_MS):
+            self.simulation.coverage["orders that only the second list has"] += (
+                order["orderId"] not in self.received
+            )
+            self._read_updates(order["updates"])
         self.listed_ms = began_ms
         self.listed = True
         return True
