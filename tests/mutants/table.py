@@ -247,6 +247,7 @@ MUTANTS = (
         "functions/orders/retries.py",
         "if order.attempt >= order.max_attempts:",
         "if order.attempt > order.max_attempts:",
+        WORKER + "an_order_without_quotes_fails_after_three_attempts_with_their_reasons",
     ),
     Mutant(
         "the message of the next attempt is not sent",
@@ -333,6 +334,7 @@ MUTANTS = (
         ORDERS,
         'ConditionExpression="idleSince = :found"',
         'ConditionExpression="attribute_exists(orderId) OR idleSince = :found"',
+        SWEEPER + "an_order_that_has_ended_since_the_index_was_written_is_not_queued",
     ),
     Mutant(
         "a sweep does not restart the idle time",
@@ -368,6 +370,7 @@ MUTANTS = (
         WATCHER_FUNCTION,
         "if watched.watcher > began:",
         "if watched.watcher not in (0, began):",
+        WATCHER + "an_order_that_still_rests_is_woken_again_unless_the_queue_is_long",
     ),
     Mutant(
         "a watcher that began earlier takes over",
