@@ -93,7 +93,7 @@ class Sent:
 
     body: str
     delay_ms: int
-    queue: str = "orders"
+    queue: str
 
 
 @dataclass

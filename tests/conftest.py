@@ -73,8 +73,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _turn(nodeid: str) -> int:
-    scopes = ("own stacks", "one stack", "tests/infra")
-    return scopes.index(_scope(nodeid)) if _scope(nodeid) in scopes else len(scopes)
+    longest = ["own stacks", "one stack", "tests/infra", scope := _scope(nodeid)]
+    return longest.index(scope)
 
 
 def _scope(nodeid: str) -> str:

@@ -5,7 +5,8 @@ far a price is from its base, in parts per 10**8. It is the sum of:
 
 - ten octaves of noise, with periods from one second to three days. Each octave is twice as strong
   and four times as slow as the one before, so deviations grow like √time;
-- a volatility, which scales the seven fast octaves between 0.4 and 2.4 and changes by the hour;
+- a volatility, which scales the seven fast octaves between 0.4 and 2.4; it moves from one random
+  level to the next in two hours;
 - one jump of up to ±80 bps in each window of two hours, which fades in a straight line until the
   window ends.
 """

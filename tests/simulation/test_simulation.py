@@ -35,6 +35,10 @@ def test_a_seed_repeats_its_run_exactly(runner: Runner) -> None:
     assert runner.run(11).scheduler.log == first
 
 
+def test_a_run_leaves_no_task_suspended_which_would_keep_it_in_memory(runner: Runner) -> None:
+    assert runner.run(11).scheduler.tasks == []
+
+
 def test_the_client_for_programs_yields_every_update_once_and_in_order(runner: Runner) -> None:
     coverage: Counter[str] = Counter()
     for seed in range(PROGRAM_SEEDS):
