@@ -108,7 +108,7 @@ class Cloud:
     waiting: Callable[[], int] = lambda: 0  # messages of the order queue that can be received
 
     def answer(self, operation: str, body: Json) -> Json:
-        """The answer to one request; raises ErrorResponse."""
+        """The answer to one request, which shares values with the tables; raises ErrorResponse."""
         operations: dict[str, Callable[[Json], Json]] = {
             "PutItem": self._put,
             "GetItem": self._get,
@@ -122,7 +122,7 @@ class Cloud:
                 "Attributes": {"ApproximateNumberOfMessages": str(self.waiting())}
             },
         }
-        return operations[operation](deepcopy(body))
+        return operations[operation](body)
 
     # --- DynamoDB
 
@@ -137,7 +137,7 @@ class Cloud:
         table = self.tables[body["TableName"]]
         at_ms = None if body.get("ConsistentRead") else self._stale()
         item = table.get(table.key_of(body["Key"]), at_ms)
-        return {"Item": deepcopy(item)} if item else {}
+        return {"Item": item} if item else {}
 
     def _update(self, body: Json) -> Json:
         table = self.tables[body["TableName"]]
@@ -147,7 +147,7 @@ class Cloud:
         names, values = _placeholders(body)
         item = updated(body["UpdateExpression"], names, values, before or body["Key"])
         table.put(key, item, self.now_ms())
-        return {"Attributes": deepcopy(item)} if body.get("ReturnValues") == "ALL_NEW" else {}
+        return {"Attributes": item} if body.get("ReturnValues") == "ALL_NEW" else {}
 
     def _delete(self, body: Json) -> Json:
         table = self.tables[body["TableName"]]
@@ -157,7 +157,7 @@ class Cloud:
         if before is not None:
             table.put(key, None, self.now_ms())
         returned = before and body.get("ReturnValues") == "ALL_OLD"
-        return {"Attributes": deepcopy(before)} if returned else {}
+        return {"Attributes": before} if returned else {}
 
     def _query(self, body: Json) -> Json:
         table = self.tables[body["TableName"]]
@@ -200,7 +200,7 @@ class Cloud:
         if body.get("Select") != "COUNT":
             projected = list(_projected(body, table, keys if index else None))
             answer["Items"] = [
-                {n: v for n, v in deepcopy(item).items() if not projected or n in projected}
+                {n: v for n, v in item.items() if not projected or n in projected}
                 for item in page
             ]
         return answer
@@ -211,7 +211,7 @@ class Cloud:
             table = self.tables[name]
             at_ms = None if wanted.get("ConsistentRead") else self._stale()
             items = [table.get(table.key_of(key), at_ms) for key in wanted["Keys"]]
-            found[name] = [deepcopy(item) for item in items if item is not None]
+            found[name] = [item for item in items if item is not None]
         return {"Responses": found, "UnprocessedKeys": {}}
 
     def _stale(self) -> int:
@@ -221,7 +221,7 @@ class Cloud:
         condition = body.get("ConditionExpression")
         if condition and not holds(condition, *_placeholders(body), item or {}):
             returned = item and body.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
-            item_of_error = {"Item": deepcopy(item)} if returned else {}
+            item_of_error = {"Item": item} if returned else {}
             raise ErrorResponse("ConditionalCheckFailedException", **item_of_error)
 
     # --- SQS

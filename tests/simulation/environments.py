@@ -22,6 +22,7 @@ from tests.environment import SETTINGS
 
 FUNCTIONS = ("api", "websocket", "worker", "publisher", "sweeper", "dead_letters", "watcher")
 SIMULATED = SETTINGS | {
+    "AWS_LAMBDA_FUNCTION_NAME": "simulated",  # botocore checks no parameters, as in Lambda
     "LATENCY_SCALE": "1",
     "QUOTE_ERROR_PPM": "20000",
     "DROP_PPM": "20000",

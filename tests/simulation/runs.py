@@ -229,6 +229,7 @@ _cleanup = ExitStack()
 def _start_process() -> None:
     _runners.append(_cleanup.enter_context(new_runner()))
     gc.freeze()  # the copies of the product last, so collections need not visit them
+    gc.set_threshold(20_000)  # a collection finds little: runs end their tasks
 
 
 def _run(seeds: range) -> Tally:
