@@ -200,8 +200,7 @@ class Cloud:
         if body.get("Select") != "COUNT":
             projected = list(_projected(body, table, keys if index else None))
             answer["Items"] = [
-                {n: v for n, v in item.items() if not projected or n in projected}
-                for item in page
+                {n: v for n, v in item.items() if not projected or n in projected} for item in page
             ]
         return answer
 

@@ -38,7 +38,7 @@ SLOW = (
     *("e2e", "faults", "load", "mutants", "runtime", "simulation"),
     "functions/test_hostile.py",
     "functions/test_naughty.py",
-    "infra/test_cfn_lint.py",
+    "infra/stack/test_cfn_lint.py",
     "unit/test_benchmark.py",
 )
 HERE = Path(__file__).parent
@@ -73,7 +73,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _turn(nodeid: str) -> int:
-    longest = ["own stacks", "one stack", "tests/infra", scope := _scope(nodeid)]
+    longest = ["own stacks", "one stack", "tests/infra/stack", scope := _scope(nodeid)]
     return longest.index(scope)
 
 
@@ -81,11 +81,11 @@ def _scope(nodeid: str) -> str:
     """The tests of one scope run in one process.
 
     A stack's processes are too many for two cores, so at most two stacks run at the same time. The
-    tests of the infrastructure share a process, which synthesizes each template once.
+    tests of the templates share a process, which synthesizes each template once.
     """
     file = nodeid.partition("::")[0]
-    if file.startswith("tests/infra/"):
-        return "tests/infra"
+    if file.startswith("tests/infra/stack/"):
+        return "tests/infra/stack"
     if not file.startswith("tests/e2e/") or file.endswith(WITHOUT_STACK):
         return file
     return "own stacks" if file.endswith(WITH_OWN_STACKS) else "one stack"

@@ -9,9 +9,12 @@ const PING_EVERY_MS = 25_000;
 const SILENCE_MS_MAX = 8_000;
 const SUBSCRIBE_MS_MAX = 5_000;
 const SUBSCRIBE_TRIES = 3;
+// A list that is read at once may lack what ended just before the answer: see functions/README.md.
+const LIVE_AGAIN_MS = 3_000;
 
-/** Tells `onState` { name: "connecting" | "live" | "waiting" | "offline", retryAt }, `onLive` that
-from now on every update is pushed, `onUpdate` each update, and `onHeard` each sign of life while that is so. */
+/** Tells `onState` { name: "connecting" | "live" | "waiting" | "offline", retryAt }; `onLive` that from now
+on every update is pushed, and once more some seconds later; `onUpdate` each update; and `onHeard` each
+sign of life while it is live. */
 export class Stream {
   #socket = null;
   #failures = 0;
@@ -99,6 +102,7 @@ export class Stream {
     this.#tell("live");
     this.#after(PING_EVERY_MS, () => this.#ping());
     this.#handlers.onLive();
+    this.#after(LIVE_AGAIN_MS, this.#handlers.onLive);
   }
 
   #ping() {

@@ -2,7 +2,7 @@
 
 It is ministack's application under uvicorn. The functions that `main` calls first replace parts of
 ministack that took most of the local stack's time under load; each says which part, and why.
-`tests/infra/test_local_emulator.py` shows that ministack still needs each replacement.
+`tests/infra/cli/test_local_emulator.py` shows that ministack still needs each replacement.
 """
 
 import copy

@@ -280,3 +280,14 @@ def test_an_order_in_slices_shows_its_progress_and_its_slices(
     expect(page.locator("#news")).to_contain_text("Sold 1 SOL for 150.00 USDC at 150.000 SOL/USDC")
     page.locator("#detail-body [data-order]").click()
     expect(page.locator("#detail-body")).to_contain_text("0.000125 SOL")
+
+
+def test_an_order_that_the_first_list_lacked_and_no_push_brought_appears(
+    dashboard: Dashboard, engine: MadeUpEngine
+) -> None:
+    dashboard.open()
+    # One list at the start; when live, another one, then the open orders.
+    while engine.calls.count("GET orders") < 3:
+        dashboard.page.wait_for_timeout(20)
+    engine.orders = [made_up_order(1, "confirmed")]
+    expect(dashboard.page.locator(".row")).to_have_count(1)

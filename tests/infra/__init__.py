@@ -1,3 +1,3 @@
-"""Tests of the synthesized stack; `infra` is imported first, to show jsii where Node is."""
+"""Tests of `infra`, which is imported first, to show jsii where Node is."""
 
 import infra  # noqa: F401

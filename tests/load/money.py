@@ -41,7 +41,7 @@ from tests.load.units import (
 
 MILLION = 1_000_000
 MONTH_HOURS = 730
-ALARM_METRICS = 44  # that the stack's alarms watch; tests/infra/test_measured.py counts them
+ALARM_METRICS = 44  # that the stack's alarms watch; tests/infra/stack/test_measured.py counts them
 METRICS = 8  # custom metrics that have data when market orders are executed
 # By tests.load.cpu on 2026-11-22: of an invocation, of a record for the publisher, of an order for
 # the worker. The worker's is 1.6 times its calls alone (2026-11-28, in a batch), which took 2.8 ms.

@@ -14,7 +14,7 @@ from functions.orders.failures import FailureCode
 from tests.granted import GRANTED
 from tests.templates import Template, synthesize, text
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # The metrics that the functions emit, and their dimensions.
 EMITTED = {metric.value: {"service"} for metric in OwnMetric} | {
     OwnMetric.ORDERS_FAILED.value: {"service", "code"}

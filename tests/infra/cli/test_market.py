@@ -5,7 +5,7 @@ import json
 import pytest
 
 from functions.simulation.network import VENUES
-from tests.infra.conftest import Run
+from tests.infra.cli.conftest import Run
 
 NOON = "2026-01-31T12:00:00Z"
 

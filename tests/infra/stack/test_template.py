@@ -4,12 +4,16 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from functions.contract import PUBLIC_PATHS
 from functions.store.resting import WATCHER_MS
 from functions.watcher import STOP_MS_BEFORE_TIMEOUT
-from tests.infra import access_log_variables
+from infra.cli.deployed import Deployed
+from tests.infra.stack import access_log_variables
 from tests.templates import Template, short, synthesize, text
 
 # The fields that an access log may hold: clients can put a secret into none of them.
@@ -337,3 +341,18 @@ def test_settings_in_the_context_change_the_template(tmp_path: Path) -> None:
     access = properties(template, "ApiGatewayV2::Authorizer", "ApisHttpAccess")
     assert access["AuthorizerResultTtlInSeconds"] == 0
     assert template.of_type("ApiGateway::Account") == {}
+
+
+def test_every_function_has_a_log_group_that_is_found(
+    monkeypatch: pytest.MonkeyPatch, template: Template
+) -> None:
+    resources = [
+        {"LogicalResourceId": name, "ResourceType": r["Type"], "PhysicalResourceId": f"/{name}"}
+        for name, r in template.resources.items()
+    ]
+    pages = SimpleNamespace(paginate=lambda **_: [{"StackResourceSummaries": resources}])
+    client = SimpleNamespace(get_paginator=lambda _name: pages)
+    monkeypatch.setattr(Deployed, "client", lambda _stack, _service: client)
+    groups = Deployed(name="engine", outputs={}).log_groups()
+    assert set(groups) == set(template.functions())
+    assert groups["dead_letters"].startswith("/ComputeDeadLettersLogs")

@@ -19,7 +19,7 @@ from functions.contract import WATCHED_PAIRS_ID
 from infra.settings import KEYS
 from tests.templates import Template
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RUNBOOK = (ROOT / "infra" / "RUNBOOK.md").read_text()
 SHELL = "\n".join(dedent(block) for block in re.findall(r"```sh\n(.*?)```", RUNBOOK, re.DOTALL))
 

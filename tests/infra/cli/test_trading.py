@@ -16,7 +16,7 @@ from infra.cli import connect
 from infra.cli.watch import ENDED_OTHERWISE, UNKNOWN
 from tests.engine import Engine
 from tests.eventually import eventually
-from tests.infra.conftest import Run
+from tests.infra.cli.conftest import Run
 from tests.orders import LIFE
 
 

@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from infra.settings import KEYS, SettingError, Settings, settings_of
 from tests.templates import Template, synthesize, text
 
-README = (Path(__file__).parents[2] / "infra" / "README.md").read_text()
+README = (Path(__file__).parents[3] / "infra" / "README.md").read_text()
 
 API_FUNCTIONS = {
     "api": "ComputeApi",

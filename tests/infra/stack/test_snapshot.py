@@ -1,8 +1,8 @@
 """The templates equal the recorded ones in `__snapshots__`.
 
 A change of the stack changes a file there, which a reviewer reads. To write the files again:
-`uv run pytest tests/infra/test_snapshot.py --snapshot-update`. The other tests state why a property
-has its value.
+`uv run pytest tests/infra/stack/test_snapshot.py --snapshot-update`. The other tests state why a
+property has its value.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from infra.cli.preflight.checks import Account
 from infra.cli.preflight.finding import Finding, Level
 from infra.cli.preflight.plan import Plan, make_plan
 from infra.settings import SettingError
-from tests.infra.conftest import Run
+from tests.infra.cli.conftest import Run
 
 Json = dict[str, Any]
 REGION = "eu-central-1"

@@ -16,7 +16,7 @@ from moto import mock_aws
 from functions.contract import API_KEY
 from infra.cli import keys, local
 from infra.cli.deployed import Deployed
-from tests.infra.conftest import Run
+from tests.infra.cli.conftest import Run
 from tests.world import create_tables
 
 STACK = Deployed(name="engine", outputs={"AccessTable": "access"})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.templates import Template
 
-README = (Path(__file__).parents[2] / "infra" / "README.md").read_text()
+README = (Path(__file__).parents[3] / "infra" / "README.md").read_text()
 TABLES = {"StorageOrders79EED263", "StorageConnections942F4ABF", "StorageAccess81B14CCF"}
 # The data that cannot be restored: orders, and the hashes of API keys.
 LASTING_TABLES = TABLES - {"StorageConnections942F4ABF"}

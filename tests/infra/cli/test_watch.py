@@ -20,7 +20,7 @@ from infra.cli import connect, watch
 from infra.cli.deployed import Deployed
 from tests.engine import KEY, Engine, Json
 from tests.eventually import eventually
-from tests.infra.conftest import Ended, Run
+from tests.infra.cli.conftest import Ended, Run
 from tests.orders import LIFE, ORDER_ID
 
 WAIT_SECONDS_MAX = 30

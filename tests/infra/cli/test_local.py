@@ -20,7 +20,7 @@ from infra.cli import emulator, local
 from infra.cli.deployed import STACK_FILE, Deployed
 from infra.cli.emulator import LocalError
 from infra.cli.local import Stack
-from tests.infra.conftest import Run
+from tests.infra.cli.conftest import Run
 
 REAL = {
     "AWS_PROFILE": "production",

@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Iterator
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -26,9 +25,8 @@ from functions.store import orders as store
 from infra.cli import ops
 from infra.cli.deployed import Deployed, NotDeployed
 from infra.cli.ops import backlog, stats, stuck
-from tests.infra.conftest import Run
+from tests.infra.cli.conftest import Run
 from tests.orders import ORDER_ID, pending_order
-from tests.templates import Template
 from tests.world import create_tables, fresh_clients
 
 Json = dict[str, Any]
@@ -487,21 +485,6 @@ def test_a_stack_that_cannot_be_found_is_an_error_in_one_line(
 
     monkeypatch.setattr(ops, "find", find)
     assert run(*arguments, "--stack", "nowhere").code == line
-
-
-def test_every_function_has_a_log_group_that_is_found(
-    monkeypatch: pytest.MonkeyPatch, template: Template
-) -> None:
-    resources = [
-        {"LogicalResourceId": name, "ResourceType": r["Type"], "PhysicalResourceId": f"/{name}"}
-        for name, r in template.resources.items()
-    ]
-    pages = SimpleNamespace(paginate=lambda **_: [{"StackResourceSummaries": resources}])
-    client = SimpleNamespace(get_paginator=lambda _name: pages)
-    monkeypatch.setattr(Deployed, "client", lambda _stack, _service: client)
-    groups = Deployed(name="engine", outputs={}).log_groups()
-    assert set(groups) == set(template.functions())
-    assert groups["dead_letters"].startswith("/ComputeDeadLettersLogs")
 
 
 # --- explain

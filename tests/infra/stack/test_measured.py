@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.costs import POLLED_QUEUES
-from tests.infra.test_monitoring import alarms, metrics_of
+from tests.infra.stack.test_monitoring import alarms, metrics_of
 from tests.load.money import ALARM_METRICS
 from tests.load.units import ORDERS_INDEXES
 from tests.templates import Template, text
