@@ -50,10 +50,11 @@ def _replay(seed: int, faults: str | None) -> None:
         try:
             schedule.run()
         finally:
-            print(*schedule.log, sep="\n")
+            # Not to standard output: the harness discards the metrics there.
+            print(*schedule.log, sep="\n", file=sys.stderr)
             for number, kind in sorted(schedule.plan.items()):
                 if number < len(harness.calls.names):
-                    print(f"call {number}, {harness.calls.names[number]}: {kind}")
+                    print(f"call {number}, {harness.calls.names[number]}: {kind}", file=sys.stderr)
     print("no promise was broken")
 
 

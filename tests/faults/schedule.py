@@ -87,7 +87,8 @@ class Subscriber:
     connection_id: str = ""
     connections: int = 0
     following: bool = False
-    # Orders that are older than its subscription: their live updates may come before their replay.
+    answered: bool = False  # whether "*" was answered on this connection
+    # Orders that are older than that answer: their live updates may come before their replay.
     older: set[str] = field(default_factory=set)
     received: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     violations: list[str] = field(default_factory=list)
@@ -103,11 +104,14 @@ class Subscriber:
                 return
             self.violations.append(f"{self.name} was refused: {text}")
         if "sequence" not in message:
-            self.following |= message.get("type") == "subscribed"
+            self.answered |= message.get("type") == "subscribed"
+            self.following |= self.answered
             return
         received, sequence = self.received[message["orderId"]], message["sequence"]
         if text in received:
             return
+        if self.order is None and not self.answered:
+            self.older.add(message["orderId"])
         expected = len(received) + 1
         if sequence != expected and message["orderId"] not in self.older:
             self.violations.append(f"{self.name} received {sequence} where {expected} was next")
@@ -335,7 +339,7 @@ class Schedule:
     def _connect(self, subscriber: Subscriber) -> None:
         subscriber.connections += 1
         connection_id = f"{subscriber.name}-{subscriber.connections}"
-        subscriber.following = False
+        subscriber.following = subscriber.answered = False
         if self._invoke("connect", lambda: self.harness.world.connect(connection_id)):
             subscriber.connection_id = connection_id
             self.harness.connections.open.add(connection_id)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
+import pytest
+
+from tests.faults.__main__ import main
 from tests.faults.injection import Harness, Kind
 from tests.faults.runs import Tally, Task, random_faults, run_all, single_faults
 from tests.faults.schedule import Schedule
@@ -48,3 +53,16 @@ def test_a_seed_repeats_its_schedule_exactly(harness: Harness) -> None:
     repeated = Schedule(harness, 7)
     repeated.run()
     assert (harness.calls.names, repeated.log) == (calls, schedule.log)
+
+
+def test_an_update_pushed_before_the_answer_to_a_subscription_may_follow_a_gap(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The subscription takes effect, but is answered with INTERNAL. The order is made after it.
+    faults = "7:kill-before,16:lose"
+    monkeypatch.setattr(sys, "argv", ["faults", "--replay", "15130", "--faults", faults])
+    main()
+    printed = capsys.readouterr()
+    assert printed.out == "no promise was broken\n"
+    assert "follow all: AssertionError" in printed.err
+    assert "call 16, UpdateItem: lose" in printed.err
