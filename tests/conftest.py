@@ -33,11 +33,12 @@ os.environ.update(
 )
 
 # Left out by `-m "not slow"`: tests that deploy a stack, start Lambda's runtime, generate hundreds
-# of cases, break the product on purpose, or measure.
+# of cases, break the product on purpose, or measure. Single tests have the marker themselves.
 SLOW = (
     *("e2e", "faults", "load", "mutants", "runtime", "simulation"),
     "functions/test_hostile.py",
     "functions/test_naughty.py",
+    "functions/test_websocket_fuzz.py",
     "infra/stack/test_cfn_lint.py",
     "unit/test_benchmark.py",
 )
@@ -109,13 +110,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scopes:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Processes for the whole suite; only pytest's own for chosen files or tests.
 
-    One for each core, and one more because the tests of a stack mostly wait.
+    One for each core, and one more because many tests mostly wait.
     """
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if not whole or config.option.collectonly:
         return 0
-    waiting = 0 if config.option.markexpr == "not slow" else 1
-    return (os.cpu_count() or 1) + waiting
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
@@ -91,8 +92,12 @@ class Engine:
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.http.daemon_threads = True
         self.threads = [
-            threading.Thread(target=server.serve_forever, daemon=True)
-            for server in (self.web_socket, self.http)
+            threading.Thread(target=serve_forever, daemon=True)
+            for serve_forever in (
+                self.web_socket.serve_forever,
+                # It looks this often (in seconds) whether to stop.
+                partial(self.http.serve_forever, poll_interval=0.01),
+            )
         ]
         for thread in self.threads:
             thread.start()

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 C = TypeVar("C", bound=Cloud)
+ACCOUNT, REGION = "123456789012", "eu-central-1"
 _one_request_at_a_time = RLock()
 _process_request = botocore_stubber.process_request
 
@@ -149,13 +150,13 @@ class World:
     """The handlers over moto; each method is a request of a client or an invocation by AWS."""
 
     def __init__(self) -> None:
-        self.dynamodb, self.sqs, self.streams = _clients()
+        self.dynamodb, self.sqs = _clients()
         self.connections = Connections()
         create_tables(self.dynamodb)
         self.queue_url = self.sqs.create_queue(QueueName="orders")["QueueUrl"]
         assert self.queue_url == settings.queue_url
         self.sqs.create_queue(QueueName="webhooks")
-        self._iterator: str | None = None
+        self._records_read = 0
         self._requests = 0  # of the WebSocket API
 
     # --- clients
@@ -339,9 +340,10 @@ class World:
 
     def stream(self) -> list[Json]:
         """The stream records since the last call, as Lambda hands them over."""
-        answer = self.streams.get_records(ShardIterator=self._iterator or self._stream_start())
-        self._iterator = answer["NextShardIterator"]
-        records: list[Json] = json.loads(json.dumps(answer["Records"], default=_as_lambda))
+        written = self.table("orders").stream_shard.items
+        unread = [record.to_json() for record in written[self._records_read :]]
+        self._records_read = len(written)
+        records: list[Json] = json.loads(json.dumps(unread, default=_as_lambda))
         for record in records:
             record["dynamodb"].pop("ApproximateCreationDateTime", None)
         return records
@@ -364,22 +366,16 @@ class World:
         """Moto's own table, which can be read and filled without a call."""
         from moto.dynamodb.models import dynamodb_backends
 
-        return dynamodb_backends["123456789012"]["eu-central-1"].tables[name]
+        return dynamodb_backends[ACCOUNT][REGION].tables[name]
 
     def queued(self) -> int:
         """Messages in the queue, visible or not."""
-        counts: Any = self.sqs.get_queue_attributes(
-            QueueUrl=self.queue_url,
-            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed"],
-        )["Attributes"]
-        return sum(int(count) for count in counts.values())
+        from moto.sqs.models import sqs_backends
 
-    def _stream_start(self) -> Any:
-        arn = self.dynamodb.describe_table(TableName="orders")["Table"]["LatestStreamArn"]
-        shards = self.streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
-        return self.streams.get_shard_iterator(
-            StreamArn=arn, ShardId=shards[0]["ShardId"], ShardIteratorType="TRIM_HORIZON"
-        )["ShardIterator"]
+        queue = sqs_backends[ACCOUNT][REGION].queues["orders"]
+        return int(
+            queue.approximate_number_of_messages + queue.approximate_number_of_messages_delayed
+        )
 
 
 def create_tables(dynamodb: DynamoDBClient) -> None:
@@ -432,9 +428,9 @@ def in_memory(cloud: C) -> Iterator[C]:
 
 
 @cache
-def _clients() -> tuple[DynamoDBClient, SQSClient, Any]:
+def _clients() -> tuple[DynamoDBClient, SQSClient]:
     """The tests' own clients, which take longer to make than most tests."""
-    return boto3.client("dynamodb"), boto3.client("sqs"), boto3.client("dynamodbstreams")
+    return boto3.client("dynamodb"), boto3.client("sqs")
 
 
 def query_parameters(raw: str) -> dict[str, str]:

@@ -70,23 +70,20 @@ def test_filters_are_combined(world: World) -> None:
     assert world.listed_ids(status="confirmed", type="limit") == []
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        {"status": "failed"},
-        {"status": "cancelled"},
-        {"status": "cancelled", "type": "limit"},
-        {"status": "open"},
-        {"status": "pending", "limit": "5"},
-        {"status": "confirmed"},
-        {"type": "limit"},
-        {"tokenIn": "USDC"},
-        {"type": "limit", "tokenIn": "USDC"},
-    ],
-)
-def test_only_the_orders_of_the_page_are_read(
-    world: World, reads: list[int], query: dict[str, str]
-) -> None:
+QUERIES: list[tuple[dict[str, str], int]] = [
+    ({"status": "failed"}, 1),
+    ({"status": "cancelled"}, 1),
+    ({"status": "cancelled", "type": "limit"}, 1),
+    ({"status": "open"}, 10),
+    ({"status": "pending", "limit": "5"}, 5),
+    ({"status": "confirmed"}, 10),
+    ({"type": "limit"}, 1),
+    ({"tokenIn": "USDC"}, 1),
+    ({"type": "limit", "tokenIn": "USDC"}, 1),
+]
+
+
+def test_only_the_orders_of_the_page_are_read(world: World, reads: list[int]) -> None:
     fail(world)
     limit = world.submit(type="limit", limitPrice="1", **OTHER)["orderId"]
     cancel(world, limit)
@@ -95,9 +92,10 @@ def test_only_the_orders_of_the_page_are_read(
         world.settle()
     for _ in range(10):
         world.submit()
-    page = world.http("list_orders", query=query).json["orders"]
-    expected = {"open": 10, "confirmed": 10, "pending": 5}.get(query.get("status", ""), 1)
-    assert len(page) == sum(reads) == expected
+    for query, orders_of_page in QUERIES:
+        reads.clear()
+        page = world.http("list_orders", query=query).json["orders"]
+        assert (len(page), sum(reads)) == (orders_of_page, orders_of_page), query
 
 
 def remove_keys(world: World) -> None:

@@ -187,7 +187,7 @@ def use_everything(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.deliver_dead_letter(order_message(stuck))
     world.submit(simulate={"fault": "venue_down"})
     with monkeypatch.context() as patient:
-        patient.setattr(worker, "settings", replace(settings, retry_base_ms=10**6))
+        patient.setattr(worker, "settings", replace(settings, retry_base_ms=10**11))
         world.work()
     with monkeypatch.context() as later:
         later.setattr(sweeper, "now_ms", lambda: 4_000_000_000_000)

@@ -262,7 +262,7 @@ def test_a_resting_slice_is_cancelled_with_its_order(world: World) -> None:
 def test_while_a_slice_executes_a_cancellation_of_its_order_is_refused_with_the_reason(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "settings", replace(runtime.settings, retry_base_ms=10**6))
+    monkeypatch.setattr(worker, "settings", replace(runtime.settings, retry_base_ms=10**11))
     order = submit(world, simulate={"fault": "venue_down", "attempts": 1})
     proceed(world, order)
     (child,) = children(world, order)

@@ -107,6 +107,7 @@ def test_an_order_whose_message_is_lost_again_is_swept_again(queue: Queue) -> No
         assert sweep() == {"swept": 1, "left": 0}
 
 
+@pytest.mark.slow
 def test_a_queue_of_ten_thousand_that_drains_in_twice_the_idle_time_gets_no_further_message(
     queue: Queue,
 ) -> None:

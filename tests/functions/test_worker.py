@@ -245,7 +245,7 @@ def test_a_malformed_message_fails_no_other(world: World) -> None:
 
 
 def test_a_retry_is_a_delayed_message(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "settings", replace(settings, retry_base_ms=100_000))
+    monkeypatch.setattr(worker, "settings", replace(settings, retry_base_ms=10**11))
     order_id = world.submit(simulate={"fault": "venue_down"})["orderId"]
     world.work()
     order = world.read(order_id)

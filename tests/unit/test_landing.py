@@ -32,6 +32,7 @@ def test_a_trade_that_takes_most_of_all_bins_lands(slot: int, dollars: int) -> N
     assert isinstance(landed(route), Landed)
 
 
+@pytest.mark.slow
 def test_the_largest_trade_of_any_pair_lands() -> None:
     drawn = random.Random(0)
     for number in range(60):
@@ -43,6 +44,7 @@ def test_the_largest_trade_of_any_pair_lands() -> None:
         assert isinstance(outcome, Landed), (token_in.symbol, token_out.symbol, slot, outcome)
 
 
+@pytest.mark.slow
 def test_a_slippage_of_5_bps_sometimes_fails_and_one_of_50_bps_almost_never() -> None:
     drawn = random.Random(0)
     failed = {5: 0, 50: 0}

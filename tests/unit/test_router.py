@@ -407,6 +407,7 @@ def output(
         return 0
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @for_all(slots, pairs, st.integers(1, 10**6))
 def test_the_largest_amount_has_a_route_and_no_larger_one_has(

@@ -13,6 +13,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from ministack.core import lambda_runtime  # type: ignore[import-untyped]
@@ -163,7 +164,7 @@ class Stream:
         self.released = threading.Event()  # the function waits for it with records of "slow"
         source = f"{TABLE}/stream/s"
         self.mapping = {
-            "UUID": f"m{id(self)}",
+            "UUID": str(uuid4()),
             "EventSourceArn": source,
             "FunctionName": "f",
             "StartingPosition": "TRIM_HORIZON",

@@ -303,7 +303,9 @@ def test_after_a_failed_read_of_the_list_the_command_connects_again(
     assert shown(watch_of_all.result(), missed) == LIFE
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 8))]
+)
 def test_over_random_lost_connections_every_update_is_shown_once_and_in_order(
     engine: Engine, start: Start, seed: int
 ) -> None:

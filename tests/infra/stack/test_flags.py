@@ -24,6 +24,7 @@ def test_every_flag_of_the_pinned_cdk_is_set_as_it_recommends() -> None:
     assert flags == recommended
 
 
+@pytest.mark.slow
 def test_a_release_that_changes_only_dependencies_takes_new_snapshots(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -237,6 +237,7 @@ def test_settings_may_be_json_values_instead_of_text() -> None:
     assert (read.snap_start, read.memory_mb) == (True, 1024)
 
 
+@pytest.mark.slow
 def test_an_invalid_setting_ends_the_command_with_one_line_and_exit_code_1() -> None:
     context = json.dumps({"maxConcurrency": "1"})
     ended = subprocess.run(
