@@ -85,6 +85,11 @@ def summary(run: Run, scale: float) -> dict[str, Row]:
     }
     rows["accepted/s"] = [rate([end for _, end in run.posted.values()])]
     rows["confirmed/s, sustained"] = [rate(list(confirmed.values()))]
+    if confirmed:
+        began = min(start for start, _ in run.posted.values())
+        rows["confirmed/s, first POST to last"] = [
+            len(confirmed) / (max(confirmed.values()) - began)
+        ]
     return rows
 
 
