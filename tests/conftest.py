@@ -40,6 +40,7 @@ SLOW = (
     "functions/test_naughty.py",
     "functions/test_websocket_fuzz.py",
     "infra/stack/test_cfn_lint.py",
+    "infra/stack/test_nag.py",
     "unit/test_benchmark.py",
 )
 HERE = Path(__file__).parent

@@ -87,7 +87,15 @@ def test_the_figures_of_several_runs_are_their_medians() -> None:
     summaries = [summary(run_of(updates_of_an_order(lag_ms=lag)), 1) for lag in (10, 30, 80)]
     assert [round(value) for value in medians(summaries)["push lag (ms)"]] == [30, 30, 30]
     table = report([run_of(updates_of_an_order())], 1, "one")
-    assert table.row_count == 8
+    assert table.row_count == 9
+
+
+def test_the_rate_of_a_whole_run_counts_from_the_first_post() -> None:
+    run = run_of(updates_of_an_order())
+    ((began, _),) = run.posted.values()
+    (confirmed,) = (u["_received"] for u in run.updates[ORDER_ID] if u["status"] == "confirmed")
+    figures = summary(run, 1)
+    assert figures["confirmed/s, first POST to last"] == [1 / (confirmed - began)]
 
 
 # --- over lost connections
