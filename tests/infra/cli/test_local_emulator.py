@@ -279,6 +279,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]
     for name in ("_PYTHON_WORKER_SCRIPT", "_worker_class_for"):
         monkeypatch.setattr(lambda_runtime, name, getattr(lambda_runtime, name))
     monkeypatch.setattr(local_emulator, "_parents", {})
+    monkeypatch.setattr(local_emulator, "FORK_INTERVAL_SECONDS", 0)
 
     def make(*, forked: bool = True, **fields: Any) -> Any:
         if forked and lambda_runtime._worker_class_for(config) is lambda_runtime.Worker:
