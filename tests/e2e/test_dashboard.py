@@ -143,6 +143,8 @@ def test_a_submission_whose_answer_was_lost_is_sent_again_as_the_same_order(
     dashboard.open()
     dashboard.page.route("**/api/orders/execute", lose_first_answer)
     row = dashboard.submit(new_amount())
+    # The row comes by the WebSocket, perhaps before the second submission.
+    expect(dashboard.page.locator("#form-status")).to_have_text(re.compile(r"^Order \w+ accepted"))
     has_status(row, "confirmed")
     assert len(keys) == 2
     assert len(set(keys)) == 1
