@@ -36,10 +36,13 @@ os.environ.update(
 # of cases, break the product on purpose, or measure. Single tests have the marker themselves.
 SLOW = (
     *("e2e", "faults", "load", "mutants", "runtime", "simulation"),
+    "client/test_cuts.py",
     "functions/test_hostile.py",
     "functions/test_naughty.py",
     "functions/test_websocket_fuzz.py",
     "infra/stack/test_cfn_lint.py",
+    "infra/stack/test_flags.py",
+    "infra/stack/test_limits.py",
     "infra/stack/test_nag.py",
     "unit/test_benchmark.py",
 )

@@ -331,7 +331,9 @@ def test_the_location_of_an_order_is_relative_to_the_url_of_the_request(
     ("token_in", "token_out"),
     [("SOL", "USDC"), ("USDC", "JitoSOL"), ("BONK", "JUP"), ("MET", "RAY")],
 )
-@pytest.mark.parametrize("amount", ["9e11", "1e30", "1e400"])
+@pytest.mark.parametrize(
+    "amount", ["9e11", *(pytest.param(most, marks=pytest.mark.slow) for most in ("1e30", "1e400"))]
+)
 def test_the_refusal_of_a_too_large_amount_names_the_largest_that_routes_now(
     world: World, monkeypatch: pytest.MonkeyPatch, token_in: str, token_out: str, amount: str
 ) -> None:

@@ -64,7 +64,9 @@ def test_the_wake_keys_of_an_order_without_a_route_are_its_own_prices() -> None:
     assert found == Wake(wake_key(110 * (1 - waiting.ROUNDING)), wake_key(Fraction(90)))
 
 
-@pytest.mark.parametrize("share", [10**6, 20, 3])
+@pytest.mark.parametrize(
+    "share", [10**6, *(pytest.param(share, marks=pytest.mark.slow) for share in (20, 3))]
+)
 @pytest.mark.parametrize("pair", ["SOL/USDC", "RAY/MET", "USDC/RAY", "mSOL/SOL"])
 def test_the_wake_keys_cover_every_moment_at_which_an_order_can_execute(
     pair: str, share: int

@@ -49,10 +49,10 @@ def with_snapshots(tmp_path_factory: pytest.TempPathFactory) -> Template:
 @pytest.mark.parametrize(
     ("level", "logger_level", "function_level"),
     [
-        ("ERROR", "ERROR", "INFO"),
-        ("WARNING", "WARNING", "INFO"),
+        pytest.param("ERROR", "ERROR", "INFO", marks=pytest.mark.slow),
+        pytest.param("WARNING", "WARNING", "INFO", marks=pytest.mark.slow),
         ("WARN", "WARNING", "INFO"),
-        ("DEBUG", "DEBUG", "DEBUG"),
+        pytest.param("DEBUG", "DEBUG", "DEBUG", marks=pytest.mark.slow),
     ],
 )
 def test_metrics_are_logged_at_every_log_level(
