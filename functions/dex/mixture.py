@@ -120,6 +120,27 @@ def curve_of(pieces: Iterable[Piece], limit: int) -> Curve:
     return Curve(depths or [NOWHERE], ins or [0], outs or [0])
 
 
+def curve_of_one(pieces: Iterable[Piece]) -> Curve:
+    """The curve of one pool's pieces, which are in the order of their depths."""
+    depths: list[int] = []
+    ins: list[int] = []
+    outs: list[int] = []
+    reached = -1
+    taken = given = 0
+    for start, end, amount_in, amount_out in pieces:
+        if start != reached or start == end:
+            depths.append(start)
+            ins.append(taken)
+            outs.append(given)
+        reached = end
+        taken += amount_in
+        given += amount_out
+        depths.append(end)
+        ins.append(taken)
+        outs.append(given)
+    return Curve(depths or [NOWHERE], ins or [0], outs or [0])
+
+
 def chained(first: Curve, second: Curve, limit: int, depth_max: int) -> Curve:
     """The curve of a path: the output of `first` goes into `second`. Its `outs` are empty.
 
@@ -155,21 +176,28 @@ def chained(first: Curve, second: Curve, limit: int, depth_max: int) -> Curve:
     return Curve(depths, ins, [])
 
 
-def share(curves: Sequence[Curve], amount: int) -> tuple[list[int], int]:
+def share(
+    curves: Sequence[Curve], amount: int, together: Curve | None = None
+) -> tuple[list[int], int]:
     """The parts of `amount` with which all curves end at the same depth, and that depth.
 
     The parts sum to `amount`. If the curves cannot take all of it, the greatest part gets the rest.
+    `together`, the curve of all of them, saves the search for the corners that enclose the depth.
     """
     if len(curves) == 1:
         return [amount], curves[0].depth_of(amount)
-    corners = sorted({depth for curve in curves for depth in curve.depths})
-    low, high = 0, len(corners)
-    while low < high:
-        middle = (low + high) // 2
-        if sum([curve.through(corners[middle]) for curve in curves]) < amount:
-            low = middle + 1
-        else:
-            high = middle
+    if together is not None:
+        corners = together.depths
+        low = bisect_left(together.ins, amount)
+    else:
+        corners = sorted({depth for curve in curves for depth in curve.depths})
+        low, high = 0, len(corners)
+        while low < high:
+            middle = (low + high) // 2
+            if sum([curve.through(corners[middle]) for curve in curves]) < amount:
+                low = middle + 1
+            else:
+                high = middle
     depth = corners[min(low, len(corners) - 1)]
     parts = [curve.before(depth) for curve in curves]
     total = sum(parts)
@@ -181,7 +209,8 @@ def share(curves: Sequence[Curve], amount: int) -> tuple[list[int], int]:
             total += step
     else:
         begun = [curve.through(corners[low - 1]) for curve in curves]
-        part, whole = amount - sum(begun), total - sum(begun)
+        # By roundings, `together` can take a few units less than the curves do.
+        part, whole = max(amount - sum(begun), 0), max(total - sum(begun), 1)
         parts = [a + (b - a) * part // whole for a, b in zip(begun, parts, strict=True)]
         depth = corners[low - 1] + (depth - corners[low - 1]) * part // whole
     greatest = parts.index(max(parts))
@@ -432,12 +461,16 @@ class Mixer:
         """
         key = tuple(sides)
         known = self._curves.get(key)
-        if known is None or known[0] < limit or known[1] < depth_max:
+        if known is None or not _reaches(known, limit, depth_max):
             if known is not None:
                 # The mixtures that are tried grow by little: do not work out a curve for each.
                 limit, depth_max = max(limit, 2 * known[0]), max(depth_max, known[1])
-            pieces = [piece for side in sides for piece in side.pieces(limit, depth_max)]
-            known = self._curves[key] = limit, depth_max, curve_of(pieces, limit)
+            if len(sides) == 1:
+                curve = curve_of_one(sides[0].pieces(limit, depth_max))
+            else:
+                pieces = [piece for side in sides for piece in side.pieces(limit, depth_max)]
+                curve = curve_of(pieces, limit)
+            known = self._curves[key] = limit, depth_max, curve
         return known[2]
 
     def _flow(self, path: Path, amount: int) -> Flow | None:
@@ -464,7 +497,10 @@ class Mixer:
             depth = self._curve(sides, amount).depth_of(amount)
             return Hop((Share(side, amount, out),), amount, out, depth) if out else None
         while sides:
-            parts, depth = share([self._curve([side], amount) for side in sides], amount)
+            together = self._curve(sides, amount)
+            end = together.depth_of(amount)
+            curves = [self._curve([side], amount, end) for side in sides]
+            parts, depth = share(curves, amount, together)
             shares = [
                 Share(side, part, side.amount_out(part))
                 for side, part in zip(sides, parts, strict=True)
@@ -476,6 +512,14 @@ class Mixer:
                 return Hop(tuple(shares), amount, out, depth)
             sides = [side for side in sides if side not in empty]
         return None
+
+
+def _reaches(known: tuple[int, int, Curve], limit: int, depth_max: int) -> bool:
+    """Whether a curve that is right as far as an input and a depth reaches others."""
+    reached, depth, curve = known
+    if reached >= limit and depth >= depth_max:
+        return True
+    return curve.ins[-1] >= limit and curve.depth_of(limit) <= depth
 
 
 def _first_depth(side: PoolSide) -> int:
