@@ -27,9 +27,8 @@ class Pool:
     """
 
     __slots__ = (
-        "_from_base",
-        "_from_quote",
         "_make",
+        "_sides",
         "_state",
         "address",
         "base",
@@ -54,8 +53,7 @@ class Pool:
         self.base, self.quote = base, quote
         self.edges, self._make = edges, make
         self._state: State | None = None
-        self._from_base: PoolSide | None = None
-        self._from_quote: PoolSide | None = None
+        self._sides: dict[bool, Side] = {}
 
     @property
     def state(self) -> State:
@@ -65,14 +63,15 @@ class Pool:
         return self._state
 
     def side(self, token_in: Token) -> "PoolSide":
-        """This pool for `token_in`, one of its two tokens; kept, so that sums are made once."""
-        if token_in is self.base:
-            if self._from_base is None:
-                self._from_base = PoolSide(self, x_to_y=True)
-            return self._from_base
-        if self._from_quote is None:
-            self._from_quote = PoolSide(self, x_to_y=False)
-        return self._from_quote
+        """This pool for `token_in`, one of its two tokens."""
+        return PoolSide(self, x_to_y=token_in is self.base)
+
+    def state_side(self, x_to_y: bool) -> Side:
+        """The state for an input of X (or of Y); kept, so that its sums are made once."""
+        side = self._sides.get(x_to_y)
+        if side is None:
+            side = self._sides[x_to_y] = self.state.side(x_to_y)
+        return side
 
     def fill(self, token_in: Token, amount: int) -> Fill:
         """The whole account of a swap; raises PoolError as the program would."""
@@ -116,7 +115,7 @@ class PoolSide:
 
     def _known(self) -> Side:
         if self._side is None:
-            self._side = self.pool.state.side(self.x_to_y)
+            self._side = self.pool.state_side(self.x_to_y)
         return self._side
 
 

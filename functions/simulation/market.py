@@ -17,7 +17,7 @@ compute that market. So:
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from functions.dex.errors import Program
 from functions.dex.pools import Pool, State
@@ -327,7 +327,7 @@ def _pool_at(listing: Listing, second: int, seed: str, version: int) -> Pool:
         listing.program,
         TOKENS[listing.base],
         TOKENS[listing.quote],
-        make=lambda: _state_at(listing, second, seed, version, own - reference),
+        make=partial(_state_at, listing, second, seed, version, own - reference),
         edges=(listing.kept * own // reference + 1, listing.kept * reference // own + 1),
     )
 

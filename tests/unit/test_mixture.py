@@ -1,5 +1,6 @@
 """The best mixture of paths: checked figures, brute force, and properties of any pools."""
 
+import gc
 from collections.abc import Sequence
 from itertools import combinations, pairwise
 from typing import Any
@@ -17,6 +18,7 @@ from functions.dex.mixture import (
     TooSmall,
     chained,
     curve_of,
+    curve_of_one,
     share,
 )
 from functions.dex.pools import Pool, PoolSide, State
@@ -283,11 +285,37 @@ def test_the_combined_curve_of_a_hop_has_the_depth_at_which_its_pools_share(
 ) -> None:
     pieces = [piece for side in hop for piece in side.pieces(amount)]
     whole = curve_of(pieces, amount)
-    curves = [curve_of(side.pieces(amount), amount) for side in hop]
+    curves = [curve_of_one(side.pieces(amount)) for side in hop]
     parts, depth = share(curves, amount)
     assert sum(parts) == amount
     if whole.most >= amount:
         assert abs(whole.depth_of(amount) - depth) <= depth >> 20
+        with_hint, same_depth = share(curves, amount, whole)
+        assert sum(with_hint) == amount
+        assert abs(same_depth - depth) <= depth >> 20
+        corners = sum(len(curve.ins) for curve in curves)
+        assert all(abs(a - b) <= corners for a, b in zip(parts, with_hint, strict=True))
+
+
+@for_all(sides, st.integers(10**3, 10**12))
+def test_the_curve_of_one_pool_is_that_of_its_pieces(side: PoolSide, amount: int) -> None:
+    pieces = side.pieces(amount)
+    one, any_number = curve_of_one(pieces), curve_of(pieces, UNITS_MAX)
+    assert sorted(set(one.depths)) == sorted(set(any_number.depths))
+    assert (one.ins[-1], one.outs[-1]) == (
+        sum(piece.amount_in for piece in pieces),
+        sum(piece.amount_out for piece in pieces),
+    )
+    for depth in one.depths:
+        assert abs(one.through(depth) - any_number.through(depth)) <= len(pieces)
+        assert abs(one.before(depth) - any_number.before(depth)) <= len(pieces)
+
+
+def test_a_pool_is_freed_without_the_garbage_collector() -> None:
+    """Thousands are made in a minute, and a full collection takes longer than a route."""
+    gc.collect()
+    assert curve(10**9, 10**9).takes(1_000)
+    assert gc.collect() == 0
 
 
 @for_all(sides, sides, st.integers(10**6, 10**11))
