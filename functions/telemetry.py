@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from functools import wraps
 from threading import Lock
@@ -38,6 +39,9 @@ def observed(handler: Handler) -> Handler:
                 _metrics.flush_metrics()
 
     logged: Handler = logger.inject_lambda_context(counted, clear_state=True)
+    if not gc.isenabled():  # the handler's imports are done: see functions/__init__.py
+        gc.freeze()
+        gc.enable()
     return logged
 
 

@@ -48,13 +48,17 @@ ENVIRONMENT = {
 }
 
 
-def cpu_seconds(program: str) -> float:
-    """CPU time, user's and system's, of a fresh process that runs `program`."""
+def cpu_seconds(start: Start) -> float:
+    """CPU time, user's and system's, of a fresh process that runs the program."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", start.program],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **ENVIRONMENT},
+        env={
+            "PATH": os.environ["PATH"],
+            **ENVIRONMENT,
+            "_HANDLER": f"functions.{start.name}.handler",
+        },
         check=True,
         timeout=START_SECONDS_MAX,
     )
@@ -88,7 +92,7 @@ def measure(rounds: int) -> Seconds:
     seconds: Seconds = defaultdict(list)
     for number in track(range(rounds + 1), "Starting", console=Console(stderr=True)):
         for start in starts():
-            spent = cpu_seconds(start.program)
+            spent = cpu_seconds(start)
             if number:
                 seconds[start.name, start.variant].append(spent)
     return seconds

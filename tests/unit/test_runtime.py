@@ -1,7 +1,10 @@
-"""Concurrent calls with a timeout, which all handlers share."""
+"""Concurrent calls with a timeout, which all handlers share, and the import of a handler."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from threading import Event
 
 import pytest
@@ -35,3 +38,40 @@ def test_what_a_call_raises_is_raised() -> None:
 
     with pytest.raises(LookupError, match="failed"):
         at_once([fail], 60)
+
+
+def imported(module: str, handler: str) -> str:
+    """Whether the garbage collector runs once a module is imported, and whether it has objects that
+    it never looks at."""
+    program = f"import gc, {module}; print(gc.isenabled(), gc.get_freeze_count() > 1000)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=dict(os.environ) | {"_HANDLER": handler},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ended.stdout.strip()
+
+
+OTHERS = [
+    "api",
+    "dead_letters",
+    "notifier",
+    "publisher",
+    "sweeper",
+    "watcher",
+    "websocket",
+    "worker",
+]
+
+
+@pytest.mark.parametrize(
+    "function", ["authorizer", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
+)
+def test_what_a_handlers_import_has_made_is_never_searched_for_garbage(function: str) -> None:
+    assert imported(f"functions.{function}", f"functions.{function}.handler") == "True True"
+
+
+def test_a_users_program_in_lambda_keeps_its_garbage_collector() -> None:
+    assert imported("functions.client", "bot.handler") == "True False"
