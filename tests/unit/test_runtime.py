@@ -11,6 +11,9 @@ import pytest
 
 from functions.runtime import at_once
 
+HANDLERS = ["api", "dead_letters", "notifier", "publisher"]
+HANDLERS += ["sweeper", "watcher", "websocket", "worker"]
+
 
 def test_calls_run_concurrently_and_their_results_are_in_order() -> None:
     started = [Event(), Event()]
@@ -54,20 +57,9 @@ def imported(module: str, handler: str) -> str:
     return ended.stdout.strip()
 
 
-OTHERS = [
-    "api",
-    "dead_letters",
-    "notifier",
-    "publisher",
-    "sweeper",
-    "watcher",
-    "websocket",
-    "worker",
-]
-
-
 @pytest.mark.parametrize(
-    "function", ["authorizer", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
+    "function",
+    ["authorizer", *(pytest.param(name, marks=pytest.mark.slow) for name in HANDLERS)],
 )
 def test_what_a_handlers_import_has_made_is_never_searched_for_garbage(function: str) -> None:
     assert imported(f"functions.{function}", f"functions.{function}.handler") == "True True"
