@@ -268,7 +268,7 @@ _VALUES: Mapping[type, Callable[[str], Any]] = {
 def iso(unix_ms: int) -> str:
     """ISO 8601 in UTC with milliseconds, from Unix time in milliseconds."""
     seconds, millis = divmod(unix_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{millis:03d}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{millis:03d}Z"
 
 
 def unix_ms(timestamp: str) -> int:
