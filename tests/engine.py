@@ -210,9 +210,9 @@ class Engine:
 
     def _answer(self, connection: ServerConnection, message: Json) -> None:
         with self.lock:
-            self.messages.append(message)
             if connection not in self.connections:
                 return
+            self.messages.append(message)
             if message.get("action") == "ping":
                 self.push(connection, {"type": "pong"})
                 return

@@ -20,7 +20,7 @@ import httpx
 from infra.cli.command import Problem
 
 REGION = "us-east-1"
-START_SECONDS_MAX = 60
+START_SECONDS_MAX = 300
 STOP_SECONDS_MAX = 30
 
 

@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,6 +20,8 @@ from infra.cli.deployed import Deployed
 from infra.cli.printing import Report
 
 ANSWER_SECONDS_MAX = 60  # long enough for a busy machine
+# A function that starts on a busy machine can take longer than its timeout, which is a 5xx.
+RETRIES_SECONDS_MAX, RETRY_SECONDS = 60, 0.5
 
 # The worker accepts no empty batch. It logs that this message failed.
 _NO_ORDER = {
@@ -41,7 +44,7 @@ def warm(stack: Deployed, report: Report) -> None:
     number of calls that are done.
 
     Raises:
-        Problem: a function did not answer, or answered with an error.
+        Problem: a function did not answer, or answered with an error, the API again and again.
     """
     functions = stack.functions()
     sequences = (
@@ -64,16 +67,22 @@ def warm(stack: Deployed, report: Report) -> None:
 
 
 def _list_orders(stack: Deployed) -> None:
+    end = time.monotonic() + RETRIES_SECONDS_MAX
+    while (answer := _listed(stack)).is_server_error and time.monotonic() < end:
+        time.sleep(RETRY_SECONDS)
+    if not answer.is_success:
+        raise Problem(f"The HTTP API answers {answer.status_code}: {answer.text}")
+
+
+def _listed(stack: Deployed) -> httpx.Response:
     with httpx.Client(verify=_tls(stack), trust_env=False, timeout=ANSWER_SECONDS_MAX) as client:
         try:
-            answer = client.get(
+            return client.get(
                 f"{stack.output('HttpUrl')}/api/orders?limit=1",
                 headers={"Authorization": f"Bearer {stack.api_key}"},
             )
         except httpx.HTTPError as error:
             raise Problem(f"The HTTP API does not answer: {error!r}") from error
-    if not answer.is_success:
-        raise Problem(f"The HTTP API answers {answer.status_code}: {answer.text}")
 
 
 def _ping(stack: Deployed) -> None:

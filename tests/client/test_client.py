@@ -40,7 +40,7 @@ from tests.engine import KEY, Engine
 from tests.eventually import eventually, eventually_async
 from tests.orders import LIFE
 
-QUICK = Patience(call=30, lost=30, answer=0.1, renew=0.3, backoff=0.01, backoff_max=0.05)
+QUICK = Patience(call=30, lost=30, answer=10, renew=0.3, backoff=0.01, backoff_max=0.05)
 IMPATIENT = Patience(call=0.3, lost=0.3, answer=0.05, renew=0.3, backoff=0.01, backoff_max=0.05)
 
 
@@ -240,8 +240,9 @@ async def test_an_update_that_is_pushed_twice_or_lost_is_returned_once(
         engine.push(connection, engine.orders[order_id][0])
     losses = iter([True, False, True, True])
     engine.loses_push = lambda: next(losses, False)
-    for status in LIFE[1:]:
-        engine.update(order_id, status)
+    with engine.lock:  # so that no subscription is answered with a part of them
+        for status in LIFE[1:]:
+            engine.update(order_id, status)
     assert statuses(await following) == LIFE
     assert engine.connects == 1
 
@@ -269,7 +270,8 @@ async def test_following_an_unknown_order_or_one_with_too_many_followers_is_an_e
 ) -> None:
     with pytest.raises(OrderUnknown):
         await collected(client.follow(str(uuid4())))
-    engine.answers_instead = [{"error": {"code": "TOO_MANY_FOLLOWERS", "message": "No more."}}]
+    refusal = {"error": {"code": "TOO_MANY_FOLLOWERS", "message": "No more."}}
+    engine.answers_instead = [refusal] * 100
     with pytest.raises(Refused, match=r"No more\."):
         await collected(client.follow(engine.new_order("pending")))
 
@@ -345,22 +347,40 @@ def test_the_client_without_asyncio_has_the_same_calls(engine: Engine) -> None:
 
 
 @pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Install Python's handler of Ctrl-C, which a process of pytest-xdist lacks."""
+def interrupting() -> Iterator[threading.Event]:
+    """Once this is set, the main thread is interrupted when it waits for another thread."""
+    main, wanted, over = threading.main_thread().ident, threading.Event(), threading.Event()
+    assert main
+
+    def waits() -> bool:
+        return sys._current_frames()[main].f_code is threading.Condition.wait.__code__
+
+    def interrupt() -> None:
+        wanted.wait()
+        eventually(lambda: over.is_set() or waits())
+        if not over.is_set():
+            signal.pthread_kill(main, signal.SIGINT)
+
+    # Python's handler of Ctrl-C, which a process of pytest-xdist lacks.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    yield wanted
+    over.set()
+    wanted.set()
+    thread.join()
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.usefixtures("interruptible")
-def test_a_follower_without_asyncio_can_be_interrupted(engine: Engine) -> None:
-    main = threading.main_thread().ident
-    assert main
-    interrupt = threading.Timer(0.3, lambda: signal.pthread_kill(main, signal.SIGINT))
+def test_a_follower_without_asyncio_can_be_interrupted(
+    engine: Engine, interrupting: threading.Event
+) -> None:
     with Client(engine.http_url, KEY, patience=QUICK, trust_env=False) as client:
-        interrupt.start()
+        updates = client.follow(engine.new_order("pending"))
+        next(updates)
+        interrupting.set()
         with pytest.raises(KeyboardInterrupt):
-            list(client.follow(engine.new_order("pending")))
+            next(updates)
         eventually(lambda: not engine.connections)
 
 

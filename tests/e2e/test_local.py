@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 
 import httpx
@@ -19,6 +20,7 @@ import pytest
 
 from infra.cli.deployed import LOCAL_FOLDER, STACK_FILE, find
 from infra.cli.ops.logs import search
+from tests.eventually import eventually
 
 pytestmark = pytest.mark.emulator
 
@@ -132,10 +134,14 @@ def test_the_first_order_has_no_cold_start(local: Local) -> None:
     assert code == 0, printed
     statuses = [line.split()[2] for line in printed.splitlines()]
     assert (statuses[0], statuses[-1]) == ("pending", "confirmed")
-    lines = search(find(f"local:{local.port}"), order_id, 0, 2**42, lambda *_: None)
-    started = {line.function: line.record.get("cold_start") for line in lines}
-    assert {"api", "worker"} <= started.keys()
-    assert not any(started.values())
+    stack = find(f"local:{local.port}")
+
+    def started() -> dict[str, Any]:
+        lines = search(stack, order_id, 0, 2**42, lambda *_: None)
+        return {line.function: line.record.get("cold_start") for line in lines}
+
+    eventually(lambda: {"api", "worker"} <= started().keys())  # logged when an invocation has ended
+    assert not any(started().values())
 
 
 def test_the_printed_log_begins_after_the_warm_up(local: Local) -> None:

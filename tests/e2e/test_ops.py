@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -165,7 +166,16 @@ async def test_stats_count_the_posted_orders(client: Client, run: Run) -> None:
         _, (figures,) = run("stats", "--minutes", "1440")
         return figures
 
-    before = figures()
+    def logged(order: Json) -> bool:
+        """Whether the worker has logged the order's end, which it does after its invocation."""
+        _, (trace,) = run("trace", order["orderId"])
+        of_worker = [entry for entry in trace["timeline"] if entry["source"] == "worker"]
+        return order["sequence"] in [entry.get("sequence") for entry in of_worker]
+
+    query = {"status": "confirmed", "limit": "1"}
+    for latest in (await client.http.get("/api/orders", params=query)).json()["orders"]:
+        await eventually(partial(logged, latest))
+    before = figures()  # in which the earlier orders count
     for _ in range(POSTED):
         order = await client.accepted()
         assert whole(await client.follow(order["orderId"]))

@@ -23,7 +23,7 @@ WAITING: list[Json] = [
     {"type": "limit", **FAR},
     {"type": "stop", **NEAR},
     {"type": "oco", **FAR, **NEAR},
-    {"type": "twap", "slices": 3, "intervalSeconds": 20, "slippageBps": 1000},
+    {"type": "twap", "slices": 3, "intervalSeconds": 40, "slippageBps": 1000},
 ]
 PAIR = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1"}
 KEYS = [f"restart-{number}" for number in range(10)]

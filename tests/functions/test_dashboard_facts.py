@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
-from datetime import UTC, datetime, timedelta
 from textwrap import dedent
 from typing import Any
 
 import pytest
 
 from functions import runtime
+from functions.contract import iso
 from functions.dex.tokens import TOKENS
 from functions.http.bundle import bundle
 from functions.http.pages import Pages
@@ -22,6 +22,7 @@ from tests.orders import ORDER
 from tests.world import World
 
 Json = dict[str, Any]
+DAY_MS = 86_400_000
 TERMS: dict[OrderType, Json] = {
     OrderType.MARKET: {},
     OrderType.LIMIT: {"limitPrice": "160"},
@@ -56,7 +57,6 @@ def work(world: World) -> None:
 @pytest.fixture
 def orders_in_two_states(world: World) -> list[list[Json]]:
     """Orders of every type and ending: each as accepted, and in its last state."""
-    later = datetime.now(UTC) + timedelta(days=1)
     resting = world.submit(type="limit", limitPrice="900", clientOrderId="=1+1")
     accepted = [
         resting,
@@ -66,7 +66,7 @@ def orders_in_two_states(world: World) -> list[list[Json]]:
     ]
     work(world)
     path = f"/api/orders/{resting['orderId']}"
-    change = {"limitPrice": "800", "expiresAt": f"{later:%Y-%m-%dT%H:%M:%SZ}"}
+    change = {"limitPrice": "800", "expiresAt": iso(runtime.now_ms() + DAY_MS)}
     assert world.http("change_order", path=path, body=change).status == 200
     assert world.http("cancel_order", path=path).status == 200
     work(world)
@@ -140,9 +140,9 @@ def test_the_page_has_the_terms_that_the_api_accepts_for_a_type(
         kind,
     )
     assert set(needed) == TERMS[kind].keys()
-    last = datetime.now(UTC) + timedelta(days=days_max, minutes=-1)
+    last_ms = runtime.now_ms() + days_max * DAY_MS - 60_000
     values = TERMS[kind] | {
-        "expiresAt": f"{last:%Y-%m-%dT%H:%M:%SZ}",
+        "expiresAt": iso(last_ms),
         "timeInForce": "GTC",
         "slippageBps": 50,
     }

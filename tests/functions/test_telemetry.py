@@ -14,7 +14,7 @@ from functions import runtime, watcher
 from functions.contract import Metric, order_message, unix_ms
 from functions.simulation.network import VENUES
 from tests.events import Json
-from tests.receiver import answer_with, receiving
+from tests.receiver import Receiver, answer_with
 from tests.world import Context, World
 
 SERVICE = "order-execution-engine"
@@ -113,17 +113,16 @@ def test_metrics_are_written_even_if_the_handler_fails(
 
 
 def test_every_metric_is_emitted_and_no_other(
-    world: World, capsys: pytest.CaptureFixture[str]
+    world: World, receiver: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with receiving() as receiver:
-        world.create_webhook(receiver.url)
-        order_id = world.submit()["orderId"]
-        world.publish()
-        world.notify()
-        receiver.handle = answer_with(500)
-        world.submit(simulate={"fault": "venue_down"})
-        world.publish()
-        world.notify()
+    world.create_webhook(receiver.url)
+    order_id = world.submit()["orderId"]
+    world.publish()
+    world.notify()
+    receiver.handle = answer_with(500)
+    world.submit(simulate={"fault": "venue_down"})
+    world.publish()
+    world.notify()
     for connection_id in ("stays", "gone"):
         world.send(world.connect(connection_id), {"orderId": order_id})
     world.connections.gone.add("gone")

@@ -121,10 +121,11 @@ def execute(engine: Engine, orders: int, cut_before: frozenset[int]) -> None:
     while len(ended) < orders:
         for order_id in set(engine.orders) - ended:
             number += 1
-            if number in cut_before:
-                engine.cut(abruptly=True)
-            status = LIFE[len(engine.orders[order_id])]
-            engine.update(order_id, status)
+            with engine.lock:  # the order may just be being stored
+                if number in cut_before:
+                    engine.cut(abruptly=True)
+                status = LIFE[len(engine.orders[order_id])]
+                engine.update(order_id, status)
             if status == "confirmed":
                 ended.add(order_id)
         time.sleep(0.001)

@@ -21,7 +21,7 @@ from uuid import uuid4
 Json = dict[str, Any]
 API = "/2018-06-01/runtime"
 CONNECTIONS = "/@connections/"
-ANSWER_SECONDS_MAX = 60
+ANSWER_SECONDS_MAX = 300
 
 
 class Runtime(NamedTuple):

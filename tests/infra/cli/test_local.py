@@ -202,7 +202,8 @@ def test_each_stack_has_its_own_file_which_is_removed_when_it_ends(
     monkeypatch.setattr(local, "LOCAL_FOLDER", tmp_path)
     monkeypatch.setattr(local, "running_stack", running_stack)
     monkeypatch.setattr(local, "follow", follow)
-    ports = [emulator.free_port(0), emulator.free_port(0)]
+    monkeypatch.setattr(emulator, "free_port", lambda port: port)  # nothing listens on them
+    ports = [4601, 4602]
     for port in ports:
         (tmp_path / str(port)).mkdir()
         ended = run("--port", str(port))

@@ -272,7 +272,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]
         "FunctionArn": FUNCTION,
         "Runtime": f"python3.{sys.version_info.minor}",
         "Handler": "app.handler",
-        "Timeout": 20,
+        "Timeout": 60,
         "CodeSha256": str(time.time()),
         "Role": "arn:aws:iam::000000000000:role/r",
     }
@@ -325,10 +325,12 @@ def test_a_long_log_does_not_block_the_invocation_and_is_complete(
 def test_an_environment_that_died_or_hangs_or_lost_its_parent_is_replaced(
     environment: Callable[..., Any],
 ) -> None:
-    one = environment(Timeout=1)
+    one = environment()
     assert one.invoke("die", "r")["status"] == "error"
     assert one.invoke(1, "r")["status"] == "ok"
+    seconds, one.config["Timeout"] = one.config["Timeout"], 1
     assert "timed out" in one.invoke("slow", "r")["error"]
+    one.config["Timeout"] = seconds
     first = one.invoke(1, "r")["result"]
     for pid in first[:2]:
         os.kill(pid, 9)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from functions.contract import order_id_of
+from infra.cli import warm as warming
 from infra.cli.command import Problem
 from infra.cli.deployed import Deployed
 from infra.cli.warm import warm
@@ -58,7 +59,19 @@ def test_each_function_that_an_order_passes_is_called_once_and_no_order_is_store
     assert order_id_of(record["body"]) not in engine.orders
 
 
-def test_a_failing_api_is_an_error_in_one_line(engine: Engine, invoked: dict[str, Json]) -> None:
+def test_an_api_that_is_not_ready_is_asked_again(
+    engine: Engine, invoked: dict[str, Json], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warming, "RETRY_SECONDS", 0.01)
+    engine.http_faults = [500, 503]
+    warm(engine.stack, lambda *_: None)
+    assert engine.requests == ["/api/orders?limit=1"] * 3
+
+
+def test_a_failing_api_is_an_error_in_one_line(
+    engine: Engine, invoked: dict[str, Json], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warming, "RETRIES_SECONDS_MAX", 0)
     engine.http_status = 500
     with pytest.raises(Problem, match="The HTTP API answers 500"):
         warm(engine.stack, lambda *_: None)
