@@ -64,8 +64,10 @@ def test_an_api_that_is_not_ready_is_asked_again(
 ) -> None:
     monkeypatch.setattr(warming, "RETRY_SECONDS", 0.01)
     engine.http_faults = [500, 503]
+    engine.refuse_connections = [500, 403]
     warm(engine.stack, lambda *_: None)
     assert engine.requests == ["/api/orders?limit=1"] * 3
+    assert [message["action"] for message in engine.messages] == ["ping"]
 
 
 def test_a_failing_api_is_an_error_in_one_line(
@@ -78,8 +80,9 @@ def test_a_failing_api_is_an_error_in_one_line(
 
 
 def test_a_refused_web_socket_is_an_error_in_one_line(
-    engine: Engine, invoked: dict[str, Json]
+    engine: Engine, invoked: dict[str, Json], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(warming, "RETRIES_SECONDS_MAX", 0)
     engine.refuse_connections = [500]
     with pytest.raises(Problem, match="The WebSocket API does not answer"):
         warm(engine.stack, lambda *_: None)
