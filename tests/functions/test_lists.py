@@ -109,9 +109,8 @@ def remove_keys(world: World) -> None:
             world.dynamodb.put_item(TableName="orders", Item=old)
 
 
-@pytest.mark.parametrize(
-    "limit", [3, *(pytest.param(limit, marks=pytest.mark.slow) for limit in (1, 20))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [1, 3, 20])
 def test_orders_of_an_earlier_release_are_listed_and_found(world: World, limit: int) -> None:
     old = mixed(world)
     for order_id in old["pending"]:
