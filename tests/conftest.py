@@ -86,10 +86,11 @@ def _scope(nodeid: str) -> str:
     """The tests of one scope run in one process.
 
     A stack's processes are too many for two cores, so at most two stacks run at the same time. The
-    tests of the templates share a process, which synthesizes each template once.
+    tests of the templates share a process, which starts Node once and synthesizes each template
+    once.
     """
     file = nodeid.partition("::")[0]
-    if file.startswith("tests/infra/stack/"):
+    if file.startswith("tests/infra/stack/") or file == "tests/infra/cli/test_preflight.py":
         return "tests/infra/stack"
     if not file.startswith("tests/e2e/") or file.endswith(WITHOUT_STACK):
         return file
