@@ -191,13 +191,9 @@ def share(
         low = bisect_left(together.ins, amount)
     else:
         corners = sorted({depth for curve in curves for depth in curve.depths})
-        low, high = 0, len(corners)
-        while low < high:
-            middle = (low + high) // 2
-            if sum([curve.through(corners[middle]) for curve in curves]) < amount:
-                low = middle + 1
-            else:
-                high = middle
+        low = bisect_left(
+            corners, amount, key=lambda depth: sum([curve.through(depth) for curve in curves])
+        )
     depth = corners[min(low, len(corners) - 1)]
     parts = [curve.before(depth) for curve in curves]
     total = sum(parts)
