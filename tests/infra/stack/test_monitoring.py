@@ -12,7 +12,7 @@ from functions.contract import CONNECTION_SECONDS_MAX
 from functions.contract import Metric as OwnMetric
 from functions.orders.failures import FailureCode
 from tests.granted import GRANTED
-from tests.templates import Template, synthesize, text
+from tests.templates import Template, text
 
 ROOT = Path(__file__).parents[3]
 # The metrics that the functions emit, and their dimensions.
@@ -308,11 +308,10 @@ def test_the_topic_accepts_only_this_stacks_alarms_and_only_over_tls(template: T
 
 
 def test_the_topic_has_a_subscriber_only_if_an_address_is_set(
-    template: Template, tmp_path: Path
+    template: Template, variants: dict[str, Template]
 ) -> None:
     assert template.of_type("SNS::Subscription") == {}
-    given = synthesize(tmp_path, alarmEmail="desk@example.com")
-    (subscription,) = given.of_type("SNS::Subscription").values()
+    (subscription,) = variants["everything"].of_type("SNS::Subscription").values()
     properties = subscription["Properties"]
     assert (properties["Protocol"], properties["Endpoint"]) == ("email", "desk@example.com")
     assert text(properties["TopicArn"]) == "MonitoringAlarms"

@@ -13,7 +13,7 @@ from annotated_types import Ge, Interval
 from pydantic.alias_generators import to_camel
 
 from infra.settings import KEYS, SettingError, Settings, settings_of
-from tests.templates import Template, synthesize, text
+from tests.templates import VARIANTS, Template, synthesize, text
 
 README = (Path(__file__).parents[3] / "infra" / "README.md").read_text()
 
@@ -41,9 +41,9 @@ def called(template: Template) -> dict[str, str]:
     return found
 
 
-@pytest.fixture(scope="module")
-def with_snapshots(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    return synthesize(tmp_path_factory.mktemp("snapshots"), snapStart="true")
+@pytest.fixture
+def with_snapshots(variants: dict[str, Template]) -> Template:
+    return variants["everything"]
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ def test_orders_do_not_expire_by_default(template: Template) -> None:
 
 
 def test_with_order_expiry_days_the_table_and_every_function_have_the_setting(
-    tmp_path: Path,
+    variants: dict[str, Template],
 ) -> None:
-    template = synthesize(tmp_path, orderExpiryDays="90")
+    template = variants["everything"]
     orders = template.of_type("DynamoDB::Table")["StorageOrders"]["Properties"]
     assert orders["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
     for module in template.functions():
-        assert variables(template, module)["ORDER_EXPIRY_DAYS"] == "90"
+        assert variables(template, module)["ORDER_EXPIRY_DAYS"] == "30"
 
 
 def test_the_worker_and_the_watcher_have_their_own_memory_settings(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_with_snapshots_gateways_call_the_alias_of_the_newest_version(
 def test_a_snapshot_is_taken_again_when_a_variable_changes(
     with_snapshots: Template, tmp_path: Path
 ) -> None:
-    other = synthesize(tmp_path, snapStart="true", maxOpenOrders="7")
+    other = synthesize(tmp_path, **VARIANTS["everything"], maxOpenOrders="7")
 
     def version(template: Template) -> str:
         (found,) = [
