@@ -494,8 +494,14 @@ def test_candles_end_with_the_running_one_unless_a_range_is_requested(
         assert low <= float(candle["close"]) <= high
 
 
+OTHER_PAIRS = [("USDC", "SOL"), ("RAY", "SOL")]
+
+
 @pytest.mark.usefixtures("noon")
-@pytest.mark.parametrize("pair", [("SOL", "USDC"), ("USDC", "SOL"), ("RAY", "SOL")])
+@pytest.mark.parametrize(
+    "pair",
+    [("SOL", "USDC"), *(pytest.param(p, marks=pytest.mark.slow) for p in OTHER_PAIRS)],
+)
 def test_a_candle_closes_with_the_prices_of_its_last_second(
     world: World, pair: tuple[str, str]
 ) -> None:

@@ -123,6 +123,7 @@ def test_a_queue_of_ten_thousand_that_drains_in_twice_the_idle_time_gets_no_furt
     assert queue.messages == 10_000
 
 
+@pytest.mark.slow
 def test_beside_a_long_queue_an_order_without_a_message_is_swept_after_ten_minutes(
     queue: Queue,
 ) -> None:

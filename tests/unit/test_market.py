@@ -181,6 +181,7 @@ def test_no_pools_quote_is_better_than_the_reference(slot: int) -> None:
     assert list(better_quotes(slot)) == []
 
 
+@pytest.mark.slow
 def test_no_cycle_gains_a_unit() -> None:
     """`python -m tests.load.cycles` checks 20,000 slots."""
     drawn = random.Random(0)

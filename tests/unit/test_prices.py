@@ -6,6 +6,7 @@ from itertools import pairwise
 from math import isqrt
 from typing import Any
 
+import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
@@ -142,6 +143,7 @@ def test_prices_deviate_more_over_longer_periods() -> None:
     assert 500_000 < by_hour < 1_200_000
 
 
+@pytest.mark.slow
 def test_some_hours_are_three_times_as_volatile_as_others() -> None:
     hours = [
         deviation(
