@@ -1,8 +1,8 @@
 """The functions, one module each, and what they share.
 
 While Lambda imports a function, the garbage collector is off: nearly all that is made then stays
-for ever, and the collector would look through it 150 times. `telemetry.observed`, which every
-handler has, switches it on again.
+for ever, and the collector would look through it again and again. `telemetry.observed`, which
+every handler has, switches it on again.
 """
 
 import gc

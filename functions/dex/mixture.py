@@ -511,7 +511,10 @@ class Mixer:
 
 
 def _reaches(known: tuple[int, int, Curve], limit: int, depth_max: int) -> bool:
-    """Whether a curve that is right as far as an input and a depth reaches others."""
+    """Whether a known curve is right as far as this input or depth.
+
+    It is right up to the input or the depth for which it was drawn.
+    """
     reached, depth, curve = known
     if reached >= limit and depth >= depth_max:
         return True

@@ -1,7 +1,7 @@
 """Cold start: `uv run python -m tests.load.cold_start` measures the import of each handler.
 
 Each import runs in a fresh process, beside another that only makes boto3's DynamoDB client. The
-figure is the CPU time of the process from start to end, the median of several interleaved rounds:
+figure is the CPU time of the process without its end, the median of several interleaved rounds:
 of the import alone, and with the DynamoDB client, which the functions make at their first call.
 """
 
