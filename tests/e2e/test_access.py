@@ -33,14 +33,19 @@ PROTECTED = ["/api/orders", f"/api/orders/{uuid4()}", "/api/tokens", "/api/nothi
 
 
 async def connects(client: Client, ticket: str = "") -> bool:
-    """Whether one handshake is accepted; a busy gateway refuses good ones as well."""
-    with suppress(InvalidStatus):
-        async with client.opened(ticket) as socket:
-            while True:
-                await socket.send('{"action":"ping"}')
-                with suppress(Unanswered):
-                    return bool((await receive(socket))["type"] == "pong")
-    return False
+    """Whether a handshake is accepted; a busy gateway answers 403 to a good one too, or 5xx."""
+    async with asyncio.timeout(MESSAGE_SECONDS_MAX):
+        while True:
+            try:
+                async with client.opened(ticket) as socket:
+                    while True:
+                        await socket.send('{"action":"ping"}')
+                        with suppress(Unanswered):
+                            return bool((await receive(socket))["type"] == "pong")
+            except InvalidStatus as refused:
+                if refused.response.status_code in (401, 403):
+                    return False
+            await asyncio.sleep(TRY_AGAIN_SECONDS)
 
 
 # --- keys -------------------------------------------------------------------------------------
