@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 from botocore import session
+from moto import mock_aws
+from moto.core.models import MockAWS
 from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
@@ -32,8 +35,8 @@ os.environ.update(
     }
 )
 
-# Left out by `-m "not slow"`: tests that deploy a stack, start Lambda's runtime, generate hundreds
-# of cases, break the product on purpose, or measure. Single tests have the marker themselves.
+# `-m "not slow"` leaves out these tests, which deploy a stack, start Lambda's runtime, generate
+# hundreds of cases, break the product on purpose, or measure. Other slow tests have the marker.
 SLOW = (
     *("e2e", "faults", "load", "mutants", "runtime", "simulation"),
     "client/test_cuts.py",
@@ -47,7 +50,7 @@ SLOW = (
     "unit/test_benchmark.py",
 )
 HERE = Path(__file__).parent
-# The modules of tests/e2e that start no stack, and those that start stacks of their own, one after
+# Of the modules of tests/e2e, these start no stack, and WITH_OWN_STACKS start their own, one after
 # another. All others share one stack.
 WITHOUT_STACK = (
     "test_client.py",
@@ -61,7 +64,7 @@ WITH_OWN_STACKS = ("test_local.py", "test_rehearsals.py", "test_restart.py")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Without the slow tests, do not import their files."""
+    """With `-m "not slow"`, do not import the files of slow tests."""
     return True if config.option.markexpr == "not slow" and _is_slow(collection_path) else None
 
 
@@ -98,10 +101,7 @@ def _scope(nodeid: str) -> str:
 
 
 class Scopes(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives each scope to one process.
-
-    pytest-xdist has marks for that, but pytest 9 does not see the names that it makes of them.
-    """
+    """Gives each scope to one process; the marks of pytest-xdist do not work with pytest 9."""
 
     def _split_scope(self, nodeid: str) -> str:
         return _scope(nodeid)
@@ -113,7 +113,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scopes:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Processes for the whole suite; only pytest's own for chosen files or tests.
+    """The number of processes for the whole suite; 0 (only pytest's own) for chosen tests.
 
     One for each core, and one more because many tests mostly wait.
     """
@@ -135,3 +135,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("OEE_OTHER_API_KEY", ""),
         help="an API key of another owner (OEE_OTHER_API_KEY)",
     )
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[MockAWS]:
+    """Moto, for a module: to start it takes longer than to reset it."""
+    with mock_aws(config={"core": {"reset_boto3_session": False}}) as started:
+        yield started

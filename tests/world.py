@@ -1,4 +1,4 @@
-"""The handlers over an AWS in process: moto's tables and queues, and recorded connections."""
+"""The handlers over moto's tables and queues, with recorded WebSocket connections."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _process_request = botocore_stubber.process_request
 
 
 def _serialized(request: Any) -> Any:
-    """Serialize concurrent requests, as DynamoDB and SQS do and moto does not."""
+    """Process one request at a time: moto's operations are not atomic under threads."""
     with _one_request_at_a_time:
         return _process_request(request)
 
@@ -58,7 +58,7 @@ setattr(botocore_stubber, "process_request", _serialized)  # noqa: B010 - mypy r
 
 
 class Context(LambdaContext):
-    """Lambda's context of an invocation."""
+    """Lambda's context of an invocation with `seconds` left."""
 
     def __init__(self, seconds: float = 60) -> None:
         self._seconds = seconds
@@ -150,7 +150,7 @@ class World:
     """The handlers over moto; each method is a request of a client or an invocation by AWS."""
 
     def __init__(self) -> None:
-        self.dynamodb, self.sqs = _clients()
+        self.dynamodb, self.sqs = aws_clients()
         self.connections = Connections()
         create_tables(self.dynamodb)
         self.queue_url = self.sqs.create_queue(QueueName="orders")["QueueUrl"]
@@ -188,7 +188,7 @@ class World:
         return Answer(api.handler(request, Context()))
 
     def submit(self, key: str | None = None, **fields: Any) -> Json:
-        """A new order that the API accepted."""
+        """Submit an order, which the API must accept; returns the order."""
         body = ORDER | fields
         headers = {"idempotency-key": key} if key else {}
         answer = self.http("execute_order", body=body, headers=headers)
@@ -243,7 +243,7 @@ class World:
         return key
 
     def authorize_http(self, **headers: str) -> str | None:
-        """The owner of an HTTP request with these headers; None if the request is to be refused."""
+        """The owner of an HTTP request with these headers; None if the API must refuse it."""
         answer = authorizer.handler(event("authorizer_http") | {"headers": headers}, Context())
         assert set(answer) == {"isAuthorized", "context"}
         assert answer["isAuthorized"] is True
@@ -339,7 +339,7 @@ class World:
         return int(sweeper.handler(event("schedule_sweep"), context or Context())["swept"])
 
     def stream(self) -> list[Json]:
-        """The stream records since the last call, as Lambda hands them over."""
+        """The stream records since the last call, as Lambda delivers them."""
         written = self.table("orders").stream_shard.items
         unread = [record.to_json() for record in written[self._records_read :]]
         self._records_read = len(written)
@@ -363,7 +363,7 @@ class World:
         raise AssertionError("the queue is never empty")
 
     def table(self, name: str) -> Any:
-        """Moto's own table, which can be read and filled without a call."""
+        """Moto's own table, which a test can read and fill without a request."""
         from moto.dynamodb.models import dynamodb_backends
 
         return dynamodb_backends[ACCOUNT][REGION].tables[name]
@@ -407,7 +407,7 @@ def create_tables(dynamodb: DynamoDBClient) -> None:
 
 @contextmanager
 def fresh_clients() -> Iterator[tuple[Any, Any]]:
-    """New DynamoDB and SQS clients of the functions, for the block; a process makes them once."""
+    """Give the functions new DynamoDB and SQS clients for the block, instead of cached ones."""
     made = (clients.dynamodb, clients.sqs)
     for cached in made:
         cached.cache_clear()
@@ -428,13 +428,13 @@ def in_memory(cloud: C) -> Iterator[C]:
 
 
 @cache
-def _clients() -> tuple[DynamoDBClient, SQSClient]:
-    """The tests' own clients, which take longer to make than most tests."""
+def aws_clients() -> tuple[DynamoDBClient, SQSClient]:
+    """The tests' own clients, made once because this takes longer than most tests."""
     return boto3.client("dynamodb"), boto3.client("sqs")
 
 
 def query_parameters(raw: str) -> dict[str, str]:
-    """The parameters of a query as API Gateway gives them: a repeated one's values in one text."""
+    """Query parameters as API Gateway passes them: commas join the values of a repeated name."""
     query: dict[str, str] = {}
     for name, value in parse_qsl(raw, keep_blank_values=True):
         query[name] = f"{query[name]},{value}" if name in query else value
@@ -455,7 +455,7 @@ def _index(name: str, partition: str, sort: str | None = None) -> Any:
 
 
 def _as_lambda(value: bytes | datetime) -> str:
-    """Bytes as a Lambda event has them, by its documented sample of a stream's record:
+    """A value as text, as in AWS's sample of a Lambda event with a stream record:
 
     https://docs.aws.amazon.com/lambda/latest/dg/with-ddb-example.html
     """

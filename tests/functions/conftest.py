@@ -9,7 +9,6 @@ from datetime import datetime, tzinfo
 from typing import Self
 
 import pytest
-from moto import mock_aws
 from moto.core.models import MockAWS
 
 from functions import delivery, notifier, publisher, push, runtime
@@ -37,13 +36,6 @@ class Clock(runtime.Clock):
 
     def sleep(self, seconds: float) -> None:
         self.slept_seconds += seconds
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[MockAWS]:
-    """Moto: to start it takes longer than to reset it."""
-    with mock_aws(config={"core": {"reset_boto3_session": False}}) as started:
-        yield started
 
 
 @pytest.fixture

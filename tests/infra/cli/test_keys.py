@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
+from moto.core.models import MockAWS
 
 from functions.contract import API_KEY
 from infra.cli import keys, local
@@ -23,14 +22,14 @@ STACK = Deployed(name="engine", outputs={"AccessTable": "access"})
 
 
 @pytest.fixture(autouse=True)
-def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def table(aws: MockAWS, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The table of API keys and tickets, with a ticket."""
+    aws.reset()
     monkeypatch.setattr(keys, "find", lambda _stack: STACK)
-    with mock_aws():
-        create_tables(boto3.client("dynamodb"))
-        table = boto3.resource("dynamodb").Table("access")
-        table.put_item(Item={"id": "ticket#0", "owner": "desk", "expiresAt": 1})
-        yield table
+    create_tables(boto3.client("dynamodb"))
+    table = boto3.resource("dynamodb").Table("access")
+    table.put_item(Item={"id": "ticket#0", "owner": "desk", "expiresAt": 1})
+    return table
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,7 +13,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.stub import ANY, Stubber
-from moto import mock_aws
+from moto.core.models import MockAWS
 
 from functions.contract import iso, order_id_of, order_message, unix_ms
 from functions.dex import router, tokens
@@ -27,7 +26,7 @@ from infra.cli.deployed import Deployed, NotDeployed
 from infra.cli.ops import backlog, stats, stuck
 from tests.infra.cli.conftest import Run
 from tests.orders import ORDER_ID, pending_order
-from tests.world import create_tables, fresh_clients
+from tests.world import aws_clients, create_tables
 
 Json = dict[str, Any]
 GROUPS = {"api": "/api", "worker": "/worker", "dead_letters": "/dead-letters"}
@@ -95,14 +94,14 @@ class Engine:
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+def engine(aws: MockAWS, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    aws.reset()
     monkeypatch.setattr(Deployed, "log_groups", lambda _stack: GROUPS)
-    with mock_aws(), fresh_clients() as (dynamodb, _):
-        create_tables(dynamodb)
-        sqs = boto3.client("sqs")
-        urls = {k: sqs.create_queue(QueueName=k)["QueueUrl"] for k in backlog.QUEUES.values()}
-        tables = {f"{n}Table": n.lower() for n in ("Orders", "Connections", "Access")}
-        yield Engine(Deployed(name="engine", outputs=urls | tables))
+    dynamodb, sqs = aws_clients()
+    create_tables(dynamodb)
+    urls = {k: sqs.create_queue(QueueName=k)["QueueUrl"] for k in backlog.QUEUES.values()}
+    tables = {f"{n}Table": n.lower() for n in ("Orders", "Connections", "Access")}
+    return Engine(Deployed(name="engine", outputs=urls | tables))
 
 
 @pytest.fixture
