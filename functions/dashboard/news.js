@@ -48,7 +48,8 @@ export class News {
   /** An order was submitted on this page, or has gone on since. */
   submitted(order) {
     this.#own.add(order.orderId);
-    this.#toast(order.orderId, `${asked(order)}: ${statusName(order.status).toLowerCase()}`, "open");
+    if (isOpen(order)) this.#toast(order.orderId, `${asked(order)}: ${statusName(order.status).toLowerCase()}`, "open");
+    else this.#end(order); // its last update came before the answer to its submission
   }
 
   /** Show and announce a text about an order; `kind` is "good", "bad" or "open". */
@@ -69,7 +70,7 @@ export class News {
   }
 
   #end(order) {
-    if (order.parentId) return; // reported by its parent
+    if (order.parentId || this.#ended.includes(order)) return; // a slice is reported by its parent
     if (!this.#ended.length) setTimeout(() => this.#tellEnded(), GATHER_MS);
     this.#ended.push(order);
   }

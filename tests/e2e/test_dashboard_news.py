@@ -48,7 +48,7 @@ def test_an_order_has_a_url_that_others_with_the_key_can_open(
     dashboard.forgive("404")
 
 
-def test_the_form_is_filled_in_by_a_url_and_the_url_follows_it(
+def test_a_url_fills_in_the_form_and_changes_with_it(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page = dashboard.page
@@ -149,3 +149,23 @@ def test_on_a_phone_the_result_of_a_submit_is_in_view(browser: Browser) -> None:
         expect(news).to_be_in_viewport(ratio=1)
         failed = re.compile("^Order 00000001 failed: The network dropped the transaction")
         expect(page.locator("#announcer")).to_have_text(failed)
+
+
+def test_the_end_of_an_order_is_announced_even_if_it_arrives_before_the_answer_to_its_submission(
+    dashboard: Dashboard, engine: MadeUpEngine
+) -> None:
+    page = dashboard.page
+    order = made_up_order(1, "submitted")
+    engine.refusals["POST execute"] = (202, dict(order))
+    engine.orders = [order]
+    dashboard.open()
+    engine.push(order, "failed", error=FAILED)
+    failed = re.compile("failed. The network dropped the transaction")
+    expect(page.locator("#news li")).to_have_text(failed)
+    expect(page.locator("#announcer")).to_be_empty()
+    expect(page.locator("#quote")).to_have_attribute("data-state", "ready")
+    page.click("#submit")
+    own = re.compile("^Order 00000001 failed: The network dropped the transaction")
+    expect(page.locator("#announcer")).to_have_text(own)
+    expect(page.locator("#news li")).to_have_text(failed)
+    expect(page.locator("#news li")).to_have_attribute("data-kind", "bad")
