@@ -1,7 +1,7 @@
 """The tests and measurements.
 
-`uv run` installs the dependency group `local` only, so that `uv run local` starts sooner. This module
-runs the command again with the group `test`.
+`uv run` installs only the dependency group `local`, so that the first `uv run local` starts sooner.
+This module runs the command again with the group `test`.
 """
 
 import os
@@ -13,4 +13,4 @@ _WITH_GROUP = "ENGINE_TEST_GROUP"
 if "UV" in os.environ and _WITH_GROUP not in os.environ:  # `uv run` sets UV
     os.environ[_WITH_GROUP] = "1"
     command = [os.environ["UV"], "run", "--group", "test", "--", *sys.orig_argv]
-    raise SystemExit(subprocess.call(command))  # noqa: S603 - no shell, and the user's own command
+    raise SystemExit(subprocess.call(command))
