@@ -18,7 +18,7 @@ def bot() -> str:
 
 
 def run_bot(url: str, key: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run the bot without the wait for a price, and without a proxy, for the server is local."""
+    """Run the bot without waiting for a price, and without a proxy: the server is local."""
     environment = {
         name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
     }

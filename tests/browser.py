@@ -55,7 +55,7 @@ class Chromium:
 
     @property
     def environment(self) -> dict[str, str | float | bool]:
-        """The environment variables with which it runs."""
+        """The environment variables to run the browser with."""
         if self.libraries is None:
             return {**os.environ}
         known = os.environ.get("LD_LIBRARY_PATH")
@@ -128,7 +128,7 @@ def npm_package(name: str) -> Path:
 
 
 def npm_installed(name: str) -> Path:
-    """The folder with an npm package and all that it needs in node_modules, installed once."""
+    """The folder with an npm package and its dependencies in node_modules, installed once."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "order-execution-engine" / f"{name}-installed"
     if not folder.exists():

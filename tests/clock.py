@@ -1,4 +1,4 @@
-"""A clock in place of the machine's, for `runtime.clock` and for the simulated network."""
+"""A virtual clock for `runtime.clock` and for the simulated network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ START_MS = 1_800_000_000_000
 
 
 class VirtualClock:
-    """A clock that stands still until a sleep or the test moves it."""
+    """A clock that only a sleep or the test advances."""
 
     def __init__(self, at_ms: int = START_MS) -> None:
         self.at_ms = at_ms

@@ -1,9 +1,4 @@
-"""DynamoDB and SQS in memory, without threads, clock or network: deterministic and atomic.
-
-`Cloud.answer` takes one request as botocore would send it, so the product's clients are unchanged.
-Reads of an index, and reads that are not consistent, may show an earlier state (`lag_ms`). Pages
-hold few items, so that code that reads only the first page fails.
-"""
+"""DynamoDB and SQS in memory, without threads, clock or network: deterministic and atomic."""
 
 from __future__ import annotations
 
@@ -22,6 +17,7 @@ from tests.expressions import holds, plain, updated
 Json = dict[str, Any]
 Key = tuple[str, ...]
 
+# Few, so that code that reads only the first page fails.
 PAGE_ITEMS = 3
 
 
@@ -40,7 +36,7 @@ class Table:
     keys: Key
     indexes: dict[str, Key] = field(default_factory=dict)
     streams: bool = False
-    # Unix time in ms and the item from then on (None: deleted), for each key.
+    # For each key: the Unix time in ms, and the item from then on (None: deleted).
     history: dict[Key, list[tuple[int, Json | None]]] = field(default_factory=dict)
     stream: list[Json] = field(default_factory=list)
 
@@ -48,13 +44,13 @@ class Table:
         return tuple(item[name]["S"] for name in self.keys)
 
     def get(self, key: Key, at_ms: int | None = None) -> Json | None:
-        """The item as it is now, or as it was at a time."""
+        """The current item, or the item at a time; None if there is none."""
         states = self.history.get(key, [])
         known = [item for since, item in states if at_ms is None or since <= at_ms]
         return known[-1] if known else None
 
     def items(self, at_ms: int | None = None) -> list[Json]:
-        """All items in the order of their creation."""
+        """All items, in the order of their creation."""
         return [item for key in self.history if (item := self.get(key, at_ms)) is not None]
 
     def put(self, key: Key, item: Json | None, now_ms: int) -> None:
@@ -89,7 +85,7 @@ def tables() -> dict[str, Table]:
 
 @dataclass
 class Sent:
-    """A message as its sender asked for it; `queue` is the last part of the queue's URL."""
+    """A sent message; `queue` is the last part of the queue's URL."""
 
     body: str
     delay_ms: int
@@ -98,7 +94,10 @@ class Sent:
 
 @dataclass
 class Cloud:
-    """The tables, and the messages of all queues since `sent` was last emptied."""
+    """The tables, and the messages of all queues since `sent` was last emptied.
+
+    Reads of an index, and reads that are not consistent, show the state of `lag_ms` ago.
+    """
 
     now_ms: Callable[[], int]
     lag_ms: Callable[[], int] = lambda: 0
@@ -108,7 +107,10 @@ class Cloud:
     waiting: Callable[[], int] = lambda: 0  # messages of the order queue that can be received
 
     def answer(self, operation: str, body: Json) -> Json:
-        """The answer to one request, which shares values with the tables; raises ErrorResponse."""
+        """The answer to a request of botocore; it shares values with the tables.
+
+        Raises ErrorResponse.
+        """
         operations: dict[str, Callable[[Json], Json]] = {
             "PutItem": self._put,
             "GetItem": self._get,
@@ -250,7 +252,7 @@ def _sort_key(item: Json, names: Key) -> tuple[Any, ...]:
 
 
 def _projected(body: Json, table: Table, index_keys: Key | None) -> Iterator[str]:
-    """The attributes that a query shows; none for all of them. The indexes hold keys only."""
+    """The attributes that a query returns; empty means all. The indexes project keys only."""
     if index_keys is not None:
         yield from (*index_keys, *table.keys)
     elif text := body.get("ProjectionExpression"):
@@ -259,7 +261,7 @@ def _projected(body: Json, table: Table, index_keys: Key | None) -> Iterator[str
 
 
 def serve(client: Any, cloud: Cloud) -> None:
-    """Have a boto3 client's requests answered by `cloud`, below botocore's own retries."""
+    """Answer a boto3 client's requests from `cloud`; botocore's own retries still happen."""
 
     def before_send(request: Any, **_: Any) -> AWSResponse:
         return http_answer(cloud, request)
@@ -268,7 +270,7 @@ def serve(client: Any, cloud: Cloud) -> None:
 
 
 def http_answer(cloud: Cloud, request: Any) -> AWSResponse:
-    """The answer to one HTTP request of botocore's to DynamoDB or SQS."""
+    """The answer to one HTTP request of botocore to DynamoDB or SQS."""
     target = request.headers["X-Amz-Target"]
     operation = (target.decode() if isinstance(target, bytes) else target).partition(".")[2]
     try:

@@ -139,6 +139,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[MockAWS]:
-    """Moto, for a module: to start it takes longer than to reset it."""
+    """Moto, started once a module, because a start takes longer than a reset."""
     with mock_aws(config={"core": {"reset_boto3_session": False}}) as started:
         yield started

@@ -1,4 +1,4 @@
-"""A server of both APIs as they are documented, with faults that a test injects."""
+"""A server of both documented APIs, with faults that a test injects."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ HttpFault = int | Literal["lost before", "lost after"]
 
 
 class Engine:
-    """Both APIs as they are documented, with faults that a test injects."""
+    """The server, its orders and connections, and the faults to inject."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -76,8 +76,8 @@ class Engine:
         self.messages: list[Json] = []
         self.requests: list[str] = []
         self.connects = 0
-        # Frames (or None for no answer) in place of the answers to the next messages, and statuses
-        # with which the next connections are refused.
+        # Frames to send instead of the next answers (None: no answer), and the HTTP statuses that
+        # refuse the next connections.
         self.answers_instead: list[Json | None] = []
         self.refuse_connections: list[int] = []
         self.http_faults: list[HttpFault] = []
@@ -95,7 +95,7 @@ class Engine:
             threading.Thread(target=serve_forever, daemon=True)
             for serve_forever in (
                 self.web_socket.serve_forever,
-                # It looks this often (in seconds) whether to stop.
+                # It checks at this interval (in seconds) whether to stop.
                 partial(self.http.serve_forever, poll_interval=0.01),
             )
         ]

@@ -1,4 +1,4 @@
-"""The environment variables of the functions that all tests have in common."""
+"""The environment variables of the functions that all tests share."""
 
 from __future__ import annotations
 

@@ -18,5 +18,5 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 async def eventually_async(condition: Callable[[], bool]) -> None:
-    """The same while the event loop runs; the condition may block."""
+    """Like `eventually`, in a thread: the event loop runs on, and the condition may block."""
     await asyncio.to_thread(eventually, condition)

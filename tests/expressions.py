@@ -1,4 +1,4 @@
-"""DynamoDB's expressions, as far as the engine uses them, evaluated on items in DynamoDB's JSON.
+"""Evaluates the DynamoDB expressions that the engine uses, on items in DynamoDB's JSON.
 
 Grammar: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html
 """
@@ -26,7 +26,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class Unsupported(Exception):
-    """An expression that this module does not know; extend it."""
+    """An expression that this module cannot evaluate yet."""
 
 
 class _Reader:
@@ -58,7 +58,7 @@ class _Reader:
         return parts
 
     def value(self, item: Json) -> Json | None:
-        """An operand: a value of the request, size(path), or what the item has at a path."""
+        """An operand: a value of the request, size(path), or the item's value at a path."""
         if self.peek().startswith(":"):
             given: Json = self._values[self.next()]
             return given
@@ -153,7 +153,7 @@ def _term(reader: _Reader, item: Json) -> bool:
 
 
 def plain(value: Json) -> Any:
-    """A scalar of DynamoDB's JSON as one that compares as DynamoDB does."""
+    """A scalar of DynamoDB's JSON as a Python value that compares as in DynamoDB."""
     ((kind, content),) = value.items()
     return Decimal(content) if kind == "N" else content
 

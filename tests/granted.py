@@ -1,4 +1,4 @@
-"""The grants of each function, by action and resource."""
+"""The actions granted to each function, by resource."""
 
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 RECEIVE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}

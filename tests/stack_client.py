@@ -23,10 +23,10 @@ from functions.orders.order import Status
 from infra.cli.watch import as_json
 
 Json = dict[str, Any]
-# Each concurrent request takes two Lambda environments, its own and the authorizer's, which are
-# processes locally. Two cores start no more of them within the functions' timeouts.
+# Each concurrent request needs two Lambda environments, its own and the authorizer's; the emulator
+# starts a process for each. Two cores cannot start more within the functions' timeouts.
 AT_ONCE = 6
-# A busy machine is slow, so every wait lasts this long before it fails.
+# On a busy machine every wait may take this long.
 OPEN_SECONDS_MAX = 300
 MESSAGE_SECONDS_MAX = 300
 TRY_AGAIN_SECONDS = 0.5
@@ -40,7 +40,7 @@ class Unanswered(Exception):
 
 
 class Client:
-    """One user of the stack at `http_url` and `web_socket_url`, by an API key (or none).
+    """One user of the stack at `http_url` and `web_socket_url`, with an API key or none.
 
     `api` is the client for programs. `http` and `socket` show what that client hides: the status
     of an answer, and an update that is pushed twice.
@@ -71,7 +71,7 @@ class Client:
         self._submitting = asyncio.Semaphore(AT_ONCE)
 
     async def submit(self, order: Json | None = None, **headers: str) -> httpx.Response:
-        """POST an order; headers are given with underscores."""
+        """POST an order; the names of headers have underscores instead of hyphens."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.http.post(
             "/api/orders/execute", json=ORDER if order is None else order, headers=named
@@ -94,11 +94,11 @@ class Client:
 
     @asynccontextmanager
     async def socket(self) -> AsyncIterator[ClientConnection]:
-        """Open a connection with the API key, and try again while the gateway refuses.
+        """Open a connection with the API key, and retry while the gateway refuses.
 
-        On AWS a refusal for good is 401 (no identity source) or 403 (denied); an authorizer that
-        fails is 500, throttling 429, and a function that fails behind $connect a 5xx. The emulator
-        answers 403 for the latter as well. So a client whose key is good tries again after each.
+        AWS answers 401 (no identity source) or 403 (denied) for good. It answers 500 if the
+        authorizer fails, 429 if it throttles, and a 5xx if the function behind $connect fails. The
+        emulator answers 403 for the last one too, so a client with a valid key always retries.
         https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-lambda-auth.html
         https://repost.aws/knowledge-center/api-gateway-403-error-lambda-authorizer
         """
@@ -108,7 +108,7 @@ class Client:
                 try:
                     socket = await opened.enter_async_context(self.opened())
                     break
-                except (InvalidHandshake, OSError):  # refused, out of time, cut off
+                except (InvalidHandshake, OSError):  # refused, timed out or cut off
                     if time.monotonic() > give_up_at:
                         raise
                 await _back_off(tries)
@@ -116,7 +116,7 @@ class Client:
 
     @asynccontextmanager
     async def opened(self, ticket: str = "") -> AsyncIterator[ClientConnection]:
-        """Open a connection with the API key or a ticket; there is only one try."""
+        """Open a connection with the API key or a ticket, without a retry."""
         async with AsyncExitStack() as opened:
             async with self._opening:
                 opening = connect(
@@ -130,14 +130,13 @@ class Client:
             yield socket
 
     async def ticket(self) -> str:
-        """A new ticket."""
         answer = await self.http.post("/api/tickets")
         assert answer.status_code == 201, answer.text
         ticket: str = answer.json()["ticket"]
         return ticket
 
     async def follow(self, order_id: str, since: int = 0) -> list[Json]:
-        """Subscribe on a connection of its own and collect updates to the terminal one."""
+        """Subscribe on a new connection, and collect the updates up to the terminal one."""
         async with self.socket() as socket:
             while True:
                 message = {"action": "subscribe", "orderId": order_id, "sinceSequence": since}
@@ -168,8 +167,8 @@ async def follow_all(socket: ClientConnection) -> None:
 async def receive(socket: ClientConnection, timeout: float = MESSAGE_SECONDS_MAX) -> Json:
     """The next message, with the time of its arrival as `_received` (Unix seconds).
 
-    Raises Unanswered for the gateway's own frame: {"message":"Internal server error", …} on AWS,
-    the bare text of the failure on the emulator.
+    Raises Unanswered for a frame of the gateway itself: {"message":"Internal server error", …} on
+    AWS, the plain text of the failure on the emulator.
     """
     text = await asyncio.wait_for(socket.recv(), timeout)
     try:
@@ -193,7 +192,7 @@ async def updates_of(socket: ClientConnection, order_id: str) -> list[Json]:
 
 
 async def rest_of(socket: ClientConnection, order_id: str, seconds: float = 0.3) -> list[Json]:
-    """The order's updates that arrive within `seconds` after its end: none, if none is repeated."""
+    """The order's updates that arrive within `seconds` after its end: repeats, if any."""
     updates: list[Json] = []
     try:
         while True:
@@ -207,7 +206,7 @@ async def rest_of(socket: ClientConnection, order_id: str, seconds: float = 0.3)
 async def follow_with_cuts(
     client: Client, order_ids: list[str], moments: random.Random
 ) -> dict[str, list[Json]]:
-    """Collect every update of the orders by a client whose connection is cut every few messages."""
+    """Collect every update of the orders over connections that are cut after some messages."""
     seen: dict[str, list[Json]] = {order_id: [] for order_id in order_ids}
 
     def unfinished() -> list[str]:

@@ -1,4 +1,4 @@
-"""Invocations that run in turns, with pauses before and after each call and at each sleep."""
+"""Runs invocations in turns: each pauses before and after every call, and at every sleep."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Killed(BaseException):
-    """The process of an invocation has ended: no exception handler catches this."""
+    """Ends an invocation as if its process were killed; `except Exception` does not catch it."""
 
 
 class Stepped:
@@ -71,12 +71,12 @@ def pause_at_calls(client: Any) -> None:
 
 
 def one_by_one(calls: Sequence[Callable[[], Any]], _seconds: float = 0) -> list[Any]:
-    """Make the calls in this thread, in order: in place of `runtime.at_once`."""
+    """A replacement for `runtime.at_once`: make the calls in this thread, in order."""
     return [call() for call in calls]
 
 
 def in_turns(calls: Sequence[Callable[[], Any]], _seconds: float) -> list[Any]:
-    """Make the calls in turns of one step each; returns their results in order."""
+    """Make the calls in turns, one step each; returns their results in order."""
     running = [Stepped(call) for call in calls]
     try:
         while left := [each for each in running if not each.ended]:

@@ -1,8 +1,8 @@
-"""Random faults: `uv run python -m tests.client.cuts --cuts 1000` follows orders over all of them.
+"""Follows orders over random faults: `uv run python -m tests.client.cuts --cuts 1000`.
 
 Orders are submitted and executed while connections are closed, networks fail, frames and answers
 are lost, updates are pushed twice and the key is replaced. One follower follows all orders, and
-each second order has its own follower. At the end every follower must have received every update
+every second order has its own follower. At the end every follower must have received every update
 once and in order.
 """
 
@@ -22,7 +22,7 @@ from functions.contract import API_KEY
 from tests.engine import KEY, Engine, Json
 from tests.eventually import SECONDS_MAX, eventually
 
-# On a slow machine too, no timeout ends before a minute.
+# The client gives up after a minute, so that the run also passes on a slow machine.
 QUICK = Patience(
     request=20, call=60, lost=60, answer=0.2, renew=0.3, backoff=0.002, backoff_max=0.02
 )
@@ -33,7 +33,7 @@ FOLLOWED_ALONE = 2  # one order in this many has its own follower
 MESSAGES_LOST = 0.08
 THREADS = 500
 ALL = "*"
-END = "00000000-0000-4000-8000-000000000000"  # the last order for the follower of all orders
+END = "00000000-0000-4000-8000-000000000000"  # the order that stops the follower of all orders
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Outcome:
     lost: int = 0
     repeated: int = 0
     out_of_order: int = 0
-    duplicates: int = 0  # orders that the engine has and the client did not submit
+    duplicates: int = 0  # orders that the engine stored beyond those that the client submitted
 
     def count(self, received: list[Update], stored: list[Json]) -> None:
         """Count the updates of one order that one follower received."""

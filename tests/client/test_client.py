@@ -96,7 +96,7 @@ async def test_a_limit_order_is_submitted_and_changed(engine: Engine, client: As
 
 
 @pytest.mark.parametrize("fault", ["lost before", "lost after", 500, 503, 429])
-async def test_a_call_is_repeated_until_it_is_answered_and_submits_one_order(
+async def test_a_call_is_retried_until_it_is_answered_and_submits_one_order(
     engine: Engine, client: AsyncClient, fault: Any
 ) -> None:
     engine.http_faults = [fault, fault]
@@ -109,7 +109,7 @@ async def test_a_call_is_repeated_until_it_is_answered_and_submits_one_order(
     assert (await client.cancel(order.order_id)).status is Status.CANCELLED
 
 
-async def test_a_refusal_has_its_code_its_fields_and_is_not_repeated(
+async def test_a_refusal_has_a_code_and_its_fields_and_is_not_retried(
     engine: Engine, client: AsyncClient
 ) -> None:
     with pytest.raises(Refused) as refused:
@@ -128,7 +128,7 @@ async def test_a_refusal_has_its_code_its_fields_and_is_not_repeated(
     assert len(engine.requests) == 5
 
 
-async def test_a_call_without_an_answer_fails_after_the_patience(engine: Engine) -> None:
+async def test_a_call_without_an_answer_fails_after_its_timeout(engine: Engine) -> None:
     async with new_client(engine, IMPATIENT) as client:
         for fault in ("lost before", 503, 429):
             engine.http_faults = [fault] * 1000
@@ -182,7 +182,7 @@ async def test_the_filters_of_a_list_are_sent_as_the_api_names_them(
     }
 
 
-async def test_an_answer_that_cannot_be_read_is_the_error_not_understood(
+async def test_an_answer_that_cannot_be_parsed_raises_not_understood(
     engine: Engine, client: AsyncClient
 ) -> None:
     order_id = engine.new_order("pending", "of a newer release")
@@ -240,7 +240,7 @@ async def test_an_update_that_is_pushed_twice_or_lost_is_returned_once(
         engine.push(connection, engine.orders[order_id][0])
     losses = iter([True, False, True, True])
     engine.loses_push = lambda: next(losses, False)
-    with engine.lock:  # so that no subscription is answered with a part of them
+    with engine.lock:  # so that no answer to a subscription has only some of the updates
         for status in LIFE[1:]:
             engine.update(order_id, status)
     assert statuses(await following) == LIFE
@@ -310,7 +310,7 @@ async def test_all_orders_are_followed_from_now_on_or_from_a_time(
         following = asyncio.create_task(follow())
         await eventually_async(lambda: engine.followed("*"))
         await asyncio.to_thread(engine.cut)
-        engine.update(old, "building")  # while disconnected, of an unknown order
+        engine.update(old, "building")  # while disconnected; the client does not know the order
         engine.update(recent, "routing")
         await eventually_async(partial(_has, received, len(wanted)))
         assert sorted(received) == sorted(wanted)
@@ -348,7 +348,7 @@ def test_the_client_without_asyncio_has_the_same_calls(engine: Engine) -> None:
 
 @pytest.fixture
 def interrupting() -> Iterator[threading.Event]:
-    """Once this is set, the main thread is interrupted when it waits for another thread."""
+    """An event; once set, SIGINT interrupts the main thread when it waits for another thread."""
     main, wanted, over = threading.main_thread().ident, threading.Event(), threading.Event()
     assert main
 
@@ -361,7 +361,7 @@ def interrupting() -> Iterator[threading.Event]:
         if not over.is_set():
             signal.pthread_kill(main, signal.SIGINT)
 
-    # Python's handler of Ctrl-C, which a process of pytest-xdist lacks.
+    # Python's handler of Ctrl-C; a process of pytest-xdist does not have it.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=interrupt)
     thread.start()

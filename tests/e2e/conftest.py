@@ -1,8 +1,8 @@
-"""The deployed stack: `uv run local`'s code starts it once a session, or a URL names it.
+"""Fixtures of the stack under test: a local one, started once a session, or the one at --url.
 
-The local stack enforces IAM and speaks TLS only, so a missing grant fails the calls that need it.
-Against a stack that is given by URL, the tests marked `emulator` are deselected: they use the
-processes, tables, logs and deployments of a local stack.
+The local stack serves TLS only and enforces IAM, so a call without its grant fails. With --url,
+the tests marked `emulator` are deselected: they use the processes, tables, logs and deployments
+of a local stack.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.e2e.dashboard import ALONE, Dashboard, MadeUpEngine, tab
 from tests.stack_client import Client
 
 # Venues answer ten times as fast as by default, only requested faults happen, the authorizer caches
-# a key for a moment only, and the sweeper re-queues an idle order soon.
+# a key briefly, and the sweeper re-queues an idle order soon.
 CONTEXT = {
     "latencyScale": "0.1",
     "quoteErrorPpm": "0",
@@ -38,7 +38,7 @@ ENFORCED = {"AUTH": "true", "USE_SSL": "1"}
 
 @dataclass(frozen=True)
 class Target:
-    """The stack under test; one given by URL has no `deployed` and no log here."""
+    """The stack under test; a stack given by URL has no `deployed` and no `emulator_log`."""
 
     http_url: str
     web_socket_url: str
@@ -53,7 +53,7 @@ class Target:
         return Client(self.http_url, self.web_socket_url, key, self.ca_bundle)
 
 
-# The settings that a stack needs for these tests to be run against its URL.
+# The settings that a stack given by URL must have.
 NEEDED = "-c simulateAllowed=true -c quoteErrorPpm=0 -c dropPpm=0"
 
 
@@ -136,13 +136,13 @@ def dashboard(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Dash
 
 @pytest.fixture
 def engine(dashboard: Dashboard) -> MadeUpEngine:
-    """A made-up engine that answers the dashboard, so that the test needs no stack."""
+    """A fake engine that answers the dashboard, so that the test needs no stack."""
     return MadeUpEngine(dashboard)
 
 
 @pytest.fixture
 def api(target: Target) -> Iterator[Callable[[str], httpx.Client]]:
-    """HTTP clients by key, beside the browser."""
+    """Makes HTTP clients, by API key, for requests outside the browser."""
     clients: list[httpx.Client] = []
     tls = ssl.create_default_context(cafile=target.ca_bundle) if target.ca_bundle else True
 

@@ -1,4 +1,4 @@
-"""The dashboard in its tests: a tab in Chromium, and a made-up engine that a test controls."""
+"""Helpers of the dashboard's tests: a tab in Chromium, and a fake engine that a test controls."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Json = dict[str, Any]
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1440, "height": 900}
 _run, _amounts = random.randint(2, 99), count(1)
-# What a busy stack causes and the page recovers from: it connects again, and `call` sends again.
+# Problems of a busy stack from which the page recovers: it reconnects, and `call` retries.
 PASSING = (
     "WebSocket is closed before the connection is established",
     r"WebSocket handshake: Unexpected response code: (403|429|5\d\d)",
@@ -62,7 +62,7 @@ class Dashboard:
         self.forgiven: list[str] = [] if target is ALONE else [*PASSING]
         page.set_default_timeout(WAIT_MS_MAX)
         if target is not ALONE:
-            # A busy stack may answer no quote in time, and the page then asks before it submits.
+            # If a busy stack sends no quote in time, the page asks before it submits.
             page.add_locator_handler(page.locator("#guard[open]"), submit_all_the_same)
         own = {urlsplit(url).netloc for url in (target.http_url, target.web_socket_url)}
 
@@ -101,7 +101,7 @@ class Dashboard:
         return self.page.locator(".row", has_text=f"{amount} SOL")
 
     def submit(self, amount: str, *, fault: str = "", attempts: str = "3") -> Locator:
-        """Fill in the form and submit it; the order's row."""
+        """Fill in the form and submit it; returns the order's row."""
         self.page.fill("#amount", amount)
         if fault:
             self.page.locator("#simulation").evaluate("details => { details.open = true }")
@@ -111,7 +111,7 @@ class Dashboard:
         return self.row(amount)
 
     def forgive(self, pattern: str) -> None:
-        """Ignore these problems, which the test causes on purpose."""
+        """Ignore the problems that match; the test causes them on purpose."""
         self.forgiven.append(pattern)
 
 
@@ -142,7 +142,7 @@ def has_status(row: Locator, status: str) -> None:
 
 
 def close_dialog(page: Page) -> None:
-    """Press Escape until the dialog is closed, because a busy browser has lost a key."""
+    """Press Escape until the dialog is closed, because a busy browser can lose a key press."""
     dialog = page.locator("dialog[open]")
     for _ in range(5):
         page.keyboard.press("Escape")
@@ -160,7 +160,7 @@ def execute(client: httpx.Client, amount: str, **fields: Any) -> str:
 
 
 def axe_violations(page: Page) -> list[str]:
-    """The serious violations that axe finds in the page as it is now."""
+    """The serious and critical violations that axe finds in the current page."""
     page.evaluate(axe_source())
     violations = page.evaluate("async () => (await axe.run()).violations")
     return [
@@ -170,7 +170,7 @@ def axe_violations(page: Page) -> list[str]:
     ]
 
 
-# --- an engine that a test makes up -----------------------------------------------------------
+# --- a fake engine ----------------------------------------------------------------------------
 
 
 def made_up_order(number: int, status: str = "routing", **fields: Any) -> Json:
@@ -302,7 +302,7 @@ class MadeUpEngine:
         page.route_web_socket(re.compile("ticket="), self._serve)
 
     def push(self, order: Json, status: str, **fields: Any) -> None:
-        """Store an update of an order, and push it where a socket is open."""
+        """Store an update of an order, and push it if a socket is open."""
         update = {
             "orderId": order["orderId"],
             "sequence": order["sequence"] + 1,
@@ -374,7 +374,7 @@ INTERVALS = {"second": 1, "minute": 60, "hour": 3600}
 
 
 def made_up_candles(query: dict[str, str]) -> list[Json]:
-    """Candles of a price that swings about 150."""
+    """Candles of a price that swings around 150."""
     start, end = (datetime.fromisoformat(query[name]).timestamp() for name in ("from", "to"))
     step = INTERVALS[query["interval"]]
 
@@ -392,7 +392,7 @@ def made_up_candles(query: dict[str, str]) -> list[Json]:
 
 
 def answer_as_the_engine(socket: WebSocketRoute, message: Json) -> None:
-    """The engine's answer to a message."""
+    """Answer a message as the engine does."""
     if message["action"] == "ping":
         socket.send(json.dumps({"type": "pong"}))
     else:

@@ -20,7 +20,7 @@ def release(folder: Path, *changes: tuple[str, str, str]) -> Path:
     """A copy of the project in the new `folder` with changes: (file, old text, new text).
 
     Raises:
-        ValueError: an old text is not in its file, so there would be no other release.
+        ValueError: an old text is not in its file.
     """
     for name in PACKAGES:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -43,10 +43,11 @@ def sweep(stack: Stack) -> None:
 
 @contextmanager
 def impatient(stack: Stack) -> Iterator[None]:
-    """Make a message a dead letter after one failure, and retry dead letters every moment.
+    """Make a message a dead letter after one failure, and retry dead letters every two seconds.
 
-    In the cloud a message fails five times, six minutes apart. Here the order queue delivers each
-    message once, so no two workers hold the same one: that is why the visibility timeout is long.
+    In AWS a message becomes a dead letter after five failures, six minutes apart. The usual
+    visibility timeout is long so that no two workers hold the same message; here it can be short,
+    because the order queue delivers each message only once.
     """
     sqs = stack.deployed.client("sqs")
     orders, dead = stack.outputs["OrderQueueUrl"], stack.outputs["DeadLetterQueueUrl"]
@@ -67,7 +68,7 @@ def impatient(stack: Stack) -> Iterator[None]:
 
 @contextmanager
 def no_sweeps(stack: Stack) -> Iterator[None]:
-    """Switch the sweeper's schedule off."""
+    """Disable the sweeper's schedule for the block."""
     events, name = stack.deployed.client("events"), _name(stack, "AWS::Events::Rule", "EveryMinute")
     events.disable_rule(Name=name)
     try:
@@ -85,7 +86,7 @@ def _attributes(stack: Stack, url: str, *names: str) -> dict[str, str]:
 
 
 def _name(stack: Stack, kind: str, part: str) -> str:
-    """The physical name of the one resource of its kind with this part in its logical name."""
+    """The physical name of the only resource of this type whose logical id contains `part`."""
     pages = (
         stack.deployed.client("cloudformation")
         .get_paginator("list_stack_resources")

@@ -21,7 +21,7 @@ SWAPS = (("SOL", "USDC", "800"), ("JUP", "BONK", "2500"), ("USDC", "JitoSOL", "9
 
 
 def main() -> None:
-    """Let a stack work for a minute, then photograph the dashboard in each theme."""
+    """Run a stack for a minute, then take a screenshot of the dashboard in each theme."""
     FOLDER.mkdir(exist_ok=True)
     with running_stack(context=LIVELY) as stack, launched() as browser:
         page = opened(browser, stack, viewport=DESKTOP, color_scheme="light")
@@ -46,7 +46,7 @@ def opened(browser: Browser, stack: Stack, **options: Any) -> Page:
 
 
 def rest(page: Page) -> None:
-    """Submit an order that waits, and one in slices."""
+    """Submit an OCO order, which waits, and a TWAP order."""
     page.select_option("#fault", "")
     page.fill("#amount", "12")
     page.get_by_role("radio", name="OCO").check()
@@ -88,7 +88,7 @@ def shoot(
     scroll: bool = False,
     **options: Any,
 ) -> None:
-    """Photograph the page a moment after it submitted new orders."""
+    """Take a screenshot of a new page after `worker` has submitted orders."""
     page = opened(browser, stack, device_scale_factor=1.5, **options)
     page.fill("#amount", "800")
     page.locator("#amount").blur()

@@ -1,4 +1,4 @@
-"""Only the owner has access: keys, tickets, other owners and hostile input at the real gateway."""
+"""Access at the real gateway: keys, tickets, other owners' orders and hostile input."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ PROTECTED = ["/api/orders", f"/api/orders/{uuid4()}", "/api/tokens", "/api/nothi
 
 
 async def connects(client: Client, ticket: str = "") -> bool:
-    """Whether a handshake is accepted; a busy gateway answers 403 to a good one too, or 5xx."""
+    """Whether the gateway accepts a handshake: false after a 401 or 403, retried after others.
+
+    A busy gateway may also answer 403 to a valid handshake.
+    """
     async with asyncio.timeout(MESSAGE_SECONDS_MAX):
         while True:
             try:
@@ -105,7 +108,7 @@ async def test_a_ticket_opens_one_connection_of_its_owner(client: Client) -> Non
         async with asyncio.timeout(MESSAGE_SECONDS_MAX):
             while socket is None:
                 ticket = await client.ticket()
-                with suppress(InvalidStatus):  # a busy gateway refuses good handshakes as well
+                with suppress(InvalidStatus):  # a busy gateway may refuse a valid handshake
                     socket = await opened.enter_async_context(client.opened(ticket))
         await follow_all(socket)
         order = await client.accepted()
@@ -114,7 +117,9 @@ async def test_a_ticket_opens_one_connection_of_its_owner(client: Client) -> Non
     assert not await connects(client, ticket)
 
 
-async def test_of_ten_concurrent_handshakes_with_one_ticket_one_is_accepted(client: Client) -> None:
+async def test_of_ten_concurrent_handshakes_with_one_ticket_at_most_one_is_accepted(
+    client: Client,
+) -> None:
     rounds: list[int] = []
     async with asyncio.timeout(MESSAGE_SECONDS_MAX):
         while len(rounds) < 3 or not any(rounds):
@@ -213,7 +218,7 @@ async def test_invalid_frames_are_answered_or_close_their_connection_and_affect_
 
 
 async def send_frames(client: Client, frames: list[str | bytes]) -> None:
-    """Send all messages at once; each must be answered unless the connection was closed."""
+    """Send all messages at once; each must be answered unless the connection is closed."""
     try:
         async with client.socket() as socket:
             for frame in frames:

@@ -57,7 +57,7 @@ async def test_a_client_with_a_valid_key_retries_until_the_gateway_accepts_it(
     ],
     ids=["aws", "emulator"],
 )
-async def test_a_client_subscribes_again_after_the_gateways_own_frame(frame: str) -> None:
+async def test_a_client_subscribes_again_after_an_error_frame_of_the_gateway(frame: str) -> None:
     answers = [frame, '{"type":"subscribed","orderId":"*"}']
 
     async def answer(connection: ServerConnection) -> None:

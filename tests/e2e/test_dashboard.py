@@ -49,9 +49,9 @@ def test_an_order_goes_from_the_form_to_confirmed(dashboard: Dashboard) -> None:
     expect(page.locator("#quote-reason")).to_have_text(re.compile("beats|only"))
     row = dashboard.submit(amount)
     has_status(row, "confirmed")
-    # The second one is that of an order whose end is known before its submission is answered.
-    ended = rf"Sold {amount} SOL for [\d.,]+ USDC|{amount} SOL → USDC: confirmed"
-    expect(page.locator("#news")).to_contain_text(re.compile(ended))
+    sold = re.compile(rf"Sold {amount} SOL for [\d.,]+ USDC")
+    expect(page.locator("#news")).to_contain_text(sold)
+    expect(page.locator("#announcer")).to_have_text(re.compile("confirmed$"))
     expect(row.locator(".c-received")).to_have_text(re.compile(r"^[\d.,]+ USDC$"))
     expect(row.locator(".c-value")).to_have_text(re.compile(r"^\$[\d.,]+$"))
     expect(row.locator(".c-price")).to_have_text(re.compile(r"^\d{2,3}\.\d{3,4}$"))
@@ -63,7 +63,7 @@ def test_an_order_goes_from_the_form_to_confirmed(dashboard: Dashboard) -> None:
     expect(page.locator("#chart")).to_have_attribute("data-fills", re.compile("[1-9]"))
 
 
-def test_on_the_stack_a_limit_order_rests_is_changed_and_cancelled_and_one_in_slices_executes(
+def test_a_limit_order_is_changed_and_cancelled_and_a_twap_order_is_confirmed(
     dashboard: Dashboard,
 ) -> None:
     page, amount = dashboard.page, new_amount()
@@ -127,7 +127,7 @@ def test_a_double_click_makes_one_order(
     assert [order["amount"].startswith(amount) for order in listed].count(True) == 1
 
 
-def test_a_submission_whose_answer_was_lost_is_sent_again_as_the_same_order(
+def test_a_submission_whose_answer_was_lost_is_retried_as_the_same_order(
     dashboard: Dashboard,
 ) -> None:
     keys: list[str | None] = []
@@ -248,7 +248,9 @@ def test_a_refused_cancellation_is_reported_in_the_orders_dialog(
 # --- the connection ---------------------------------------------------------------------------
 
 
-def test_after_a_reload_an_open_order_is_shown_once_and_to_its_end(dashboard: Dashboard) -> None:
+def test_after_a_reload_an_open_order_is_shown_once_with_all_its_updates(
+    dashboard: Dashboard,
+) -> None:
     dashboard.open()
     row = dashboard.submit(new_amount(), fault="quote_timeout", attempts="2")
     expect(row).to_have_count(1)
@@ -322,7 +324,7 @@ def test_an_order_placed_elsewhere_appears_without_a_reload(
         has_status(dashboard.row(amount), "confirmed")
 
 
-def test_a_failed_load_of_the_orders_is_reported_and_repeated(
+def test_a_failed_load_of_the_orders_is_reported_and_retried(
     dashboard: Dashboard, api: Callable[[str], httpx.Client]
 ) -> None:
     page, amount = dashboard.page, new_amount()
@@ -373,7 +375,7 @@ def test_a_subscription_whose_answer_was_lost_is_sent_again(
     dashboard.open(live=False)
     has_status(dashboard.page.locator(".row"), "pending")
     dashboard.is_live()
-    # A live page would not have sent the second one.
+    # A live page would not have sent the second subscription.
     assert engine.sent[:2] == [{"action": "subscribe", "orderId": "*"}] * 2
     assert len(engine.sockets) == 1
     refused = {"error": {"code": "X", "message": "x"}}
@@ -483,7 +485,7 @@ def test_while_the_engine_cannot_be_reached_orders_are_marked_as_last_known(
 def test_orders_placed_and_ended_while_the_page_was_disconnected_are_found(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
-    """One of them was created a moment before the newest known order."""
+    """One of them is older than the newest known order."""
     page = dashboard.page
     page.clock.install(time=NOON + timedelta(seconds=110))
     known = [made_up_order(number, "confirmed") for number in (100, 99, 97)]
@@ -540,10 +542,10 @@ def test_a_file_that_failed_to_load_is_requested_again(dashboard: Dashboard, nam
         else:
             route.continue_()
 
-    dashboard.open()  # before, because the page that is replaced takes a key out of the URL
+    dashboard.open()  # first, because a page that reloads itself has lost the key of its URL
     dashboard.page.route(re.compile(f"/assets/{name}"), throttled_twice)
     dashboard.page.reload()
-    # A style sheet that arrives during a click moves the button away from under it.
+    # A style sheet that arrives during a click moves the button.
     expect(dashboard.page.locator(".bar")).to_have_css("position", "sticky")
     dashboard.is_live()
     has_status(dashboard.submit(new_amount()), "confirmed")
@@ -564,7 +566,7 @@ REQUESTS = """["navigation", "resource"].flatMap((type) => performance.getEntrie
 
 
 def test_the_first_render_takes_at_most_six_requests_and_120_kb(dashboard: Dashboard) -> None:
-    """From an empty cache to the shown orders. A small account allows few concurrent calls."""
+    """From an empty cache until orders are shown; a small account allows few concurrent calls."""
     page = dashboard.page
     dashboard.open()
     has_status(dashboard.submit(new_amount()), "confirmed")
@@ -573,7 +575,7 @@ def test_the_first_render_takes_at_most_six_requests_and_120_kb(dashboard: Dashb
     expect(page.locator(".row .status").first).to_be_visible()
     requests = page.evaluate(REQUESTS)
     orders = next(each for each in requests if urlsplit(each["name"]).path.endswith("/api/orders"))
-    # The page asks for what else it shows after this answer, or 1.5 s after the request.
+    # The page requests everything else after this answer, or 1.5 s after this request.
     until = min(orders["responseEnd"], orders["startTime"] + 1400)
     requests = [each for each in requests if each["startTime"] < until]
     size = sum(each["encodedBodySize"] for each in requests)
@@ -598,11 +600,11 @@ UNIT_MS = """() => Math.min(...Array.from({ length: 5 }, () => {
     table.remove();
     return performance.now() - began;
 }))"""
-# 100 ms on a machine on which that takes 10 ms.
+# 100 ms on a machine that needs 10 ms for that table.
 LONGEST_TASK_UNITS = 10
 
 
-def test_a_thousand_orders_are_paged_in_and_a_burst_of_a_hundred_does_not_stutter(
+def test_a_thousand_orders_are_loaded_and_a_hundred_updates_at_once_make_no_long_task(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     """`uv run pytest -s tests/e2e/test_dashboard.py -k thousand` prints the figures."""
@@ -611,7 +613,7 @@ def test_a_thousand_orders_are_paged_in_and_a_burst_of_a_hundred_does_not_stutte
     dashboard.open()
     rows = page.locator("#rows > .row")
     deadline = time.monotonic() + 120
-    # The page's height changes as rows come into sight, so its end moves.
+    # The page's height changes as rows become visible, so its end moves.
     while page.locator("#list-message").text_content() != "These are all.":
         assert time.monotonic() < deadline, f"{rows.count()} orders are shown"
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
@@ -643,7 +645,7 @@ def test_a_thousand_orders_are_paged_in_and_a_burst_of_a_hundred_does_not_stutte
     ids = rows.evaluate_all("rows => rows.map((row) => row.dataset.id)")
     assert ids == [order["orderId"] for order in orders]
     nodes = page.evaluate("document.querySelectorAll('*').length")
-    longest = min(longest_ms)  # any other process can prolong a task, but hardly one in each burst
+    longest = min(longest_ms)  # another process can delay a task, but hardly one in every burst
     print(
         f"{nodes} elements for {len(orders)} orders; the longest task of a burst of 100 took"
         f" {longest:.0f} ms, {longest / unit_ms:.1f} plain tables of {unit_ms:.1f} ms"

@@ -1,4 +1,4 @@
-"""The chart and the figures of the market: ranges, marks, rates, dollars, the age of a quote."""
+"""The chart and the market's figures: ranges, marks, rates, dollars, the age of a quote."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def test_the_chart_has_ranges_candles_lines_venues_a_crosshair_and_own_orders(
     expect(page.get_by_role("radio", name="Line")).to_be_checked()
     expect(page.get_by_role("radio", name="7 d")).to_be_checked()
     expect(page.locator("#chart-values")).to_have_text(re.compile("Change"))
-    page.click("#flip")  # the pair has one direction, whichever token is sold
+    page.click("#flip")  # the chart's pair has one direction, whichever token is sold
     expect(page.locator("#chart-title")).to_have_text("SOL/USDC")
     assert {(query["tokenIn"], query["tokenOut"]) for query in requests} == {("SOL", "USDC")}
 
 
-def test_amounts_have_their_value_a_quote_its_age_and_a_rate_two_directions(
+def test_amounts_show_dollars_a_quote_shows_its_age_and_a_rate_can_be_inverted(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page = dashboard.page
@@ -95,11 +95,11 @@ def test_amounts_have_their_value_a_quote_its_age_and_a_rate_two_directions(
     expect(page.locator("td.c-price")).to_have_text("0.0066578")
     page.click("#quote-rate")
     expect(page.locator("td.c-price")).to_have_text("150.200")
-    page.goto(f"{ALONE.http_url}/?pair=JUP-RAY&amount=10")  # neither is worth a dollar
+    page.goto(f"{ALONE.http_url}/?pair=JUP-RAY&amount=10")  # neither token is a stablecoin
     expect(page.locator("#amount-worth")).to_have_text("$5.00")
 
 
-# --- its arithmetic ----------------------------------------------------------------------------
+# --- arithmetic -------------------------------------------------------------------------------
 
 
 def test_prices_amounts_and_terms_are_read_and_shown_exactly(

@@ -25,7 +25,7 @@ from tests.e2e.dashboard import (
 
 @pytest.fixture
 def placed(dashboard: Dashboard, engine: MadeUpEngine) -> list[Json]:
-    """The bodies of the orders that the page submits to the made-up engine."""
+    """The bodies of the orders that the page submits to the fake engine."""
     bodies: list[Json] = []
 
     def accept(route: Route) -> None:
@@ -121,7 +121,7 @@ def test_an_ambiguous_slippage_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize(("locale", "keypad"), [("en-US", "decimal"), ("de-DE", "text")])
-def test_the_keypad_of_a_phone_has_the_decimal_point_of_its_locale(
+def test_the_keypad_of_a_phone_has_a_decimal_point_in_each_locale(
     browser: Browser, locale: str, keypad: str
 ) -> None:
     with tab(browser, ALONE, locale=locale) as dashboard:
@@ -135,7 +135,7 @@ def test_the_keypad_of_a_phone_has_the_decimal_point_of_its_locale(
 
 
 def place(page: Page, placed: list[Json], kind: str, understood: str) -> Json:
-    """Submit the form; returns the fields of the order's body that not every order has."""
+    """Submit the form; returns the body without its type, tokens and amount."""
     expect(page.locator("#understood")).to_have_text(understood)
     accepted = len(placed)
     page.click("#submit")
@@ -146,7 +146,7 @@ def place(page: Page, placed: list[Json], kind: str, understood: str) -> Json:
     return {field: value for field, value in body.items() if field not in common}
 
 
-def test_each_type_of_order_has_its_own_fields_and_is_placed_with_them(
+def test_a_limit_order_has_its_own_fields_and_is_placed_with_them(
     dashboard: Dashboard, placed: list[Json]
 ) -> None:
     page = dashboard.page
@@ -320,7 +320,7 @@ def test_the_exact_symbol_is_listed_before_tokens_that_contain_it(
     expect(page.locator("#token-out-list [role=option] b")).to_contain_text(["SOL", "JitoSOL"])
 
 
-def test_with_a_text_that_is_no_token_no_order_is_placed(
+def test_no_order_is_placed_with_a_text_that_is_no_token(
     dashboard: Dashboard, placed: list[Json]
 ) -> None:
     page, keyboard = dashboard.page, dashboard.page.keyboard

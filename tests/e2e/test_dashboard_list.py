@@ -28,7 +28,7 @@ def cells(page: Page, number: int) -> list[str]:
 
 
 def shown(page: Page) -> list[int]:
-    """The numbers of the made-up orders that are shown, from the top."""
+    """The numbers of the shown orders, from the top."""
     script = "rows => rows.filter((r) => !r.hidden).map((r) => Number(r.dataset.id.slice(-12)))"
     return list(page.locator("#rows > .row").evaluate_all(script))
 
@@ -61,12 +61,12 @@ def test_an_ended_order_is_one_line_under_column_heads_and_fifteen_fit_a_laptops
     buy = ["SOL/USDC", "Market", "301.00 USDC", "$301.00", "2.0000 SOL", "150.500", "−5.0 bps"]
     assert cells(page, 40)[1:11] == [*buy, "$0.75", "Raydium", "Confirmed"]
     assert cells(page, 41)[5:7] == ["The price moved beyond your slippage", "Failed"]
-    expect(page.locator(".steps")).to_have_count(2)  # only where an order is open
+    expect(page.locator(".steps")).to_have_count(2)  # only the open orders have steps
     assert "Thawing" in cells(page, 43)[5]
     assert cells(page, 43)[2] == "Iceberg"
 
 
-def test_orders_are_found_by_status_pair_type_day_and_id_and_the_url_keeps_it(
+def test_orders_are_found_by_status_pair_type_day_and_id_and_the_url_keeps_the_filters(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     page = dashboard.page
@@ -106,7 +106,7 @@ def test_orders_are_found_by_status_pair_type_day_and_id_and_the_url_keeps_it(
     page.fill("#find", made_up_order(5)["orderId"][-12:])
     assert shown(page) == [5]
     engine.orders.append(older)
-    page.fill("#find", older["orderId"])  # which is not loaded
+    page.fill("#find", older["orderId"])  # the page has not loaded this order
     expect(page.locator(".row:not([hidden])")).to_have_count(1)
     assert shown(page) == [7]
     page.fill("#find", "desk-7")
@@ -234,7 +234,7 @@ def test_a_resting_order_shows_price_distance_and_expiry_and_is_changed_in_its_r
     expect(page.locator("#change")).to_be_hidden()
     expect(live.nth(1)).to_have_text(re.compile(r"^limit 170\.000 .* · no expiry$"))
     assert changes == [{"limitPrice": "170", "expiresAt": None}] * 2
-    # A later update without an expiry removes it, and a price that another tab changed is shown.
+    # The page shows a price that another tab changed.
     engine.push(limit | changed, "resting", limitPrice="175")
     expect(live.nth(1)).to_have_text(re.compile(r"^limit 175\.000 "))
     dashboard.forgive("409")
@@ -282,7 +282,7 @@ def test_an_order_in_slices_shows_its_progress_and_its_slices(
     expect(page.locator("#detail-body")).to_contain_text("0.000125 SOL")
 
 
-def test_an_order_that_the_first_list_lacked_and_no_push_brought_appears(
+def test_an_order_that_neither_the_first_list_nor_a_push_contained_appears(
     dashboard: Dashboard, engine: MadeUpEngine
 ) -> None:
     lists: list[str] = []
@@ -290,7 +290,7 @@ def test_an_order_that_the_first_list_lacked_and_no_push_brought_appears(
     def lack_it_at_first(route: Route) -> None:
         if "status=open" not in route.request.url:
             lists.append(route.request.url)
-        if len(lists) == 3:  # after the one at the start and another one when live
+        if len(lists) == 3:  # the page has read two lists: at its start, and once it was live
             engine.orders = [made_up_order(1, "confirmed")]
         route.fallback()
 

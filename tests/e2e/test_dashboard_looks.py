@@ -52,7 +52,7 @@ HOPS = [
 
 
 def every_kind_of_order() -> list[Json]:
-    """Each status, each reason, and the longest of numbers and routes."""
+    """Orders in each status, with each failure reason, and with the longest numbers and routes."""
     failed = [
         made_up_order(10 + i, "failed", error={"code": code, "message": "Words of the engine."})
         for i, code in enumerate(REASONS)
@@ -205,7 +205,7 @@ def test_the_state_of_a_step_is_shown_by_shape_and_word_besides_colour(
     states = ["done", "now", "todo"]
     for state in states:
         expect(page.locator(f".steps [data-state={state}]").first).to_be_visible()
-    # In one call, because a row's cells are replaced at each new price.
+    # In one call, because each new price replaces a row's cells.
     drawn = """states => states.map((state) => {
         const step = document.querySelector(`.steps [data-state=${state}]`);
         const { content, borderTopWidth } = getComputedStyle(step, "::before");
@@ -227,7 +227,7 @@ def test_with_forced_colours_each_state_is_distinguishable(browser: Browser) -> 
         expect(page.locator(".row")).to_have_count(len(engine.orders))
 
         def background(selector: str, part: str | None = None) -> str:
-            # In one call, because a row's cells are replaced at each new price.
+            # In one call, because each new price replaces a row's cells.
             script = """([selector, part]) =>
                 getComputedStyle(document.querySelector(selector), part).backgroundColor"""
             expect(page.locator(selector).first).to_be_attached()

@@ -175,9 +175,9 @@ TYPE_AN_AMOUNT = """() => {
 
 
 def disable_the_key(dashboard: Dashboard) -> None:
-    """Disable the key, which the page learns from its next call."""
+    """Disable the key; the page learns this from its next call."""
     dashboard.page.route("**/api/**", lambda route: route.fulfill(status=401, json={}))
-    # Not by `fill`: if another call is refused first, the form is hidden already.
+    # Without `fill`, because another refused call may have hidden the form already.
     dashboard.page.evaluate(TYPE_AN_AMOUNT)
 
 

@@ -16,7 +16,7 @@ def test_an_example_and_a_message_are_sent_with_the_dashboards_key(dashboard: Da
     submit.locator(".opblock-summary-control").click()
     submit.get_by_role("button", name="Execute", exact=True).click()
     expect(submit.locator(".live-responses-table")).to_contain_text('"status": "pending"')
-    # The page writes an example there once it has read what the stack says of its messages.
+    # The page fills in an example once it has read the stack's description of its messages.
     expect(page.get_by_label("Message")).not_to_have_value("")
     page.get_by_label("Message").fill('{"action":"ping"}')
     page.get_by_role("button", name="Send", exact=True).click()

@@ -1,4 +1,4 @@
-"""An order's journey through the deployed stack, over real HTTP and WebSocket."""
+"""Orders on the deployed stack, over real HTTP and WebSocket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INDEXED_SECONDS_MAX = 30  # DynamoDB's indexes lag their table by a moment
 
 
 def whole(updates: list[Json]) -> bool:
-    """Check that every status arrived once, in order, under the sequences 1 to 5."""
+    """Whether every status of LIFE arrived once and in order, with the sequences 1 to 5."""
     return [(u["sequence"], u["status"]) for u in updates] == list(enumerate(LIFE, start=1))
 
 
@@ -35,10 +35,10 @@ async def test_an_order_goes_from_https_to_a_confirmed_swap(client: Client) -> N
     assert stored["route"]["routePlan"]
 
 
-async def test_a_hundred_orders_at_once_lose_and_repeat_nothing_for_any_subscriber(
+async def test_of_a_hundred_orders_at_once_each_subscriber_receives_every_update_once(
     client: Client,
 ) -> None:
-    """Subscribers attach before the POST's answer is read, half-way, and after the end."""
+    """They subscribe before the order is submitted, while it executes, and after its end."""
     moments = random.Random(7)
 
     async def before() -> list[Json]:

@@ -60,7 +60,7 @@ class Local:
         return found
 
     def stop(self) -> int:
-        """Press Ctrl-C."""
+        """Stop it as Ctrl-C does; returns its exit code."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
         code = self._process.wait(WAIT_SECONDS_MAX)
@@ -71,7 +71,7 @@ class Local:
 
 
 def start(command: str, *arguments: str) -> subprocess.Popen[str]:
-    """A command of the project in its own process, which has no terminal."""
+    """Start a command of the project in its own process, without a terminal."""
     program = f"from infra.cli.{command} import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
@@ -105,7 +105,7 @@ def local(data: Path) -> Iterator[Local]:
 
 
 def placed(local: Local) -> httpx.Response:
-    """The answer to the printed curl command."""
+    """Send the request of the printed curl command; returns the answer."""
     (line,) = [line for line in local.lines if line.strip().startswith("curl ")]
     _, method_flag, method, url, *rest = shlex.split(line)
     assert method_flag == "-X"

@@ -29,7 +29,7 @@ Run = Callable[..., tuple[int | str | None, list[Json]]]
 
 @pytest.fixture
 def deployed(target: Target) -> Deployed:
-    """The stack, whose account the commands need."""
+    """The stack with its account, which the commands need."""
     assert target.deployed
     return target.deployed
 
@@ -38,7 +38,7 @@ def deployed(target: Target) -> Deployed:
 def run(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
-    """Runs the command line with --json; gives its exit code and each line of its answer."""
+    """Runs a command with --json; returns its exit code and the parsed lines of its output."""
 
     def run(*arguments: str) -> tuple[int | str | None, list[Json]]:
         monkeypatch.setattr(ops, "find", lambda _name: deployed)
@@ -175,7 +175,7 @@ async def test_stats_count_the_posted_orders(client: Client, run: Run) -> None:
     query = {"status": "confirmed", "limit": "1"}
     for latest in (await client.http.get("/api/orders", params=query)).json()["orders"]:
         await eventually(partial(logged, latest))
-    before = figures()  # in which the earlier orders count
+    before = figures()  # these count all earlier orders
     for _ in range(POSTED):
         order = await client.accepted()
         assert whole(await client.follow(order["orderId"]))

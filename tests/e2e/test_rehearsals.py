@@ -32,7 +32,7 @@ ORDERS, BEFORE, AFTER = 100, 20, 10
 APART_SECONDS = 0.1
 FOLLOWED_ALONE = 10  # one order in this many has its own follower
 POISONED = 20
-SILENT_SECONDS = 5  # after this time the sweeper is run, and a follower reconnects
+SILENT_SECONDS = 5  # after this time without an update the sweeper runs, and a follower reconnects
 SETTLED_SECONDS_MAX = 480  # long enough for a slow machine
 
 # The next release writes its name into each update, in a field that this release does not know.
@@ -103,7 +103,7 @@ async def test_a_key_is_rotated_without_a_refusal_or_a_missed_update(stack: Stac
             seen = [await receive(leaving)]
         await several(answers)
         using.append(second)
-        await several(answers)  # requests that were sent with the first key are answered
+        await several(answers)  # now all requests with the first key are answered
         disable(stack.deployed, "old")
         assert whole(seen + await second.follow(cut, since=seen[-1]["sequence"]))
         assert whole(await updates_of(staying, cut))
@@ -154,7 +154,7 @@ async def test_a_rollback_continues_the_orders_of_the_newer_release(
 async def test_after_a_faulty_release_a_redrive_completes_every_order(
     stack: Stack, client: Client, work: Path
 ) -> None:
-    """Only the redrive can: the sweeper is off, and the dead-letter function would fail them."""
+    """The sweeper is off, and the dead-letter function would fail the orders."""
     await asyncio.to_thread(stack.deploy, release(work / "bad", *BAD))
     with no_sweeps(stack), ExitStack() as kept:
         with impatient(stack):
@@ -182,7 +182,7 @@ def dead_letters(stack: Stack) -> int:
 
 
 async def updates_over_a_deployment(stack: Stack, client: Client, project: Path) -> Updates:
-    """The updates of orders that were posted before, during and after a deployment, all confirmed.
+    """Post orders before, during and after a deployment, all confirmed; returns their updates.
 
     One follower receives all of them, and some orders have their own follower too.
     """
@@ -225,7 +225,7 @@ async def updates_over_a_deployment(stack: Stack, client: Client, project: Path)
 
 
 async def placed(client: Client) -> str:
-    """Submit an order; returns its id. A request whose function is stopped is repeated.
+    """Submit an order, with retries; returns its id.
 
     The emulator stops the running invocations of a function that is updated; Lambda does not.
     """
@@ -233,7 +233,7 @@ async def placed(client: Client) -> str:
 
 
 async def followed(client: Client, order_id: str) -> list[Json]:
-    """The order's updates; reconnects after a lost connection and after a silence."""
+    """Follow the order to its end; reconnects after a lost connection and after a silence."""
     updates: list[Json] = []
     while under_way(updates):
         with suppress(ConnectionClosed, TimeoutError, Unanswered):
@@ -258,7 +258,7 @@ def under_way(updates: list[Json] | None) -> bool:
 
 
 def continued(updates: Updates, earlier: str | None, later: str | None) -> list[str]:
-    """The orders that one release executed in part and another one ended."""
+    """The ids of orders that the `earlier` release advanced and the `later` one ended."""
     return [
         order_id
         for order_id, each in updates.items()

@@ -1,4 +1,4 @@
-"""The stack is stopped under its orders and started again with its data kept."""
+"""The stack stops while it has open orders, and starts again with its data."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ LIVES_SECONDS_MAX = 600
 async def test_orders_under_way_and_orders_that_wait_survive_a_restart_with_the_data_kept(
     tmp_path: Path,
 ) -> None:
-    """The stack stops in the middle of swaps and under orders of every type that wait.
+    """The stack stops during swaps, and while orders of every waiting type are open.
 
-    Each waiting order is followed from before the restart, from between it and its end, and from
-    its end.
+    Each waiting order is followed before the restart, from the restart to its end, and after its
+    end.
     """
     data, context = tmp_path / "data", CONTEXT | {"latencyScale": "1"}
     with running_stack(data=data, context=context) as stack:
@@ -91,7 +91,7 @@ async def end_the_waiting(client: Client, ids: list[str], before: dict[str, list
 
 
 async def followed_until_they_wait(client: Client, ids: list[str]) -> dict[str, list[Json]]:
-    """The updates of the orders until each rests, or has its first slice behind it."""
+    """The updates of the orders until each rests or has executed its first slice."""
     seen: dict[str, list[Json]] = {each: [] for each in ids}
     async with client.socket() as socket:
         for each in ids:

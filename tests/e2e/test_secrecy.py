@@ -1,4 +1,4 @@
-"""No log of the functions, the gateway or the emulator holds a secret. This test runs last."""
+"""No log of the functions, the gateway or the emulator contains a secret."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def logged(target: Target) -> Iterator[tuple[str, str]]:
     yield "emulator", target.emulator_log.read_text(errors="replace")
 
 
-async def test_no_log_of_the_whole_run_holds_a_key_or_a_ticket(
+async def test_no_log_contains_a_key_or_a_ticket(
     target: Target, client: Client, other_key: str
 ) -> None:
     ticket = await client.ticket()

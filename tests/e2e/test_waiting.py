@@ -1,7 +1,4 @@
-"""Orders that wait, on the deployed stack: each rests, and its price or its time ends it.
-
-The simulated market is known in advance, so the tests choose prices that it reaches soon.
-"""
+"""Orders that wait for a price or a time, on the deployed stack."""
 
 from __future__ import annotations
 
@@ -24,7 +21,10 @@ def now_ms() -> int:
 
 
 def price(one: str, other: str, *, better_than: float) -> str:
-    """The price of one whole token that is higher than this share of the next minutes' prices."""
+    """A price of one whole token, higher than this share of the prices in WINDOW_SECONDS.
+
+    The simulated market is known in advance, so the tests choose prices that it reaches soon.
+    """
     source, target = tokens.find(one), tokens.find(other)
     units = 10**source.decimals
     outs = []
@@ -52,7 +52,7 @@ async def rested(client: Client, **order: Any) -> Json:
         await asyncio.sleep(0.2)
 
 
-async def test_orders_execute_when_their_prices_come_though_nothing_is_asked_of_the_stack(
+async def test_orders_execute_when_their_prices_are_reached_without_a_request(
     client: Client,
 ) -> None:
     """Most orders rest first; the market reaches each price several times within minutes."""
@@ -109,7 +109,7 @@ async def test_a_resting_order_is_changed_and_another_one_cancelled(client: Clie
     assert statuses(second) == ["pending", "routing", "resting", "cancelled"]
 
 
-async def test_an_order_in_slices_adds_up(client: Client) -> None:
+async def test_the_slices_of_a_twap_order_add_up_to_its_amount(client: Client) -> None:
     order = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1", "type": "twap"}
     answer = await client.submit({**order, "slices": 3, "intervalSeconds": 2})
     assert answer.status_code == 202, answer.text

@@ -50,7 +50,7 @@ def _replay(seed: int, faults: str | None) -> None:
         try:
             schedule.run()
         finally:
-            # Not to standard output: the harness discards the metrics there.
+            # The harness discards standard output, because the handlers print their metrics there.
             print(*schedule.log, sep="\n", file=sys.stderr)
             for number, kind in sorted(schedule.plan.items()):
                 if number < len(harness.calls.names):

@@ -41,14 +41,14 @@ Effect = Callable[[], Any]
 
 
 class Calls:
-    """Has `cloud` answer the calls of a schedule, numbers them from 0, and injects faults."""
+    """Numbers the calls of a schedule from 0, answers them by `cloud`, and injects faults."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self.reset({})
 
     def reset(self, plan: dict[int, Kind]) -> None:
-        """Number the next call 0; `plan` has a fault for some numbers."""
+        """Number the next call 0; `plan` maps the numbers of calls to their faults."""
         self.plan = plan
         self.names: list[str] = []
         self.injected: list[Kind] = []
@@ -63,7 +63,7 @@ class Calls:
         return kind
 
     def watch(self, client: Any) -> None:
-        """Answer and number all calls of a boto3 client: a call once, however often it is sent."""
+        """Answer and number all calls of a boto3 client; a call keeps its number when retried."""
         client.meta.events.register_first("before-call", self._before_call)
         client.meta.events.register_first("before-send", self._before_send)
 
@@ -87,7 +87,7 @@ class Calls:
         raise ReadTimeoutError(endpoint_url=request.url)
 
     def make(self, name: str, effect: Effect) -> None:
-        """Number a call that goes to no boto3 client, and make it, with its fault if it has one."""
+        """Number a call that uses no boto3 client, and make it with its fault, if it has one."""
         match self.number(name):
             case Kind.FAIL:
                 raise ClientError({"Error": {"Code": "LimitExceededException"}}, name)
@@ -116,7 +116,7 @@ class Clock(VirtualClock):
 
 
 class NumberedConnections(Connections):
-    """The @connections endpoint with numbered calls; `deliver` gets each frame's connection."""
+    """The @connections endpoint with numbered calls; `deliver` gets each frame."""
 
     def __init__(self, calls: Calls) -> None:
         super().__init__()
@@ -148,16 +148,16 @@ class Receiver:
         self.hide: Callable[[str, int], None]
 
     def post(self, _url: str, body: bytes, headers: dict[str, str], **_: Any) -> int:
-        """In place of `delivery.post`."""
+        """A replacement for `delivery.post`."""
         return self.receive(headers["webhook-id"], body)
 
     def change_visibility(self, receipt_handle: str, seconds: int) -> None:
-        """In place of `notices.hide`, with a numbered call."""
+        """A replacement for `notices.hide`, with a numbered call."""
         self._calls.make("ChangeMessageVisibility", lambda: self.hide(receipt_handle, seconds))
 
 
 class CloudWorld(World):
-    """The handlers over `cloud` in place of moto: only requests and invocations without SQS."""
+    """The handlers over `cloud` instead of moto, without the methods that read a queue."""
 
     def __init__(self) -> None:
         self.connections = Connections()
@@ -205,7 +205,7 @@ class Harness:
 
 @contextmanager
 def new_harness() -> Iterator[Harness]:
-    """A harness for the block: the unchanged handlers under a clock that the schedule moves."""
+    """A harness for the block: the unchanged handlers under a clock that the schedule advances."""
     clock = Clock()
     cloud = Cloud(lambda: clock.at_ms)
     calls = Calls(cloud)
@@ -228,7 +228,7 @@ def new_harness() -> Iterator[Harness]:
         patch.setattr(worker, "at_once", in_turns)
         patch.setattr(worker, "network", replace(worker.network, latency_scale=1))
         patch.setattr(worker, "settings", replace(runtime.settings, retry_base_ms=1000))
-        # botocore's retries take no time here, and their budget outlasts many schedules.
+        # botocore's retries take no time here, and their number has no quota.
         patch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _seconds: None))
         patch.setattr(RetryQuota, "acquire", lambda _quota, _capacity: True)
         level = runtime.logger.log_level

@@ -1,11 +1,11 @@
 """A small model of an order's protocol, enumerated exhaustively.
 
-One order, two messages, two workers, a client that cancels, the dead-letter function and the
-sweeper; for an order that waits for a price also the watcher, one change by its client, and its
-expiry. Each action is one atomic step of the real system: a conditional write, a receive or a
-crash. `explore` visits every state that any interleaving can reach. The statuses and their
-transitions are the product's own; the rest of the protocol is restated here, so that the model can
-be read and broken on purpose (`Rules`).
+The model has one order, two messages, two workers, a client that cancels, the dead-letter function
+and the sweeper. For an order that waits for a price it also has the watcher, one change by the
+client, and the expiry. Each action is one atomic step of the real system: a conditional write, a
+receive or a crash. `explore` visits every state that any interleaving can reach. The statuses and
+their transitions are the product's own. The rest of the protocol is restated here, so that a test
+can break it on purpose (`Rules`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from functions.contract import MAX_ATTEMPTS
 from functions.orders.order import TRANSITIONS, Status
 
 S = TypeVar("S", bound=Hashable)
-Graph = dict[S, list[tuple[str, S]]]  # of each state: the actions, and the states after them
-# Enough for every sequence of crashes and redeliveries in a small model. An order that waits has
-# more states of its own, so its messages are received only once.
+Graph = dict[S, list[tuple[str, S]]]  # for each state: the actions, and the states after them
+# Enough for every sequence of crashes and redeliveries. An order that waits has more states, so its
+# messages are received only once.
 RECEIVES_MAX = 2
 QUEUED, DEAD, GONE = "queued", "dead", "gone"
 WAITING_ATTEMPTS = 2  # for an order that waits
@@ -54,7 +54,7 @@ class State(NamedTuple):
     item: Item = Item()
     messages: tuple[Message, ...] = (Message(), Message(GONE))
     workers: tuple[Item | None, ...] = (None, None)
-    # A client's request to cancel or change the order: the copy that it read, the status to write.
+    # A client's request to cancel or change the order: the status to write, and the copy it read.
     client: tuple[Status, Item] | None = None
     cancelled: bool = False  # the cancellation was answered with 200
     waits: bool = False  # the order waits for a price

@@ -42,7 +42,7 @@ def single_faults() -> Iterator[Task]:
 
 
 def random_faults(count: int, first_seed: int) -> Iterator[Task]:
-    """Schedules with random faults, which each seed draws."""
+    """Schedules with random faults, drawn from consecutive seeds."""
     return ((seed, None) for seed in range(first_seed, first_seed + count))
 
 

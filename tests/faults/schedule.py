@@ -125,7 +125,7 @@ _CALL_OF = {Status.ROUTING: "ask", Status.BUILDING: "sign", Status.SUBMITTED: "o
 
 
 class Ledger:
-    """Every write to each order: transactions on the simulated chain, and the order's history."""
+    """Observes every write to each order, and keeps the transactions stored with it."""
 
     def __init__(self) -> None:
         self._transactions: dict[str, dict[str, str]] = defaultdict(dict)
@@ -183,8 +183,8 @@ class Schedule:
         ]
         self.queue: list[Message] = []
         self.dead_letter_queue: list[Message] = []
-        # A webhook for all updates, from before the first order. Its own chance leaves the other
-        # draws of a seed as they are.
+        # Whether the owner has a webhook for all updates. It is drawn from a generator of its own,
+        # so that the other draws of a seed stay the same.
         self.has_webhook = Random(f"webhook {seed}").random() < WEBHOOK_SHARE
         self.notices: list[Message] = []
         self.hidden_ms: dict[int, int] = {}  # by message: how long the notifier hides it
@@ -194,7 +194,7 @@ class Schedule:
         self.stream_retries = 0
         self.ledger = Ledger()
         self.numbers = count()
-        self.faulted: set[str] = set()  # kinds of invocations that had a fault beyond retries
+        self.faulted: set[str] = set()  # invocations that had a fault other than a repeat
         self.log: list[str] = []
 
     def _chance(self, share: float) -> bool:
@@ -469,7 +469,7 @@ class Schedule:
             self._judge_webhook(orders)
 
     def _judge_keys(self, item: Json) -> None:
-        """An ended order counts as open nowhere; it is listed by its end unless it is confirmed."""
+        """An ended order has no key of open orders; unless confirmed, it is listed by its end."""
         order, owner, *_ = stored_order(item)
         confirmed = order.status is Status.CONFIRMED
         listed = None if confirmed else ended_partition(owner, order.status)

@@ -1,9 +1,9 @@
 """A small model of an order in slices, enumerated exhaustively.
 
-One twap order, two workers, and a client that cancels. The sweeper re-queues an order at any time,
-so a worker may take the order at any time, and may die after each step. A slice executes or ends
-without a swap (it failed, or expired) as an order of its own, which `model.py` describes. As there,
-each action is one atomic step of the real system, and `Rules` can be broken on purpose.
+The model has one twap order, two workers, and a client that cancels. The sweeper re-queues the
+order at any time, so a worker may take it at any time, and may die after each step. A slice is an
+order of its own, which `model.py` describes: here it executes, or ends without a swap because it
+failed or expired. Each action is one atomic step of the real system, and a test can break `Rules`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from tests.faults.model import Graph, Unsafe, reachable
 
-SLICES = 2  # a third has no other transitions than the second
+SLICES = 2  # a third would have the same transitions as the second
 # The states of a slice: not stored, not begun (it is pending or rests), executing, and two ends.
 ABSENT, WAITS, EXECUTES, SWAPPED, UNFILLED = "absent", "waits", "executes", "swapped", "unfilled"
 ENDED = (SWAPPED, UNFILLED)
@@ -22,7 +22,7 @@ WORKING, CONFIRMED, FAILED, CANCELLED = "working", "confirmed", "failed", "cance
 
 
 class Parent(NamedTuple):
-    """The twap order: how many slices have begun, how many are accounted for and were swapped."""
+    """The twap order: how many slices have begun, are accounted for, and were swapped."""
 
     sequence: int = 0
     status: str = WORKING
@@ -32,7 +32,7 @@ class Parent(NamedTuple):
 
 
 class Actor(NamedTuple):
-    """A worker's or the client's copy of the order, and its present slice as it was read."""
+    """A worker's or the client's copy of the order, and the status of its slice as it was read."""
 
     parent: Parent
     slice: str = ""

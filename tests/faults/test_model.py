@@ -48,7 +48,7 @@ def product_transitions(waits: bool) -> set[tuple[Status, Status]]:
 
 
 @pytest.mark.parametrize("rule", [field.name for field in fields(Rules)])
-def test_without_any_rule_a_promise_is_broken(rule: str) -> None:
+def test_without_any_one_rule_a_promise_is_broken(rule: str) -> None:
     found = False
     for waits in (False, True):
         try:

@@ -24,6 +24,6 @@ def test_every_interleaving_of_slices_is_safe_and_can_end_without_a_cancellation
 
 
 @pytest.mark.parametrize("rule", [field.name for field in fields(Rules)])
-def test_without_any_rule_of_slices_a_promise_is_broken(rule: str) -> None:
+def test_without_any_one_rule_of_slices_a_promise_is_broken(rule: str) -> None:
     with pytest.raises(Unsafe):
         explore(Rules(**{rule: False}))

@@ -100,7 +100,7 @@ class TwoWorkers(RuleBasedStateMachine):
     @rule(chosen=st.integers(0, WORKERS_MAX - 1))
     def kill(self, chosen: int) -> None:
         self.running.pop(chosen % len(self.running)).kill()
-        self.messages.append(self.harness.clock.at_ms)  # SQS delivers the message again, and early
+        self.messages.append(self.harness.clock.at_ms)  # SQS redelivers the message at once
 
     @rule()
     def deliver_twice(self) -> None:

@@ -50,7 +50,7 @@ def world(aws: MockAWS, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 class Now(datetime):
-    """The present, by the clock of the functions."""
+    """A datetime that reads the functions' clock."""
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> Self:
@@ -59,7 +59,7 @@ class Now(datetime):
 
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """A receiver of webhooks, which answers in time on a busy machine too."""
+    """A receiver of webhooks, with timeouts for a busy machine."""
     monkeypatch.setattr(delivery, "CONNECT_SECONDS", 60)
     monkeypatch.setattr(delivery, "READ_SECONDS", 60)
     monkeypatch.setattr(notifier, "DELIVERY_SECONDS_MAX", 60)

@@ -1,4 +1,4 @@
-"""The HTTP API's gateway in process: what API Gateway does between client and handlers."""
+"""The HTTP API's gateway in process: it authorizes a request, then calls the handler."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
 def gateway(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """A WSGI application: authorize as infra/stack/apis.py declares, then call the handler."""
+    """A WSGI application with the authorization that infra/stack/apis.py declares."""
     request = _event(environ)
     path = request["rawPath"]
     if is_public(path):
@@ -39,7 +39,7 @@ def gateway(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 @cache
 def _owner(authorization: str) -> str:
-    """The owner that the authorizer found; the gateway caches it."""
+    """The owner that the authorizer found, cached as by the gateway."""
     request = event("authorizer_http") | {"headers": {"authorization": authorization}}
     answer = authorizer.handler(request, Context())
     assert answer["isAuthorized"] is True

@@ -401,7 +401,7 @@ def test_ended_orders_do_not_count_towards_the_limit(world: World) -> None:
 def test_the_default_limit_is_1000_and_needs_few_counts(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One environment never exceeds the limit: after a count it accepts a part of what is free."""
+    """After a count an environment accepts only a part of the free orders, to keep the limit."""
     accepted, counts = 0, 0
 
     def count(_owner: str) -> int:

@@ -146,7 +146,7 @@ def test_a_body_that_is_no_json_object_is_refused(world: World, body: str | None
     assert answer.json["errors"][0]["field"] == "body"
 
 
-def test_a_body_that_is_no_utf_8_is_refused(world: World) -> None:
+def test_a_body_that_is_not_utf_8_is_refused(world: World) -> None:
     answer = world.http("execute_order", body=base64.b64encode(b"\xff\xfe").decode(), base64=True)
     assert (answer.status, answer.json["errors"][0]["field"]) == (400, "body")
 
@@ -344,7 +344,7 @@ def test_a_key_stays_in_use_after_its_order_was_cancelled(world: World) -> None:
     assert (again.status, again.json["status"]) == (200, "cancelled")
 
 
-def test_a_quote_shows_both_venues_and_the_route_and_stores_nothing(world: World) -> None:
+def test_a_quote_is_at_least_as_good_as_each_venue_and_stores_nothing(world: World) -> None:
     answer = world.http("get_quote")
     quote = answer.json
     assert answer.status == 200
@@ -374,7 +374,7 @@ def test_a_quote_refuses_bad_input(world: World, change: dict[str, str], field: 
     assert (answer.status, answer.json["errors"][0]["field"]) == (400, field)
 
 
-def test_tokens_come_with_mint_and_decimals(world: World) -> None:
+def test_tokens_have_a_name_a_mint_and_decimals(world: World) -> None:
     listed = {token["symbol"]: token for token in world.http("list_tokens").json["tokens"]}
     assert set(listed) == {
         *("SOL", "USDC", "USDT", "RAY", "JUP"),
@@ -597,7 +597,7 @@ def test_a_quote_has_the_reference_price_beside_its_own(world: World) -> None:
     )
 
 
-def test_me_is_the_owner_of_the_key(world: World) -> None:
+def test_me_answers_the_owner_of_the_key(world: World) -> None:
     assert world.http("get_me", owner="desk").json == {"owner": "desk"}
 
 
@@ -710,7 +710,7 @@ GZIP = {"accept-encoding": "gzip, deflate, br"}
 def test_a_long_answer_is_compressed_if_the_client_accepts_that(world: World, name: str) -> None:
     plain, packed = world.http(name), world.http(name, headers=GZIP)
     assert packed.headers["Content-Encoding"] == "gzip"
-    assert packed.text == plain.text or name == "get_prices"  # prices change by the second
+    assert packed.text == plain.text or name == "get_prices"  # prices change every second
     assert len(packed.body) < len(plain.body)
     assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
     assert "Content-Encoding" not in plain.headers

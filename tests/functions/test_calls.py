@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.load.calls import busy_and_first, total, with_a_webhook
 
 
-def test_the_aws_calls_of_an_order_and_those_that_an_owners_first_order_adds() -> None:
+def test_an_order_makes_twelve_aws_calls_and_an_owners_first_order_three_more() -> None:
     busy, first = busy_and_first()
     assert busy == {
         "submit": {"PutItem": 1, "SendMessage": 1},

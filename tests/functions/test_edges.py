@@ -24,7 +24,7 @@ def errors_of(answer: Answer) -> list[tuple[str, str]]:
 
 
 def body(**values: str) -> str:
-    """An order's JSON in which some values are written as given."""
+    """The JSON of ORDER; the given values are written without quotes."""
     written = {name: json.dumps(value) for name, value in ORDER.items()} | values
     return "{" + ",".join(f'"{name}":{value}' for name, value in written.items()) + "}"
 
@@ -43,7 +43,9 @@ def body(**values: str) -> str:
         ("1." + "0" * 5000 + "1", "must have at most 9 decimal places"),
     ],
 )
-def test_a_number_of_any_size_is_refused_as_an_amount(world: World, number: str, rule: str) -> None:
+def test_an_amount_that_is_too_large_too_small_or_too_precise_is_refused(
+    world: World, number: str, rule: str
+) -> None:
     ((field, found_rule),) = errors_of(world.http("execute_order", body=body(amount=number)))
     assert field == "amount"
     assert found_rule.startswith(rule)
@@ -52,7 +54,7 @@ def test_a_number_of_any_size_is_refused_as_an_amount(world: World, number: str,
 @pytest.mark.parametrize(
     "number", ["1e1000000000000000000", "1e-1000000000000000000", "1" + "0" * 5000, "50.5", "50.0"]
 )
-def test_a_number_of_any_size_that_is_not_whole_is_refused_as_slippage(
+def test_a_number_that_is_too_large_or_not_whole_is_refused_as_slippage(
     world: World, number: str
 ) -> None:
     ((field, _),) = errors_of(world.http("execute_order", body=body(slippageBps=number)))
@@ -103,7 +105,7 @@ def test_a_fault_of_one_venue_is_accepted_where_venues_answer(world: World) -> N
 
 
 @pytest.mark.parametrize("name", ["token_in", "token_out", "slippage_bps", "client_order_id"])
-def test_a_field_has_its_documented_name_only(world: World, name: str) -> None:
+def test_a_field_is_accepted_only_under_its_documented_name(world: World, name: str) -> None:
     camel = {"token_in": "tokenIn", "token_out": "tokenOut"}.get(name, "")
     fields_given = {key: value for key, value in ORDER.items() if key != camel} | {name: "SOL"}
     found = dict(errors_of(world.http("execute_order", body=fields_given)))
@@ -166,7 +168,9 @@ def test_a_whole_number_in_a_query_has_one_spelling(world: World, value: str) ->
         f"{ORDER_ID[:-1]}g",
     ],
 )
-def test_an_order_id_has_one_spelling(world: World, order_id: str) -> None:
+def test_an_order_id_is_refused_unless_it_is_a_uuid_with_hyphens(
+    world: World, order_id: str
+) -> None:
     for event in ("get_order", "cancel_order"):
         answer = world.http(event, path=f"/api/orders/{order_id}")
         assert errors_of(answer) == [("orderId", "must be a UUID")]
@@ -178,7 +182,7 @@ def test_an_order_id_may_be_in_upper_case(world: World) -> None:
     assert answer.json["orderId"] == order["orderId"]
 
 
-def test_a_parameter_is_given_once(world: World) -> None:
+def test_a_parameter_given_twice_is_refused(world: World) -> None:
     answer = world.http("list_orders", raw_query="limit=5&limit=5")
     assert errors_of(answer) == [("limit", "is given twice")]
     answer = world.http("list_orders", raw_query="clientOrderId=a&clientOrderId=b")
@@ -237,7 +241,7 @@ def test_a_refused_parameter_is_explained_in_a_sentence(
     assert world.http(event, query=query).json["detail"].startswith(detail)
 
 
-def test_a_bad_idempotency_key_names_its_header(world: World) -> None:
+def test_the_refusal_of_an_idempotency_key_names_its_header(world: World) -> None:
     answer = world.http("execute_order", body=ORDER, headers={"idempotency-key": "two words"})
     rule = "must be 1 to 128 visible ASCII characters without spaces"
     assert errors_of(answer) == [("Idempotency-Key", rule)]
@@ -271,7 +275,7 @@ def test_head_of_an_order_answers_whether_it_exists(world: World) -> None:
     assert (unknown.status, unknown.text) == (404, "")
 
 
-def test_head_is_refused_where_get_is(world: World) -> None:
+def test_head_is_refused_where_get_is_refused(world: World) -> None:
     answer = world.http("execute_order", method="HEAD", path="/api/tickets")
     assert (answer.status, answer.headers["Allow"]) == (405, "POST")
     other = world.http("get_order", method="PATCH", path="/api/tokens")

@@ -80,7 +80,7 @@ def test_a_repeat_of_a_write_whose_answer_was_lost_succeeds(world: World) -> Non
 def test_an_order_whose_put_is_repeated_after_a_lost_answer_is_accepted_as_new(
     world: World,
 ) -> None:
-    waits = iter([0])  # botocore's timeout in seconds, after which it repeats the request
+    waits = iter([0])  # the seconds after which botocore repeats the request
     events: Any = clients.dynamodb().meta.events
     name = "needs-retry.dynamodb.PutItem"
 
@@ -164,7 +164,7 @@ def test_a_connection_that_is_too_slow_is_closed(
     assert (closed, world.connections.statuses("slow")) == (["slow"], ["pending", "routing"])
 
 
-def test_a_batch_fails_if_a_connection_accepts_neither_a_push_nor_its_closing(
+def test_a_batch_fails_if_a_connection_can_be_neither_pushed_to_nor_closed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order_id = world.submit()["orderId"]
@@ -212,7 +212,7 @@ def test_expired_followers_without_a_disconnect_make_room_for_new_ones(
 
 
 def test_the_largest_update_fits_a_frame(world: World) -> None:
-    """32 KB is a WebSocket frame of API Gateway, 128 KB a message."""
+    """API Gateway allows 32 KB for a WebSocket frame, and 128 KB for a message."""
     submitted = [
         world.submit(tokenIn="JUP", tokenOut="BONK", amount="1000"),
         world.submit(simulate={"fault": "venue_down"}),

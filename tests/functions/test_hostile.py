@@ -23,8 +23,8 @@ from tests.functions.gateway import gateway
 from tests.hostile import NAUGHTY, Case, send_generated
 from tests.world import Context, World
 
-# This many valid and as many invalid requests for each operation. Twice as many get the same
-# statuses and reach the same branches (coverage.py, 2026-11-29), but for one that has its own test.
+# This many valid and as many invalid requests for each operation. Twice as many give the same
+# statuses, and reach one more branch, which has its own test (coverage.py, 2026-11-29).
 CASES = 100
 CASES_MIN = 2000
 BODIES = 2000

@@ -27,7 +27,7 @@ def fail(world: World, **fields: Any) -> str:
 
 
 def mixed(world: World) -> dict[str, list[str]]:
-    """Orders of every end, two of each, the newest first."""
+    """The ids of two orders in each status, newest first."""
     ids: dict[str, list[str]] = {"confirmed": [], "failed": [], "cancelled": [], "pending": []}
     for _ in range(2):
         ids["confirmed"].insert(0, world.submit()["orderId"])
@@ -104,7 +104,7 @@ def remove_keys(world: World) -> None:
         if "openOwner" not in item and "updates" in item:
             old = {n: v for n, v in item.items() if n not in ("openShard", "idleSince")}
             old["createdAt"] = {"S": item["createdAt"]["S"].split(" ")[0]}
-            # A key of an index cannot be changed in moto's table without a new item.
+            # moto cannot change the index key of a stored item, so the item is stored anew.
             world.dynamodb.delete_item(TableName="orders", Key={"orderId": item["orderId"]})
             world.dynamodb.put_item(TableName="orders", Item=old)
 

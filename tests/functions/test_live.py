@@ -98,7 +98,7 @@ class DriftingClocks:
         return self._seconds
 
     def sleep(self, seconds: float) -> None:
-        self._world.publish()  # until the answer an old look-up may be used
+        self._world.publish()  # before the answer, the publisher may use an old look-up
         wall_rate, monotonic_rate = self._rates
         self._now_ms += round(seconds * wall_rate * 1000)
         self._seconds += seconds * monotonic_rate
@@ -157,7 +157,7 @@ def test_the_age_of_a_look_up_counts_from_before_its_query(
     def slow(owner: str) -> Any:
         look_ups.append(owner)
         found = look_up(owner)
-        runtime.sleep(connections.LOOKUP_SECONDS)  # the answer takes so long
+        runtime.sleep(connections.LOOKUP_SECONDS)  # the query takes this long
         return found
 
     monkeypatch.setattr(connections, "followers_of_all", slow)
@@ -244,7 +244,7 @@ def test_a_ping_is_answered(world: World) -> None:
         ({"orderId": UNKNOWN, "depth": 1}, "INVALID_MESSAGE", "depth"),
     ],
 )
-def test_a_bad_message_is_answered_with_an_error_and_the_connection_stays(
+def test_a_bad_message_is_answered_with_an_error_and_the_connection_stays_open(
     world: World, message: Any, code: str, names: str
 ) -> None:
     client = world.connect("c1")
@@ -409,7 +409,7 @@ def test_a_client_that_reconnects_as_documented_gets_the_updates_that_the_stream
     later = world.submit()["orderId"]
     world.settle()
     assert world.connections.statuses("one") == LIFE[:1]
-    # Of the followed order one update, and all of the later one.
+    # One update of the followed order, and all updates of the later one.
     assert world.connections.statuses("all") == [*LIFE[:1], *LIFE]
     runtime.sleep(2 * 3600)
     for connection_id in ("one", "all"):

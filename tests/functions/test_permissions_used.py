@@ -49,7 +49,7 @@ from tests.world import Context, World
 
 Calls = dict[str, dict[str, set[str]]]
 
-# Lambda makes these calls in the function's role to read queues and streams; no code does.
+# Lambda itself makes these calls in the function's role, to read queues and streams.
 BY_LAMBDA: dict[str, dict[str, set[str]]] = {
     "worker": {QUEUE: RECEIVE},
     "dead_letters": {DEAD_LETTERS: RECEIVE},
@@ -89,7 +89,7 @@ class Recorder:
 
 
 def resources(running: str, given: dict[str, Any]) -> Iterator[str]:
-    """The resources of a call, by their names in GRANTED."""
+    """The resources of a call, as GRANTED names them."""
     if "QueueUrl" in given:
         yield {settings.queue_url: QUEUE, settings.webhook_queue_url: WEBHOOKS}[given["QueueUrl"]]
     elif "IndexName" in given:

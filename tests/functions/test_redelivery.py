@@ -1,4 +1,4 @@
-"""Redelivery by Lambda and SQS: one order's message never delays another order for good."""
+"""Redelivery by Lambda and SQS: no order keeps another one from its execution."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Message:
 
 
 class EventSource:
-    """The order queue with its dead letters, and Lambda, which hands its messages to the worker.
+    """The order queue with its dead letters, and Lambda, which passes its messages to the worker.
 
-    As AWS documents it: a batch that ends with its process returns whole, a message that was
-    reported as failed returns alone, each after the visibility timeout; a message that was received
-    too often becomes a dead letter when it is due again.
+    If the worker's process dies, the whole batch returns to the queue after the visibility timeout.
+    A message that the worker reports as failed returns alone. A message that was received too often
+    becomes a dead letter when it is due again. AWS documents this:
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
     """

@@ -1,4 +1,4 @@
-"""Executed orders, computed again from their stored data."""
+"""The replay of executed orders from their stored data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def executed(world: World, **request: Any) -> StoredOrder:
     ],
     ids=str,
 )
-def test_the_routes_and_the_landing_of_an_order_are_computed_as_they_were_stored(
+def test_a_replay_computes_the_stored_routes_and_the_stored_landing(
     world: World, request_: dict[str, Any]
 ) -> None:
     order, _, signed, *_ = executed(world, **request_)
@@ -42,14 +42,14 @@ def test_the_routes_and_the_landing_of_an_order_are_computed_as_they_were_stored
     assert len(found["routes"]) == order.attempt
 
 
-def test_a_limit_order_is_computed_as_it_was_stored(world: World) -> None:
+def test_a_replay_of_a_limit_order_agrees_with_the_stored_order(world: World) -> None:
     request = {"type": "limit", "limitPrice": "1"}
     order, _, signed, *_ = executed(world, **request)
     assert order.status == "confirmed"
     assert replay.explain(order, signed)["differs"] is False
 
 
-def test_a_stored_value_that_differs_is_named(world: World) -> None:
+def test_a_replay_names_a_stored_value_that_differs(world: World) -> None:
     order, _, signed, *_ = executed(world)
     *others, last = order.updates
     false = order.model_copy(

@@ -28,10 +28,10 @@ ASSETS = Path(__file__).parents[2] / "functions" / "dashboard"
 
 @pytest.fixture
 def largest(world: World) -> tuple[Json, Json]:
-    """The item and the answer of an order of the greatest length.
+    """The item and the answer of a very large order.
 
-    Direct pools and all hubs at once; three attempts, each with a route, a transaction and an
-    error; the longest idempotency key; as many followers as an order can have.
+    Its route uses direct pools and all hubs. It has three attempts with a route, a transaction
+    and an error each, and as many followers as an order can have.
     """
     order_id = world.submit(
         key="k" * 64,
@@ -60,7 +60,7 @@ def test_the_largest_order_is_far_below_the_limit_of_an_item(largest: tuple[Json
 def test_a_limit_order_with_the_most_refusals_fits_into_an_item(
     largest: tuple[Json, Json],
 ) -> None:
-    """Once its updates have this many bytes, the next refusal ends it, whatever its routes are."""
+    """Once its updates have UPDATES_BYTES_MAX bytes, the next refusal ends the order."""
     item, _ = largest
     with_transactions = sum(len(each["B"]) for each in item["updates"]["L"])
     assert with_transactions < sum(len(each.text) for each in entries(item)) / 2

@@ -36,7 +36,7 @@ def submit(world: World, **fields: Any) -> Json:
 
 
 def proceed(world: World, order: Json, seconds: float = 0) -> Json:
-    """Let time pass, then work until no message is visible, with one for the order."""
+    """Let time pass, queue the order, and work until no message is visible."""
     runtime.sleep(seconds)
     queue.enqueue(order["orderId"], woken=True)
     for _ in range(30):
@@ -87,7 +87,7 @@ def test_a_twap_order_executes_its_slices_in_turn_and_adds_them_up(world: World)
     assert "nextSliceAt" not in done
 
 
-def test_each_slice_is_due_on_the_grid_of_the_first_one(world: World) -> None:
+def test_each_slice_is_due_a_multiple_of_the_interval_after_the_first(world: World) -> None:
     order = submit(world)
     proceed(world, order)
     proceed(world, order, 75)  # late
@@ -397,7 +397,7 @@ def ended(child: Order, *, executed: bool) -> Order:
     return child.apply(child.next_update(Status.FAILED, 0, error=error))
 
 
-def test_a_slice_follows_from_the_stored_order_alone() -> None:
+def test_a_slice_can_be_derived_from_the_stored_order_alone() -> None:
     terms: Json = {"type": "twap", "slices": 2, "interval_seconds": 60, "limit_price": "160"}
     terms |= {"slippageBps": None}
     order = pending_order(at_ms=START_MS, **terms)

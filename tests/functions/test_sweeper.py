@@ -52,7 +52,7 @@ class Queue(Cloud):
 
 
 class LimitedTime(Context):
-    """An invocation that answers these remaining milliseconds, one after another, and then 0."""
+    """An invocation whose remaining time (ms) is each of these values in turn, and then 0."""
 
     def __init__(self, *left_ms: int) -> None:
         super().__init__()

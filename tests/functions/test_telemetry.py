@@ -195,9 +195,7 @@ def test_a_log_line_names_no_order_of_an_earlier_message(world: World, log: io.S
     assert failed["body"] == "no order"
 
 
-def test_a_log_line_has_its_time_by_rfc_3339_in_milliseconds(
-    world: World, log: io.StringIO
-) -> None:
+def test_a_log_line_has_an_rfc_3339_time_with_milliseconds(world: World, log: io.StringIO) -> None:
     world.submit()
     (timestamp, *_) = [line["timestamp"] for line in lines(log)]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", timestamp)

@@ -29,7 +29,7 @@ DAY_MS = 86_400_000
 
 @pytest.fixture(autouse=True)
 def clock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock starts at one time, so that the market is the same in every run."""
+    """A virtual clock that starts at a fixed time, so that the market is the same in every run."""
     monkeypatch.setattr(runtime, "clock", VirtualClock())
     watch()
 
@@ -57,7 +57,7 @@ def priced(world: World, factor: str) -> str:
 
 
 def rest(world: World, **fields: Any) -> Json:
-    """Submit an order that rests, by default for a limit price a tenth above the present price."""
+    """Submit an order that rests, by default with a limit a tenth above the current price."""
     fields = fields or {"type": "limit", "limitPrice": priced(world, "1.1")}
     order_id = world.submit(**fields)["orderId"]
     world.work()
@@ -361,9 +361,7 @@ def test_the_sweeper_queues_an_order_that_expires_later_than_a_message_can_be_de
     assert world.queued() == 1
     assert world.sweep() == 0
     assert world.queued() == 1  # queued once
-    assert (
-        item(world, order)["openShard"]["S"] in OPEN_SHARDS
-    )  # for the case that the message is lost
+    assert item(world, order)["openShard"]["S"] in OPEN_SHARDS  # in case the message is lost
     runtime.sleep(870 + runtime.settings.sweep_idle_seconds)
     assert world.sweep() == 0
     runtime.sleep(1)
@@ -388,7 +386,7 @@ def test_no_transaction_is_signed_that_could_land_after_the_expiry(world: World)
 def test_a_transaction_that_would_land_after_the_expiry_never_executes(world: World) -> None:
     low = priced(world, "0.9")
     ended = set()
-    for number in range(12):  # it lands after five to seven slots; quotes take up to 400 ms
+    for number in range(12):  # landing takes five to seven slots, and quotes take up to 400 ms
         expires_at = iso(runtime.now_ms() + 400 + 300 + 7 * 400)
         order = world.submit(f"k{number}", type="limit", limitPrice=low, expiresAt=expires_at)
         world.work()

@@ -24,7 +24,7 @@ LOW, HIGH = "0" * 40, "9" * 40
 
 
 class Clock(VirtualClock):
-    """A clock that calls `after_sleep` after each sleep, which the watcher does once a second."""
+    """A clock that calls `after_sleep` after each sleep; the watcher sleeps once a second."""
 
     def __init__(self) -> None:
         super().__init__(BEGIN_MS)
@@ -107,7 +107,7 @@ def price_key(at_ms: int) -> str:
 
 
 def highest(seconds: int) -> tuple[int, str]:
-    """The second of the next ones with the highest price, and the key of that price."""
+    """Of the next seconds, the one with the highest price, and the key of that price."""
     return max(((n, price_key(BEGIN_MS + n * 1000)) for n in range(seconds)), key=lambda it: it[1])
 
 
@@ -178,7 +178,7 @@ def test_an_order_is_woken_though_the_index_lags(watched: WatchedCloud) -> None:
 def test_an_order_is_woken_though_the_index_had_neither_its_old_nor_its_new_key(
     watched: WatchedCloud,
 ) -> None:
-    """The worker replaces the keys of an order woken before its price, without announcing it."""
+    """The worker replaces the keys of an order woken too early, without an announcement."""
     watched.rest("far", wakeAbove=HIGH)
     watched.rest("order", wakeAbove=LOW)
     watched.clock.at_ms += 60_000
@@ -263,7 +263,7 @@ def test_a_watcher_ends_when_a_later_one_ticks_and_a_duplicate_of_it_ends_at_onc
     watched.clock.after_sleep = next_one
     watched.run(150)
     assert watched.clock.at_ms == BEGIN_MS + 7_000
-    watched.run(150)  # began before the watcher that ticks
+    watched.run(150)  # this one began before the watcher that ticks
     assert watched.calls == [(BEGIN_MS + 7_000, "GetItem")]
 
 

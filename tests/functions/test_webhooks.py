@@ -44,7 +44,7 @@ def listed(world: World, **changes: Any) -> list[Json]:
 
 
 def expire_look_ups() -> None:
-    """Let the publisher's cache of an owner's followers and webhooks expire, after a second."""
+    """Sleep until the publisher's cache of an owner's followers and webhooks has expired."""
     runtime.clock.sleep(1)
 
 
@@ -268,7 +268,7 @@ def queued(world: World, receiver: Receiver) -> Json:
     return webhook
 
 
-def test_a_failed_delivery_is_repeated_under_the_same_id(
+def test_a_failed_delivery_is_retried_under_the_same_id(
     world: World, receiver: Receiver, queued: Json, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notifier, "FIRST_RETRY_SECONDS", 0)
@@ -320,7 +320,7 @@ def test_a_slow_receiver_delays_no_other(
     world: World, receiver: Receiver, queued: Json, monkeypatch: pytest.MonkeyPatch, slow: Any
 ) -> None:
     def time_passes(deliveries: Collection[Future[Any]], timeout: float) -> Any:
-        """The time for a delivery ends once one is done, which can only be the quick one."""
+        """End the time for all deliveries once one is done, which can only be the quick one."""
         assert timeout == notifier.DELIVERY_SECONDS_MAX
         return wait(deliveries, return_when=FIRST_COMPLETED)
 
@@ -400,7 +400,7 @@ def test_a_host_with_a_private_address_is_not_called(addresses: list[str]) -> No
 
 
 def test_the_request_goes_to_the_address_that_was_checked(receiver: Receiver) -> None:
-    """If the connection resolved the name again, the name could lead elsewhere by then."""
+    """If the connection resolved the name again, it could get another address."""
     connected = []
 
     def resolve(host: str, port: int) -> list[str]:
@@ -422,8 +422,8 @@ def test_a_delivery_fails_if_its_host_has_no_address() -> None:
         delivery.post("https://desk.example", b"{}", {}, loopback=False, resolve=resolve)
 
 
-def test_a_certificate_of_another_host_is_refused(receiver: Receiver) -> None:
-    """The receiver does not speak TLS, which is the simplest case without a valid certificate."""
+def test_a_delivery_fails_without_a_valid_certificate(receiver: Receiver) -> None:
+    """Here the receiver does not use TLS at all."""
     url = f"https://desk.example:{receiver.port}"
     with pytest.raises(delivery.Undeliverable):
         delivery.post(url, b"{}", {}, loopback=True, resolve=lambda _h, _p: ["127.0.0.1"])

@@ -140,7 +140,7 @@ def test_every_message_that_the_schema_allows_is_accepted(connection: FuzzedConn
     @SETTINGS
     @given(message=messages(GenerationMode.POSITIVE), known=st.booleans())
     def send(message: Any, known: bool) -> None:
-        # To JSON Schema 1.0 is a whole number; the engine takes only 1.
+        # In JSON Schema 1.0 is a whole number; the engine accepts only 1.
         hypothesis.assume(not isinstance(message.get("sinceSequence"), float))
         if known and message.get("orderId", "*") != "*":
             message["orderId"] = connection.order_id

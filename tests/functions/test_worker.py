@@ -122,7 +122,7 @@ def test_an_order_settles_over_a_pool_that_was_closed_after_its_signature(
     market.snapshot.cache_clear()
 
 
-def test_several_pools_of_one_venue_and_pair_are_routed_over(
+def test_a_route_may_use_several_pools_of_one_venue_and_pair(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     another = Ladder("SOL", "USDC", 7_500 * 10**6, bin_step=10, number=2)
@@ -139,7 +139,7 @@ def test_several_pools_of_one_venue_and_pair_are_routed_over(
 
 
 def sol_price(network: Network) -> int:
-    """The present price of SOL, in millionths of a USDC."""
+    """The current price of SOL, in millionths of a USDC."""
     (prices,) = network.prices(find("SOL"), find("USDC"), [now_ms()])
     return int(float(prices["reference"]) * 10**6)
 

@@ -1,4 +1,4 @@
-"""The in-process AWS of these tests gives the guarantee of DynamoDB on which the product relies."""
+"""The tests' moto makes conditional updates atomic, as DynamoDB does."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""Tests of `infra`, which is imported first, to show jsii where Node is."""
+"""Tests of `infra`, which is imported first because it tells jsii where Node is."""
 
 import infra  # noqa: F401

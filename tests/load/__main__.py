@@ -1,8 +1,8 @@
 """Load: `uv run python -m tests.load --orders 300` posts orders and watches them all.
 
-Starts the local stack without simulated faults, unless --url and --ws-url name another one. The row
-"beyond the simulated" is the time from POST to confirmed without the simulated latencies: quoting
-and building as the worker draws them, and landing from the submitted update to its slot.
+It starts the local stack without simulated faults, unless --url and --ws-url name another one. The
+row "beyond the simulated" is the time from POST to confirmed less the simulated latencies: quoting
+and building, as the worker draws them, and landing, from the submitted update to its slot.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Row = list[float]  # p50, p95 and p99 in ms, or one number
 
 
 def simulated_ms(updates: list[Json], scale: float) -> float | None:
-    """The simulated part of an order that was confirmed at its first attempt; None for others."""
+    """The simulated ms of an order that was confirmed at its first attempt; None for others."""
     statuses = {update["status"]: update for update in updates}
     needed = {"pending", "submitted", "confirmed"}
     if not needed <= statuses.keys() or any("attempt" in update for update in updates):
@@ -127,7 +127,7 @@ def endings(run: Run) -> Counter[str]:
 
 
 def report(runs: list[Run], scale: float, title: str) -> Table:
-    """The medians of the runs' figures, and the sums of what went wrong."""
+    """The medians of the runs' figures, and the numbers of failed orders, requests and updates."""
     table = figures(title, "figure", "p50", "p95", "p99")
     for name, row in medians([summary(run, scale) for run in runs]).items():
         table.add_row(name, *(f"{value:.0f}" if len(row) > 1 else f"{value:.1f}" for value in row))

@@ -2,8 +2,8 @@
 
 PATH is a checkout of the original Node engine after `npm install`. It is started by its `npm start`
 with its own Redis and PostgreSQL, on free ports and with their data in a temporary folder. This
-engine is a local stack. Both get the same orders from the same client, which follows all of them:
-first as they are, then without simulated waits. A script that Node loads before the original
+engine is a local stack. Both engines get the same orders from the same client, which follows all of
+them: first with their simulated waits, then without. A script that Node loads before the original
 removes its sleeps, so the checkout is not changed. An update that the original pushes does not name
 its order, so the times of its confirmations are those of its messages in Redis.
 """
@@ -63,7 +63,7 @@ globalThis.setTimeout = Object.assign(function setTimeout(call, wait, ...given) 
 
 
 def program(name: str) -> str:
-    """The path of a program; on Debian, those of PostgreSQL are in a folder of their version.
+    """The path of a program; Debian keeps PostgreSQL's programs in a folder for each version.
 
     Raises:
         Problem: it is not installed.
@@ -79,7 +79,7 @@ def checked(path: Path) -> Path:
     """The checkout's absolute path.
 
     Raises:
-        Problem: it is no installed Node project with a queue of BullMQ, or a program is missing.
+        Problem: it is not an installed Node project that uses BullMQ, or a program is missing.
     """
     package = path / "package.json"
     if not package.is_file():
@@ -98,7 +98,7 @@ def checked(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Original:
-    """Where the original and its Redis listen."""
+    """The ports of the original and of its Redis."""
 
     port: int
     redis_port: int
@@ -109,7 +109,7 @@ def original(path: Path, *, sleeps: bool) -> Iterator[Original]:
     """Start the original, with or without its sleeps; everything ends with the block.
 
     Raises:
-        Problem: a part of it does not start; with the end of its output.
+        Problem: a part of it does not start; the text has the end of its output.
     """
     with ExitStack() as cleanup:
         work = Path(cleanup.enter_context(TemporaryDirectory(prefix="original-")))
@@ -135,7 +135,7 @@ def original(path: Path, *, sleeps: bool) -> Iterator[Original]:
 
 @contextmanager
 def _postgres(work: Path) -> Iterator[str]:
-    """Run PostgreSQL with its data in a folder of `work`; gives its URL."""
+    """Run PostgreSQL with its data in a folder of `work`; yields its URL."""
     port, data = free_port(0), work / "postgres"
     data.mkdir()
     user = None
@@ -168,7 +168,7 @@ def running(
     user: str | None = None,
     ready: Sequence[str] = (),
 ) -> Iterator[None]:
-    """Run a command for the block, from when `port` is open and the command `ready` succeeds."""
+    """Run a command during the block, which begins once `port` is open and `ready` succeeds."""
     name = Path(command[0]).name
     with (
         TemporaryDirectory(prefix=f"{name}-") as logs,

@@ -1,9 +1,9 @@
 """Capacity: `uv run python -m tests.load.capacity` computes the orders a second of one region.
 
-It prints each quota divided by the need of one order (measured over moto, as for
-tests.load.money); a simulation of a region at 3,000 orders a second (tests/load/region.py), with
-the settings and quotas that are enough for them, and its cost per hour; and a simulation of the
-queue under a burst. `--check` compares the latter with a real burst on a local stack.
+It prints each quota divided by the need of one order, which is measured over moto as for
+tests.load.money. It simulates a region at 3,000 orders a second (tests/load/region.py) with enough
+settings and quotas, and prints its cost per hour. It simulates the queue under a burst, and
+`--check` compares this with a real burst on a local stack.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ GOAL_SETTINGS = Settings(
 )
 GOAL_QUOTAS = Quotas(gateway_requests=30_000, warm_write_units=30_000)
 GOAL_SECONDS = 600
-# The shortest landing: a worker that holds an order for less than this queues the wait for it.
+# The shortest landing. With a lower holdMs the worker re-queues an order instead of waiting for it.
 LANDING_MS_MIN = 2_000
 
 _QUEUE = "docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html"
@@ -119,7 +119,7 @@ def load_of(settings: Settings) -> Load:
 
 
 def needs_of(order: Measured, settings: Settings, traffic: Traffic) -> Needs:
-    """The needs of one of many orders."""
+    """The needs of one order on a busy stack."""
     memory = Memory(worker=settings.worker_memory_mb, others=settings.memory_mb)
     load = load_of(settings)
     seconds: dict[str, float] = defaultdict(float)
@@ -150,7 +150,7 @@ def needs_of(order: Measured, settings: Settings, traffic: Traffic) -> Needs:
         },
         api_seconds=seconds["api"] + seconds["websocket"],
         worker_seconds=seconds["worker"],
-        # One follower at a time, the most that a batch can take.
+        # If a batch pushes to one follower after another, it takes longest.
         publisher_seconds=max(seconds["publisher"], order.pushes * PUSH_MS / 1000),
         judge_seconds=judge_ms / 1000,
     )
@@ -266,7 +266,7 @@ class Goal:
 
 
 def goal(order: Measured, settings: Settings, quotas: Quotas) -> Goal:
-    """Offer the goal's orders to a quiet region."""
+    """Simulate the goal's orders in a region that was quiet."""
     needs = needs_of(order, settings, GOAL_TRAFFIC)
     seconds = run(needs, settings, quotas, rate=GOAL, seconds=GOAL_SECONDS, woken=WOKEN)
     last = seconds[-60:]
@@ -304,7 +304,7 @@ def hour(order: Measured, settings: Settings) -> float:
 
 @dataclass(frozen=True)
 class Drain:
-    """The result of a burst: seconds from its first order, and to each order's confirmation."""
+    """The result of a burst: its seconds, each order's wait in seconds, and the batches."""
 
     seconds: float
     waits: list[float]
@@ -430,7 +430,7 @@ def check_table(run: Run, held_seconds: float) -> Table:
 
 
 def check(console: Console) -> Run:
-    """A burst on a local stack, after another one that starts its functions."""
+    """Run a burst on a local stack, after a first one that starts its functions."""
     console.print("Starting the local stack …")
     context = {
         "latencyScale": "1",

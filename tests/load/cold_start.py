@@ -1,8 +1,8 @@
 """Cold start: `uv run python -m tests.load.cold_start` measures the import of each handler.
 
-Each import runs in a fresh process, beside another that only makes boto3's DynamoDB client. The
-figure is the CPU time of the process without its end, the median of several interleaved rounds:
-of the import alone, and with the DynamoDB client, which the functions make at their first call.
+Each import runs in a fresh process; another process only makes boto3's DynamoDB client. The figure
+is the CPU time of the process without its exit, as the median of several interleaved rounds: for
+the import alone, and with the DynamoDB client, which the functions make at their first call.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ ENVIRONMENT = {
 
 
 def cpu_seconds(start: Start) -> float:
-    """CPU time, user's and system's, of a fresh process that runs the program."""
+    """The CPU seconds, user and system, of a fresh process that runs the program."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
-        # Lambda never ends the process as Python does, which takes time too.
+        # Python's own exit would take time too, and Lambda never runs it.
         [sys.executable, "-c", f"{start.program}; import os; os._exit(0)"],
         cwd=ROOT,
         env={
@@ -100,7 +100,7 @@ def measure(rounds: int) -> Seconds:
 
 
 def report(seconds: Seconds) -> Table:
-    """Medians, and as ratios to the bare client's of the same round."""
+    """The medians, and the ratios to the DynamoDB client alone in the same round."""
     columns = [cell for variant in VARIANTS for cell in (f"{variant} (ms)", "ratio")]
     table = figures("CPU of a cold start", "function", *columns)
     bare = seconds["boto3", "import"]

@@ -3,7 +3,7 @@
 One market order with one follower is recorded over moto. Then each handler runs again with the
 recorded answers, in process (no sockets, no moto, simulated latency 0). Alternately, a loop makes
 only the same calls, with the same parameters and answers, by boto3's clients. The figure is the CPU
-time of the process, all threads; the median of several rounds.
+time of the process with all its threads, as the median of several rounds.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Replay:
 
 
 def record() -> tuple[list[Part], list[Call]]:
-    """The parts of a busy owner's orders, and all recorded calls, those of earlier orders too."""
+    """The parts of a busy owner's orders, and all recorded calls, also of the first order."""
     with recorded_world() as recorded:
         recorded.order()
         all_calls = recorded.recorder.take()

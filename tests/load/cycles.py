@@ -1,9 +1,9 @@
-"""No arbitrage: `uv run python -m tests.load.cycles [--slots N] [--seed N]`.
+"""Searches for arbitrage: `uv run python -m tests.load.cycles [--slots N] [--seed N]`.
 
-At each of N random slots every pool's quote is compared with the reference price, in both
-directions, for small and large amounts; and a random cycle of two to four tokens is traded, each
-hop by the best route at that slot. Exit code 1 if a quote is better than the reference price or a
-cycle gains a unit.
+At each of N random slots it compares every pool's quote with the reference price, in both
+directions, for small and large amounts. It also trades a random cycle of two to four tokens, each
+hop by the best route at that slot. The exit code is 1 if a quote is better than the reference price
+or a cycle gains a unit.
 """
 
 from __future__ import annotations

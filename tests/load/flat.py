@@ -1,10 +1,10 @@
 """Flat: `uv run python -m tests.load.flat` shows that no call costs more with more stored orders.
 
-Each operation is done once beside 10² to 10⁶ ended orders and 200 open ones of the same owner, put
-into moto's tables directly. Calls are counted by botocore's events. moto does not compute capacity
-units, so tests/load/units.py does by DynamoDB's published rules: from the items before and after
-each write, index writes included, and from the items that each read scanned. Bytes are those of
-all AWS answers. A scan of a table would increase both.
+Each operation runs once while the same owner has 10² to 10⁶ ended orders and 200 open ones, which
+are put into moto's tables directly. botocore's events count the calls. moto does not compute
+capacity units, so tests/load/units.py computes them by DynamoDB's published rules: from the items
+before and after each write, index writes included, and from the items that each read scanned. The
+bytes are those of all AWS answers. A scan of a table would increase the units and the bytes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Cost:
 def fill(
     table: Any, models: Sequence[Item], orders: int, first: int = 0, since_ms: int = BEFORE_MS
 ) -> None:
-    """Put so many copies of orders' items into moto's table, with ids from `first` on.
+    """Put `orders` copies of the models into moto's table, with ids from `first` on.
 
     The models alternate, and the copies are a millisecond apart. A packed item can be read only
     under its own id, so the newest READ copies are packed again. No step reads the others, which
@@ -113,7 +113,7 @@ def repacked(model: Item, order_id: str, created_at: str) -> Item:
 
 
 def measure(orders: int) -> dict[str, Cost]:
-    """Each operation's cost beside so many orders."""
+    """Each operation's cost while so many orders are stored."""
     with recorded_world() as recorded:
         world = recorded.world
         world.send(CONNECTION, {"orderId": "*"})

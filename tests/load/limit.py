@@ -1,9 +1,9 @@
 """Limit: `uv run python -m tests.load.limit` compares an order with its AWS calls alone.
 
-No engine of this design costs less than its calls. Those of one market order with one follower are
-recorded over moto and repeated by boto3's clients: answered in process, as in `tests.load.cpu`, and
-sent to the emulator, to a table and a queue that start no function. The engine makes the same calls
-in its handlers, without simulated latency.
+No engine of this design can cost less than its calls. The calls of one market order with one
+follower are recorded over moto, and boto3's clients repeat them: answered in process, as in
+`tests.load.cpu`, and on the emulator, with a table and a queue that start no function. The engine
+makes the same calls in its handlers, without simulated latency.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PLAIN = "plain-orders"  # the table and the queue that start no function
 
 @dataclass(frozen=True)
 class OnEmulator:
-    """Milliseconds of an order by itself; of several at a time, the rate and CPU ms an order."""
+    """The ms of an order alone; the rate and the CPU ms of an order with AT_ONCE at a time."""
 
     alone_ms: float
     orders_per_second: float
@@ -68,7 +68,10 @@ def renamed(given: Any, names: Mapping[str, str]) -> Any:
 
 
 def plain_table_and_queue(deployed: Deployed) -> str:
-    """Make the orders table and the order queue again, without readers; the queue's URL."""
+    """Create copies of the orders table and the order queue, without readers.
+
+    Returns the queue's URL.
+    """
     dynamodb = deployed.client("dynamodb")
     table = dynamodb.describe_table(TableName=deployed.output("OrdersTable"))["Table"]
     fields = ("IndexName", "KeySchema", "Projection")
@@ -87,7 +90,7 @@ def plain_table_and_queue(deployed: Deployed) -> str:
 
 
 def open_connection(pushes: Any, items: list[Json]) -> str:
-    """The id of the one connection among these items that is still open."""
+    """The id of the connection among these items that is still open."""
     for item in items:
         connection_id: str = item["connectionId"]["S"]
         with suppress(pushes.exceptions.GoneException):
@@ -97,7 +100,7 @@ def open_connection(pushes: Any, items: list[Json]) -> str:
 
 
 def calls_alone(stack: Stack, orders: int) -> OnEmulator:
-    """Make the calls of so many orders, whose updates all go to the one open connection."""
+    """Make the calls of `orders` orders, whose updates all go to the one open connection."""
     recorded_id, calls = recorded()
     queue_url = plain_table_and_queue(stack.deployed)
     pushes = client(
@@ -135,9 +138,9 @@ def calls_alone(stack: Stack, orders: int) -> OnEmulator:
 
 
 async def engine(stack: Stack, orders: int) -> OnEmulator:
-    """Let the stack execute so many orders."""
+    """Let the stack execute `orders` orders."""
     where = (stack.http_url, stack.web_socket_url, stack.api_key)
-    for warm_up, at_once in ((10, 1), (100, AT_ONCE)):  # not all functions start at once
+    for warm_up, at_once in ((10, 1), (100, AT_ONCE)):  # so that functions start one by one
         await measure(*where, warm_up, at_once)
     alone = []
     for _ in range(ALONE):

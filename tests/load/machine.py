@@ -1,4 +1,4 @@
-"""The date and machine that every table of a measurement shows; the CPU of started processes."""
+"""Tables of measurements with their date and machine, and the CPU time of child processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def dated(subject: str) -> str:
 
 
 def figures(title: str, *columns: str) -> Table:
-    """A table whose first column is text and whose others are numbers, to the right."""
+    """A table whose first column is text and whose other columns are right-aligned numbers."""
     table = Table(*columns, title=dated(title))
     for column in table.columns[1:]:
         column.justify = "right"
@@ -30,7 +30,7 @@ def figures(title: str, *columns: str) -> Table:
 
 
 def sources(pages: Iterable[str]) -> str:
-    """A line for each page that the figures are from, because a table has no room for them."""
+    """A line for each page that the figures come from; a table has no room for the pages."""
     return "\n".join(["Sources:", *(f"  {page}" for page in dict.fromkeys(filter(None, pages)))])
 
 
@@ -43,7 +43,7 @@ def children_cpu_seconds() -> float:
             text = stat.read_text()
         except OSError:  # it has ended meanwhile
             continue
-        # The name in brackets may hold anything. man proc: fields 4 and 14 to 17.
+        # The name in brackets may contain anything. man proc: fields 4 and 14 to 17.
         after = text.rpartition(")")[2].split()
         pid = int(stat.parent.name)
         parents[pid], ticks[pid] = int(after[1]), sum(map(int, after[11:15]))

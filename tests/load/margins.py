@@ -1,9 +1,9 @@
 """Margins: `uv run python -m tests.load.margins` measures the margin that wake keys need.
 
 A route's price is a little below the pair's best price. A resting order's wake key is computed from
-this loss now, and must hold at any later time. For each pair and amount the losses are compared at
-random times of a month: by how much the later output is better (which matters to a limit) or worse
-(to a stop), less a quarter of the loss now.
+the current loss, and must stay valid at any later time. For each pair and amount it compares the
+losses at random times of a month: by how much the later output is better (which matters for a
+limit) or worse (for a stop), less a quarter of the current loss.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DOLLARS = (3, 300, 3_000, 30_000, 100_000)
 
 
 def efficiencies(dollars: int, slots: Sequence[int]) -> Iterator[list[float]]:
-    """For each pair that takes the amount: its output by that at the best price, at each slot."""
+    """For each pair that routes the amount, at each slot: output / output at the best price."""
     usdc = tokens.TOKENS["USDC"]
     pools = [market.snapshots(slot) for slot in slots]
     worth = market.snapshot(market.VENUES[0], slots[0]).worth
@@ -43,7 +43,7 @@ def efficiencies(dollars: int, slots: Sequence[int]) -> Iterator[list[float]]:
 
 
 def main() -> None:
-    """Print by how much outputs rose and fell at most, by the amount's worth."""
+    """Print the greatest rise and fall of the outputs for each amount."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=25)
     arguments = parser.parse_args()

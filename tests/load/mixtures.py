@@ -1,9 +1,10 @@
-"""Mixtures against brute force: `uv run python -m tests.load.mixtures [--cases N] [--seed N]`.
+"""Compares routes with brute force: `uv run python -m tests.load.mixtures [--cases N] [--seed N]`.
 
 Each case is a random pair, amount and slot. The brute force uses no curves: it distributes the
-amount in steps of 1 % over the pools of each hop and over all paths, with exact outputs. Exit code
-1 if it is better than the route by more than 0.01 bps, net of the cost of the legs. The brute force
-may use any number of legs, so routes with the most that a transaction holds are reported apart.
+amount in steps of 1 % over the pools of each hop and over all paths, with exact outputs. The exit
+code is 1 if it is better than the route by more than 0.01 bps, net of the cost of the legs. The
+brute force may use any number of legs, so routes with the most legs that a transaction can hold are
+reported separately.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from functions.simulation import market
 
 STEPS = 100
 TOLERANCE_BPS = 0.01
-# About what a token is worth, in dollars.
+# The approximate value of a token in dollars.
 DOLLARS = {
     "SOL": 150,
     "USDC": 1,
@@ -58,8 +59,10 @@ def paths_of(one: Token, other: Token, slot: int) -> list[Path]:
 
 
 def steps_of(hop: Sequence[Side], amount: int) -> list[list[Option]]:
-    """The outputs of 0, 1, … steps of `amount`, as far as the hop takes them: of the best split and
-    of the best single pool."""
+    """The outputs of 0, 1, … steps of `amount`, up to the most that the hop takes.
+
+    For each number of steps: the output of the best split, and of the best single pool.
+    """
     marks = [amount * step // STEPS for step in range(STEPS + 1)]
     most = [usable(side) for side in hop]
     parts, outs = [0] * len(hop), [0] * len(hop)

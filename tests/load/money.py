@@ -2,9 +2,9 @@
 
 The needs of an order (AWS calls, write units with their index writes, pushes, log lines) are
 measured over moto, by an order that passes through the handlers. The billed time is that of the
-simulated venues plus the CPU that `tests.load.cpu` measured, on Lambda's share of a core. Prices:
-infra/costs.py. Each order has one follower, whose connection counts for a minute. Orders are stored
-for a month.
+simulated venues plus the CPU that `tests.load.cpu` measured, on Lambda's share of a core. The
+prices are those of infra/costs.py. Each order has one follower, whose connection counts for a
+minute. Orders are stored for a month.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ MILLION = 1_000_000
 MONTH_HOURS = 730
 ALARM_METRICS = 44  # that the stack's alarms watch; tests/infra/stack/test_measured.py counts them
 METRICS = 8  # custom metrics that have data when market orders are executed
-# By tests.load.cpu on 2026-11-22: of an invocation, of a record for the publisher, of an order for
-# the worker. The worker's is 1.6 times its calls alone (2026-11-28, in a batch), which took 2.8 ms.
-# Lambda gives a whole core at 1,769 MB.
+# CPU of an invocation, for the publisher of a record, for the worker of an order (tests.load.cpu,
+# 2026-11-22). The worker needs 1.6 times the CPU of its calls alone, which is 2.8 ms (2026-11-28,
+# in a batch). Lambda gives a whole core at 1,769 MB.
 CPU_MS = {"api": 1.6, "websocket": 0.6, "publisher": 0.4, "worker": 4.5}
 BATCH_CPU_MS = 0.3  # of an invocation of the worker, without its orders
-CALL_MS = 8.0  # assumed of one AWS call in the region; the handlers make theirs in sequence
-PUSH_MS = 12.0  # assumed of one call of the stage's @connections endpoint
-ACCESS_LOG_BYTES = 400  # assumed of one line of a gateway's access log
+CALL_MS = 8.0  # assumed for one AWS call in the region; the handlers make theirs in sequence
+PUSH_MS = 12.0  # assumed for one call of the stage's @connections endpoint
+ACCESS_LOG_BYTES = 400  # assumed for one line of a gateway's access log
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Measured:
 
     @property
     def stored_bytes(self) -> int:
-        """Of the ended order and its entries in the indexes."""
+        """The bytes of the ended order and its entries in the indexes."""
         ended = self.writes[-1][1]
         entries = [entry for index in ORDERS_INDEXES if (entry := index.entry(ended))]
         return sum(item_bytes(item) + STORED_OVERHEAD_BYTES for item in (ended, *entries))
@@ -88,7 +88,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Load:
-    """The sizes of batches, and whether the worker queues the wait for a landing."""
+    """The sizes of batches, and whether the worker re-queues an order while it lands."""
 
     worker_batch: int = 1
     publisher_batch: int = 1
@@ -109,7 +109,7 @@ class Memory:
 
 
 def measured() -> Measured:
-    """One order of a busy owner."""
+    """Measure one order of a busy owner."""
     with recorded_world() as recorded:
         recorded.order()
         recorded.recorder.take()
@@ -159,9 +159,10 @@ def held_ms(batch: int, *, samples: int = 400, seed: int = 0) -> float:
 
 
 def idle_units(batch: int) -> float:
-    """Write units of an order for its idleSince, which a busy worker renews on a grid of times.
+    """Write units of an order for its idleSince, which a busy worker renews every IDLE_GRID_MS.
 
-    Over moto an order takes no time. A changed key is two writes to the openOrders index.
+    `measured` counts none of them, because an order takes no time over moto. A changed key is two
+    writes to the openOrders index.
     """
     return 2 * held_ms(batch) / IDLE_GRID_MS
 
@@ -189,8 +190,8 @@ def of_one_order(order: Measured, load: Load, memory: Memory) -> Usage:
         usage["invocation"] += runs
         usage["gb_second"] += runs * gb_seconds(milliseconds, memory_mb)
         if function == "worker, again":
-            # Another message continues the order. The worker's first write is refused, which
-            # returns the stored order, and costs as much as a write.
+            # Another message continues the order. The worker's first write is refused: it returns
+            # the stored order, and costs as much as a write.
             usage["sqs_request"] += 1 + 2 / load.worker_batch
             usage["write_unit"] += write_units(*order.writes[-1])
     usage["log_gb"] = log_bytes / GB
@@ -234,7 +235,7 @@ def dollars(usage: Usage) -> float:
 
 
 def by_service(usage: Usage) -> dict[str, float]:
-    """Dollars by service, the dearest first."""
+    """Dollars by service, the most expensive first."""
     services: dict[str, float] = defaultdict(float)
     for name, units in usage.items():
         services[PRICES[name].service] += PRICES[name].each * units
@@ -244,7 +245,7 @@ def by_service(usage: Usage) -> dict[str, float]:
 # --- a month, and a stack that is always on ---------------------------------------------------
 
 DAY_SECONDS = 24 * 3600
-BUSY_FROM = 10.0  # orders a second from which batches are taken to be full
+BUSY_FROM = 10.0  # orders a second from which batches are assumed to be full
 TASK_VCPU, TASK_GB, TASKS = 0.5, 1.0, 2
 ADDRESSES = 4  # two tasks and a load balancer in two zones, without a NAT gateway
 POSTGRES_GB = 20
@@ -281,7 +282,7 @@ def always_on() -> Usage:
 
 
 def always_on_month(orders_a_day: float) -> float:
-    """Dollars of as many such stacks as are enough for so many orders, evenly spread."""
+    """Dollars a month of the always-on stacks that so many orders, evenly spread, need."""
     stacks = max(1, ceil(orders_a_day / DAY_SECONDS / ALWAYS_ON_ORDERS_PER_SECOND))
     return stacks * dollars(always_on())
 

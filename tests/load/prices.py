@@ -1,4 +1,4 @@
-"""The prices of an always-on stack, beside those of this one (infra/costs.py)."""
+"""The prices of an always-on stack and of this one (infra/costs.py)."""
 
 from __future__ import annotations
 

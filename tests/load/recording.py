@@ -44,8 +44,8 @@ class Call:
     def read_units(self) -> float:
         """DynamoDB's read units.
 
-        Items that a Query scans and does not return have the mean size of the returned ones. If it
-        only counts an owner's open orders, they have the size of an entry in that index.
+        Items that a Query scans and does not return have the mean size of the returned ones. Those
+        of a Query that only counts an owner's open orders have the size of an entry in that index.
         """
         consistent = self.given.get("ConsistentRead", False)
         match self.operation:
@@ -85,7 +85,7 @@ class Recorder:
             self._function = ""
 
     def watch(self, client: Any) -> None:
-        """Record all calls of a boto3 client: a call once, however often botocore sends it."""
+        """Record all calls of a boto3 client; a call that botocore retries is one call."""
         events = client.meta.events
         events.register("provide-client-params.*.*", self._begin)
         events.register("response-received.*.*", self._end)
@@ -130,7 +130,7 @@ class RecordedWorld:
         return order_id
 
     def orders(self, count: int) -> list[str]:
-        """Execute `count` of them (ten at most) in one batch of the worker; returns their ids."""
+        """Execute `count` such orders (at most ten) in one batch of the worker; returns the ids."""
         with self.recorder.of("submit"):
             order_ids: list[str] = [self.world.submit()["orderId"] for _ in range(count)]
         self._publish()
@@ -172,7 +172,7 @@ class RecordedWorld:
 
 @contextmanager
 def recorded_world() -> Iterator[RecordedWorld]:
-    """The handlers over moto, and the real push client, whose pushes is simulated."""
+    """The handlers over moto, with the real push client, whose requests get prepared answers."""
     cached_clients = (clients.dynamodb, clients.sqs, push.client)
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         for cached in cached_clients:
@@ -182,7 +182,7 @@ def recorded_world() -> Iterator[RecordedWorld]:
         world, recorder = World(), Recorder()
         pushes: Any = push.client()
         pushes.meta.events.register_first("before-send", pushed)
-        # The clock stands still, so that no cached entry expires on a slow machine.
+        # The clock is stopped, so that no cached entry expires on a slow machine.
         stopped = runtime.now_ms()
         clock = SimpleNamespace(
             now_ms=lambda: stopped, monotonic=lambda: 0.0, sleep=lambda _seconds: None
@@ -215,11 +215,11 @@ def logged_to(stream: Stream) -> Iterator[Stream]:
 
 
 def pushed(request: Any, **_: Any) -> AWSResponse:
-    """The answer of the @connections pushes to a message that arrived."""
+    """The answer of @connections to a message that arrived."""
     return prepared(request.url, 200, {}, b"")
 
 
 def prepared(url: str, status: int, headers: dict[str, str], body: bytes) -> AWSResponse:
-    """A prepared answer of AWS, for which no socket is needed."""
+    """An answer of AWS that needs no socket."""
     raw = SimpleNamespace(stream=lambda **_: iter([body]))
     return AWSResponse(url, status, HTTPHeaders.from_pairs(headers.items()), raw)

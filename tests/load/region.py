@@ -1,6 +1,6 @@
-"""One region, second by second: pollers, quotas and partitions under a steady flow of orders.
+"""Simulates one region, second by second, under a steady flow of orders.
 
-Each rule is from AWS's documentation, with its page. Flows are real numbers, a step is a second,
+Each rule cites its page of AWS's documentation. Flows are real numbers, a step is a second,
 batches are full, and the orders of a second arrive evenly. So the simulation shows the orders a
 second that a setting or a quota allows, not the wait of one order. Nothing was measured in AWS.
 """
@@ -45,7 +45,8 @@ POLLERS_MORE_PER_SECOND = 300 / 60
 # LAMBDA_SCALING: 1,000 more environments of a function every ten seconds, refilled continuously.
 ENVIRONMENTS_AT_ONCE = 1_000
 ENVIRONMENTS_MORE_PER_SECOND = 100
-# HOT_KEYS, WARM: of one partition, so of one key: with ascending sort keys it is never split.
+# HOT_KEYS, WARM: the limit of one partition, and so of one key with ascending sort keys, because
+# its partition is never split.
 PARTITION_WRITE_UNITS = 1_000
 # ON_DEMAND: throttling can begin above twice the peak of more than 30 minutes ago.
 PEAK_AGE_SECONDS = 1_800

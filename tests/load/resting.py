@@ -59,14 +59,14 @@ BEGIN_MS = 1_760_000_000_200
 QUEUE_MS = 300  # from a message's sending to its worker's first step
 PAGE = 1000
 PAIRS = list(permutations(tokens.TOKENS, 2))
-ORACLE_ORDERS = 300  # so many orders of a large run are compared with the oracle
+ORACLE_ORDERS = 300  # at most this many orders of a run are compared with the oracle
 WAKE_INDEXES = ("wakeAbove", "wakeBelow")
 Json = dict[str, Any]
 
 
 @dataclass
 class SortedTable(Table):
-    """A table that keeps only the present items, with sorted wake indexes."""
+    """A table that keeps only the current items, with sorted wake indexes."""
 
     def __post_init__(self) -> None:
         self.sorted: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
@@ -95,7 +95,7 @@ def _entry(index: str, item: Json | None) -> tuple[tuple[str, str], tuple[str, s
 
 @dataclass
 class SortedCloud(Cloud):
-    """A cloud that reads only the answers of queries of the wake indexes, and counts the calls."""
+    """A cloud that counts its calls; a query of a wake index reads only the returned entries."""
 
     def __post_init__(self) -> None:
         known = self.tables["orders"]
@@ -105,7 +105,7 @@ class SortedCloud(Cloud):
     def answer(self, operation: str, body: Json) -> Json:
         self.calls[operation] += 1
         if operation == "GetItem":
-            return self._get(body)  # without the copy of the request
+            return self._get(body)  # the most frequent call, without the dictionary of operations
         return super().answer(operation, body)
 
     def _query(self, body: Json) -> Json:
@@ -198,7 +198,7 @@ class VirtualStack:
         return stored_order(item).order
 
     def watch(self, seconds: int) -> None:
-        """Let so many seconds pass, with a new watcher each minute."""
+        """Let `seconds` pass, with a new watcher each minute."""
         end = self.clock.at_ms + seconds * 1000
         self.clock.pass_to = self._pass_to
         while self.clock.at_ms < end:
@@ -221,7 +221,7 @@ class VirtualStack:
         self._begin_tick()
 
     def deliver_until(self, ms: int) -> None:
-        """Deliver each message that is due by then to the worker, one after the other."""
+        """Deliver the messages that are due by `ms` to the worker, one after the other."""
         while True:
             for sent in self.cloud.sent:
                 heappush(
@@ -295,9 +295,9 @@ def first_second(order: Order, since: int, until: int) -> int | None:
 
 
 def random_order(drawn: random.Random, number: int, now_ms: int, *, reach: float) -> Order | None:
-    """A limit, stop or oco order of some pair, its prices up to `reach` from what it would get.
+    """A random limit, stop or oco order, with prices up to `reach` (a share) from the current one.
 
-    None if the pair takes no such amount.
+    `number` chooses the pair. None if the pair has no route for the amount.
     """
     token_in, token_out = (tokens.find(name) for name in PAIRS[number % len(PAIRS)])
     usdc = tokens.TOKENS["USDC"]
@@ -334,7 +334,7 @@ def price_of(units: int, token_in: tokens.Token, out: int, token_out: tokens.Tok
 
 
 def with_prices(order: Order, out: int) -> Order:
-    """The order with the prices at which it would get exactly so many base units, if it has any."""
+    """The order, with its prices set to those at which it gets exactly `out` base units."""
     token_in, token_out = tokens.find(order.token_in), tokens.find(order.token_out)
     units = tokens.to_units(order.amount, token_in)
     # Rounded down, a limit is reached by that output; a stop must not be rounded below it.
@@ -363,7 +363,7 @@ def rested(order: Order, now_ms: int) -> tuple[Order, waiting.Wake]:
 
 @dataclass
 class Outcome:
-    """The outcomes of the orders of a run; seconds of lag by order."""
+    """The results of a run; `lags` has the seconds of each executed order behind the oracle."""
 
     orders: int
     executed: int
@@ -421,7 +421,7 @@ def _executed_in(order: Order) -> int | None:
 def watching_month(pairs: int) -> Usage:
     """The watcher's usage in thirty days with resting orders of some pairs, none of them woken.
 
-    A read each second; each minute a new watcher that queries both indexes of each pair.
+    The watcher reads once a second. A new one each minute queries both indexes of each pair.
     """
     minutes = MONTH_SECONDS / 60
     return {
@@ -458,7 +458,7 @@ class OrderUsage:
     item_bytes: int
 
     def usage(self, days: int) -> Usage:
-        """The usage with that of the days for which it rested: their storage."""
+        """The usage, with the storage of the order for `days`."""
         billed = billed_ms(cpu_ms=self.worker_cpu_ms, memory_mb=256, waited_ms=3_000)
         stored = (self.item_bytes + 4 * STORED_OVERHEAD_BYTES) / GB * days / 30
         messages = self.calls["SendMessage"] + self.calls["SendMessageBatch"]
@@ -515,7 +515,7 @@ def usage_of_an_order() -> OrderUsage:
 
 
 def quiet_ticks(count: int, seconds: int = 20) -> Outcome:
-    """Measure ticks beside this many resting orders whose prices are not reached."""
+    """Measure ticks while this many orders rest whose prices are not reached."""
     with virtual_stack() as stack:
         drawn = random.Random(count)
         for number in range(count):

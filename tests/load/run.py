@@ -1,6 +1,6 @@
 """Posts orders, follows all of them, and records times, lost connections and failed requests.
 
-The client repeats requests and reconnects. Its transport records what the client hides: each pushed
+The client retries requests and reconnects. Its transport records what the client hides: each pushed
 update as it arrives, each lost connection, each failed request.
 """
 
@@ -20,9 +20,9 @@ from functions.client.internet import Internet
 from functions.client.transport import Answer, Lost, Socket
 from tests.stack_client import ORDER, TERMINAL, Json
 
-# After so long without any update, the run ends with orders open.
+# After this time without an update the run ends, even if orders are open.
 QUIET_SECONDS_MAX = 300
-# A busy stack answers 429, and the client then repeats the request.
+# A busy stack answers 429, and the client then retries the request.
 PATIENCE = Patience(request=120, call=QUIET_SECONDS_MAX)
 KEPT = ("orderId", "sequence", "status", "timestamp", "attempt", "_received", "_read")
 
@@ -64,7 +64,7 @@ class Run:
 
 
 class _RecordingInternet(Internet):
-    """The internet, with a record of failed requests."""
+    """The client's transport, with a record of failed requests."""
 
     def __init__(self, url: str, run: Run) -> None:
         super().__init__(url, trust_env=False, seconds=PATIENCE.request)
@@ -105,7 +105,7 @@ class _RecordingSocket:
         except Lost as error:
             self._run.cuts.append(str(error))
             raise
-        with suppress(ValueError):  # the gateway's own frame
+        with suppress(ValueError):  # the gateway's own frames may be no JSON
             message = json.loads(text or "{}")
             if message.get("type") == "subscribed":
                 self._run.subscribed.set()

@@ -11,12 +11,12 @@ from functions.simulation.network import BUILDING_MS, QUOTE_MS
 
 
 def quoting_ms(identity: str) -> int:
-    """Milliseconds until the slower venue has quoted for the first attempt."""
+    """Milliseconds until the slowest venue has quoted for the first attempt."""
     return max(draw(*QUOTE_MS, identity, 1, "quote", venue) for venue in market.VENUES)
 
 
 def landing_ms(identity: str, signed_ms: int) -> int:
-    """Milliseconds from the signature (a Unix time in ms) to the slot of the first attempt."""
+    """Milliseconds from the signature (at Unix ms) to the slot in which the first attempt lands."""
     slot = market.slot_at(signed_ms)
     transaction = chain.Transaction(
         identity=identity,

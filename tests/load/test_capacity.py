@@ -140,7 +140,7 @@ def test_the_watcher_wakes_orders_only_while_the_queue_is_short() -> None:
     assert busy[-1].confirmed == pytest.approx(100)  # all ten workers
 
 
-# --- the goal ------------- --------------------------------------------------------------------
+# --- the goal ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

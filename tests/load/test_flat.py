@@ -43,13 +43,13 @@ def test_a_difference_of_one_unit_is_found(costs: dict[int, dict[str, flat.Cost]
     assert not flat.flat({100: costs[100], 1000: more})
 
 
-def test_items_that_a_query_scanned_and_did_not_return_are_read() -> None:
+def test_items_that_a_query_scans_and_does_not_return_count_as_read() -> None:
     entry = {"orderId": {"S": "x" * 4089}}
     answer = {"Items": [entry], "ScannedCount": 3}
     assert Call("list", "dynamodb", "Query", {}, answer=answer).read_units == 1.5
 
 
-def test_entries_that_a_query_only_counts_are_read() -> None:
+def test_entries_that_a_query_only_counts_count_as_read() -> None:
     given = {"Select": "COUNT", "ExpressionAttributeValues": {":owner": {"S": "desk"}}}
     # Names and values: openOwner (9), desk (4), orderId (7), a UUID (36).
     for entries, units in ((73, 0.5), (74, 1)):

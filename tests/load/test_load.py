@@ -115,13 +115,13 @@ def measured(engine: Engine, orders: int, *, quiet: float = 60) -> Run:
 
 
 def execute(engine: Engine, orders: int, cut_before: frozenset[int]) -> None:
-    """Execute so many orders as they are posted, and cut the connections before some updates."""
+    """Execute `orders` orders as they are posted, and cut the connections before some updates."""
     ended: set[str] = set()
     number = 0
     while len(ended) < orders:
         for order_id in set(engine.orders) - ended:
             number += 1
-            with engine.lock:  # the order may just be being stored
+            with engine.lock:  # another thread may be storing the order
                 if number in cut_before:
                     engine.cut(abruptly=True)
                 status = LIFE[len(engine.orders[order_id])]
@@ -140,7 +140,7 @@ def test_each_update_is_received_over_lost_connections_and_each_loss_is_reported
     working.join()
     assert is_complete(run)
     assert delivery(run)[:2] == (40, 0)
-    assert 1 <= len(run.cuts) <= 2  # at the second, the follower may not have reconnected yet
+    assert 1 <= len(run.cuts) <= 2  # at the second cut the follower may not be connected yet
     read = [u for updates in run.updates.values() for u in updates if "_read" in u]
     assert read
     assert report([run], 1, "cut").row_count >= 10

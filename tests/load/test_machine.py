@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from tests.load.machine import children_cpu_seconds
 
 BURN = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ninput()"
-# A shell between them, as npm has one.
+# With a shell in between, as npm starts one.
 COMMAND = ["sh", "-c", f'"{sys.executable}" -c "{BURN}"; true']
 
 

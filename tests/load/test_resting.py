@@ -1,6 +1,6 @@
 """Resting orders execute in the first second in which they can, and the watcher costs little.
 
-`python -m tests.load.resting` does the same with many more.
+`python -m tests.load.resting` does the same with many more orders.
 """
 
 from __future__ import annotations

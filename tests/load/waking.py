@@ -1,4 +1,4 @@
-"""`uv run python -m tests.load.waking`: how late a running stack executes orders that rest.
+"""`uv run python -m tests.load.waking` measures how late a stack executes resting orders.
 
 It lets limit, stop and oco orders of all pairs rest on the local stack, and follows them. The
 oracle of `tests.load.resting` computes in which seconds each could execute.
@@ -41,7 +41,7 @@ class Watched(NamedTuple):
 
 
 async def watch(http_url: str, web_socket_url: str, key: str, count: int, seconds: int) -> Watched:
-    """Let `count` orders rest, and record for so many seconds which of them execute."""
+    """Let `count` orders rest, and record for `seconds` which of them execute."""
     drawn = random.Random(time.time_ns())
     placed: dict[str, Order] = {}
     rested: set[str] = set()

@@ -1,4 +1,4 @@
-"""`uv run python -m tests.mutants`: break the product in one line at a time; tests must fail."""
+"""`uv run python -m tests.mutants` breaks one line of the product at a time; a test must fail."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def failure(mutant: Mutant, *, seeds: int) -> str | None:
-    """How the mutant's tests fail on a copy of the project with its breakage; None if they pass."""
+    """How the tests fail on a copy of the project with the mutant; None if they pass."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "project")
         for name in ("functions", "infra", "tests", "events"):

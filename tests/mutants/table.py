@@ -1,6 +1,6 @@
 """One-line breakages of the product, each with the test that must catch it.
 
-Each such test is in the fast lane, or is the simulation.
+Each such test is in the fast lane, except the simulation and one test of tests/load.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SLICES = "tests/functions/test_slices.py::test_"
 
 @dataclass(frozen=True)
 class Mutant:
-    """`before`, which `file` has exactly once, is replaced by `after`; `catches` must then fail."""
+    """Replaces `before`, which `file` has exactly once, by `after`; then `catches` must fail."""
 
     name: str
     file: str

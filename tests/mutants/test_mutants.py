@@ -15,7 +15,7 @@ def test_a_mutant_changes_exactly_one_place(mutant: Mutant) -> None:
     compile(text.replace(mutant.before, mutant.after), mutant.file, "exec")
 
 
-def test_there_are_at_least_thirty() -> None:
+def test_there_are_at_least_thirty_mutants() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 30
 
 

@@ -1,4 +1,4 @@
-"""The files that `cdk deploy` would upload, run by Lambda's runtime here, with moto as AWS."""
+"""Runs the files that `cdk deploy` would upload in Lambda's Python runtime, with moto as AWS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.runtime.results import LEVELS, Results, handle_events
 from tests.templates import synthesize
 
 UV = os.environ.get("UV", "uv")
-# Lambda's Python client and what it needs.
+# The client of Lambda's runtime, and its dependencies.
 CLIENT = ("awslambdaric", "simplejson", "snapshot-restore-py")
 
 

@@ -1,7 +1,7 @@
-"""A Lambda execution environment: Lambda's own Python client, in a process that it starts.
+"""A Lambda execution environment: a process with the Python client of Lambda's runtime.
 
-The process speaks the Runtime API, https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html,
-with a server here, which also stands for the WebSocket API's @connections endpoint.
+The process calls a server in this module, which has the WebSocket API's @connections endpoint and
+the Runtime API: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ANSWER_SECONDS_MAX = 300
 
 
 class Runtime(NamedTuple):
-    """A Python program, its version ("3.13"), and the folders of Lambda's client and the layer."""
+    """A Python interpreter, its version ("3.13"), and the folders of the client and the layer."""
 
     python: str
     version: str

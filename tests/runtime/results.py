@@ -80,7 +80,7 @@ class Results:
 
 
 def severity(level: str) -> int:
-    """A level's number, by Python's name of it or Lambda's."""
+    """The number of a level, by its name in Python or in Lambda."""
     return logging.getLevelNamesMapping()[{"TRACE": "DEBUG"}.get(level, level)]
 
 
@@ -144,7 +144,7 @@ def _invoke(results: Results, functions: dict[str, ExecutionEnvironment]) -> Non
     for number in range(BATCH):
         order = event("http_execute_order")
         order["headers"]["idempotency-key"] = f"batch-{number}"
-        # With the default slippage one order in some thousands fails.
+        # With the default slippage, one order in a few thousand fails.
         order["body"] = json.dumps(json.loads(order["body"]) | {"slippageBps": 1000})
         answer = functions["api"].invoke(order).body
         results.accepted.append(json.loads(answer["body"])["orderId"])

@@ -30,7 +30,7 @@ LATE_MS = 900_000
 TERMINAL = ("confirmed", "failed", "cancelled", "expired")
 # The list lags by a moment, so a client reads it back to this long before its last list.
 OVERLAP_MS = 60_000
-# Later, the list has every order that was created before the answer to "*".
+# After this time, the list has every order that was created before the answer to "*".
 LIST_LAG_MS = 3_000
 
 
@@ -64,8 +64,8 @@ class Client:
         self.simulation, self.name = simulation, name
         self.connection_id = ""
         self.frames: list[Json] = []
-        # The sequence of each order up to which this connection needs no update any more: the next
-        # one must arrive before any later one.
+        # By order: the sequence up to which this connection needs no update. The next update must
+        # arrive before any later one.
         self.pushed: dict[str, int] = {}
         self.follows_all = False
 
@@ -73,7 +73,7 @@ class Client:
         self.simulation.scheduler.pause("waits", delay_ms=milliseconds)
 
     def wait_for_frame(self, milliseconds: int) -> bool:
-        """Whether a frame arrived, or the connection ended, within this time."""
+        """Wait for a frame or for the end of the connection; returns whether there is a frame."""
         task = self.simulation.scheduler.current()
         task.waits_for = lambda: bool(self.frames) or not self.connected
         self.simulation.scheduler.pause("waits for a frame", delay_ms=milliseconds)
@@ -290,7 +290,7 @@ class Received:
 
 
 class Follower(Client):
-    """Follows one order, or every order ("*"), across cuts, until it is `done`."""
+    """Follows one order, or every order ("*"), over lost connections, until it is `done`."""
 
     def __init__(
         self, simulation: Simulation, name: str, orders: list[ClientOrder], *, all_: bool

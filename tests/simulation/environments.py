@@ -166,7 +166,7 @@ def _pop_modules() -> dict[str, ModuleType]:
 
 
 def _build_models(modules: dict[str, ModuleType]) -> None:
-    """Build pydantic's models now: later, a name would be looked up in another copy."""
+    """Build pydantic's models now, because later it would look up names in another copy."""
     for module in modules.values():
         for value in list(vars(module).values()):
             if isinstance(value, type) and issubclass(value, BaseModel) and value is not BaseModel:

@@ -1,8 +1,8 @@
 """Judges a finished run against the engine's promises.
 
 The judge compares the table's history, the executions on the chain (`ledger.py`) and the clients'
-updates. Of the product it uses the tokens' decimals, the names and limits of the contract, and what
-unpacks a stored text.
+updates. Of the product it uses the tokens' decimals, the names and limits of the contract, and the
+functions that unpack a stored item.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The chain as the network sees it: the transactions that it received, and their executions.
 
-It shares no state with the product. A transaction executes when it lands, whatever the engine
-believes by then; the market's arithmetic at that slot says how much it gives.
+It shares no state with the product. A transaction executes when it lands, whatever the engine has
+stored by then; the market's arithmetic at that slot computes its output.
 """
 
 from __future__ import annotations

@@ -25,11 +25,11 @@ class _Complete(Exception):
 
 
 class SimulatedTransport:
-    """The network of one client of a run; its calls never suspend, but let other tasks run."""
+    """The network of one client of a run; its coroutines never suspend, but other tasks may run."""
 
     def __init__(self, client: Follower) -> None:
         self._client = client
-        # A generator of its own leaves the other draws of the run as they are.
+        # A generator of its own, so that the other draws of the run stay the same.
         self._random = Random(client.simulation.seed)
 
     async def request(
@@ -60,11 +60,10 @@ class SimulatedTransport:
         return SimulatedSocket(self._client)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
         self._client.wait(round(seconds * 1000))
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
     def now_ms(self) -> int:
         """Unix time in milliseconds."""
@@ -101,7 +100,7 @@ class SimulatedSocket:
         self._client.send(message)
 
     async def receive(self, seconds: float) -> str | None:
-        """The next message, None in time, or Lost; raises _Complete when the run has ended."""
+        """The next message; None if none arrives in time. Raises Lost, or _Complete at the end."""
         if self._subscribed:  # and the client has read the list since
             self._client.listed = True
         if self._client.done:
@@ -125,7 +124,7 @@ class SimulatedSocket:
 
 
 class Program(Follower):
-    """Follows one order, or every order, by the client, which must yield each update once."""
+    """Follows one order or every order by `functions.client`, which must yield each update once."""
 
     def run(self) -> None:
         """Follow until everything has ended."""

@@ -22,12 +22,12 @@ FAULTS: tuple[Json | None, ...] = (
     {"fault": "dropped_transaction"},
     {"fault": "venue_down"},
 )
-# Prices as shares of the present one: some are reached at once, some after a while, some never.
+# Prices as shares of the current one: some are reached at once, some after a while, some never.
 LIMITS = (0.98, 0.9995, 0.9999, 1.0003, 1.001, 1.1)
 NEAR_LIMIT = 1.0006  # the market mostly reaches it within a quarter of an hour
 STOPS = (0.9, 0.998, 0.9988, 0.9993, 1.1)
 FAULTLESS_EXPIRY_MS = (3_000, 40_000)
-# In a run with faults a submission may be repeated for long; the expiry must not pass meanwhile.
+# In a run with faults a submission may be retried for long; the expiry must not pass meanwhile.
 LATE_EXPIRY_MS = 1_200_000
 
 
@@ -75,7 +75,7 @@ def change(random: Random, now_ms: int, body: Json) -> Json:
 
 
 def price(random: Random, shares: tuple[float, ...], now_ms: int) -> str:
-    """A price of SOL in USDC near the present one."""
+    """A price of SOL in USDC near the current one."""
     network = Network(lambda: now_ms, lambda _seconds: None)
     now = network.reference(tokens.find("SOL"), tokens.find("USDC"))
     return f"{float(now) * random.choice(shares):.4f}"

@@ -43,7 +43,7 @@ RELEASES = (
         (("meteora", "SOL", "USDC"),),
     ),
 )
-# The cases that a thousand runs must cover: otherwise the simulation proves too little.
+# The cases that the runs must cover; otherwise the simulation proves too little.
 EXPECTED_COVERAGE = (
     "kill before",
     "kill after",
@@ -128,9 +128,9 @@ class Runner:
             each.answer_calls(self._before_send)
 
     def run(self, seed: int, *, with_programs: bool = False) -> Simulation:
-        """The run of one seed, judged; raises Violation.
+        """Run one seed, and judge the run; raises Violation.
 
-        `with_programs` has the client for programs follow the orders too.
+        `with_programs`: `functions.client` follows the orders too.
         """
         random.seed(seed)  # botocore draws its backoff from the global generator
         simulation = self.simulation = Simulation(seed, self.releases)
@@ -208,9 +208,9 @@ def new_runner() -> Iterator[Runner]:
                 runner.simulation.sleep(seconds)
 
         patch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=sleep))
-        # The cloud verifies no signatures, which would take a seventh of a run's time.
+        # The cloud verifies no signatures; to compute them would take a seventh of a run's time.
         patch.setattr(SigV4Auth, "add_auth", lambda _auth, _request: None)
-        # botocore's budget of retries is refilled by real time, and would make a run depend on it.
+        # botocore's quota of retries is refilled in real time, and a run must not depend on that.
         patch.setattr(RetryQuota, "acquire", lambda _quota, _capacity: True)
         yield runner
 
@@ -228,8 +228,8 @@ _cleanup = ExitStack()
 
 def _start_process() -> None:
     _runners.append(_cleanup.enter_context(new_runner()))
-    gc.freeze()  # the copies of the product last, so collections need not visit them
-    gc.set_threshold(20_000)  # a collection finds little: runs end their tasks
+    gc.freeze()  # the copies of the product stay, so collections need not visit them
+    gc.set_threshold(20_000)  # a collection finds little, because runs end their tasks
 
 
 def _run(seeds: range) -> Tally:

@@ -1,8 +1,8 @@
 """One virtual clock, and tasks of which exactly one runs: a seed decides which.
 
 A task runs the product's own code in a greenlet, which needs no change in boto3 or the handlers. It
-lets others run at every `pause`; what runs next is drawn from the tasks whose time has come. So a
-run is a pure function of its seed.
+lets others run at every `pause`; what runs next is drawn from the tasks that are due. So a run is a
+pure function of its seed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NEVER_MS = 10**12
 
 
 class Killed(BaseException):
-    """The process of a task has ended: no handler of exceptions catches this."""
+    """Ends a task as if its process were killed; `except Exception` does not catch it."""
 
 
 class Stuck(AssertionError):
@@ -32,7 +32,7 @@ class Task:
     def __init__(self, name: str, call: Callable[[], Any], environment: object) -> None:
         self.name, self.call, self.environment = name, call, environment
         self.due_ms = 0
-        self.waits_for: Callable[[], bool] | None = None  # continues when this is true, too
+        self.waits_for: Callable[[], bool] | None = None  # it also continues when this is true
         self.frozen = False
         self.killed = False
         self.done = False
@@ -103,7 +103,7 @@ class Scheduler:
     def start(self, name: str, call: Callable[[], Any], environment: object = None) -> Task:
         """A new task; it first runs when it is drawn."""
         task = Task(name, call, environment)
-        # Not the greenlet that starts it: a task that ends returns to its parent.
+        # A task that ends returns to its parent, which must not be the greenlet that starts it.
         task.greenlet = greenlet(task.run, parent=self._main)
         task.due_ms = self.elapsed_ms
         self.tasks.append(task)
@@ -116,7 +116,7 @@ class Scheduler:
                 task.killed, task.frozen, task.due_ms = True, False, 0
 
     def freeze(self, environment: object, *, frozen: bool) -> None:
-        """Stop every task of an environment between two invocations, or let them go on."""
+        """Stop every task of an environment between two invocations, or let them continue."""
         for task in self.tasks:
             if task.environment is environment:
                 task.frozen = frozen
@@ -143,7 +143,7 @@ class Scheduler:
         )
 
     def pass_time(self, elapsed_ms: int) -> None:
-        """Move both clocks on to this monotonic time."""
+        """Advance both clocks to this monotonic time."""
         self.now_ms += elapsed_ms - self.elapsed_ms
         self.elapsed_ms = elapsed_ms
 

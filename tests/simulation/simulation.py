@@ -198,13 +198,13 @@ class Simulation:
         return (self.scheduler.elapsed_ms - stood_still) / 1000
 
     def sleep(self, seconds: float) -> None:
-        """Let other tasks run for at least so long."""
+        """Let other tasks run for at least this long."""
         self.scheduler.pause("sleeps", delay_ms=round(seconds * 1000))
 
     # --- running
 
     def run(self, at_rest: Callable[[], bool]) -> None:
-        """Run until `at_rest`; raises Violation if that takes longer than the bound."""
+        """Run until `at_rest`; raises Violation END_MS_MAX after the last fault."""
         bound_ms = max(self.plan.faults_until_ms, self.scheduler.elapsed_ms) + END_MS_MAX
         while not (at_rest() and self._services_idle()):
             self._reap()
@@ -269,7 +269,7 @@ class Simulation:
             yield self._deliver_disconnect
 
     def _times(self) -> Iterator[int]:
-        """The moments at which something becomes possible."""
+        """The times at which a task or an event becomes possible."""
         now = self.scheduler.elapsed_ms
         if (due := self.scheduler.next_due_ms()) is not None:
             yield due
@@ -286,7 +286,7 @@ class Simulation:
         yield min(self.next_sweep_ms, self.next_watch_ms)
 
     def _collect(self) -> None:
-        """Move the functions' messages and stream records on to their readers."""
+        """Pass the functions' messages and stream records to their readers."""
         now = self.scheduler.elapsed_ms
         for sent in self.cloud.sent:
             copies = 1
@@ -321,7 +321,7 @@ class Simulation:
     ) -> bool:
         """Invoke a function with an event; `finished` gets the answer or FAILED.
 
-        False, and no invocation, if every environment is busy.
+        Returns False, without an invocation, if every environment is busy.
         """
         environment = self._free(function)
         if environment is None:
@@ -473,7 +473,7 @@ class Simulation:
                 yield order_id
 
     def _deliver_records(self) -> None:
-        """One batch of some orders' records; each order's records come in their order."""
+        """Deliver one batch with records of some orders, each order's records in sequence."""
         readable = list(self._readable_orders())
         chosen = self.random.sample(readable, self.random.randint(1, len(readable)))
         batch: list[Json] = []
@@ -520,7 +520,7 @@ class Simulation:
         self.invoke("sweeper", {}, self._swept)
 
     def _watch(self) -> None:
-        """Start a watcher; a schedule starts two now and then, and one can be missing."""
+        """Start a watcher; now and then, as a schedule may do, start two or none."""
         self.next_watch_ms = self.scheduler.elapsed_ms + MINUTE_MS
         odd = self._faulty() and self.random.random() < 0.1
         count = self.random.choice([0, 2]) if odd else 1
@@ -544,7 +544,7 @@ class Simulation:
         return f"n{self.numbers}"
 
     def cut(self, connection_id: str) -> None:
-        """The connection ends; API Gateway may or may not tell the engine."""
+        """End a connection; API Gateway may or may not tell the engine."""
         if self.connections.pop(connection_id, None) and self.random.random() < 0.5:
             self.disconnects.append(connection_id)
 
@@ -602,7 +602,7 @@ class Simulation:
         return fate
 
     def _is_poisoned(self, request: Any) -> bool:
-        """Whether the call is for the poisonous order, once that kills its workers."""
+        """Whether the call is for the poisonous order, and must kill its worker."""
         if not self.poisonous or self.poisonous.encode() not in (request.body or b""):
             return False
         item = self.cloud.tables["orders"].get((self.poisonous,))
@@ -616,7 +616,7 @@ class Simulation:
         return self.random.randrange(SLOW_MS_MAX)
 
     def _set_clock(self, environment: Environment) -> None:
-        """Sometimes the machine's wall clock is set; never one whose other clock stands still."""
+        """Sometimes set the wall clock, unless the environment's monotonic clock can stop."""
         steps = len(self.plan.skews_ms) > 1 and not environment.stands_still
         if steps and self._faulty() and self.random.random() < 0.02:
             self.coverage["wall clocks set"] += 1

@@ -38,7 +38,7 @@ class StoreCalls:
         calls = [self.create, self.begin, self.append, self.read, self.listed, self.idle]
         calls += [self.follow, self.unfollow, self.connect, self.follow_all, self.counts]
         calls += [self.create_webhook, self.change_webhook, self.webhooks]
-        calls += [self.append, self.follow]  # the most conditional ones twice
+        calls += [self.append, self.follow]  # twice, because they have the most conditions
         for number in range(STEPS):
             call = self.random.choice(calls)
             self.answers.append(f"{number} {call.__name__} {self._answer(call)}")

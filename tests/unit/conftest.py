@@ -9,4 +9,4 @@ settings.load_profile("unit")
 
 @pytest.fixture(autouse=True)
 def _no_sockets(socket_disabled: None) -> None:
-    """Pure code opens no socket; one that does fails its test."""
+    """A test whose code opens a socket fails."""

@@ -36,7 +36,7 @@ def test_inside_lambda_only_aws_checks_the_parameters(monkeypatch: pytest.Monkey
         _client().get_item(TableName="orders", Key={"orderId": {"S": 1}})
 
 
-def test_a_client_has_the_endpoint_and_the_paginators_of_botocores_own() -> None:
+def test_a_client_has_the_endpoint_and_the_paginators_of_a_botocore_client() -> None:
     client = _client()
     assert client.meta.endpoint_url == "https://dynamodb.eu-central-1.amazonaws.com"
     assert client.can_paginate("query")

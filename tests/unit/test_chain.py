@@ -112,7 +112,7 @@ def test_a_transaction_of_an_unknown_version_of_the_market_is_not_settled() -> N
         chain.outcome(newer)
 
 
-def test_a_release_settles_in_a_later_version_that_it_knows_before_it_signs_in_it(
+def test_a_release_settles_a_transaction_of_a_later_market_version_that_it_knows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(market, "LAST_KNOWN_VERSION", VERSION + 1)
@@ -252,8 +252,11 @@ def test_a_reverted_transaction_costs_its_network_fee_and_a_dropped_one_does_not
     assert dropped.network_fee_lamports is None
 
 
-def test_a_transaction_of_most_legs_fits_solanas_compute_limit_and_one_more_leg_would_not() -> None:
-    """https://docs.jup.ag/docs/additional-topics/composing-with-versioned-transaction: 1.4M."""
+def test_the_most_legs_fit_solanas_compute_limit_and_one_more_would_not() -> None:
+    """The limit is 1.4 million compute units:
+
+    https://docs.jup.ag/docs/additional-topics/composing-with-versioned-transaction
+    """
     largest = built("SOL", "USDC", 10_000)
     assert len(largest.legs) == LEGS_MAX
     (limit,) = (step.value for step in largest.instructions if step.name == "SetComputeUnitLimit")

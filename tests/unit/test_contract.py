@@ -39,7 +39,7 @@ def test_a_message_has_the_id_of_its_order(order_id: str) -> None:
     assert order_id_of(order_message(order_id)) == order_id
 
 
-def test_only_the_message_of_a_woken_order_has_a_field_for_it() -> None:
+def test_only_the_message_of_a_woken_order_is_marked_as_woken() -> None:
     order_id = str(UUID(int=1))
     assert not is_woken(order_message(order_id))
     assert json.loads(order_message(order_id)) == {"orderId": order_id}

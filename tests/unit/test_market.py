@@ -86,7 +86,7 @@ def test_a_slot_is_400_ms_and_a_price_lasts_a_second() -> None:
     assert [market.seconds_at(slot) for slot in (0, 2, 3, 5)] == [0, 0, 1, 2]
 
 
-def test_the_sol_usdc_pools_have_the_suggested_reserves_and_bins() -> None:
+def test_the_sol_usdc_pools_have_the_expected_reserves_and_bins() -> None:
     (pool,) = snapshot("raydium", SLOT).pools(SOL, USDC)
     assert isinstance(pool.state, raydium.Pool)
     k = pool.state.reserve_x * pool.state.reserve_y
@@ -102,7 +102,7 @@ def test_the_sol_usdc_pools_have_the_suggested_reserves_and_bins() -> None:
     assert ladder.state.last_update is None
 
 
-def test_the_sol_usdc_whirlpool_has_the_suggested_positions() -> None:
+def test_the_sol_usdc_whirlpool_has_the_expected_positions() -> None:
     (pool,) = snapshot("whirlpool", SLOT).pools(SOL, USDC)
     assert isinstance(pool.state, whirlpool.Pool)
     state = pool.state

@@ -91,7 +91,7 @@ def test_a_bin_whose_price_does_not_fit_q64_64_is_refused(bin_id: int) -> None:
 def test_volatility_grows_and_decays_as_meteoras_documentation_states(
     given: dict[str, Any], expected: dict[str, list[int]]
 ) -> None:
-    """One step follows the one before after 0.3 s, so the time unit here is 0.1 s."""
+    """One step follows 0.3 s after the one before it, so the time unit here is 0.1 s."""
     parameters = Parameters(
         bin_step=10,
         filter_period=given["filter_period"] * 10,
@@ -325,7 +325,7 @@ def test_a_ladders_fill_has_the_amounts_of_the_swap(
     assert ladder.amount_out(amount) == swap.amount_out
 
 
-# Its bins take 2**64 units of X, more than any amount, before the usable share is out.
+# Its bins take 2**64 units of X, more than any amount, before they have given the usable share.
 CHEAP_X = Pool(
     Parameters(400, base_factor=0, variable_fee_control=0),
     -591,
@@ -340,7 +340,7 @@ def test_a_ladders_pieces_are_its_bins_up_to_their_usable_share(pool: Pool, x_to
     held = sum(holding[1 if x_to_y else 0] for holding in pool.bins.values())
     pieces = ladder.pieces(1 << 192)
     assert sum(piece.amount_out for piece in pieces) == held * 94 // 100
-    # A bin of a few units costs what rounding makes of it.
+    # Rounding distorts the price of a bin with few units.
     depths = [piece.start for piece in pieces if piece.amount_out > 10**6]
     assert depths == sorted(depths)
 
@@ -398,7 +398,7 @@ def test_a_swap_that_ends_exactly_on_a_drained_bin_stays_there(x_to_y: bool) -> 
     assert (bought.pool.active_id, bought.last_update_moved) == (0, False)
     sold = meteora.swap_exact_in(pool, bought.amount_in, x_to_y)
     assert (sold.pool.active_id, sold.amount_out) == (0, drain)
-    # The bin's last net unit takes one more, whose fee rounds up with nothing left to pass on.
+    # A larger input ends in the next bin.
     beyond = meteora.swap_exact_in(pool, bought.amount_in + 10, x_to_y)
     assert beyond.pool.active_id == (-1 if x_to_y else 1)
 
@@ -431,7 +431,7 @@ def test_exact_out_from_x_to_y_crosses_bins() -> None:
     assert swap.pool.active_id == -2
     assert swap.pool.bins[-1][1] == 0
     assert swap.pool.bins[-2][1] == 7_499_999_999
-    # 3.75 at par, 7.5 and a unit four and eight bps below it; fees of 4 bps and a little on top.
+    # 3.75 cost the par price, 7.5 four bps more, and one unit eight bps more; fees come on top.
     assert 11_253_000_000 < swap.amount_in - swap.fee < 11_253_010_000
     assert swap.fee * 10_000 // swap.amount_in == 3 or swap.fee * 10_000 // swap.amount_in == 4
 

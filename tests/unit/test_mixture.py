@@ -205,8 +205,8 @@ def direct_path(hop: Sequence[PoolSide]) -> Path:
 
 
 @pytest.mark.parametrize("legs_max", [1, 2, 3, 4, 5, 6])
-def test_no_mixture_of_so_many_legs_is_better_than_the_one_found(legs_max: int) -> None:
-    """Six pools of one pair: the best choice of so many of them is found by trying all."""
+def test_the_mixture_of_a_number_of_legs_uses_the_best_choice_of_pools(legs_max: int) -> None:
+    """Six pools of one pair; the test tries every choice of `legs_max` of them."""
     hop = [curve(10**12 * (i + 3), 10**12 * (i + 3) - 10**9 * i * i) for i in range(6)]
     amount = 3 * 10**11
     found = Mixer(amount, legs_max=legs_max).best([[hop]])
@@ -248,7 +248,7 @@ def test_an_amount_beyond_one_paths_liquidity_goes_to_another_path() -> None:
 
 
 def test_of_two_mixtures_with_equal_outputs_the_one_with_fewer_legs_is_chosen() -> None:
-    """Two equal pools share a small amount as well as one takes it."""
+    """Two equal pools give no more for a small amount than one of them."""
     hop = [curve(10**15, 10**15, fee=0) for _ in range(2)]
     assert best_mixture([[hop]], 10**5).legs == 1
 
@@ -289,7 +289,7 @@ def test_the_combined_curve_of_a_hop_has_the_depth_at_which_its_pools_share(
     parts, depth = share(curves, amount)
     assert sum(parts) == amount
     if whole.most >= amount:
-        units = sum(len(curve.ins) for curve in curves)  # each corner may round one away
+        units = sum(len(curve.ins) for curve in curves)  # each corner may lose one by rounding
         with_hint, same_depth = share(curves, amount, whole)
         assert sum(with_hint) == amount
         assert all(abs(a - b) <= units for a, b in zip(parts, with_hint, strict=True))
@@ -314,7 +314,7 @@ def test_the_curve_of_one_pool_is_that_of_its_pieces(side: PoolSide, amount: int
 
 
 def test_a_pool_is_freed_without_the_garbage_collector() -> None:
-    """Thousands are made in a minute, and a full collection takes longer than a route."""
+    """Thousands of pools are made in a minute, and a full collection takes longer than a route."""
     gc.collect()
     assert curve(10**9, 10**9).takes(1_000)
     assert gc.collect() == 0

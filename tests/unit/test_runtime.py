@@ -69,9 +69,9 @@ def imported(module: str, handler: str) -> str:
         for name in HANDLERS
     ],
 )
-def test_what_a_handlers_import_has_made_is_never_searched_for_garbage(function: str) -> None:
+def test_the_objects_of_a_handlers_import_are_left_out_of_garbage_collection(function: str) -> None:
     assert imported(f"functions.{function}", f"functions.{function}.handler") == "True True"
 
 
-def test_a_users_program_in_lambda_keeps_its_garbage_collector() -> None:
+def test_the_client_in_a_users_lambda_function_does_not_change_garbage_collection() -> None:
     assert imported("functions.client", "bot.handler") == "True False"

@@ -71,7 +71,7 @@ def test_the_wake_keys_of_an_order_without_a_route_are_its_own_prices() -> None:
 def test_the_wake_keys_cover_every_moment_at_which_an_order_can_execute(
     pair: str, share: int
 ) -> None:
-    """`share` is the part of the largest amount that routes; the prices are of other moments."""
+    """The amount is a `share`-th of the largest that routes; the prices are of other times."""
     clock = [START_MS]
     network = Network(lambda: clock[0], lambda _seconds: None)
     source, target = map(tokens.find, pair.split("/"))

@@ -62,7 +62,7 @@ def at(price: int) -> Pool:
 
 
 def swapped(figure: dict[str, Any]) -> Swap:
-    """The figure's swap, executed."""
+    """Execute the figure's swap."""
     spacing, fee, protocol, liquidity, sqrt_price, tick, ticks = figure["pool"]
     nets = {tick: int(net) for tick, net in ticks}
     pool = Pool(spacing, fee, protocol, int(liquidity), int(sqrt_price), tick, nets)
@@ -149,7 +149,7 @@ def test_a_price_is_within_the_tick_that_is_found_for_it(price: int, shift: int)
     assert tick == TICK_MAX or price < sqrt_price_of_tick(tick + 1)
 
 
-def test_the_suggested_pool_has_the_outputs_computed_by_hand() -> None:
+def test_the_sol_usdc_pool_has_the_outputs_computed_by_hand() -> None:
     pool = at(150 * USDC)
     assert (pool.sqrt_price, pool.tick) == (7_144_393_258_922_745_604, -18_973)
     assert pool.liquidity == 776 * 10**12
@@ -182,7 +182,7 @@ def test_an_amount_beyond_the_three_tick_arrays_is_refused_and_not_partially_fil
 
 @st.composite
 def pools(draw: Callable[..., Any]) -> Pool:
-    """Up to six positions of any depth around a price, gaps among them."""
+    """Up to six positions of any depth around a price, with gaps."""
     spacing = draw(st.sampled_from([1, 4, 64, 128]))
     tick = draw(st.integers(-30_000, 30_000))
     low, high = sqrt_price_of_tick(tick), sqrt_price_of_tick(tick + 1)
@@ -268,7 +268,7 @@ def test_a_sides_pieces_are_its_ranges_up_to_their_usable_share(pool: Pool, a_to
 
 
 def exactly(pool: Pool, amount: int, a_to_b: bool) -> Fraction:
-    """The output without any rounding, range by range; only the ticks' prices are rounded."""
+    """The output, range by range, without any rounding except in the ticks' prices."""
     left, out = Fraction(amount * (10**6 - pool.fee_rate), 10**6), Fraction(0)
     price, tick, held = Fraction(pool.sqrt_price, 2**64), pool.tick, pool.liquidity
     ahead = sorted(t for t in pool.ticks if (t <= tick if a_to_b else t > tick))
@@ -352,7 +352,7 @@ def test_the_cost_of_an_exact_output_buys_at_least_that_output(
     assume(wanted)
     paid = swap_exact_out(pool, wanted, a_to_b)
     assert paid.amount_out == wanted
-    # A range whose whole output is wanted is taken whole, up to a unit's worth more than needed.
+    # A range whose whole output is wanted is taken whole, for up to a unit's worth more.
     price = Fraction(paid.pool.sqrt_price, 2**64) ** 2
     unit = (1 / price if a_to_b else price) * Fraction(10**6, 10**6 - pool.fee_rate)
     assert paid.amount_in <= amount + unit + 1

@@ -1,4 +1,4 @@
-"""Runs of a command line."""
+"""Runs a command line in this process."""
 
 import sys
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Run = Callable[..., Ended]
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `uv run NAME ARGUMENTS` in this process."""
+    """Runs `uv run NAME ARGUMENTS`."""
 
     def run(name: str, *arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", [name, *arguments])

@@ -37,7 +37,7 @@ def cloudformation(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, st
 
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Write the file by which the commands find a running local stack; returns its port."""
+    """Writes the file by which the commands find a running local stack; returns its port."""
     monkeypatch.setattr(deployed, "LOCAL_FOLDER", tmp_path)
     with ExitStack() as running:
 

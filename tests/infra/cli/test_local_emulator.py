@@ -1,4 +1,4 @@
-"""The changes that the local stack makes to ministack, and that ministack still needs them."""
+"""The local stack's changes of ministack have their effect, and ministack still needs them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_ministack_still_parses_an_expression_each_time(monkeypatch: pytest.Monk
         for number in range(10):
             assert dynamodb._evaluate_condition("a = :a", {"a": {"N": "1"}}, {":a": {"N": "1"}}, {})
             parts = dynamodb._tokenize(f"b = :b{number % 2}")
-            parts.clear()  # the cached list is another one
+            parts.clear()  # this must not change the cached list
 
     monkeypatch.setattr(dynamodb, "_tokenize", dynamodb._tokenize)
     monkeypatch.setattr(dynamodb, "_condition_syntax_error", counted)
@@ -161,7 +161,7 @@ class Stream:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.batches: list[list[str]] = []
         self.failures = 0
-        self.released = threading.Event()  # the function waits for it with records of "slow"
+        self.released = threading.Event()  # the function waits for this if it gets a "slow" record
         source = f"{TABLE}/stream/s"
         self.mapping = {
             "UUID": str(uuid4()),

@@ -512,7 +512,7 @@ def test_an_unknown_order_has_no_explanation(run: Run) -> None:
 
 
 def executed(engine: Engine, **stored: str) -> Order:
-    """Store an order that was executed in the simulated market; `stored` is in its last update."""
+    """Store an order that the simulated market executed; `stored` changes its last update."""
     clock = [now_ms() - 60_000]
     network = Network(lambda: clock[0], lambda _seconds: None)
     order = engine.order(clock[0], Status.ROUTING)

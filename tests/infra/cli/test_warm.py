@@ -1,4 +1,4 @@
-"""The calls with which `uv run local` starts the functions before the stack is ready."""
+"""The calls by which `uv run local` starts the functions before the stack is ready."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_each_function_that_an_order_passes_is_called_once_and_no_order_is_store
     assert order_id_of(record["body"]) not in engine.orders
 
 
-def test_an_api_that_is_not_ready_is_asked_again(
+def test_a_call_to_an_api_that_is_not_ready_is_retried(
     engine: Engine, invoked: dict[str, Json], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(warming, "RETRY_SECONDS", 0.01)

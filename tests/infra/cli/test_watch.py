@@ -1,4 +1,4 @@
-"""`uv run watch` against a server that cuts, drops, repeats, refuses and stays silent."""
+"""`uv run watch` against a server that loses, repeats and refuses connections and answers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GATEWAY_ERROR = {"message": "Internal server error", "connectionId": "c", "reque
 
 
 class RunningCommand:
-    """The command, which runs in its own thread."""
+    """A run of the command in its own thread."""
 
     def __init__(self, run: Callable[[], Ended]) -> None:
         self._ended: list[Ended] = []
@@ -60,7 +60,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 
 
 def give_up_after(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
-    """Let the command wait as long as QUICK, with these changes."""
+    """Use the timeouts of QUICK, with these changes."""
     monkeypatch.setattr(watch, "Patience", lambda: replace(QUICK, **seconds))
 
 
@@ -79,7 +79,7 @@ def start(run: Run) -> Start:
 
 
 def shown(result: Ended, order_id: str) -> list[str]:
-    """The statuses that were printed of an order."""
+    """The printed statuses of an order."""
     return [line.split()[2] for line in result.out.splitlines() if order_id in line]
 
 
@@ -124,7 +124,7 @@ def test_a_subscription_without_an_answer_is_sent_again(
     result = start(order_id).result()
     assert (result.code, shown(result, order_id)) == (0, LIFE)
     assert len(engine.sent(orderId=order_id)) >= 4
-    assert engine.connects >= 2  # the fourth one on a new connection
+    assert engine.connects >= 2  # the fourth subscription is on a new connection
 
 
 def test_without_an_answer_to_any_subscription_the_exit_code_is_unknown(
@@ -180,7 +180,7 @@ def test_interrupting_the_watch_of_one_order_is_the_exit_code_unknown(
 # --- keys and connections
 
 
-def test_a_refused_connection_is_tried_again_as_long_as_the_key_is_valid(
+def test_a_refused_connection_is_retried_as_long_as_the_key_is_valid(
     engine: Engine, run: Run
 ) -> None:
     order_id = engine.new_order(*LIFE)
@@ -224,7 +224,7 @@ def test_a_stack_that_does_not_answer_is_an_error_in_one_line(
 
 
 class WatchOfAll:
-    """The command for all orders, until the test ends it."""
+    """The command for all orders, which runs until `result` ends it."""
 
     def __init__(self, engine: Engine, start: Start) -> None:
         self.engine, self.running = engine, start()
@@ -242,7 +242,7 @@ class WatchOfAll:
         """End the command by disabling its key; returns its output."""
         self.wait()
         reads = self.reads()
-        # The first finds all there is, which is printed before the second begins.
+        # The first read finds all orders, which are printed before the second read begins.
         eventually(lambda: self.reads() >= reads + 2)
         self.engine.key = "disabled"
         self.engine.cut()
@@ -268,7 +268,7 @@ def test_earlier_orders_are_watched_from_their_next_update_on(engine: Engine, st
 def test_updates_missed_while_disconnected_are_shown_after_the_reconnect(
     engine: Engine, start: Start
 ) -> None:
-    before = engine.new_order(age_s=1800)  # further back than the list is read after a cut
+    before = engine.new_order(age_s=1800)  # older than what is read of the list after a cut
     watch_of_all = WatchOfAll(engine, start)
     known = engine.new_order()
     engine.cut()
@@ -299,7 +299,7 @@ def test_after_a_failed_read_of_the_list_the_command_connects_again(
 ) -> None:
     give_up_after(monkeypatch, call=0.5)
     watch_of_all = WatchOfAll(engine, start)
-    # Until a subscription is answered it gives up after `call`; a second one is sent after that.
+    # `call` limits only the wait for the first answer, which precedes a second subscription.
     eventually(lambda: watch_of_all.reads() >= 3)  # at its start, and for two subscriptions
     connects = engine.connects
     engine.http_status = 503

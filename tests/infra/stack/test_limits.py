@@ -329,7 +329,7 @@ def test_logs_are_kept_for_a_number_of_days_that_cloudwatch_offers(variant: Temp
 def test_a_queues_visibility_timeout_is_at_least_six_timeouts_of_its_function(
     variant: Template,
 ) -> None:
-    """Plus the batching window, by the page QUEUE_CONFIGURING."""
+    """The batching window is added: see the page QUEUE_CONFIGURING."""
     queues, functions = variant.of_type("SQS::Queue"), variant.of_type("Lambda::Function")
     checked = 0
     for mapping in variant.of_type("Lambda::EventSourceMapping").values():
@@ -345,7 +345,7 @@ def test_a_queues_visibility_timeout_is_at_least_six_timeouts_of_its_function(
 
 
 def test_a_batch_of_more_than_ten_messages_has_a_batching_window(variant: Template) -> None:
-    """Lambda refuses the mapping without one, by the page QUEUE_MAPPING."""
+    """Lambda refuses the mapping without a window: see the page QUEUE_MAPPING."""
     for mapping in variant.of_type("Lambda::EventSourceMapping").values():
         properties = mapping["Properties"]
         if text(properties["EventSourceArn"]).startswith("Queues"):

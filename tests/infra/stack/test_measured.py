@@ -1,4 +1,4 @@
-"""The assumptions of the measurements about the stack are true."""
+"""The assumptions that the measurements make about the stack are true."""
 
 from __future__ import annotations
 

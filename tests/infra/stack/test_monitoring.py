@@ -324,7 +324,7 @@ def test_outputs_have_the_dashboards_url_and_the_topics_arn(template: Template) 
     (domains,) = template.document["Mappings"].values()
     assert domains["aws"] == {"domain": "console.aws.amazon.com"}
     assert "{'Ref': 'AWS::Partition'}, 'domain'" in outputs["DashboardUrl"]
-    # The name of a dashboard is what Ref gives.
+    # Ref returns the name of a dashboard.
     assert outputs["DashboardUrl"].endswith("#dashboards:name=MonitoringDashboard")
     assert outputs["AlarmTopicArn"] == "MonitoringAlarms"
 

@@ -1,4 +1,4 @@
-"""cdk-nag's packs AwsSolutions and Serverless find nothing but the findings accepted here."""
+"""cdk-nag's packs AwsSolutions and Serverless report only the findings that are accepted here."""
 
 from __future__ import annotations
 

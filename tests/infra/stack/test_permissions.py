@@ -1,4 +1,4 @@
-"""Each role may make exactly the calls in this table, on exactly these resources."""
+"""Each role may make exactly the calls in `tests/granted.py`, on exactly these resources."""
 
 import pytest
 

@@ -69,7 +69,7 @@ def test_missing_ended_orders_are_restored_and_open_ones_are_listed(
     tables: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, table = tables
-    for _ in range(2):  # a second run does no harm
+    for _ in range(2):  # a second run changes nothing
         restore(monkeypatch)
         assert stored(table) == {"lost": "old", "kept": "new", "damaged": "broken", "later": "new"}
         assert capsys.readouterr().out == "open\n"

@@ -1,4 +1,4 @@
-"""Settings that change more than a number: expiry, snapshots, the worker's memory."""
+"""Settings: their effect on the template, their description, and what is refused."""
 
 import json
 import os
@@ -248,5 +248,5 @@ def test_an_invalid_setting_ends_the_command_with_one_line_and_exit_code_1() -> 
         check=False,
     )
     assert ended.returncode == 1
-    lines = [line for line in ended.stderr.splitlines() if "!!" not in line]  # jsii's
+    lines = [line for line in ended.stderr.splitlines() if "!!" not in line]  # jsii's own
     assert lines == ["maxConcurrency=1: must be greater than or equal to 2"]

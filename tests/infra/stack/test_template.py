@@ -101,7 +101,7 @@ def test_recursive_loop_detection_is_off_for_the_worker_alone(template: Template
     assert set(allowed.values()) == {None}
 
 
-def test_a_watcher_starts_each_minute_and_may_run_until_the_next_but_one(
+def test_a_watcher_starts_each_minute_and_may_run_for_more_than_two_minutes(
     template: Template, tmp_path: Path
 ) -> None:
     """EventBridge may start a watcher late or twice: a watcher ends when the next one ticks.
@@ -139,8 +139,9 @@ def test_the_first_of_two_deployments_adds_one_index_and_starts_no_watcher(tmp_p
 def test_the_publisher_reads_the_whole_stream_and_retries_as_long_as_the_stream_keeps_it(
     template: Template,
 ) -> None:
-    """A stream keeps a record for 24 hours, a connection lives for 2: so no connection that was
-    open when an update was stored is still open when Lambda gives its record up.
+    """A stream keeps a record for 24 hours, and a connection lasts at most two.
+
+    No connection that was open when an update was stored is still open when Lambda gives up.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-params.html (both limits default to
     -1: "failed records are retried until the record expires", which is after 24 hours)
@@ -159,7 +160,7 @@ def test_the_publisher_reads_the_whole_stream_and_retries_as_long_as_the_stream_
 
 
 def routes(template: Template) -> dict[str, Any]:
-    """Route key to its authorizer, None where it has none."""
+    """The authorizer of each route, by route key; None if it has none."""
     found = {}
     for resource in template.of_type("ApiGatewayV2::Route").values():
         route = resource["Properties"]
@@ -169,7 +170,7 @@ def routes(template: Template) -> dict[str, Any]:
     return found
 
 
-def test_all_but_health_documentation_and_the_dashboards_files_is_behind_the_authorizer(
+def test_every_route_but_health_documentation_and_the_dashboards_files_has_the_authorizer(
     template: Template,
 ) -> None:
     found = routes(template)
@@ -193,7 +194,7 @@ def test_one_function_authorizes_both_apis_and_the_http_api_caches_its_answer_fo
     assert http["EnableSimpleResponses"] is True
     assert http["IdentitySource"] == ["$request.header.Authorization"]
     assert http["AuthorizerResultTtlInSeconds"] == 30
-    # Present in every handshake, with a key in a header or with a ticket.
+    # The Host header is in every handshake, with a key in a header or with a ticket.
     assert web_socket["IdentitySource"] == ["route.request.header.Host"]
     assert "AuthorizerResultTtlInSeconds" not in web_socket
 
