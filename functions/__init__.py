@@ -1,8 +1,8 @@
-"""The functions, one module each, and what they share.
+"""The Lambda functions, one module each, and the modules that they share.
 
-While Lambda imports a function, the garbage collector is off: nearly all that is made then stays
-for ever, and the collector would look through it again and again. `telemetry.observed`, which
-every handler has, switches it on again.
+The garbage collector is off while Lambda imports a function: nearly all objects that an import
+creates are permanent, and the collector would scan them again and again. `telemetry.observed`,
+which wraps every handler, turns it on.
 """
 
 import gc

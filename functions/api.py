@@ -83,7 +83,7 @@ pages = Pages(settings)
 
 @telemetry.observed
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """One HTTP request (payload format 2.0); see events/http_*.json for its shape."""
+    """Answer one HTTP request (payload format 2.0); events/http_*.json show its shape."""
     logger.set_correlation_id(event["requestContext"]["requestId"])
     if owner := admission.owner_of(event):
         logger.append_keys(owner=owner)
@@ -107,8 +107,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 def execute_order(request: OrderRequest, idempotency_key: IdempotencyKey = None) -> Response[Any]:
     """Accept an order for execution.
 
-    Under a key sent before, the same request answers the stored order (200) and a different
-    one is refused (422).
+    If the key was sent before, the answer to the same request is the stored order (200), and a
+    different request is refused (422).
     """
     order, replayed = submit(request, _owner(), idempotency_key)
     if replayed:
@@ -146,7 +146,7 @@ def list_orders(
     limit: LimitQuery = 20,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response[Any]:
-    """Newest first. With a filter a page may be short and still have a nextCursor."""
+    """Newest first. With a filter, a page may have fewer orders and still a nextCursor."""
     wanted = {
         "open": True if status == OPEN else None,
         "status": None if status == OPEN else status,
@@ -179,7 +179,7 @@ def export_orders(
     limit: RowsQuery = 1000,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response[Any]:
-    """Newest first. The header Link (RFC 8288) names the next page, which has no line of names."""
+    """Newest first. The header Link (RFC 8288) gives the next page, which has no column names."""
     end = now_ms() + 1 if end is None else end
     first = first or 0
     if end <= first:
@@ -215,7 +215,7 @@ def _slice_ids(parent_id: str) -> list[str]:
 def cancel_order(order_id: OrderId) -> Response[Any]:
     """Possible while the order is pending, rests, or is between its slices.
 
-    Cancelling again answers the same order.
+    A repeated cancellation returns the same order.
     """
     logger.append_keys(order_id=str(order_id))
     return _json(changes.cancel(str(order_id), _owner()))
@@ -229,7 +229,10 @@ def cancel_order(order_id: OrderId) -> Response[Any]:
     responses=documented({200: Order}, 400, 404, 409),
 )
 def change_order(order_id: OrderId, request: ChangeRequest) -> Response[Any]:
-    """New prices or another expiry, while the order rests; a race with its price has one winner."""
+    """Change the prices or the expiry of a resting order.
+
+    If its price is reached at the same moment, either the change or the trigger takes effect.
+    """
     logger.append_keys(order_id=str(order_id))
     return _json(changes.change(request, str(order_id), _owner()))
 
@@ -242,7 +245,7 @@ def change_order(order_id: OrderId, request: ChangeRequest) -> Response[Any]:
     responses=documented({201: Ticket}),
 )
 def create_ticket() -> Response[Any]:
-    """For browsers, which cannot send a header with a WebSocket: good once, for a minute."""
+    """For browsers, which cannot send a header with a WebSocket; valid once, for a minute."""
     now = now_ms()
     ticket = access.create_ticket(_owner(), now)
     expires_at = iso(now + access.TICKET_SECONDS * 1000)
@@ -261,7 +264,10 @@ def create_ticket() -> Response[Any]:
     responses=documented({201: NewWebhook}, 400, 409),
 )
 def create_webhook(request: WebhookRequest) -> Response[Any]:
-    """Your updates are sent to the URL from a second later on; the secret is shown this once."""
+    """The URL receives the updates that are stored later than one second after this call.
+
+    Only this answer shows the secret.
+    """
     return _json(webhooks.create(_owner(), request), HTTPStatus.CREATED)
 
 
@@ -273,7 +279,7 @@ def create_webhook(request: WebhookRequest) -> Response[Any]:
     responses=documented({200: WebhookList}),
 )
 def list_webhooks() -> Response[Any]:
-    """Oldest first, each with what became of its last deliveries."""
+    """Oldest first, each with its last error if its last delivery failed."""
     return _json(WebhookList(webhooks=webhooks.listed(_owner())))
 
 
@@ -299,7 +305,7 @@ def try_webhook(webhook_id: WebhookId) -> Response[Any]:
     responses={204: {"description": "Deleted"}, **documented({}, 400, 404)},
 )
 def delete_webhook(webhook_id: WebhookId) -> Response[Any]:
-    """Nothing more is sent to it, except what is being sent at this moment."""
+    """Nothing more is sent to it, except a message that is being sent at this moment."""
     webhooks.delete(_owner(), webhook_id)
     return Response(HTTPStatus.NO_CONTENT, body="")
 
@@ -357,7 +363,7 @@ def get_candles(
 ) -> Response[Any]:
     """At most 15 minutes by second, 24 hours by minute, or 7 days by hour."""
     answer, closed = market.candles(token_in, token_out, interval, first, end)
-    # A release with another version of the market may change them.
+    # An hour, because a release with another version of the market may change them.
     headers = {"Cache-Control": "private, max-age=3600"} if closed else None
     return _json(answer, headers=headers)
 
@@ -379,7 +385,7 @@ def list_tokens() -> Response[Any]:
 
 @app.get(
     "/api/me",
-    summary="Tell whose key it is",
+    summary="Get the owner of the key",
     operation_id="getMe",
     tags=["Service"],
     responses=documented({200: Me}),
@@ -397,7 +403,7 @@ def get_me() -> Response[Any]:
     responses=documented({200: Health}),
 )
 def get_health() -> Response[Any]:
-    """Answers as long as the API does."""
+    """Answers 200 while the API is up."""
     return _json(Health(version=settings.version, simulate_allowed=settings.simulate_allowed))
 
 
@@ -413,7 +419,7 @@ def get_asyncapi() -> Response[Any]:
 
 @app.get("/collection.json", include_in_schema=False)
 def get_collection() -> Response[Any]:
-    """With `baseUrl`, because this API does not know the URL under which a client reaches it."""
+    """The parameter `baseUrl` is the URL at which the client reaches this API."""
     event = app.current_event
     base_url = (event.query_string_parameters or {}).get("baseUrl")
     base_url = base_url or f"https://{event.request_context.domain_name}"

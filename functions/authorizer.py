@@ -16,7 +16,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Authorize an HTTP request (payload format 2.0) or a WebSocket's $connect.
 
     An HTTP request with a wrong key is admitted without an owner, and the API function refuses
-    it with 401, because the gateway itself would answer 403. A connection is refused here.
+    it with 401, because the gateway itself would answer 403. A $connect is refused here.
     """
     key = _bearer(event)
     owner = access.owner_of_key(key) if key else None
@@ -28,7 +28,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
 
 
 def _bearer(event: dict[str, Any]) -> str | None:
-    """The credentials of the Authorization header; the case of its name does not matter."""
+    """The credentials of the Authorization header, whose name can be in any case."""
     headers: dict[str, str] = event.get("headers") or {}
     value = next((v for name, v in headers.items() if name.lower() == "authorization"), "")
     scheme, _, credentials = value.partition(" ")

@@ -1,4 +1,4 @@
-"""AWS clients, made by botocore as cheaply as it can, because each cold start makes one."""
+"""AWS clients, created as cheaply as botocore can, because each cold start creates one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from botocore.session import Session, get_session
 
 from functions.runtime import CALLS_AT_ONCE, USER_AGENT
 
-_making = Lock()  # a session makes one client at a time
+_making = Lock()  # a session creates one client at a time
 
 
 def make_client(service: str, *, attempts: int) -> Any:
@@ -27,7 +27,7 @@ def make_client(service: str, *, attempts: int) -> Any:
         connect_timeout=2,
         read_timeout=5,
         retries={"mode": "standard", "total_max_attempts": attempts},
-        # Lambda sets the variable. AWS checks every call, so in the cloud botocore need not.
+        # Lambda sets the variable. In the cloud, AWS validates every call, so botocore need not.
         parameter_validation="AWS_LAMBDA_FUNCTION_NAME" not in os.environ,
     )
     with _making:
@@ -43,7 +43,7 @@ def session() -> Session:
 
 
 class _Files(JSONFileLoader):
-    """Reads botocore's files into plain dicts, in half the time that ordered ones take."""
+    """Reads botocore's files into plain dicts, in half the time that ordered dicts take."""
 
     def load_file(self, file_path: str) -> Any:
         for suffix, opened in ((".json", open), (".json.gz", gzip.open)):
@@ -55,7 +55,7 @@ class _Files(JSONFileLoader):
 
 
 class _Data(Loader):
-    """botocore's data, without a look into the folders of all other services."""
+    """Reads botocore's data without scanning the folders of all other services."""
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002
         return ["apigatewaymanagementapi", "dynamodb", "sqs"]

@@ -45,7 +45,7 @@ def is_public(path: str) -> bool:
 OWNER_INDEX = "byOwner"
 OPEN_ORDERS_INDEX = "openOrders"
 OPEN_BY_OWNER_INDEX = "openByOwner"
-# The partitions of the openOrders index, "0" to "7": one partition could not take every write.
+# The partitions of the openOrders index, "0" to "7": one partition could not take all writes.
 OPEN_SHARDS = tuple(str(number) for number in range(8))
 
 
@@ -54,8 +54,8 @@ def open_shard(order_id: str) -> str:
     return OPEN_SHARDS[UUID(order_id).int % len(OPEN_SHARDS)]
 
 
-# Further partitions of it: open orders with nothing to do until a time that no delayed message can
-# carry. Their idleSince is that time.
+# Further partitions of the openOrders index, for open orders with nothing to do until a time that
+# no delayed message can reach. Their idleSince is that time.
 DUE_SHARDS = tuple(f"due{number}" for number in range(8))
 
 
@@ -67,16 +67,17 @@ def due_shard(order_id: str) -> str:
 def ended_partition(owner: str, status: str) -> str:
     """The partition of the openOrders index for the owner's orders that ended with this status.
 
-    Their idleSince is their createdAt. Confirmed orders are in no such partition.
+    Their idleSince is their listing key. Confirmed orders are in no such partition.
     """
     return f"{status} {owner}"
 
 
-# The indexes of resting orders. Partition wakePair; sort key wakeAbove: the order is woken when the
-# pair's best price is at least so high; wakeBelow: when it is at most so high. Keys only.
+# The indexes of resting orders, which contain only keys. Their partition key is wakePair. An order
+# is woken when the pair's best price is at least its wakeAbove or at most its wakeBelow: these are
+# the sort keys.
 WAKE_ABOVE_INDEX = "wakeAbove"
 WAKE_BELOW_INDEX = "wakeBelow"
-# The item of the orders table that names the pairs with resting orders; it is no order.
+# The item of the orders table that names the pairs with resting orders; it is not an order.
 WATCHED_PAIRS_ID = "watched-pairs"
 
 _WAKE_DIGITS = 40
@@ -99,17 +100,17 @@ def wake_key(price: Fraction) -> str:
 # --- the order queue --------------------------------------------------------------------------
 
 BATCH_SIZE = 10  # orders that one invocation of the worker executes, at most
-DELAY_SECONDS_MAX = 900  # SQS delays no message longer
-MAX_ATTEMPTS = 3  # of an order; a refused transaction of a resting order costs none
+DELAY_SECONDS_MAX = 900  # the longest delay of a message in SQS
+MAX_ATTEMPTS = 3  # of an order; a refusal after which the order rests again does not count
 RETRY_BASE_MS_MAX = DELAY_SECONDS_MAX * 1000 // 2 ** (MAX_ATTEMPTS - 1)
-# How often a message is received before it becomes a dead letter. One that Lambda throttles for as
-# long as it stays hidden counts as received, though no worker has seen it. AWS advises at least 5:
+# How often a message is received before it becomes a dead letter. A receive counts even if Lambda
+# throttles the message until it is visible again and no worker sees it. AWS advises at least 5:
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 RECEIVES_MAX = 5
 
 
 class MalformedMessage(Exception):
-    """The message names no order."""
+    """The message does not name an order."""
 
 
 def order_message(order_id: str, *, woken: bool = False) -> str:
@@ -129,7 +130,7 @@ def order_id_of(message_body: str) -> str:
 
 
 def is_woken(message_body: str) -> bool:
-    """Whether `order_message` marked a message, which names an order, as `woken`."""
+    """Whether `order_message` marked this message as `woken`; the message must name an order."""
     return json.loads(message_body).get("woken") is True
 
 
@@ -137,15 +138,15 @@ def is_woken(message_body: str) -> bool:
 
 PUBLISHERS_PER_SHARD = 10  # publishers that read one shard of the stream at once, at most
 
-# The publisher closes a connection that has not taken its part of a batch by then, so that one
-# slow connection does not delay the next batch.
+# The publisher closes a connection that has not taken its part of a batch within this time, so that
+# one slow connection does not delay the next batch.
 CONNECTION_SECONDS_MAX = 15
 
 
 # --- webhooks ---------------------------------------------------------------------------------
 
-# How often a delivery is tried before it becomes a dead letter: for a day, with the backoff of the
-# notifier. Being throttled by Lambda counts as well.
+# How often a delivery is received before it becomes a dead letter: for about a day, with the
+# notifier's backoff. Receives that Lambda throttles count as well.
 WEBHOOK_RECEIVES_MAX = 33
 
 
@@ -207,18 +208,19 @@ class Metric(StrEnum):
 class EngineSettings:
     """The settings that a deployment chooses for the functions.
 
-    A new setting is one field here, with its range. Its key of CDK context is the name in
-    camelCase, and every function receives it as an environment variable of the name in upper case.
-    The range is checked where a deployment is made (infra/settings.py).
+    To add a setting, add a field with its range. Its key in the CDK context is the name in
+    camelCase. Every function receives it as an environment variable, with the name in upper case.
+    A deployment checks the range (infra/settings.py).
     """
 
     version: str = "dev"
     max_open_orders: Annotated[int, Ge(1)] = 1000
     order_expiry_days: Annotated[int, Interval(ge=0, le=3650)] = 0
     sweep_idle_seconds: Annotated[int, Interval(ge=1, le=86_400)] = 120
-    # The longest backoff, which is doubled for each attempt but the last, is one delayed message.
+    # One delayed message must be able to carry the longest backoff, which is this time doubled for
+    # each attempt but the last.
     retry_base_ms: Annotated[int, Interval(ge=0, le=RETRY_BASE_MS_MAX)] = 1000
-    # At most half of what a worker may run, for it does more than wait.
+    # At most half of the worker's timeout, because a worker does more than wait.
     hold_ms: Annotated[int, Interval(ge=0, le=30_000)] = 5000
     market_seed: Annotated[str, MaxLen(64)] = ""
     # Ten times the latency of quotes and building still leaves a worker time to wait `hold_ms`.
@@ -229,7 +231,7 @@ class EngineSettings:
     webhook_loopback_allowed: bool = False
 
     def environment(self) -> dict[str, str]:
-        """The settings as environment variables, from which `settings_from` makes them again."""
+        """The settings as environment variables, which `settings_from` reads."""
         values = {each.name: getattr(self, each.name) for each in fields(EngineSettings)}
         return {name.upper(): _variable(value) for name, value in values.items()}
 

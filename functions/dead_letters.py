@@ -25,7 +25,7 @@ class StillUnderWay(Exception):
 
 @telemetry.observed
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, list[dict[str, str]]]:
-    """End each message's order; a message whose order cannot be ended yet comes again."""
+    """End each message's order; SQS redelivers a message whose order cannot be ended yet."""
     failed = [record for record in event["Records"] if not _process(record)]
     return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in failed]}
 
@@ -53,8 +53,8 @@ def _end(order_id: str) -> None:
     """End the order; raises StillUnderWay.
 
     An order with a recent update, or one that waits for its next attempt or slice, has another
-    message. It is ended only once it has been idle for so long that the sweeper would re-queue it.
-    A resting order is ended only after its expiry: until then, the watcher wakes it by a message.
+    message. It is ended only once it has been idle so long that the sweeper would re-queue it.
+    A resting order is ended only after its expiry: until then, the watcher can wake it.
     """
     order, owner, transaction, _ = orders.load_order(order_id)
     logger.thread_safe_append_keys(owner=owner, attempt=order.attempt)
@@ -62,9 +62,9 @@ def _end(order_id: str) -> None:
         return
     due_ms = waiting.due_ms(order)
     if order.status is Status.RESTING and (due_ms is None or due_ms > now_ms()):
-        # Its last worker may have died before it announced the order to the watcher.
+        # Its last worker may have crashed before it announced the order to the watcher.
         resting.announce(wake_pair(order.token_in, order.token_out))
-        logger.warning("order rests on after its dead letter")
+        logger.warning("order still rests after its dead letter")
         return
     if due_ms is None or now_ms() - due_ms < settings.sweep_idle_seconds * 1000:
         raise StillUnderWay
@@ -79,7 +79,7 @@ def _last_update(order: Order, signed: str | None) -> Update:
     if order.status is Status.RESTING:
         return order.next_update(Status.EXPIRED, now_ms())
     if order.status is not Status.SUBMITTED or signed is None:
-        # No transaction of the present attempt was sent: it is stored before that.
+        # No transaction of this attempt was sent, because it would have been stored before.
         error = OrderError(code=FailureCode.INTERNAL, message="The order could not be processed.")
         return order.next_update(Status.FAILED, now_ms(), error=error)
     outcome = network.outcome(signed)

@@ -20,26 +20,26 @@ import urllib3
 
 from functions.runtime import USER_AGENT
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - what a secret's text begins with
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the beginning of a secret's text
 URL_CHARACTERS_MAX = 2000
 CONNECT_SECONDS, READ_SECONDS = 3.0, 5.0
 
-# All addresses that are routed on the public Internet; and among them those that contain an IPv4
-# address, which may be private (6to4, RFC 3056).
+# The public IPv6 addresses, and among them the 6to4 addresses (RFC 3056), which contain an IPv4
+# address that may be private.
 _GLOBAL_V6, _SIX_TO_FOUR = IPv6Network("2000::/3"), IPv6Network("2002::/16")
 
-# Its warnings contain the URL, which can contain a secret.
+# urllib3's warnings contain the URL, which can contain a secret.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 Resolve = Callable[[str, int], Sequence[str]]
 
 
 class Undeliverable(Exception):
-    """The delivery failed; the text says why and holds neither URL nor secret."""
+    """The delivery failed; the text says why, and contains neither the URL nor the secret."""
 
 
 class InvalidUrl(ValueError):
-    """The URL is not allowed for a webhook; the text is the rule that it breaks."""
+    """The URL is not allowed for a webhook; the text is the broken rule."""
 
 
 def new_secret() -> str:
@@ -65,8 +65,9 @@ def headers(secret: str, message_id: str, now_ms: int, body: bytes) -> dict[str,
 def check_url(url: str, *, loopback: bool) -> SplitResult:
     """The parts of a webhook's URL; with `loopback`, http and loopback addresses are allowed.
 
-    A name is resolved only when something is delivered, since its addresses can change. Raises
-    InvalidUrl.
+    A host name is resolved only for a delivery, because its addresses can change.
+
+    Raises InvalidUrl.
     """
     if len(url) > URL_CHARACTERS_MAX:
         raise InvalidUrl(f"must have at most {URL_CHARACTERS_MAX} characters")
@@ -120,7 +121,7 @@ def post(
     loopback: bool,
     resolve: Resolve = resolve,
 ) -> int:
-    """The status with which the URL answers a POST; raises Undeliverable.
+    """The status of the URL's answer to a POST; raises Undeliverable.
 
     The request goes to the address that was checked, because the name could resolve to another one
     a moment later. No redirect is followed, and only the head of the answer is read.

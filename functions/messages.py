@@ -1,4 +1,4 @@
-"""The answers of both APIs and the messages to the WebSocket, for functions, documents, client."""
+"""The models of both APIs' answers and of the WebSocket's messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from functions.orders.order import UPDATES_MAX, DecimalText, Model, Order, Route
 
 
 class ProblemCode(StrEnum):
-    """The codes of the problems that the HTTP API answers."""
+    """The codes of the HTTP API's problems."""
 
     INVALID_REQUEST = "INVALID_REQUEST"
     BODY_TOO_LARGE = "BODY_TOO_LARGE"
@@ -66,11 +66,11 @@ class OrderList(Model):
 
 
 class QuoteAnswer(Route):
-    """The route that an order would take now, and the market's price beside it."""
+    """The route that an order would take now, and the reference price."""
 
     token_in: str
     token_out: str
-    reference_price: str = Field(description="tokenOut for one tokenIn, as GET /api/prices has it")
+    reference_price: str = Field(description="tokenOut for one tokenIn, as in GET /api/prices")
     limit_price: DecimalText = Field(
         description="a limit order for this amount at this price, or less, would execute now"
     )
@@ -98,7 +98,7 @@ class TokenList(Model):
 
 
 class Ticket(Model):
-    """Opens one WebSocket for its owner: `?ticket=` in the URL."""
+    """A ticket, which opens one WebSocket for its owner: `?ticket=` in the URL."""
 
     ticket: str
     expires_at: Timestamp
@@ -106,11 +106,11 @@ class Ticket(Model):
 
 
 class Webhook(Model):
-    """A URL that receives the owner's updates by POST, signed as Standard Webhooks says."""
+    """A URL that receives the owner's updates by POST, signed as Standard Webhooks specifies."""
 
     webhook_id: str
     url: str
-    statuses: tuple[str, ...] = Field(description="what it receives; all statuses if empty")
+    statuses: tuple[str, ...] = Field(description="the statuses that it receives; all if empty")
     created_at: Timestamp
     enabled: bool = Field(description="false once deliveries have failed for a day")
     failing_since: Timestamp | None = Field(
@@ -120,7 +120,7 @@ class Webhook(Model):
 
 
 class NewWebhook(Webhook):
-    """A webhook with its secret, which is shown this once."""
+    """A webhook with its secret, which only this answer shows."""
 
     secret: str = Field(description="the key of the signatures, for a Standard Webhooks library")
 
@@ -145,7 +145,7 @@ class PricePoint(Model):
 
 
 class PriceList(Model):
-    """The last minutes of a pair, oldest first."""
+    """The prices of a pair over the last minutes, oldest first."""
 
     token_in: str
     token_out: str
@@ -175,7 +175,7 @@ class CandleList(Model):
 
 
 class Health(Model):
-    """The API answers."""
+    """The API is up; its version, and whether orders can request simulated faults."""
 
     status: str = "ok"
     version: str
@@ -190,7 +190,7 @@ class _Message(Model):
 
 
 class Subscribe(_Message):
-    """Follow one order from `sinceSequence` on, or every order ("*") from now on."""
+    """Follow one order after `sinceSequence`, or every order ("*") from now on."""
 
     action: Literal["subscribe"] = "subscribe"
     order_id: UUID | Literal["*"]
@@ -200,7 +200,7 @@ class Subscribe(_Message):
 
 
 class Unsubscribe(_Message):
-    """No longer follow one order, or every order ("*")."""
+    """End the subscription to one order, or to every order ("*")."""
 
     action: Literal["unsubscribe"]
     order_id: UUID | Literal["*"]
@@ -212,11 +212,11 @@ class Ping(_Message):
     action: Literal["ping"]
 
 
-# --- messages from the WebSocket, beside updates ----------------------------------------------
+# --- messages from the WebSocket, other than updates ------------------------------------------
 
 
 class ErrorCode(StrEnum):
-    """The codes of the errors that a message can be answered with."""
+    """The codes of the errors that answer a message."""
 
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
     INVALID_JSON = "INVALID_JSON"
@@ -234,7 +234,7 @@ class Pong(Model):
 
 
 class Subscribed(Model):
-    """The answer to a subscription to every order; the answer to any other is its replay."""
+    """The answer to a subscription to every order; the answer for one order is its replay."""
 
     type: Literal["subscribed"] = "subscribed"
     order_id: Literal["*"] = "*"

@@ -15,7 +15,7 @@ from functions.store import notices, webhooks
 from functions.store.notices import Notice
 from functions.store.webhooks import StoredWebhook
 
-# The time to connect and to read a slow answer; after it the delivery has failed.
+# The time to connect and to read a slow answer; a delivery that takes longer has failed.
 DELIVERY_SECONDS_MAX = 10
 FIRST_RETRY_SECONDS, RETRY_SECONDS_MAX = 5, 3600
 DISABLED_AFTER_MS = 24 * 3600 * 1000
@@ -32,7 +32,7 @@ class Delivery(NamedTuple):
 
 @telemetry.observed
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, list[dict[str, str]]]:
-    """Deliver a batch concurrently; SQS redelivers each failed message, later each time."""
+    """Deliver a batch concurrently; SQS redelivers a failed message after a growing delay."""
     due = [found for record in event["Records"] if (found := _delivery(record))]
     results = at_once([partial(_deliver, each) for each in due], DELIVERY_SECONDS_MAX)
     failed = [
@@ -97,8 +97,8 @@ def _settle(delivery_: Delivery, result: int | str) -> bool:
 
 
 def retry_seconds(received: int) -> int:
-    """The wait after this many receives of a message; it doubles each time, up to an hour.
+    """The wait in seconds after this many receives of a message: it doubles, up to an hour.
 
-    `WEBHOOK_RECEIVES_MAX` receives take a day in total.
+    `WEBHOOK_RECEIVES_MAX` receives take about a day in total.
     """
     return min(FIRST_RETRY_SECONDS << min(received - 1, WEBHOOK_RECEIVES_MAX), RETRY_SECONDS_MAX)

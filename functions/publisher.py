@@ -1,7 +1,4 @@
-"""Orders stream: pushes each stored update to the connections that follow it.
-
-For the owner's webhooks it queues a notice of each update.
-"""
+"""Orders stream: pushes each stored update to its followers, and queues it for webhooks."""
 
 from __future__ import annotations
 
@@ -76,12 +73,12 @@ class Message(NamedTuple):
 
 @telemetry.observed
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
-    """Push a batch of stream records: the messages of one connection in order, all at once.
+    """Push a batch of stream records: connections concurrently, the messages of each in order.
 
-    A connection that cannot be pushed to is closed, so that its client reconnects and resumes, and
-    no other connection waits for it. The batch fails only if the endpoint or DynamoDB fails, never
-    because of a record or a connection: Lambda then sends it again for as long as the stream keeps
-    it. Clients ignore sequences that they have seen.
+    If a push fails, the connection is closed, so that its client reconnects and resumes, and no
+    other connection waits for it. The batch fails only if the endpoint, DynamoDB or SQS fails,
+    never because of one record or one connection. Lambda retries a failed batch for as long as the
+    stream keeps it. Clients ignore sequences that they have already received.
     """
     queues: dict[str, list[Message]] = defaultdict(list)
     noted: list[Notice] = []
@@ -110,7 +107,7 @@ def _read(record: dict[str, Any]) -> Change | None:
 
 def _change(write: dict[str, Any]) -> Change | None:
     new = write.get("NewImage")
-    # An order's item that has expired, or the item of the watched pairs.
+    # The item of an order was deleted after its expiry, or it is the item of the watched pairs.
     if new is None or new["orderId"]["S"] == WATCHED_PAIRS_ID:
         return None
     old = write.get("OldImage", {})
@@ -173,7 +170,7 @@ def _followers_of_all(owner: str) -> dict[str, frozenset[str]]:
 
 
 def _deliver_all(queues: list[list[Message]], noted: list[Notice]) -> list[tuple[list[int], bool]]:
-    """Push and queue side by side, so that neither waits for the other."""
+    """Push and queue concurrently, so that neither waits for the other."""
     if len(queues) == 1 and not noted:  # a thread would cost as much as the push
         return [_deliver(*queues)]
     pushes = [partial(_deliver, messages) for messages in queues]
@@ -204,7 +201,7 @@ def _deliver(messages: list[Message]) -> tuple[list[int], bool]:
             logger.debug("update pushed")
             if message.live:
                 lags_ms.append(now_ms() - unix_ms(json.loads(message.text)["timestamp"]))
-        except Exception:  # noqa: BLE001 - whatever it is, the client resumes
+        except Exception:  # noqa: BLE001 - after any failure the client reconnects and resumes
             logger.exception("connection closed")
             # If closing fails as well, the endpoint is at fault, and the batch fails.
             close(connection_id)

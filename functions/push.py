@@ -1,4 +1,4 @@
-"""Messages to WebSocket connections, by way of the stage's @connections endpoint."""
+"""Sends messages to WebSocket connections through the stage's @connections endpoint."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def push_json(connection_id: str, message: dict[str, Any]) -> bool:
 
 
 def close(connection_id: str) -> None:
-    """End the connection; no error if it is gone. Other failures raise as those of `push`."""
+    """End the connection; no error if it is gone. Raises as `push` does."""
     try:
         client().delete_connection(ConnectionId=connection_id)
     except client().exceptions.GoneException:

@@ -1,4 +1,4 @@
-"""Shared by all handlers: settings, logger, clock."""
+"""The settings, logger, clock and threads that all handlers share."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Settings(EngineSettings):
 
 
 settings = settings_from(Settings, os.environ)
-# Set here, because botocore would otherwise compose the text twice for each call.
+# Set here, because botocore would otherwise build the text twice for each call.
 USER_AGENT = f"order-execution-engine/{settings.version}"
-# Every byte of a log costs, and each message is its own place.
+# Without the location: logs are billed by the byte, and the message shows the place in the code.
 logger = Logger(location=None, use_rfc3339=True)
 # Powertools obeys the level that the function has in Lambda, which is never above INFO, because
 # Lambda would drop the metrics (infra/stack/compute.py). So a higher level is set here.
 _level = logging.getLevelNamesMapping()[os.environ.get("POWERTOOLS_LOG_LEVEL", "INFO")]
 logging.getLogger(logger.name).setLevel(_level)
-# Libraries log from INFO on at most: a debug line of botocore holds the session token.
+# Libraries log nothing below INFO, because botocore's debug lines contain the session token.
 logging.getLogger().setLevel(max(_level, logging.INFO))
 
 
@@ -55,7 +55,7 @@ class Clock:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Block this thread."""
+        """Block this thread for this many seconds."""
         time.sleep(seconds)
 
 
@@ -73,11 +73,11 @@ def monotonic() -> float:
 
 
 def sleep(seconds: float) -> None:
-    """Block this thread for so long."""
+    """Block this thread for this many seconds."""
     clock.sleep(seconds)
 
 
-CALLS_AT_ONCE = 16  # more than a batch of orders; each connection of a client's pool serves one
+CALLS_AT_ONCE = 16  # more than a batch has orders; each client has as many connections
 _pools = [ThreadPoolExecutor(CALLS_AT_ONCE)]
 
 
@@ -90,8 +90,8 @@ def at_once(
 ) -> list[T] | list[T | None]:
     """Make calls in threads, `CALLS_AT_ONCE` at a time, and return their results.
 
-    With `seconds`, the result of a call that is not finished by then is None; the call goes on,
-    for a thread cannot be ended. Raises what a call raised.
+    With `seconds`, the result of a call that is not finished in time is None; the call continues,
+    because a thread cannot be ended. Raises what a call raised.
     """
     futures = [_pools[0].submit(call) for call in calls]
     done, late = wait(futures, timeout=seconds if seconds is None else max(0, seconds))

@@ -18,21 +18,21 @@ from functions.runtime import logger, now_ms, settings
 from functions.store import orders, queue
 from functions.store.orders import IdleOrder
 
-IDLE_ORDERS_MAX = 1000  # that one sweep reads of each shard
-# A batch that begins so long before the function's timeout ends in time, botocore's retries too.
+IDLE_ORDERS_MAX = 1000  # read by one sweep from each shard
+# A batch that begins this long before the function's timeout ends in time, botocore's retries too.
 STOP_MS_BEFORE_TIMEOUT = 10_000
-# While the queue is long, an order is re-queued only after so many times the usual idle time.
+# While the queue is long, an order is re-queued only after this many times the usual idle time.
 LONG_IDLE_FACTOR = 5
 
 
 @telemetry.observed
 def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]:
-    """Re-queue idle orders, those idle longest first; how many, and at least how many are left.
+    """Re-queue idle orders, the longest idle first; then send the messages of orders due soon.
 
-    Each order's idle time restarts with the sweep, so the next sweeps do not queue it again
-    before its message could have been received. An order that was not idle takes no harm.
+    Returns how many idle orders were re-queued, and how many of those that it read are left.
 
-    Then give the orders that are due within a quarter of an hour their delayed messages.
+    Each order's idle time restarts with the sweep, so the next sweeps do not re-queue it before its
+    message could have been received. Re-queueing an order that was not idle is harmless.
     """
     now = now_ms()
     idle = _idle_orders(now, context)
@@ -51,7 +51,10 @@ def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]
 
 
 def _idle_orders(now: int, context: LambdaContext) -> list[IdleOrder]:
-    """The idle orders, longest first; each minute begins with another shard, in case time ends."""
+    """The idle orders, longest idle first; each minute's sweep begins with another shard.
+
+    So no shard is always the one for which no time is left.
+    """
     before = iso(now - settings.sweep_idle_seconds * 1000)
     first = now // 60_000 % len(OPEN_SHARDS)
     found: list[IdleOrder] = []
@@ -63,7 +66,7 @@ def _idle_orders(now: int, context: LambdaContext) -> list[IdleOrder]:
 
 
 def _queue_due(now: int, context: LambdaContext) -> None:
-    """Send each order that is due soon a message that arrives when it is due."""
+    """For each order that is due soon, send a message that arrives when it is due."""
     before = iso(now + DELAY_SECONDS_MAX * 1000)
     for shard in DUE_SHARDS:
         if context.get_remaining_time_in_millis() < 2 * STOP_MS_BEFORE_TIMEOUT:
@@ -85,10 +88,10 @@ def _queue_due(now: int, context: LambdaContext) -> None:
 def _due(idle: list[IdleOrder], now: int) -> int:
     """The number of idle orders to re-queue.
 
-    Each message that waits in the queue may be that of one idle order, which a second message
-    would not help: it would wait behind the first. So at least as many orders as exceed the
-    waiting messages have lost theirs. While the queue stays long, only orders that have been idle
-    much longer are re-queued, one batch a sweep, so that none waits for the end of the queue.
+    Each message that waits in the queue may belong to an idle order, and a second message would
+    only wait behind it. So only the idle orders in excess of the waiting messages are re-queued.
+    While the queue is long, each sweep re-queues at least one batch of the orders that have been
+    idle much longer, so that none of them waits until the queue is short.
     """
     long_ago = iso(now - LONG_IDLE_FACTOR * settings.sweep_idle_seconds * 1000)
     long_idle = sum(order.idle_since < long_ago for order in idle)
@@ -96,7 +99,7 @@ def _due(idle: list[IdleOrder], now: int) -> int:
 
 
 def _requeue(batch: list[IdleOrder]) -> int:
-    """Re-queue those of a batch that are still idle; how many."""
+    """Re-queue those of a batch that are still idle; returns how many."""
     still_idle = [order.order_id for order in batch if orders.restart_idle_time(order, now_ms())]
     refused = queue.enqueue_all(still_idle)
     for order_id in still_idle:

@@ -14,20 +14,20 @@ from aws_lambda_powertools.metrics import MetricUnit
 from functions.contract import Metric, unix_ms
 from functions.runtime import logger
 
-if TYPE_CHECKING:  # the model is slow to import, and the authorizer has no use for it
+if TYPE_CHECKING:  # the model is slow to import, and the authorizer does not need it
     from functions.orders.order import Order
 
 Handler = Callable[..., Any]
 
-# The namespace, and the service, which differs by stage, are in the environment.
+# The environment sets the namespace and the service, which depends on the stage.
 _metrics = Metrics()
-# Every byte of a log costs, and the log group names the function.
+# These keys are removed: logs are billed by the byte, and the log group names the function.
 _KNOWN_ANYWAY = ("function_arn", "function_memory_size", "function_name")
 _lock = Lock()  # the worker's orders report from threads of their own
 
 
 def observed(handler: Handler) -> Handler:
-    """Wrap a handler: clear the log's keys before it, write its metrics even if it fails."""
+    """Wrap a handler: clear the log's keys before each call; write the metrics even if it fails."""
 
     @wraps(handler)
     def counted(event: dict[str, Any], context: Any) -> Any:
@@ -46,21 +46,21 @@ def observed(handler: Handler) -> Handler:
 
 
 def count(metric: Metric, value: int = 1) -> None:
-    """Add to a metric that counts."""
+    """Add `value` to a metric whose unit is Count."""
     with _lock:
         _metrics.add_metric(name=metric, unit=MetricUnit.Count, value=value)
 
 
 def time(metric: Metric, milliseconds: int) -> None:
-    """Add one duration to a metric that measures."""
+    """Add one duration to a metric whose unit is Milliseconds."""
     with _lock:
         _metrics.add_metric(name=metric, unit=MetricUnit.Milliseconds, value=milliseconds)
 
 
 def count_ending(order: Order) -> None:
-    """Count an order that has ended: confirmed, and how long that took, or failed, and why.
+    """Count the attempts of an order that has ended, and whether it was confirmed or failed.
 
-    Other types than market orders take as long as their price or their slices let them wait.
+    Only market orders add to the time to confirm: the other types wait for a price or for slices.
     """
     if order.confirmed_at:
         count(Metric.ORDERS_CONFIRMED)

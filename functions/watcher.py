@@ -17,12 +17,13 @@ from functions.store import queue, resting
 from functions.store.resting import Nearest
 
 TICK_MS = 1000
-# A tick that begins so long before the function's timeout ends in time, botocore's retries too.
+# A tick that begins this long before the function's timeout ends in time, even if botocore retries.
 STOP_MS_BEFORE_TIMEOUT = 10_000
 # How long an index may lag behind a write. AWS says "a fraction of a second":
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html
 INDEX_LAG_MS = 5_000
-# A pair is no longer watched after this time without a resting order, when no index lag hides one.
+# A pair without a resting order is no longer watched after this time. It is much longer than the
+# index lag, so the lag cannot hide an order.
 FORGET_MS = 600_000
 # An order that has been woken and still rests is woken again, unless the queue has this many
 # messages: its first message may be one of them.
@@ -35,23 +36,25 @@ network = Network(now_ms, sleep, settings.market_seed)
 
 @dataclass
 class Pair:
-    """A watcher's knowledge of a pair of tokens."""
+    """What a watcher knows of a pair of tokens."""
 
     version: int | None = None
     nearest: Nearest = NOTHING
     # Until when (Unix time in milliseconds) `nearest` may be older than the table.
     uncertain_until: int = 0
-    # The orders that the price reached in the earlier tick, which queued them.
+    # The orders that the price has reached and that earlier ticks have queued.
     queued: set[str] = field(default_factory=set)
 
 
 @telemetry.observed
 def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]:
-    """Tick each second until the next watcher does, unless nothing rests; returns how many it woke.
+    """Tick each second until the next watcher takes over; returns how many orders it woke.
 
-    The schedule starts a watcher each minute, which takes over after its first tick. So a schedule
-    that is late, or starts two, leaves no second without a tick. Two watchers that tick at once do
-    no harm, for waking is a hint: the worker decides.
+    If no pair is watched, it stops after its first tick.
+
+    The schedule starts a watcher each minute, which takes over after its first tick. So no second
+    is without a tick if the schedule is late or starts two watchers. Two watchers that tick at the
+    same time are harmless, because the worker checks each woken order.
     """
     end = monotonic() + (context.get_remaining_time_in_millis() - STOP_MS_BEFORE_TIMEOUT) / 1000
     began = due = now_ms()
@@ -63,7 +66,7 @@ def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]
             break
         woken += _tick(watched.versions, pairs, end)
         telemetry.time(Metric.WATCHER_LAG, now_ms() - due)
-        # A watcher that ticks continues although nothing rests, because the worker relies on it.
+        # A watcher that ticks continues even if no order rests, because the worker relies on it.
         if not ticking and not (watched.versions and resting.take_over(began)):
             break
         ticking = True
@@ -79,7 +82,7 @@ def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]
 def _tick(versions: Mapping[str, int], pairs: dict[str, Pair], end: float) -> int:
     """Wake the orders of all pairs whose prices are reached; returns how many.
 
-    A pair that fails does not delay the others, and is tried again by the next tick.
+    A pair that fails does not delay the others, and the next tick tries it again.
     """
     for ended in pairs.keys() - versions.keys():
         del pairs[ended]
@@ -93,7 +96,10 @@ def _tick(versions: Mapping[str, int], pairs: dict[str, Pair], end: float) -> in
 
 
 def _watch(name: str, pair: Pair, version: int, end: float) -> int:
-    """Wake the orders that the pair's price reaches; returns how many. Queries only if it must."""
+    """Wake the orders that the pair's price reaches; returns how many.
+
+    It queries the indexes only if they can differ from its last answer, or if a price is reached.
+    """
     now = now_ms()
     if version != pair.version or now < pair.uncertain_until:
         pair.nearest = resting.nearest(name)
@@ -116,7 +122,7 @@ def _watch(name: str, pair: Pair, version: int, end: float) -> int:
 def _wake(order_ids: Iterator[str], pair: Pair, end: float) -> int:
     """Queue orders of the pair; returns how many.
 
-    Orders that the earlier tick queued come last, and only while the queue is short.
+    Orders that an earlier tick queued come last, and only while the queue is short.
     """
     before, pair.queued = pair.queued, set()
     again: list[str] = []

@@ -25,7 +25,7 @@ from functions.push import push_json
 from functions.runtime import logger, now_ms, sleep
 from functions.store import connections, orders
 
-# From the answer to "*" on, no update is missed: the publisher no longer uses a look-up that began
+# No update is missed after the answer to "*": the publisher no longer uses a look-up that began
 # before the subscription was stored. The margin is for clocks that run at different rates.
 ANSWER_AFTER_SECONDS = connections.LOOKUP_SECONDS + 0.5
 
@@ -59,7 +59,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     logger.append_keys(owner=owner, connection_id=connection_id)
     status = 200
     try:
-        # The event's type, not its route: a message with the action "$connect" can reach $connect.
+        # By the event's type, not its route: a message with the action "$connect" has that route.
         match request["eventType"]:
             case "CONNECT":
                 status = _connect(owner, connection_id)
@@ -94,7 +94,7 @@ def _receive(owner: str, connection_id: str, body: str | None, request_id: str) 
     except Exception:  # noqa: BLE001 - it is answered and logged
         logger.exception("message failed", request_id=request_id)
         answer = _error(ErrorCode.INTERNAL, "The message failed; send it again.", request_id)
-        status = 500  # nothing is sent to the client for it, but API Gateway's metrics count it
+        status = 500  # the client does not see the status, but API Gateway's metrics count it
     if answer:
         push_json(connection_id, answer.model_dump(mode="json", by_alias=True))
     return status

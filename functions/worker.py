@@ -1,4 +1,4 @@
-"""Order queue: executes each order, step by step, until it reaches a terminal status."""
+"""Order queue: executes the steps of each order until it ends, waits or is re-queued."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from functions.runtime import at_once, logger, monotonic, now_ms, settings, slee
 from functions.simulation.network import Network, TooLate
 from functions.store import orders, queue, resting
 
-# Before the function's timeout, so that it can still report which messages it has not finished.
+# The worker stops this long before its timeout, to report which messages it has not finished.
 SECONDS_TO_REPORT = 5
 # The message that ends an order at its expiry may arrive a little early by this machine's clock.
 # So a worker that finds the order resting this shortly before its expiry sends another one.
 EXPIRY_NEAR_MS = 5000
-# No watcher ticks while nothing rests, and the next one starts within a minute. For that time, a
-# resting order re-queues itself each second.
+# While no order rests, no watcher ticks, and the next one starts within a minute. Until then, the
+# worker re-queues a new resting order each second.
 WITHOUT_WATCHER_MS = 90_000
 
 network = Network(
@@ -58,24 +58,25 @@ Record = dict[str, Any]
 
 
 class OutOfTime(Exception):
-    """The invocation ends before the order's next step could be finished."""
+    """The invocation has no time left for the order's next step."""
 
 
 class BrokenOrder(Exception):
-    """The stored order lacks what its status promises."""
+    """The stored order lacks a value that its status requires."""
 
 
 @telemetry.observed
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
-    """Execute up to ten orders; messages that are reported as failed come again.
+    """Execute the orders of up to ten messages; SQS redelivers those that are reported as failed.
 
-    Messages that come for the first time are taken at once. One that comes again may have killed
-    its worker, or stopped it until the function's timeout, so it is taken alone, after them.
+    Messages that are received for the first time are processed concurrently. A redelivered message
+    may have crashed its worker, or kept it busy until the timeout. So it is processed alone, after
+    the others.
     """
     end = monotonic() + context.get_remaining_time_in_millis() / 1000 - SECONDS_TO_REPORT
     records = event["Records"]
     failed: list[Record] = []
-    if len(records) == 1:  # a thread would only add to its CPU time
+    if len(records) == 1:  # a thread would only cost CPU time
         failed = [] if _process(records[0], end) else records
     else:
         groups = _groups(records)
@@ -88,10 +89,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dic
 
 
 def _groups(records: Sequence[Record]) -> list[list[Record]]:
-    """The messages that may be taken at once, in the order in which to take the groups.
+    """Groups of messages: the groups are processed in turn, the messages of a group concurrently.
 
-    Messages that come again are taken in one order and in the reverse order by turns. So an order
-    that kills its worker each time has let all others of its batch be finished after two turns.
+    Redelivered messages are processed in an order that is reversed for each receive. So even if one
+    of them crashes its worker each time, all others of the batch are finished after two receives.
     """
     first = [record for record in records if _receives(record) == 1]
     again = sorted(
@@ -131,21 +132,21 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Keep the order in this invocation, if it lasts, and take the same step again after `ms`."""
+    """Wait `ms` in this invocation, if it has the time, and then take the same step again."""
 
     ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """Let a delayed message start the same step after `ms`."""
+    """Re-queue the order with a delay of `ms`, after which the same step is taken again."""
 
     ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Let the order rest until `wake`; `update` is None if it rests already."""
+    """Let the order rest with the keys `wake`; `update` is None if it rests already."""
 
     wake: Wake
     update: Update | None = None
@@ -153,7 +154,7 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Store and queue this slice of the order, whose end queues the order again."""
+    """Store and queue this slice of the order; the end of the slice re-queues the order."""
 
     child: Order
 
@@ -169,7 +170,7 @@ Next = Append | Hold | Requeue | Rest | Begin | Wait
 def _execute(order_id: str, end: float, *, woken: bool, again: bool) -> None:
     """Take the order's steps until it has ended, waits, or is re-queued.
 
-    `again`: an earlier worker may have died with this message.
+    `again`: the message is a redelivery, so an earlier worker may have crashed with it.
     """
     order, owner, signed, stored_wake = _load(order_id, woken=woken)
     logger.thread_safe_append_keys(owner=owner, attempt=order.attempt)
@@ -195,14 +196,14 @@ def _execute(order_id: str, end: float, *, woken: bool, again: bool) -> None:
                     return None
         queue.tell_parent(order)
     except orders.StaleOrder:
-        # The writer that was first has a message of its own, so this one may be acknowledged.
+        # The writer that was first has a message of its own, so this message can be acknowledged.
         logger.info("order taken on elsewhere", sequence=order.sequence)
 
 
 def _load(order_id: str, *, woken: bool) -> StoredOrder:
-    """The order as it is stored, begun if it was pending.
+    """The stored order; a pending one is moved to routing.
 
-    A refused write is billed by the order's size, so one that has begun is read.
+    A refused write is billed by the item's size, so a `woken` order is read and not written.
     """
     if woken:
         stored = orders.load_order(order_id)
@@ -214,7 +215,7 @@ def _load(order_id: str, *, woken: bool) -> StoredOrder:
 def _rest(order: Order, owner: str, rest: Rest, stored: Wake, *, again: bool) -> None:
     """Let the order rest, so that its price or its expiry wakes it."""
     if rest.update:
-        # Send it first, so that a worker that dies here leaves no order without a message.
+        # Send the message first, so that a worker that crashes here leaves no order without one.
         _await(order.apply(rest.update))
         order = orders.append_update(order, owner, rest.update, wake=rest.wake)
         _report(order)
@@ -248,7 +249,7 @@ def _begin(child: Order, owner: str) -> None:
 
 
 def _await(order: Order) -> None:
-    """Send the delayed message of an order that is due soon; the sweeper sends a later one."""
+    """Send the delayed message of an order that is due soon; the sweeper sends those due later."""
     delay = waiting.message_delay(order, now_ms())
     if delay is not None:
         queue.enqueue(order.order_id, delay_seconds=delay, woken=True)
@@ -256,7 +257,7 @@ def _await(order: Order) -> None:
 
 def _report(order: Order) -> None:
     logger.thread_safe_append_keys(attempt=order.attempt)
-    # Every byte of a log costs, and the update that follows within a second has its line.
+    # Logs are billed by the byte, and the update that follows within a second is logged.
     log = logger.debug if order.status is Status.BUILDING else logger.info
     log(f"order {order.status}", sequence=order.sequence)
     if order.error:
@@ -266,7 +267,7 @@ def _report(order: Order) -> None:
 
 
 def _next(order: Order, signed: str | None) -> Next:
-    """The order's next step; `signed` is the transaction of its last attempt, if there is one."""
+    """The order's next step; `signed` is the last signed transaction, if there is one."""
     if order.type is OrderType.TWAP:
         return _slice(order)
     match order.status:
@@ -306,7 +307,7 @@ def _route(order: Order) -> Next:
 
 
 def _judge_resting(order: Order) -> Next:
-    """Compare the pools as they are now with what a resting order waits for."""
+    """Check a resting order against the present pools."""
     if order.has_expired(now_ms()):
         return _expire(order)
     try:
@@ -316,7 +317,7 @@ def _judge_resting(order: Order) -> Next:
 
 
 def _judge(order: Order, route: router.Route | None) -> Next:
-    """Build the order if its price is reached; else let it rest, or end what may not rest."""
+    """Build the order if its price is reached; otherwise let it rest, or expire an IOC order."""
     out_amount = None if route is None else route.out_amount
     trigger = waiting.reached(order, out_amount)
     if route and trigger:
@@ -350,7 +351,7 @@ def _expire(order: Order, error: OrderError | None = None) -> Append:
 
 
 def _slice(order: Order) -> Next:
-    """Begin a twap order's next slice when it is due, once the one before has ended."""
+    """Begin a twap order's next slice when it is due and the slice before it has ended."""
     now = now_ms()
     if slices.is_under_way(order):
         try:
@@ -376,9 +377,9 @@ def _build(order: Order) -> Next:
 
 
 def _settle(order: Order, signed: str | None) -> Next:
-    """Send the transaction, and wait until the network knows what became of it.
+    """Send the transaction, and wait until the network knows its outcome.
 
-    To send a signed transaction again is harmless, so a worker that resumes here repeats nothing.
+    Sending a signed transaction again is harmless, so a worker can resume here after a crash.
     """
     if signed is None:
         raise BrokenOrder(f"{order.order_id} is submitted without a transaction")
@@ -401,6 +402,6 @@ def _retry(order: Order, error: OrderError) -> Next:
     if order.trigger is Trigger.LIMIT and refused:
         if order.reverts >= REVERTS_MAX or order.full:
             return Append(order.next_update(Status.FAILED, now_ms(), error=error))
-        # The watcher's next tick wakes it, because its price was not available at this moment.
+        # The watcher's next tick wakes the order, because its price may be available again.
         return Rest(AT_ONCE, order.resting_update(now_ms(), attempt=order.attempt + 1, error=error))
     return Append(retries.after_failure(order, error, now_ms(), settings.retry_base_ms))

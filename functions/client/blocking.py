@@ -104,5 +104,5 @@ async def _close(updates: AsyncIterator[Any]) -> None:
     while True:
         try:
             return await updates.aclose()  # type: ignore[attr-defined,no-any-return]
-        except RuntimeError:  # a call that was cancelled is still ending
+        except RuntimeError:  # a cancelled call has not ended yet
             await asyncio.sleep(0.01)

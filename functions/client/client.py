@@ -1,4 +1,4 @@
-"""The client: requests that are safe to repeat, and updates that outlive their connection."""
+"""The client: requests that are safe to repeat, and updates that survive lost connections."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from functions.orders.order import Model, Order, OrderType, TimeInForce, Update
 
 PAGE = 100
 SUBSCRIPTIONS_MAX = 3  # without an answer, on one connection
-# The same message would be refused again.
+# Errors after which the same message would be refused again.
 FINAL_ERRORS = {*ErrorCode} - {ErrorCode.INTERNAL}
 
 M = TypeVar("M", bound=Model)
@@ -61,8 +61,8 @@ class Patience:
     call: float = 60  # for a definite answer to a call, and for the first answer to a subscription
     lost: float = 600  # for a further answer to a subscription, after a connection was lost
     answer: float = 10  # for the answer to a subscription, before it is sent again
-    # Between repeated subscriptions on an open connection. They keep it open, and find an update
-    # that did not arrive.
+    # Between repeated subscriptions on an open connection. They keep it open, and find updates that
+    # did not arrive.
     renew: float = 240
     backoff: float = 0.5  # before the second try; doubled for each further one
     backoff_max: float = 20
@@ -75,11 +75,11 @@ class AsyncClient:
     raises Refused for a definite refusal, and NoAnswer when its time has ended.
 
     Args:
-        key: the API key, or a function that gives it; it is asked again when a key is refused.
-        web_socket_url: that of the WebSocket API; without it, the HTTP API is asked for it.
+        key: the API key, or a function that returns it and is called again if a key is refused.
+        web_socket_url: the URL of the WebSocket API; by default, it is read from the HTTP API.
         tls: the certificates to trust, if not the system's.
         trust_env: whether proxies are taken from the environment.
-        tell: called with a sentence when a connection is lost, and when there is one again.
+        tell: called with a sentence when the connection is lost and when it is restored.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class AsyncClient:
         simulate: Mapping[str, Any] | None = None,
         key: str | None = None,
     ) -> Order:
-        """Submit an order, once however often it has to be sent.
+        """Submit an order. It is executed once, even if the request is sent several times.
 
         Args:
             amount: of token_in, in whole tokens.
@@ -195,9 +195,9 @@ class AsyncClient:
         parent_id: str | None = None,
         since: str | None = None,
     ) -> AsyncIterator[Order]:
-        """The orders that match every given filter, newest first, back to a createdAt (ISO 8601).
+        """The orders that match all filters, newest first, back to the createdAt `since`.
 
-        With the status "open", those that have not ended, in any order.
+        `since` is ISO 8601. With the status "open", all that have not ended, in any order.
         """
         query: dict[str, Any] = {
             "status": status,
@@ -236,7 +236,7 @@ class AsyncClient:
     async def prices(
         self, token_in: str, token_out: str, *, minutes: int = 15, since: str | None = None
     ) -> PriceList:
-        """The prices of the last minutes, or after the timestamp of a point, oldest first."""
+        """The prices of the last minutes, or after `since`, a point's timestamp; oldest first."""
         query = {"tokenIn": token_in, "tokenOut": token_out, "minutes": minutes, "since": since}
         return await self._call(PriceList, "GET", "/api/prices", query=query)
 
@@ -266,9 +266,10 @@ class AsyncClient:
     def follow_all(self, *, since: datetime | None = None) -> AsyncIterator[Update]:
         """The updates of all orders: of each order, each once and in order. It never ends.
 
-        Of the orders that were created from `since` on, every update; of older ones, and without
-        `since`, every update that is stored from now on. A program that starts again passes the
-        moment from which it knows orders, and ignores the updates that it has kept.
+        It yields every update of orders that were created at `since` or later. Of older orders, and
+        without `since`, it yields every update that is stored from now on. A program that restarts
+        passes the time since which it needs orders, and ignores the updates that it already has.
+
         Raises as `follow` does.
         """
         return self._follow(AllOrders(self, _time(since), self._transport.now_ms()))
@@ -308,7 +309,7 @@ class AsyncClient:
     async def _received(
         self, subject: OneOrder | AllOrders, socket: Socket, answered: Callable[[], None]
     ) -> AsyncIterator[Update]:
-        """Subscribe on a connection, and hand over what comes; raises Lost."""
+        """Subscribe on a connection, and yield the updates that arrive; raises Lost."""
         patience, clock = self._patience, self._transport.monotonic
         unanswered, subscribe_at = 0, clock()
         while not subject.ended:
@@ -338,7 +339,7 @@ class AsyncClient:
         try:
             return await self._transport.connect(self._web_socket_url, _bearer(self._key()))
         except NotAdmitted as error:
-            # A gateway whose authorizer is slow or dead refuses as it does for a wrong key.
+            # The gateway's refusal is the same if the key is wrong and if the authorizer failed.
             if error.status in (401, 403):
                 await self.me()
             raise Lost(str(error)) from error
@@ -413,7 +414,7 @@ def _parsed(model: type[M], answer: Answer) -> M:
 
 
 def _refusal(answer: Answer) -> EngineError:
-    """The error for an answer of status 400 and above; NoAnswer unless it is a refusal."""
+    """The error for a status of 400 or above: NoAnswer for a 5xx and the gateway's own 429."""
     status = answer.status
     try:
         problem: dict[str, Any] = json.loads(answer.text)
@@ -432,7 +433,7 @@ def _refusal(answer: Answer) -> EngineError:
 
 
 def _message(text: str | None) -> dict[str, Any]:
-    """A message as JSON; empty for none, and for one that the gateway itself sent."""
+    """A message as a JSON object; empty if there is no message or it is not a JSON object."""
     try:
         message = json.loads(text or "{}")
     except ValueError:
@@ -441,9 +442,9 @@ def _message(text: str | None) -> dict[str, Any]:
 
 
 def _check(message: Mapping[str, Any], subject: OneOrder | AllOrders) -> None:
-    """Raise for an error that answers the subscription for good.
+    """Raise the error that refuses the subscription, if the message is one.
 
-    Anything else that is no answer, such as the gateway's own frame, leaves the subscription
+    Any other message that is no answer, such as the gateway's own frame, leaves the subscription
     unanswered, so that it is sent again.
     """
     if "error" not in message or "status" in message:

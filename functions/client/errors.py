@@ -10,10 +10,10 @@ class EngineError(Exception):
 
 
 class Refused(EngineError):
-    """The engine refused what was asked; asking the same again would be refused again.
+    """The engine refused the request, and would refuse the same request again.
 
-    `code` is one of ProblemCode (HTTP) or ErrorCode (WebSocket), or empty where the gateway itself
-    refused. `status` is the HTTP status, and None for a message to the WebSocket.
+    `code` is one of ProblemCode (HTTP) or ErrorCode (WebSocket), or empty if the gateway itself
+    refused. `status` is the HTTP status, or None for a message to the WebSocket.
     """
 
     def __init__(
@@ -37,8 +37,8 @@ class OrderUnknown(Refused):
 
 
 class NoAnswer(EngineError):
-    """There was no definite answer for too long. What was asked may have taken effect."""
+    """There was no definite answer in time. The request may have taken effect."""
 
 
 class NotUnderstood(EngineError):
-    """The engine answered in a form that this release of the client does not know: update it."""
+    """This release of the client cannot read the engine's answer: update the client."""

@@ -1,6 +1,6 @@
-"""Tracks the updates that were handed over and asks for the next: none is lost or repeated.
+"""Tracks which updates were delivered, so that none is lost or repeated.
 
-It follows the recipe for the WebSocket in functions/README.md, over any transport.
+It implements the procedure for the WebSocket in functions/README.md, over any transport.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from functions.contract import iso, unix_ms
 from functions.orders.order import Order, Update
 
 ALL = "*"
-# The updates of an order that began before these are known only if it is still open.
+# Without `since`, the client first reads the orders that were created within this time, and all
+# open orders, to know which of their updates are old.
 RECENT_MS = 3_600_000
-# The list's index lags by a moment, so the list is read from somewhat earlier on.
+# The list's index lags by a moment, so each list begins this much earlier than needed.
 OVERLAP_MS = 60_000
 SEEN_MAX = 100_000  # orders
 
@@ -28,7 +29,7 @@ class Step(NamedTuple):
     """The result of a message."""
 
     updates: tuple[Update, ...] = ()
-    answers: bool = False  # the subscription
+    answers: bool = False  # it answers the subscription
     gap: bool = False  # an update is missing: subscribe again
 
 
@@ -38,7 +39,7 @@ class Orders(Protocol):
     def orders(
         self, *, status: str | None = None, since: str | None = None
     ) -> AsyncIterator[Order]:
-        """Newest first, back to a createdAt; with the status "open" in any order."""
+        """The orders, newest first, back to the createdAt `since`; "open" ones in any order."""
 
     async def order(self, order_id: str) -> Order:
         """One order; raises OrderUnknown."""
@@ -52,14 +53,14 @@ class OneOrder:
         self.ended = False
 
     async def begin(self) -> None:
-        """Nothing has to be read: the order's updates are replayed."""
+        """Read nothing, because the order's updates are replayed."""
 
     def subscription(self) -> Message:
-        """The subscription. It asks for the last update again, to get an answer always."""
+        """The subscription, which replays the last update again to get an answer in any case."""
         return {"orderId": self._order_id, "sinceSequence": max(self._sequence - 1, 0)}
 
     async def take(self, message: Message) -> Step:
-        """Hand over the next updates; after a gap, subscribe again."""
+        """The new updates in a message; after a gap, the subscription must be repeated."""
         if message.get("orderId") != self._order_id or "status" not in message:
             return Step()
         update = parsed(message)
@@ -75,7 +76,7 @@ class OneOrder:
 class AllOrders:
     """The updates of all orders of the owner: of each order, each once and in order.
 
-    Of orders that were created from `since` on, all; of older ones, those from now on.
+    All updates of orders that were created at `since` or later; of older orders, those from now on.
     """
 
     ended = False
@@ -83,15 +84,15 @@ class AllOrders:
     def __init__(self, api: Orders, since: str | None, now_ms: int) -> None:
         self._api = api
         self._replays = since is not None
-        # Orders created before this moment are older than what is followed.
+        # Orders created before this moment count as older.
         self._start = since or iso(now_ms - RECENT_MS)
         self._list_from = self._start
-        # By order: the sequence of the last update that was handed over, or that is too old.
+        # By order: the sequence of the last update that was delivered or is too old.
         self._seen: dict[str, int] = {}
         self._open: set[str] = set()
 
     async def begin(self) -> None:
-        """Note which updates of the older orders are before now."""
+        """Mark the present updates of the older orders as old."""
         noted = {order.order_id: order async for order in self._api.orders(status="open")}
         if not self._replays:
             noted |= await self._recent()
@@ -104,7 +105,7 @@ class AllOrders:
         return {"orderId": ALL}
 
     async def take(self, message: Message) -> Step:
-        """Hand over the next updates of an order; read the missing ones."""
+        """The new updates in a message; missing ones are read."""
         if message.get("type") == "subscribed" and message.get("orderId") == ALL:
             return Step(await self._missed(), answers=True)
         if "status" not in message or "orderId" not in message:
@@ -148,7 +149,7 @@ class AllOrders:
         return updates
 
     def _unseen(self, orders: list[Order]) -> tuple[Update, ...]:
-        """The updates that were not handed over, earliest first; marks them as handed over."""
+        """The updates that were not delivered, earliest first; marks them as delivered."""
         unseen: list[tuple[str, Update]] = []
         for order in orders:
             if order.order_id not in self._seen and order.created_at < self._start:
@@ -169,7 +170,7 @@ class AllOrders:
 
 
 def parsed(message: Message) -> Update:
-    """The update that a message is; raises NotUnderstood."""
+    """The update in a message; raises NotUnderstood."""
     try:
         return Update.model_validate(message, extra="allow")
     except ValidationError as error:

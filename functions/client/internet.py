@@ -1,4 +1,4 @@
-"""The internet by httpx and websockets, with the real clock."""
+"""The real network, over httpx and websockets, and the real clock."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Internet:
             raise Lost(str(error) or type(error).__name__) from error
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for this many seconds."""
         await asyncio.sleep(seconds)
 
     async def close(self) -> None:
@@ -95,7 +95,7 @@ class Internet:
         return random.random()  # noqa: S311 - it only spreads clients over time
 
     def new_key(self) -> str:
-        """An idempotency key that nobody has used."""
+        """An idempotency key that has not been used."""
         return str(uuid4())
 
 

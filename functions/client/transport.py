@@ -1,4 +1,4 @@
-"""The network and the clock that the client needs: of the internet, or of a simulation."""
+"""The interface of the network and the clock that the client uses, real or simulated."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 
 class Lost(Exception):
-    """A request was not answered, or a connection was not opened or has ended; it may pass."""
+    """A request got no answer, or a connection was not opened or has ended; retrying may help."""
 
 
 class NotAdmitted(Exception):
@@ -57,10 +57,10 @@ class Transport(Protocol):
         """Open a WebSocket connection; raises Lost, NotAdmitted."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for this many seconds."""
 
     async def close(self) -> None:
-        """End what is open."""
+        """Close the network's connections."""
 
     def now_ms(self) -> int:
         """Unix time in milliseconds."""
@@ -72,4 +72,4 @@ class Transport(Protocol):
         """A random number from 0 to 1."""
 
     def new_key(self) -> str:
-        """An idempotency key that nobody has used."""
+        """An idempotency key that has not been used."""

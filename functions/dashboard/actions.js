@@ -1,4 +1,4 @@
-// Cancels orders: one, one in its row, or all that can be cancelled.
+// Cancels orders: from the detail view, from a row, or all that can be cancelled.
 
 import { call } from "./api.js";
 import { byId, h, say } from "./dom.js";
@@ -29,7 +29,7 @@ export class Actions {
     }
   }
 
-  /** Cancel an order from its row, and show a refusal among the news. */
+  /** Cancel an order from its row; a refusal is shown as news. */
   async cancelInRow(order, button) {
     button.disabled = true;
     const why = await this.cancel(order.orderId);

@@ -1,12 +1,12 @@
-// What the page shows, in its URL: the order in full, the form's pair and amount, and the filters.
+// Keeps what the page shows in its URL: the order in full, the form's pair and amount, and the filters.
 
 const listeners = [];
 
 /** A parameter of the URL; "" if it is absent. */
 export const inAddress = (name) => new URLSearchParams(location.search).get(name) ?? "";
 
-/** Put parameters into the URL, without those that are empty; as a new entry of the history if
-`enter`. */
+/** Set parameters of the URL, and remove those that are empty. With `enter`, this makes a new entry in the
+history. */
 export function toAddress(changes, { enter = false } = {}) {
   const url = addressWith(changes);
   if (url === location.href) return;

@@ -1,10 +1,10 @@
-// The HTTP API: relative URLs, problems as errors, retries where they are safe.
+// Calls the HTTP API: with relative URLs, problems as errors, and retries if they are safe.
 
 const RETRIES_MAX = 3;
 const RETRY_AFTER_SECONDS_MAX = 10;
 const ANSWER_MS_MAX = 15_000;
 
-/** An answer that is no success: `status`, `code`, and the fields at fault by name. */
+/** An error answer: its `status`, its `code`, and the broken rules by field. */
 class Problem extends Error {
   constructor(status, body, retryAfterSeconds) {
     super(body.detail || body.message || `The server answered ${status}.`);
@@ -19,7 +19,7 @@ let heldKey = null;
 let calls = new AbortController();
 let onRefused = () => {};
 
-/** Call the API with this key from now on; calls under way with the one before are aborted. */
+/** Use this key for calls from now on; calls under way with the previous key are aborted. */
 export function useKey(key) {
   if (key === heldKey) return;
   calls.abort(new DOMException("The key has changed.", "AbortError"));
@@ -32,9 +32,9 @@ export function whenRefused(act) {
   onRefused = act;
 }
 
-/** Call the API and parse its answer, with the key in use or with another key, `as`.
+/** Call the API with the key in use, or with another key `as`, and parse the answer.
 
-Throws Problem, a network's TypeError, TimeoutError, or AbortError. */
+Throws Problem, TypeError if the network fails, TimeoutError, or AbortError. */
 export async function call(method, path, { query, body, idempotencyKey, signal, as = heldKey } = {}) {
   if (!as) throw new Problem(401, { detail: "There is no API key." });
   const safe = method === "GET" || method === "DELETE" || idempotencyKey;
@@ -66,7 +66,7 @@ async function send(method, path, { query, body, idempotencyKey, key, until }) {
   return parsed;
 }
 
-/** Whether the same request may succeed later: no answer came, or one that says so. */
+/** Whether the same request may succeed later: there was no answer, or a 429 or a 5xx. */
 export function isPassing(error) {
   const unanswered = error instanceof TypeError || error.name === "TimeoutError";
   return unanswered || error.status === 429 || error.status >= 500;
@@ -77,7 +77,7 @@ function delayMs(attempt, error) {
   return Math.max(asked, 300 * 2 ** attempt * (0.5 + Math.random() / 2));
 }
 
-/** Resolve after `ms`; reject with the signal's reason when it is aborted before. */
+/** Resolve after `ms`; reject with the signal's reason if it is aborted before. */
 export function pause(ms, signal) {
   return new Promise((resolve, reject) => {
     const aborted = () => {
@@ -93,7 +93,6 @@ export function pause(ms, signal) {
   });
 }
 
-/** A new idempotency key. */
 export function newIdempotencyKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -76,7 +76,7 @@ function begin(owner) {
   const loading = sync.begin();
   list.begin(loading);
   stream.start();
-  // Orders come first: a new account runs few functions at once.
+  // The orders are loaded first, because a new AWS account can run few functions at once.
   const mine = sessions;
   Promise.race([loading.catch(() => {}), pause(QUOTE_AFTER_MS_MAX)]).then(() => {
     if (mine !== sessions) return;
@@ -93,10 +93,10 @@ function end(why) {
   gate.open(why);
 }
 
-/** Show nothing of the owner before, and end what is under way for that owner. */
+/** Remove the previous owner's data from the page, and stop what is under way for that owner. */
 function forget() {
   sessions += 1;
-  // Keep a link's parameters until somebody signs in; do not show an owner's to the next one.
+  // Keep a link's parameters until somebody signs in, but do not show one owner's to the next owner.
   if (signedIn) clearAddress();
   signedIn = false;
   stream.stop();
@@ -114,7 +114,7 @@ function forget() {
   announce("");
 }
 
-/** Show the orders that were read; if reading failed, reconnect, which reads them again. */
+/** Show the orders after they were read; if reading failed, reconnect, which reads them again. */
 async function learn(learning) {
   try {
     await learning;
@@ -146,7 +146,7 @@ function readNoMore() {
 byId("change-key").addEventListener("click", () => gate.open());
 addEventListener("hashchange", offerKey);
 
-/** Show whose key a link brings, and use the key only after the user agrees. */
+/** Show the owner of a key that a link brings, and use the key only after the user agrees. */
 function offerKey() {
   const key = takeKeyFromUrl();
   if (key && !session.has(key)) gate.offer(key);

@@ -9,7 +9,7 @@ import { CHART_LIBRARY, VENUES } from "./stack.js";
 import { gain, price, title } from "./words.js";
 
 const MINUTE = 60, HOUR = 3600, DAY = 86_400;
-// Seconds shown, and the interval of a candle in words and in seconds.
+// By range: the seconds shown, and the interval of a candle by name and in seconds.
 const RANGES = {
   "5m": [5 * MINUTE, "second", 1],
   "15m": [15 * MINUTE, "second", 1],
@@ -18,7 +18,7 @@ const RANGES = {
   "1d": [DAY, "minute", MINUTE],
   "7d": [7 * DAY, "hour", HOUR],
 };
-// Seconds of a shown candle: several of the API's candles, so that it is wide enough to be seen.
+// The seconds of a shown candle, which merges several of the API's so that it is wide enough to be seen.
 const WIDTHS = { "5m": 5, "15m": 15, "1h": MINUTE, "6h": 5 * MINUTE, "1d": 15 * MINUTE, "7d": HOUR };
 const ANSWERED_MAX = 1000;
 const AGAIN_MS = 5_000;
@@ -30,8 +30,8 @@ export class Chart {
   #orders;
   #pair = null;
   #asked = new AbortController();
-  #candles = new Map(); // of the API, by second
-  #bars = []; // as they are shown, oldest first
+  #candles = new Map(); // the API's candles, by second
+  #bars = []; // the shown candles, oldest first
   #at = null; // the candle under the crosshair
   #chart = null;
   #series = null;
@@ -67,7 +67,7 @@ export class Chart {
     setInterval(() => this.#changed && this.#drawOrders(), 500);
   }
 
-  /** Load the library, which is larger than the rest of the page; nothing waits for it. */
+  /** Load the library, which is larger than the rest of the page; nothing else waits for it. */
   async load() {
     if (globalThis.LightweightCharts) return this.#build();
     this.#say("Loading the chart…");
@@ -93,7 +93,7 @@ export class Chart {
     if (before !== pairOf(tokenIn, tokenOut).name) this.#begin();
   }
 
-  /** Show nothing any more. */
+  /** Clear the chart. */
   clear() {
     this.#pair = null;
     this.#asked.abort();
@@ -148,7 +148,7 @@ export class Chart {
         textColor: muted,
         fontSize: 11,
         fontFamily: "system-ui, sans-serif",
-        attributionLogo: false, // it needs a style element, which the policy forbids: the page has a link
+        attributionLogo: false, // it needs a style element, which the security policy forbids; the page has a link
       },
       grid: { vertLines: { color: color("--line") }, horzLines: { color: color("--line") } },
       crosshair: { mode: library.CrosshairMode.Normal },
@@ -309,6 +309,6 @@ function remember(choice) {
   try {
     localStorage.setItem(CHOICE, JSON.stringify(choice));
   } catch {
-    // a browser that keeps nothing
+    // The browser stores nothing.
   }
 }

@@ -12,7 +12,7 @@ const difference = (order) => {
 };
 const executedShown = (order) => (order.executedPrice ? shownPrice(order, order.executedPrice) : null);
 
-/** The value in dollars of an amount of tokenIn: at the order's own price if that is in dollars. */
+/** The value of an amount of tokenIn in dollars: at the order's own price if that is in dollars. */
 export function worthThen(order, amountIn) {
   const { executed, quoted } = prices(order);
   if (isStable(order.tokenOut) && (executed ?? quoted)) return Number(amountIn) * Number(executed ?? quoted);
@@ -21,10 +21,10 @@ export function worthThen(order, amountIn) {
 
 const valueOf = (order) => (isStable(order.tokenOut) && order.outAmount && !isOpen(order) ? Number(order.outAmount) : worthThen(order, order.amount));
 
-/** The type of an order; one that a TWAP order made is a slice of it. */
+/** The type of an order, or "Slice" for a slice of a TWAP order. */
 const typeText = (order) => (order.parentId ? "Slice" : typeName(order.type));
 
-/** A fee in dollars. */
+/** The pools' fees of an order in dollars. */
 function feeText(order) {
   if (!order.route) return "–";
   const fee = feeOf(order.route);
@@ -32,7 +32,7 @@ function feeText(order) {
   return dollars(value) || "–";
 }
 
-/** The venues of a route: the one with the greatest share, and how many more. */
+/** The venues of a route: the one with the greatest share, and the number of others. */
 export function venuesText(order) {
   if (!order.route) return order.slices ? `${order.slices} slices` : "–";
   const shares = new Map();
@@ -45,7 +45,7 @@ export function venuesText(order) {
   return others.length ? `${first} +${others.length}` : first;
 }
 
-/** By id: `head` the column's name, `text` what it says, `key` what it sorts by. */
+/** By id: the column's name (`head`), its text for an order (`text`), and its sort key (`key`). */
 export const COLUMNS = {
   time: { head: "Time", text: (o) => timeInColumn(o.createdAt), key: (o) => o.createdAt },
   pair: { head: "Pair", text: (o) => pairOf(o.tokenIn, o.tokenOut).name, key: (o) => pairOf(o.tokenIn, o.tokenOut).name },
@@ -60,7 +60,7 @@ export const COLUMNS = {
   status: { head: "Status", text: (o) => statusName(o.status), key: (o) => `${isOpen(o) ? 0 : 1}${o.status}` },
 };
 
-/** How good an executed price is against its quote: "better", "worse" or "same". */
+/** An executed price compared with its quote: "better", "worse" or "same". */
 export function quality(order) {
   const apart = difference(order);
   return apart === null || Math.abs(apart) < 0.05 ? "same" : apart < 0 ? "worse" : "better";
@@ -85,7 +85,7 @@ export function csvOf(orders) {
   return [heads, ...rows].map((row) => `${row.join(",")}\r\n`).join("");
 }
 
-/** A cell that no spreadsheet takes for a formula. */
+/** A CSV cell, escaped so that a spreadsheet does not run it as a formula. */
 function cell(value) {
   const text = String(value ?? "");
   const safe = typeof value === "string" && /^[=+\-@\t\r]/.test(text) && !/^-?[\d.]+$/.test(text) ? `'${text}` : text;

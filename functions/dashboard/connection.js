@@ -3,7 +3,7 @@
 import { announce, byId, say } from "./dom.js";
 import { timeOf } from "./words.js";
 
-// The page does not turn grey for a shorter cut.
+// A shorter interruption does not turn the page grey.
 const STALE_AFTER_MS = 4_000;
 
 export class Connection {
@@ -24,7 +24,7 @@ export class Connection {
     this.#settle();
   }
 
-  /** Whether reading by HTTP works; null while nobody reads. */
+  /** Show whether reading by HTTP works; null while the page does not read. */
   read(works) {
     this.#reading = works;
     this.#settle();

@@ -1,9 +1,8 @@
-// Decimal numbers as a person writes them. A comma is no part of one: 1,500 is a thousand and a half
-// to some and one and a half to others, so it is refused rather than guessed.
+// Reads decimal numbers. A comma is refused, because 1,500 means 1500 to some people and 1.5 to others.
 
 const FORM = /^(\d+\.?\d*|\.\d+)$/;
 
-/** What was written as `text` such as "0.25", or the `rule` that it breaks. */
+/** The written number as `text` such as "0.25", or the `rule` that it breaks. */
 export function readDecimal(written, places) {
   const text = written.trim();
   if (/^[\d.,]*,[\d.,]*$/.test(text)) {
@@ -15,7 +14,7 @@ export function readDecimal(written, places) {
   return { text: (whole.replace(/^0+(?=\d)/, "") || "0") + (fraction && `.${fraction}`) };
 }
 
-/** Decimal text with its digits in groups of three, which no locale reads as a decimal sign. */
+/** Decimal text with its digits in groups of three; no locale uses the separator as a decimal sign. */
 export function grouped(text) {
   const [whole, fraction] = text.split(".");
   const spaced = whole.replace(/\B(?=(\d{3})+$)/g, "\u202f");

@@ -1,5 +1,4 @@
-// One order in full: its request, the quotes, the route, and the timeline of its life. It has a URL
-// of its own.
+// One order in full: its request, quotes, route and timeline. It has a URL of its own.
 
 import { addressWith, inAddress, onTravel, toAddress } from "./address.js";
 import { venuesText, worthThen } from "./columns.js";
@@ -42,7 +41,7 @@ export class Detail {
     });
     this.#dialog.addEventListener("close", () => this.#dialog.open || this.#empty());
     this.#dialog.addEventListener("click", (event) => {
-      if (event.target === this.#dialog) this.#dialog.close(); // beside it
+      if (event.target === this.#dialog) this.#dialog.close(); // a click outside the dialog
     });
     setInterval(() => this.#shownId && this.#tick(), 500);
   }
@@ -65,14 +64,14 @@ export class Detail {
     const found = this.#orders.byId.get(orderId) ?? await this.#sync.find(orderId).catch(() => undefined);
     if (this.#shownId !== orderId) return;
     if (found) {
-      if (found.slices) await this.#sync.slicesOf(orderId).catch(() => {}); // those that are known are shown
+      if (found.slices) await this.#sync.slicesOf(orderId).catch(() => {}); // the loaded slices are shown in any case
       return;
     }
     say(byId("detail-title"), "No such order");
     say(byId("detail-error"), found === null ? "There is no such order of this key." : "The order could not be loaded. Open it again.");
   }
 
-  /** Show nothing; the URL keeps the order for who signs in next, as a link does. */
+  /** Close the dialog without a change of the URL, which may come from a link. */
   leave() {
     this.#shownId = null;
     this.#dialog.close();
@@ -200,7 +199,7 @@ function route({ route, tokenOut, execution }) {
   ];
 }
 
-/** The steps of an order, under the attempt that each belongs to if there was more than one. */
+/** The steps of an order, grouped by attempt if there was more than one. */
 function timeline(order) {
   const { updates } = order;
   const several = updates.some(({ attempt }) => attempt > 1);

@@ -1,10 +1,10 @@
-/** The documentation of both APIs, made from what the server says of them, with the dashboard's key. */
+/** The documentation of both APIs, from the server's descriptions; requests use the dashboard's key. */
 
 const key = (() => {
   try {
     return localStorage.getItem("oee.apiKey") || "";
   } catch {
-    return ""; // a browser that keeps nothing
+    return ""; // the browser stores nothing
   }
 })();
 const element = (id) => document.getElementById(id);
@@ -24,7 +24,7 @@ window.ui = SwaggerUIBundle({
   onComplete: () => key && window.ui.preauthorizeApiKey("apiKey", key),
 });
 
-/** A message of the AsyncAPI document: what it is for, and examples. */
+/** A message of the AsyncAPI document, with its summary and its examples. */
 function shown(name, message, send) {
   const block = document.createDocumentFragment();
   block.append(made("h3", name), made("p", message.summary));
@@ -66,7 +66,7 @@ function note(direction, text) {
   element("log").prepend(made("pre", `${direction} ${text}`));
 }
 
-/** The open connection, or a new one by a ticket. */
+/** The open connection, or a new one that is opened with a ticket. */
 async function connected() {
   if (socket?.readyState === WebSocket.OPEN) return socket;
   const headers = { authorization: `Bearer ${key}` };

@@ -1,4 +1,4 @@
-// Elements out of data: text is set as text, never as markup.
+// Creates elements from data. Text is set as text, never as markup.
 
 /** An element: h("button", { type: "button", onclick: act }, "Copy", child, …). */
 export function h(tag, attributes = {}, ...children) {
@@ -15,18 +15,18 @@ export function h(tag, attributes = {}, ...children) {
 /** The element with this id, which index.html has. */
 export const byId = (id) => document.getElementById(id);
 
-/** Set an element's text, touching the page only where it differs. */
+/** Set an element's text, if it differs. */
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** A share in percent, for the style sheet: no style attribute is ever written. */
+/** Set the share (in percent) that the style sheet uses. The security policy allows no style attributes. */
 export function share(element, percent) {
   element.style.setProperty("--share", `${percent}%`);
   return element;
 }
 
-/** Make a number's letters small enough that the whole of it is seen. */
+/** Choose the largest size at which the whole number is visible. */
 export function fit(element) {
   for (const size of ["", "small", "smaller", "smallest"]) {
     element.dataset.size = size;
@@ -34,7 +34,7 @@ export function fit(element) {
   }
 }
 
-/** A branch of a route as bars: its hops one after the other, each divided over its venues. */
+/** A branch of a route as bars: one bar for each hop, divided by venue. */
 export function hopBars({ hops }) {
   const bars = hops.map(({ shares }) => h("span", { class: "bar-track" }, ...shares.map(([venue, part]) =>
     share(h("span", { class: "bar-fill", "data-venue": venue }), part))));
@@ -69,7 +69,7 @@ async function copy(text) {
   }
 }
 
-/** Say something to a screen reader, without moving anything. */
+/** Announce a text to screen readers, without moving the focus. */
 export function announce(text) {
   byId("announcer").textContent = text;
 }

@@ -1,4 +1,4 @@
-// Which orders the list shows: by status, pair, type, days, and part of an id. The URL keeps it.
+// Filters the list of orders by status, pair, type, days and part of an id. The URL keeps the filter.
 
 import { inAddress, toAddress } from "./address.js";
 import { byId, h } from "./dom.js";
@@ -17,7 +17,7 @@ const namesOf = ({ tokenIn, tokenOut }) => {
 };
 
 export class Filter {
-  #pairs = new Map(); // what a choice is called, by its two tokens in alphabetical order
+  #pairs = new Map(); // the offered pairs, each as its two tokens in alphabetical order
   #types = new Set();
   #onChange;
 
@@ -39,24 +39,24 @@ export class Filter {
     return document.querySelector("input[name=filter]:checked").value;
   }
 
-  /** The filters that the API applies, as a query. "Open" is none of them: it is several statuses. */
+  /** The filters that the API applies, as a query. "Open" is not one of them: all open orders are loaded. */
   get query() {
     const type = byId("filter-type").value;
     return String(new URLSearchParams({ ...(this.status && this.status !== "open" && { status: this.status }), ...(type && { type }) }));
   }
 
-  /** What is searched for, in lower case. */
+  /** The searched text, in lower case. */
   get find() {
     return byId("find").value.trim().toLowerCase();
   }
 
-  /** The oldest order that can be wanted, as a timestamp. */
+  /** The earliest timestamp of an order that passes the filter; "" if there is no such limit. */
   get since() {
     const from = dayOf("filter-from");
     return from === null ? "" : new Date(from).toISOString();
   }
 
-  /** Whether anything but the status narrows the list. */
+  /** Whether the list is filtered by more than the status. */
   get narrowed() {
     return this.#narrow || Boolean(this.find);
   }
@@ -65,7 +65,7 @@ export class Filter {
     return ["pair", "type", "from", "to"].some((field) => byId(FIELDS[field]).value);
   }
 
-  /** A predicate: whether an order passes all filters but that of the status. */
+  /** A predicate: whether an order passes all filters except that of the status. */
   test() {
     const [pair, type, find] = [byId("filter-pair").value, byId("filter-type").value, this.find];
     const [from, to] = [dayOf("filter-from"), dayOf("filter-to")];
@@ -79,7 +79,7 @@ export class Filter {
     };
   }
 
-  /** An order has come: offer its pair and its type. */
+  /** Add the pair and the type of an order to the choices. */
   offer(order) {
     const names = namesOf(order);
     if (!this.#pairs.has(names)) {
@@ -92,14 +92,14 @@ export class Filter {
     }
   }
 
-  /** Show everything. */
+  /** Remove all filters. */
   reset() {
     document.querySelector("input[name=filter][value='']").checked = true;
     for (const id of Object.values(FIELDS)) byId(id).value = "";
     this.#changed();
   }
 
-  /** Forget the pairs and types of an owner, and filter as the URL says. */
+  /** Forget an owner's pairs and types, and set the filters from the URL. */
   follow() {
     this.#pairs.clear();
     this.#types.clear();
@@ -134,7 +134,7 @@ export class Filter {
   }
 }
 
-/** The beginning of the chosen day here, in Unix milliseconds; null if none is chosen. */
+/** The beginning of the chosen day in local time, in Unix milliseconds; null if none is chosen. */
 function dayOf(id) {
   const [year, month, day] = byId(id).value.split("-").map(Number);
   return day ? new Date(year, month - 1, day).getTime() : null;

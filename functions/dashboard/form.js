@@ -1,4 +1,4 @@
-// The order form: its fields, the live quote, and a submission that repeated clicks do not repeat.
+// The order form: its fields, the live quote, and the submission, which repeated clicks do not repeat.
 
 import { inAddress, toAddress } from "./address.js";
 import { call, isPassing, newIdempotencyKey } from "./api.js";
@@ -15,7 +15,7 @@ import { attemptsText, dollars, faultText, price, shortId, statusName, title, ty
 
 const AT_ONCE = 5;
 const SLIPPAGE_PLACES = 2;
-// A second click within this time is the same order: the engine sees the same key again.
+// A second click within this time after the answer sends the same idempotency key, so it is the same order.
 const SAME_ORDER_MS = 1000;
 // The field that each problem is shown beside, what it is called there, and the input that is at fault.
 const PLACES = {
@@ -43,7 +43,7 @@ export class Form {
   #onOrder;
   #onPair;
 
-  /** `now` tells the engine's time; `onOrder` is given each accepted order, `onPair` the two symbols
+  /** `now` returns the engine's time. `onOrder` receives each accepted order, and `onPair` the two symbols
   whenever they change. */
   constructor({ now, onOrder, onPair }) {
     this.#now = now;
@@ -76,7 +76,7 @@ export class Form {
     new ResizeObserver(() => ["amount", "receive"].map(byId).forEach(fit)).observe(byId("order-fields"));
   }
 
-  /** Begin for an owner: quote what the form says. */
+  /** Begin for an owner: fill in the form from the URL, and request a quote. */
   begin() {
     this.#fromAddress();
     this.#pairChanged(false);
@@ -87,7 +87,7 @@ export class Form {
     return [this.#tokenIn.symbol, this.#tokenOut.symbol];
   }
 
-  /** Fill in the form as for this order; nothing is submitted. */
+  /** Fill in the form with the terms of this order; nothing is submitted. */
   repeat({ type, tokenIn, tokenOut, amount, slippageBps, limitPrice, stopPrice, slices, intervalSeconds }) {
     this.#tokenIn.show(tokenIn);
     this.#tokenOut.show(tokenOut);
@@ -133,7 +133,7 @@ export class Form {
     byId("guard").close();
   }
 
-  /** A choice was made in a list, or what is typed there has changed. */
+  /** Handle a choice in a picker, or a change of its text. */
   #picked(picker, before) {
     const other = picker === this.#tokenIn ? this.#tokenOut : this.#tokenIn;
     if (before && other.symbol === picker.symbol) other.show(before);
@@ -148,7 +148,7 @@ export class Form {
     this.#pairChanged();
   }
 
-  /** The pair is shown the other way round: a price that is written keeps its meaning. */
+  /** After the pair was inverted, invert the written prices, so that they keep their meaning. */
   #turned() {
     for (const id of PRICES) {
       const price = Number(byId(id).value);
@@ -159,7 +159,7 @@ export class Form {
 
   #pairChanged(byUser = true) {
     const tokens = [...this.pair].sort().join();
-    // A price of another pair means nothing here.
+    // A price of another pair has no meaning here.
     if (this.#tokens !== tokens) for (const id of PRICES) byId(id).value = "";
     this.#tokens = tokens;
     if (byUser) this.#toAddress();
@@ -181,7 +181,7 @@ export class Form {
     this.#quote.want(wish.priced ? quoted(wish) : null);
   }
 
-  /** What the form says now, and what is wrong with it by field. */
+  /** The values of the form, and its errors by field. */
   #wish() {
     const fields = {};
     const type = document.querySelector("input[name=type]:checked").value;
@@ -190,7 +190,7 @@ export class Form {
     if (amount.rule) fields.amount = amount.rule;
     else if (written && !Number(amount.text)) fields.amount = "must be greater than 0";
     for (const [field, picker] of Object.entries({ tokenIn: this.#tokenIn, tokenOut: this.#tokenOut })) {
-      if (!picker.settled) fields[field] = picker.text ? `is not settled: ${picker.text} is no listed token` : "is needed";
+      if (!picker.settled) fields[field] = picker.text ? `is not valid: ${picker.text} is no listed token` : "is needed";
     }
     const terms = this.#terms(type, fields);
     const [tokenIn, tokenOut] = this.pair;
@@ -201,7 +201,7 @@ export class Form {
     return { ...wish, priced: Boolean(amount.text) && !Object.keys(fields).length };
   }
 
-  /** The terms of a type; what is wrong with them comes into `fields`. */
+  /** The terms of a type; their errors are added to `fields`. */
   #terms(type, fields) {
     const terms = {};
     const take = (field, { rule, text, value }) => {
@@ -224,7 +224,7 @@ export class Form {
       if (term === "expiresAt" && byId("expiry").value === "now") terms.timeInForce = "IOC";
       else if (term === "expiresAt") take(term, readExpiry(byId("expiry").value, byId("expiry-time").value, this.#now()));
     }
-    // Where the slices' limit says the least that is received, no slippage does.
+    // In an order with slices and a limit price, the limit replaces the slippage.
     if (terms.slices && terms.limitPrice) delete terms.slippageBps;
     return terms;
   }
@@ -261,7 +261,7 @@ export class Form {
     }
   }
 
-  /** Whether the order may be sent: an ordinary one at once, a risky one if the user agrees. */
+  /** Whether the order may be sent: a risky one only if the user agrees. */
   async #consent(wish) {
     const route = await this.#quote.of(quoted(wish));
     const risks = risksOf(route, wish);
@@ -289,7 +289,7 @@ export class Form {
     if (state === "error") announce(text);
   }
 
-  /** Say what the order would do, so that the user notices a number that was meant otherwise. */
+  /** Say what the order would do, so that the user notices a wrong number. */
   #showWish(wish) {
     this.#showWorth();
     say(byId("understood"), wish.priced && !Object.keys(wish.missing).length ? sentence(wish) : "");

@@ -26,7 +26,7 @@ export class Gate {
     this.#dialog.addEventListener("close", () => session.signedIn || this.#show());
   }
 
-  /** Ask for a key; `error` says why the one before is gone. */
+  /** Ask for a key; `error` says why the previous one is no longer used. */
   open(error = "") {
     this.#begin("");
     const { signedIn, owner } = this.#session;
@@ -39,13 +39,13 @@ export class Gate {
     byId("gate-key").focus();
   }
 
-  /** Ask whether to use the key that a link brought, once it is known whose it is. */
+  /** Ask whether to use the key that a link brought, once its owner is known. */
   async offer(key) {
     const check = this.#begin("link");
     const { signedIn, owner } = this.#session;
     byId("gate-use").hidden = true;
-    say(byId("gate-decline"), signedIn ? `Keep the key of ${owner || "before"}` : "Enter another key");
-    say(byId("gate-link-text"), "A link has brought a key. Asking whose it is…");
+    say(byId("gate-decline"), signedIn ? `Keep the ${owner ? `key of ${owner}` : "present key"}` : "Enter another key");
+    say(byId("gate-link-text"), "A link has brought a key. Looking up its owner…");
     try {
       this.#linked = { key, owner: await this.#ask(key, check.signal) };
     } catch (error) {
@@ -54,7 +54,7 @@ export class Gate {
       return;
     }
     if (check.signal.aborted) return;
-    const instead = signedIn ? ` instead of the key of ${owner || "before"}` : "";
+    const instead = signedIn ? ` instead of the ${owner ? `key of ${owner}` : "present key"}` : "";
     say(byId("gate-link-text"),
       `A link has brought a key of ${this.#linked.owner}. Use it${instead} only if you trust the link:`
       + ` your orders would be orders of ${this.#linked.owner}.`);
@@ -104,5 +104,5 @@ export class Gate {
 function refusal(error) {
   return error.status === 401
     ? "This key is not valid here, or no longer."
-    : "The key could not be checked, for the engine did not answer. Try again.";
+    : "The key could not be checked, because the engine did not answer. Try again.";
 }

@@ -1,13 +1,13 @@
-// Asks before an order that may lose much of its value is sent.
+// Asks the user to confirm an order that may lose much of its value.
 
 import { byId, h } from "./dom.js";
 import { ORDER_TYPES } from "./stack.js";
 import { gain, number, percent } from "./words.js";
 
-// As a fraction: of the market's price, of the pool's, and of the quote.
+// The least loss, price impact or slippage, as a fraction, that the user must confirm.
 const MUCH = 0.05;
 
-/** What an order risks with this quote, in words; nothing for an ordinary one. */
+/** The risks of an order with this quote, as sentences; none for an ordinary order. */
 export function risksOf(route, { type, limitPrice, stopPrice, slippageBps }) {
   const market = route && Number(route.referencePrice);
   const atOnce = !ORDER_TYPES[type].needed.length;
@@ -38,7 +38,7 @@ function marketRisks(route) {
   return risks;
 }
 
-/** What a route gains or, below 0, loses against the market's price, as a fraction. */
+/** The gain of a route against the market's price, as a fraction; a loss is negative. */
 export function againstMarket({ inAmount, outAmount, referencePrice }) {
   return Number(outAmount) / (Number(inAmount) * Number(referencePrice)) - 1;
 }

@@ -1,4 +1,4 @@
-// The list of orders: which of them it shows, its older pages, its counts, and what is said below it.
+// The list of orders: its filter, its older pages, its counts, and the message below it.
 
 import { csvOf } from "./columns.js";
 import { announce, byId, h, say } from "./dom.js";
@@ -33,7 +33,7 @@ export class List {
     }, { passive: true });
   }
 
-  /** Show what the first load brings, then older orders for as long as the list's end is in sight. */
+  /** Show the orders of the first load, then load older ones while the end of the list is in sight. */
   begin(loading) {
     this.#session += 1;
     this.#settle(loading);
@@ -43,7 +43,7 @@ export class List {
     this.#filter.follow();
   }
 
-  /** Orders have come, also those that could not be loaded before. */
+  /** Filter again after orders were loaded; an earlier failure to load no longer matters. */
   refilter() {
     const { status } = this.#filter;
     const wanted = this.#filter.test();
@@ -52,7 +52,7 @@ export class List {
     if (byId("list-state").dataset.state === "error") this.#settle(null);
   }
 
-  /** Other orders are shown. */
+  /** Count again after the shown orders changed. */
   count() {
     // Count once for a burst of orders.
     this.#counting ??= setTimeout(() => this.#count(), COUNT_EVERY_MS);
@@ -82,7 +82,7 @@ export class List {
     this.#fill();
   }
 
-  /** What is searched for may be the id of an order that is not loaded. */
+  /** If no loaded order matches, read the order whose id is the searched text. */
   async #search(find) {
     if (find.length < ID_LENGTH_MIN || [...this.#orders.byId.values()].some(this.#filter.test())) return;
     const mine = this.#session;
@@ -105,7 +105,7 @@ export class List {
   }
 
   async #fill() {
-    if (this.#filling) return; // and notices by itself that another filter was chosen
+    if (this.#filling) return; // the call under way notices a changed filter itself
     this.#filling = true;
     const mine = this.#session;
     try {
@@ -129,7 +129,7 @@ export class List {
       const before = this.#shown;
       await this.#sync.older(query);
       this.refilter();
-      await new Promise(requestAnimationFrame); // the rows are there
+      await new Promise(requestAnimationFrame); // until the rows are drawn
       without = this.#shown > before ? 0 : without + 1;
     }
     if (query === this.#filter.query) this.#show("idle");
@@ -147,7 +147,7 @@ export class List {
     action.hidden = state !== "error" && state !== "more";
     say(action, state === "more" ? "Search further back" : "Load the orders again");
     const { narrowed, status } = this.#filter;
-    const none = narrowed ? "No order matches." : status ? `No ${status} orders.` : "No orders yet. Submit one and watch it go.";
+    const none = narrowed ? "No order matches." : status ? `No ${status} orders.` : "No orders yet. Submit one to see its progress.";
     const end = state === "end" ? (this.#shown ? "These are all." : none) : "";
     say(byId("list-message"), message || end || (state === "more" ? "None among the newer ones." : ""));
   }

@@ -1,5 +1,5 @@
-// Reports the ends of orders: in a corner of the page, in its title and icon while it is not looked at, and
-// as a notification of the system where the user has allowed that.
+// Reports the ends of orders: in a corner of the page, in its title and icon while the user looks elsewhere,
+// and as a system notification if the user has allowed that.
 
 import { addressWith } from "./address.js";
 import { announce, byId, h, say } from "./dom.js";
@@ -39,13 +39,13 @@ export class News {
     this.#showNotify();
   }
 
-  /** What the title says while there is no news. */
+  /** Set the title for the time without news. */
   title(text) {
     this.#ownTitle = text;
     this.#showTitle();
   }
 
-  /** An order was submitted on this page, or has gone on since. */
+  /** Show an order that was submitted on this page, or that has changed since. */
   submitted(order) {
     this.#own.add(order.orderId);
     if (isOpen(order)) this.#toast(order.orderId, `${asked(order)}: ${statusName(order.status).toLowerCase()}`, "open");
@@ -147,7 +147,7 @@ export class News {
         if (orderId) this.#onOpen(orderId);
       };
     } catch {
-      // Browsers of phones show none without a service worker.
+      // Mobile browsers show no notification without a service worker.
     }
   }
 
@@ -171,9 +171,9 @@ export class News {
     try {
       localStorage.setItem(WANTED, now ? "yes" : "no");
     } catch {
-      // a browser that keeps nothing
+      // The browser stores nothing.
     }
-    if (!now && Notification.permission === "denied") this.tell("notify", "Your browser does not allow notifications of this page.", "bad");
+    if (!now && Notification.permission === "denied") this.tell("notify", "Your browser does not allow notifications from this page.", "bad");
     this.#showNotify();
   }
 
@@ -192,7 +192,7 @@ function stored() {
 
 const asked = ({ amount: sold, tokenIn, tokenOut }) => `${number(sold)} ${tokenIn} → ${tokenOut}`;
 
-/** What has become of an order, in a sentence. */
+/** The outcome of an order, in a sentence. */
 export function outcome(order) {
   const { tokenIn, tokenOut, outAmount, executedPrice, status, error } = order;
   if (status === "confirmed" && outAmount) {

@@ -17,14 +17,15 @@ export class Orders {
     this.#listeners.push(listener);
   }
 
-  /** Take in a whole order, unless a newer state of it is known. */
+  /** Store a whole order, unless a newer state of it is known. */
   merge(order) {
     const known = this.byId.get(order.orderId);
     if (known && known.sequence >= order.sequence) return;
     this.#set(order);
   }
 
-  /** Take in one update: "applied", "known" already, after a "gap", or of an "unknown" order. */
+  /** Apply one update. Returns "applied", "known" for an old update, "gap" if one before it is missing, or
+  "unknown" if its order is not loaded. */
   apply(update) {
     const order = this.byId.get(update.orderId);
     this.#skewMs = Math.min(this.#skewMs, Date.now() - Date.parse(update.timestamp));
@@ -68,7 +69,7 @@ export class Orders {
   }
 }
 
-/** The order after an update, which says what has changed, and has no other names for it than the order. */
+/** The order after an update, whose fields have the same names as the order's. */
 function after(order, update) {
   const { timestamp, ...changes } = update;
   const changed = { ...order, ...changes, updatedAt: timestamp };
@@ -77,7 +78,7 @@ function after(order, update) {
   // A refused transaction costs a resting order no attempt.
   if (update.status === "resting" && update.error) changed.maxAttempts = order.maxAttempts + 1;
   const fee = (update.execution ?? update.error)?.networkFeeLamports;
-  // The updates of an order in slices say the sum.
+  // The updates of a TWAP order contain the sum.
   if (!order.slices && fee !== undefined) changed.networkFeeLamports = (order.networkFeeLamports ?? 0) + fee;
   if (STAMPS[update.status]) changed[STAMPS[update.status]] = timestamp;
   changed.updates = [...order.updates, update];
@@ -96,22 +97,22 @@ export const inStatusMs = (order, now) => Math.max(0, now - Date.parse(order.upd
 /** Milliseconds from the order's creation to its last update. */
 export const lifeMs = (order) => Date.parse(order.updatedAt) - Date.parse(order.createdAt);
 
-/** Whether the engine accepts a cancellation, unless the order moves on meanwhile. */
+/** Whether the engine accepts a cancellation in the order's present status. */
 export const canCancel = ({ status }) => Boolean(STATUSES[status]?.cancellable);
 
-/** Whether its prices and its expiry can be changed; a TWAP order decides about its slices. */
+/** Whether the order's prices and expiry can be changed; those of a TWAP order's slice cannot. */
 export const canChange = ({ status, parentId }) => Boolean(STATUSES[status]?.changeable) && !parentId;
 
-/** The executed price and the quoted one: tokenOut for one tokenIn, undefined where there is none. */
+/** The executed price and the quoted one: tokenOut for one tokenIn, undefined if there is none. */
 export function prices(order) {
   const quoted = order.route && Number(order.route.outAmount) / Number(order.route.inAmount);
   return { executed: order.executedPrice, quoted: quoted && String(quoted) };
 }
 
-/** The pools' fees of a route in tokenIn: a fee in another token at the rate at which the route got it. */
+/** The pools' fees of a route in tokenIn; a fee in another token is converted at the route's own rate. */
 export function feeOf(route) {
   const [{ tokenIn: from }] = route.routePlan;
-  const got = new Map(); // by token: what of it the first hops gave, and what of tokenIn they took
+  const got = new Map(); // by token: how much of tokenIn the first hops took, and how much of it they gave
   for (const { tokenIn, tokenOut, inAmount, outAmount } of route.routePlan) {
     if (tokenIn !== from) continue;
     const sum = got.get(tokenOut) ?? { took: 0, gave: 0 };
@@ -123,9 +124,9 @@ export function feeOf(route) {
   }, 0);
 }
 
-/** What the network took for an order's transactions in SOL, or null if it took nothing. */
+/** The network fees of an order's transactions in SOL, or null if there were none. */
 export const networkFee = ({ networkFeeLamports }) => (networkFeeLamports ? networkFeeLamports / LAMPORTS : null);
 
-/** When it is known whether the network has dropped the transaction of a submitted order, in Unix
-milliseconds. It is signed a moment before it is sent, so this is the latest time. */
+/** The Unix milliseconds at which it is known whether the network dropped a submitted order's transaction.
+This is the latest possible time, because the transaction was signed shortly before it was sent. */
 export const dropKnownAt = ({ updatedAt }, validMs) => Date.parse(updatedAt) + validMs;

@@ -1,9 +1,9 @@
 // A pair has one direction on the whole page, whichever of its tokens is sold: SOL/USDC is USDC for
-// one SOL. The user can turn it.
+// one SOL. The user can invert it.
 
 import { STABLECOINS, TOKENS } from "./stack.js";
 
-// The first of a pair's two tokens in this order is what the other is priced in.
+// A pair is priced in the token that comes first in this list.
 const MONEY = [...new Set([...STABLECOINS, ...TOKENS.map(({ symbol }) => symbol)])];
 
 const turned = new Set();
@@ -25,14 +25,14 @@ export function shownPrice({ tokenIn, tokenOut }, price) {
   return pairOf(tokenIn, tokenOut).base === tokenIn ? Number(price) : 1 / Number(price);
 }
 
-/** Show the pair of these tokens the other way round. */
+/** Invert the direction in which the pair of these tokens is shown. */
 export function turnPair(one, other) {
   const { base, quote } = pairOf(one, other);
   if (!turned.delete(`${base}/${quote}`) && !turned.delete(`${quote}/${base}`)) turned.add(`${base}/${quote}`);
   listeners.forEach((act) => act());
 }
 
-/** Call `act` when a pair has been turned. */
+/** Call `act` when a pair has been inverted. */
 export function onTurn(act) {
   listeners.push(act);
 }

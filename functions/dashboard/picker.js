@@ -1,12 +1,12 @@
-// A token to choose: an editable combobox with a list that is searched by symbol, name and mint.
+// The choice of a token: an editable combobox with a list that is searched by symbol, name and mint.
 // https://www.w3.org/WAI/ARIA/apg/patterns/combobox/, list autocomplete with automatic selection.
 
 import { h } from "./dom.js";
 
 const AVATAR_HUES = 8;
 
-/** Turn `input` into a combobox over `tokens`; `onChange` is told each choice, and each text that is
-no token. */
+/** Turn `input` into a combobox over `tokens`. `onChange` receives the picker whenever the text changes, and
+after a choice also the previous symbol. */
 export class Picker {
   #input;
   #list;
@@ -51,7 +51,7 @@ export class Picker {
     return this.#tokens.find(({ symbol }) => symbol === this.symbol)?.decimals ?? Infinity;
   }
 
-  /** Whether the text is the chosen token, and not something that is still being typed. */
+  /** Whether the text is the chosen token, and not a text that is still being typed. */
   get settled() {
     return this.#input.value === this.symbol;
   }
@@ -87,7 +87,7 @@ export class Picker {
     this.#onChange(this, before);
   }
 
-  /** Choose the marked token, or leave a text that is no token in the field. */
+  /** Choose the marked token; a text that matches no token stays in the field. */
   #take() {
     const typed = !this.settled;
     const marked = this.#list.hidden ? undefined : this.#shown[this.#active];
@@ -150,7 +150,7 @@ export class Picker {
   }
 }
 
-/** The tokens that match what is sought, best first: the symbol itself, then what begins with it. */
+/** The tokens that match the searched text, best first: exact matches, then those that begin with it. */
 function found(tokens, sought) {
   const rank = ({ symbol, name, mint }) => {
     const [short, long] = [symbol.toLowerCase(), name.toLowerCase()];
@@ -163,7 +163,7 @@ function found(tokens, sought) {
   return ranked.sort((one, other) => one.rank - other.rank).map(({ token }) => token);
 }
 
-/** A token's round sign. */
+/** A token's round badge. */
 function badge(symbol) {
   const hue = [...symbol].reduce((sum, letter) => sum + letter.codePointAt(0), 0) % AVATAR_HUES;
   return h("i", { class: "badge", "data-hue": hue, "aria-hidden": "true" }, symbol.charAt(0).toUpperCase());

@@ -22,7 +22,7 @@ export class Quote {
   #onFields;
   #pace;
 
-  /** `onFields` receives the broken rules by field, none if the request was accepted. */
+  /** `onFields` receives the broken rules by field: none if the request was accepted. */
   constructor(onFields) {
     this.#onFields = onFields;
     this.#pace = every(REFRESH_MS, REFRESH_IDLE_MS, () => this.#wish && this.#ask());
@@ -55,8 +55,8 @@ export class Quote {
     return undefined;
   }
 
-  /** The quote of a request: the one shown if it is new enough, else another; null if none comes.
-  Throws what the API says against the request. */
+  /** The quote of a request: the one shown if it is new enough, otherwise a new one; null if there is no
+  answer. Throws the API's refusal of the request. */
   async of(wish) {
     const known = this.#known;
     if (known && same(known.wish, wish) && Date.now() - known.at < FRESH_MS) return known.route;
@@ -117,7 +117,7 @@ export class Quote {
     byId("quote-venues").replaceChildren(...venueBars(route));
     byId("quote-route").replaceChildren(routeSteps(route));
     say(byId("quote-rate"), `1 ${base} = ${price(shownPrice(route, rate))} ${quote} ⇄`);
-    byId("quote-rate").setAttribute("aria-label", `1 ${base} = ${price(shownPrice(route, rate))} ${quote}: turn the rate round`);
+    byId("quote-rate").setAttribute("aria-label", `1 ${base} = ${price(shownPrice(route, rate))} ${quote}: invert the rate`);
     say(byId("quote-market"), gain(gained));
     byId("quote-market").classList.toggle("warn", gained < -WARNING);
     say(byId("quote-impact"), percent(route.priceImpactPct));
@@ -136,7 +136,7 @@ function refusal(error) {
   return Object.keys(error.fields).length ? "No quote for this." : error.message;
 }
 
-/** Each venue's offer as a bar: the best one is whole, a basis point less is a percent shorter. */
+/** Each venue's offer as a bar: the best one has full length, and each basis point less takes one percent. */
 export function venueBars(route) {
   const offered = route.quotes.map((quote) => Number(quote.outAmount ?? 0));
   const best = Math.max(...offered);
@@ -152,7 +152,7 @@ export function venueBars(route) {
   });
 }
 
-/** A route as bars and words: branches side by side, and in each of them one hop after the other. */
+/** A route as bars and words: its parallel branches, each with its hops in order. */
 export function routeSteps(route) {
   const branches = branchesOf(route);
   const steps = branches.map((branch) => h("li", {}, hopBars(branch), branchText(branch, branches.length)));

@@ -1,5 +1,5 @@
-// Loads the page again when its script or its style sheet did not arrive, as may happen while the
-// account has no function to spare. It is a file of its own, so that either file may be the lost one.
+// Reloads the page if its script or its style sheet could not be loaded, for example because Lambda throttled
+// the request. It is a file of its own, so that it works if one of these two is missing.
 
 const LOADS_MAX = 6;
 let lost = false;

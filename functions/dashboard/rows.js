@@ -1,5 +1,5 @@
-// The list of orders: one line an order. A row has its cells only while it is near the window, so that
-// a thousand orders cost little.
+// The list of orders, one line per order. A row has its cells only while it is near the visible part of the
+// page, so that a thousand orders cost little.
 
 import { COLUMNS, quality } from "./columns.js";
 import { marketPrice, onPrice } from "./dollars.js";
@@ -13,9 +13,9 @@ import { branchesOf, countdown, duration, gain, number, price, reason, routeText
 const TICK_MS = 200;
 const ROWS_PER_FRAME = 30;
 const NEAR = "600px 0px";
-const COUNT = Object.keys(COLUMNS).length + 1; // and the buttons
+const COUNT = Object.keys(COLUMNS).length + 1; // with the buttons
 const MIDDLE = ["received", "price", "quote", "fee", "venue"];
-// A transaction that lands does so within this time; later it may have been dropped.
+// A transaction lands within this time, or may have been dropped.
 const LANDS_WITHIN_MS = 5_000;
 
 export class Rows {
@@ -30,8 +30,8 @@ export class Rows {
   #onShown;
   #onAct;
 
-  /** `onAct` is told what is to be done ("open", "cancel", "change", "repeat") with which order, and
-  `onShown` that other orders are shown. */
+  /** `onAct` receives an action ("open", "cancel", "change" or "repeat"), its order and the button; `onShown` is
+  called when the shown orders may have changed. */
   constructor(orders, { onAct, onShown }) {
     this.#orders = orders;
     this.#onAct = onAct;
@@ -115,7 +115,7 @@ export class Rows {
     for (const id of changed) {
       this.#changed.delete(id);
       const order = this.#orders.byId.get(id);
-      if (!order) continue; // of a key that was changed meanwhile
+      if (!order) continue; // it belonged to the previous key
       const row = this.#rows.get(id) ?? this.#insert(new Row(order, this.#sort));
       row.take(order);
       if (this.#near.has(row)) row.draw(this.#orders.now(), this.#orders.frozen);
@@ -156,7 +156,7 @@ export class Rows {
   #see(entries) {
     for (const { target, isIntersecting } of entries) {
       const row = this.#rows.get(target.dataset.id);
-      if (!row) continue; // of a key that was changed meanwhile
+      if (!row) continue; // it belonged to the previous key
       if (isIntersecting) {
         this.#near.add(row);
         row.draw(this.#orders.now(), this.#orders.frozen);
@@ -165,7 +165,7 @@ export class Rows {
   }
 }
 
-/** One order's row: `take` a new state of it, `draw` its cells, `tick` as time goes by. */
+/** One order's row: `take` stores a new state, `draw` makes the cells, `tick` updates the times. */
 class Row {
   #live = null;
 
@@ -188,7 +188,7 @@ class Row {
     this.element.classList.toggle("open", isOpen(order));
   }
 
-  /** Keep only one cell with the request, unless a cell has the focus; returns whether it did. */
+  /** Replace the cells by one with the request, unless one has the focus; returns whether it did. */
   fold() {
     if (this.element.contains(document.activeElement)) return false;
     const { amount: asked, tokenIn, tokenOut } = this.order;
@@ -239,7 +239,7 @@ class Row {
     return this.#liveCell("progress", bar);
   }
 
-  /** Show the time that has gone by until `now`, or with `frozen` that it was last known then. */
+  /** Update the live text for the time `now`; with `frozen`, it says "last known". */
   tick(now, frozen) {
     if (this.#live) say(this.#live, frozen ? "last known" : liveText(this.order, now));
   }
@@ -282,7 +282,7 @@ function actionsCell(order) {
     !isOpen(order) && button("repeat", "↻", "Repeat order"));
 }
 
-/** What an open order does now, in a few words. */
+/** The present step of an open order, in a few words. */
 function liveText(order, now) {
   if (order.status === "resting") return waitText(order, now);
   if (order.slices) return slicesText(order, now);
@@ -310,7 +310,7 @@ export function waitText(order, now) {
   return parts.join(" · ");
 }
 
-/** How far an order in slices has come. */
+/** The progress of a TWAP order. */
 export function slicesText(order, now) {
   const parts = [`${order.slicesDone ?? 0} of ${order.slices} slices`];
   if (order.filledAmount) parts.push(`${number(order.filledAmount)} ${order.tokenIn}`);

@@ -5,7 +5,7 @@ import { call, useKey, whenRefused } from "./api.js";
 const KEY = "oee.apiKey";
 const OWNER = "oee.owner";
 
-/** Tells `onIn` the owner whenever somebody signs in, and `onOut` why nobody is signed in. */
+/** Calls `onIn` with the owner whenever somebody signs in, and `onOut` with the reason after a sign-out. */
 export class Session {
   #key = undefined; // null when signed out, undefined before `start`
   #kept = true;
@@ -17,7 +17,7 @@ export class Session {
     this.#onIn = onIn;
     this.#onOut = onOut;
     whenRefused(() => this.signOut("This key is not valid here, or no longer."));
-    // Another tab may sign in or out, or the browser's owner may delete what it keeps.
+    // Another tab may sign in or out, and the user may delete the browser's stored data.
     addEventListener("storage", ({ key }) => (key === null || key === KEY) && this.start());
     for (const sign of ["pageshow", "focus"]) addEventListener(sign, () => this.start());
   }
@@ -31,7 +31,7 @@ export class Session {
     return key === this.#key;
   }
 
-  /** Enter the state that the browser keeps, if it is another one than the present one. */
+  /** Sign in or out as the browser's stored data says, if that differs from the present state. */
   start() {
     const key = this.#stored(KEY, this.#key ?? null);
     if (key === this.#key) return;
@@ -68,7 +68,7 @@ export class Session {
     try {
       return this.#kept ? localStorage.getItem(name) || null : otherwise;
     } catch {
-      return otherwise; // a browser that keeps nothing: the key lives as long as the page
+      return otherwise; // the browser stores nothing, so the page itself keeps the key
     }
   }
 
@@ -91,7 +91,7 @@ export async function ownerOf(key, signal) {
   return owner;
 }
 
-/** Take the key out of the URL's fragment, where nobody else sees it; null if there is none. */
+/** Remove the key from the URL's fragment, which browsers do not send, and return it; null if there is none. */
 export function takeKeyFromUrl() {
   const key = new URLSearchParams(location.hash.slice(1)).get("key");
   if (key) history.replaceState(null, "", location.pathname + location.search);

@@ -1,5 +1,5 @@
-// The WebSocket: connects with a ticket, follows every order, notices a dead connection, and comes
-// back with backoff.
+// The WebSocket: connects with a ticket, follows every order, notices a dead connection, and reconnects
+// with backoff.
 
 import { call } from "./api.js";
 
@@ -9,12 +9,12 @@ const PING_EVERY_MS = 25_000;
 const SILENCE_MS_MAX = 8_000;
 const SUBSCRIBE_MS_MAX = 5_000;
 const SUBSCRIBE_TRIES = 3;
-// A list that is read at once may lack what ended just before the answer: see functions/README.md.
+// A list that is read at once may lack an order that ended just before the answer: see functions/README.md.
 const LIVE_AGAIN_MS = 3_000;
 
-/** Tells `onState` { name: "connecting" | "live" | "waiting" | "offline", retryAt }; `onLive` that from now
-on every update is pushed, and once more some seconds later; `onUpdate` each update; and `onHeard` each
-sign of life while it is live. */
+/** Calls `onState` with { name: "connecting" | "live" | "waiting" | "offline", retryAt }; `onLive` when every
+update is pushed from then on, and once more some seconds later; `onUpdate` with each update; and `onHeard`
+for each message while it is live. */
 export class Stream {
   #socket = null;
   #failures = 0;
@@ -77,7 +77,7 @@ export class Stream {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
-  /** Follow every order, and ask again if the answer does not come: either may have been lost. */
+  /** Follow every order; send the subscription again if its answer does not come. */
   #subscribe(attempt) {
     this.#send({ action: "subscribe", orderId: "*" });
     this.#after(SUBSCRIBE_MS_MAX, () => {
@@ -91,7 +91,7 @@ export class Stream {
     this.#heardAt = Date.now();
     const message = parsed(data);
     if (message.type === "subscribed" && message.orderId === "*") this.#subscribed();
-    // All else is a pong, or an error: of the engine, or API Gateway's own {"message", "requestId"}.
+    // Any other message is a pong, or an error of the engine or of API Gateway ({"message", "requestId"}).
     else if (message.orderId && message.status) this.#handlers.onUpdate(message);
     if (this.#state === "live") this.#handlers.onHeard();
   }
@@ -127,7 +127,7 @@ export class Stream {
     this.#after(delay, () => this.#connect());
   }
 
-  /** The machine was asleep, the page hidden or the network gone: do not trust what was. */
+  /** Check the connection after the machine was asleep, the page hidden or the network gone. */
   #wake() {
     if (!this.#session || document.visibilityState === "hidden") return;
     if (!navigator.onLine) {

@@ -1,4 +1,4 @@
-// Keeps the page's orders equal to the engine's: pushes, what was missed, and older pages.
+// Keeps the page's orders equal to the engine's: applies pushes, reads missed updates and older pages.
 
 import { call, pause } from "./api.js";
 
@@ -23,8 +23,8 @@ export class Sync {
   // The engine's time up to which every update is known.
   #knownTo = 0;
   #catchingUp = false;
-  // By query ("" is all, else such as "status=failed"): the next page's cursor, null at the end, and the
-  // oldest order loaded.
+  // By query ("" for all, or for example "status=failed"): the next page's cursor, null at the end, and the
+  // timestamp (horizon) of the oldest order that is loaded.
   #lists = new Map();
   #wanted = new Set();
   #openLoaded = false;
@@ -43,7 +43,7 @@ export class Sync {
     return this.#loaded;
   }
 
-  /** Forget everything; what is under way ends with AbortError. */
+  /** Forget everything; calls under way end with AbortError. */
   end() {
     this.#session?.abort(new DOMException("The session has ended.", "AbortError"));
     this.#orders.clear();
@@ -52,26 +52,26 @@ export class Sync {
     this.#openLoaded = false;
   }
 
-  /** Take in an update; resolves when the reads that it causes are done. */
+  /** Apply an update; resolves when the reads that it causes are done. */
   async take(update) {
     const outcome = this.#orders.apply(update);
     if (outcome === "gap" || outcome === "unknown") await this.#want([update.orderId]);
   }
 
-  /** Every update up to now has come: a live connection was heard. */
+  /** Note that every update up to now has arrived, because the live connection sent a message. */
   heard() {
     if (!this.#catchingUp) this.#knownTo = this.#orders.now();
   }
 
-  /** Learn what happened since `heard`, or since the last time: list it, and read the orders that are
-  open but older. Resolves when nothing is missing. */
+  /** Read what happened since the last `heard` or `catchUp`: list the newer orders, and read each older one
+  that is open. Resolves when nothing is missing. */
   async catchUp() {
     this.#catchingUp = true;
     const now = this.#orders.now();
     await this.#loaded.catch(() => {}); // the load below repeats it
     const covered = await this.#load(this.#knownTo - OVERLAP_MS);
     const older = this.#orders.open().filter(({ createdAt }) => createdAt < covered).sort(byCreation);
-    // Too many to be read one by one: load the list as far back.
+    // If they are too many to be read one by one, load the list back to the oldest.
     if (older.length > READS_MAX) await this.#load(Date.parse(older[0].createdAt));
     else await this.#want(older.map(({ orderId }) => orderId));
     this.#knownTo = now;
@@ -79,8 +79,7 @@ export class Sync {
     await this.#loadOpen();
   }
 
-  /** Read by HTTP, again and again until aborted, what pushes do not bring; tells `onRead` whether it
-  worked. */
+  /** Poll by HTTP until aborted, while pushes do not arrive; tells `onRead` each time whether it worked. */
   async read(signal, onRead) {
     let readAt = Date.now() - READ_IDLE_EVERY_MS + READ_AFTER_MS;
     for (;;) {
@@ -94,7 +93,7 @@ export class Sync {
     }
   }
 
-  /** Read one order by its id or, if it is none, by the client's own; null if there is no such order. */
+  /** Read one order by its id, or by its clientOrderId if `id` is not a UUID; null if there is none. */
   async find(id) {
     const { signal } = this.#session;
     try {
@@ -124,7 +123,7 @@ export class Sync {
     return this.#lists.get(query)?.cursor !== null;
   }
 
-  /** From when on every order of this query is loaded, as a timestamp. */
+  /** The timestamp since which every order of this query is loaded. */
   horizon(query) {
     const horizons = ["", query].map((name) => this.#lists.get(name)?.horizon ?? "9");
     return horizons.sort()[0];
@@ -136,8 +135,8 @@ export class Sync {
     if (cursor !== null) this.#lists.set(query, await this.#page(query, cursor));
   }
 
-  /** Pages from the newest order on until one reaches back beyond `since`, in Unix milliseconds; from
-  when on (as a timestamp) every order has been loaded. */
+  /** Load pages, from the newest order back to `since` (Unix milliseconds). Returns the timestamp since which
+  every order is loaded. */
   async #load(since) {
     const sinceText = new Date(since).toISOString();
     let list = await this.#page("");
@@ -160,7 +159,7 @@ export class Sync {
     return { cursor: nextCursor ?? null, horizon: nextCursor ? oldest : "" };
   }
 
-  /** Load, once, all open orders: those that wait may be much older than the others that are shown. */
+  /** Load all open orders once: those that wait may be much older than the other orders shown. */
   async #loadOpen() {
     if (this.#openLoaded) return;
     let { cursor } = await this.#page("status=open");
@@ -168,12 +167,12 @@ export class Sync {
     this.#openLoaded = true;
   }
 
-  /** Read these orders; many with the list. Calls that come close together become one. */
+  /** Read these orders; if they are many, with the list. Calls in quick succession are combined. */
   async #want(orderIds) {
     const { signal } = this.#session;
     const first = !this.#wanted.size;
     for (const id of orderIds) this.#wanted.add(id);
-    if (!first || !this.#wanted.size) return; // the first one reads them all
+    if (!first || !this.#wanted.size) return; // the first call reads them all
     await pause(GATHER_MS, signal);
     const missing = new Set(this.#wanted);
     this.#wanted.clear();

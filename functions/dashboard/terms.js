@@ -1,5 +1,5 @@
-// The terms of an order that waits: its prices, its expiry and its slices, as the form and the dialog
-// that changes an order read them.
+// Reads the terms of an order (prices, expiry, slices) from the form and from the dialog that changes an
+// order.
 
 import { readDecimal } from "./decimal.js";
 import { byId } from "./dom.js";
@@ -9,11 +9,11 @@ import { EXPIRY_DAYS_MAX, ORDER_TYPES, PRICE_PLACES_MAX } from "./stack.js";
 const SCALE = 10n ** BigInt(PRICE_PLACES_MAX);
 const SECONDS = { minute: 60, hour: 3600, day: 86_400 };
 
-/** The fields that a type of order has beside tokens and amount. */
+/** The fields that a type of order has in addition to tokens and amount. */
 export const termsOf = (type) => [...ORDER_TYPES[type].needed, ...ORDER_TYPES[type].optional];
 
-/** A price that was written in the direction in which its pair is shown, as the engine takes it
-(tokenOut for one tokenIn), or the `rule` that it breaks. It is rounded in the user's favour. */
+/** Convert a price from the direction in which its pair is shown to that of the engine (tokenOut for one
+tokenIn), rounded in the user's favour. Returns `text`, or the `rule` that the price breaks. */
 export function readPrice(written, tokenIn, tokenOut) {
   const read = readDecimal(written, PRICE_PLACES_MAX);
   if (read.rule) return read;
@@ -30,7 +30,7 @@ export function writtenPrice(text, tokenIn, tokenOut) {
   return String(Number((1 / Number(text)).toPrecision(12)));
 }
 
-/** The time at which a chosen expiry ends, as a timestamp; null for none. */
+/** The timestamp of a chosen expiry as `text`, null for none; or the `rule` that it breaks. */
 export function readExpiry(choice, ownTime, now) {
   if (!choice) return { text: null };
   if (choice !== "custom") {
@@ -44,7 +44,7 @@ export function readExpiry(choice, ownTime, now) {
   return { text: new Date(time).toISOString() };
 }
 
-/** A whole number between `least` and `most`, or the `rule` that it breaks. */
+/** A whole number from `least` to `most` as `value`, or the `rule` that it breaks. */
 export function readWhole(written, least, most) {
   const text = written.trim();
   const value = Number(text);

@@ -1,4 +1,4 @@
-// Numbers, times and codes as a person reads them.
+// Numbers, times and codes as text for people.
 
 import { isStable } from "./pairs.js";
 import { FAILURES, FAULTS, QUOTE_ERRORS } from "./stack.js";
@@ -13,7 +13,7 @@ const placesFormats = new Map();
 const clock = new Intl.DateTimeFormat(LOCALE, { timeStyle: "medium", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(LOCALE, { month: "short", day: "numeric" });
 
-/** A format with exactly so many decimal places. */
+/** A format with exactly this many decimal places. */
 function places(count) {
   if (!placesFormats.has(count)) {
     placesFormats.set(count, new Intl.NumberFormat(LOCALE, { minimumFractionDigits: count, maximumFractionDigits: count }));
@@ -28,7 +28,7 @@ export function number(text) {
   return (size >= 1 ? fourDecimals : sixDigits).format(text);
 }
 
-/** An amount as a column shows it: with as many decimal places for one token as for any other order of it. */
+/** An amount in a column, with decimal places that depend on its size, so that amounts line up. */
 export function amount(text, symbol) {
   const size = Math.abs(Number(text));
   if (size >= 1e7) return compact.format(text);
@@ -37,7 +37,7 @@ export function amount(text, symbol) {
   return (size >= 0.01 || size === 0 ? places(4) : fourDigits).format(text);
 }
 
-/** A price with five or six digits, the same number of places for all prices of a pair. */
+/** A price with six significant digits, or five below 0.01, so that prices of a pair line up. */
 export function price(value) {
   const size = Math.abs(Number(value));
   if (!Number.isFinite(size) || size === 0) return "–";
@@ -45,7 +45,7 @@ export function price(value) {
   return places(Math.min(14, Math.max(2, digits - Math.floor(Math.log10(size))))).format(value);
 }
 
-/** A value in dollars, or "" where it is not known. */
+/** A value in dollars, or "" if it is not known. */
 export function dollars(value) {
   if (value === null || !Number.isFinite(value)) return "";
   if (value > 0 && value < 0.01) return "< $0.01";
@@ -66,7 +66,7 @@ export function gain(fraction) {
   return fraction < 0 ? `−${size.replace("< ", "")}` : `+${size.replace("< ", "")}`;
 }
 
-/** By how many basis points `one` is above `other`, with its sign. */
+/** By how many basis points `one` is above `other`; negative if it is below. */
 export function bpsBetween(one, other) {
   return (Number(one) / Number(other) - 1) * 10_000;
 }
@@ -76,7 +76,7 @@ export function bps(value) {
   return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)} bps`;
 }
 
-/** A duration to come, in whole seconds. */
+/** A duration that is left, in whole seconds. */
 export function countdown(ms) {
   const seconds = Math.max(0, Math.ceil(ms / 1000));
   if (seconds < 60) return `${seconds} s`;
@@ -92,14 +92,14 @@ export function duration(ms) {
   return hours < 48 ? `${hours} h ${Math.floor((seconds % 3600) / 60)} m` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** The time of day, and the date where that is not today. */
+/** The time of day, with the date if that is not today. */
 export function timeOf(timestamp) {
   const date = new Date(timestamp);
   const today = new Date().toDateString() === date.toDateString();
   return today ? clock.format(date) : `${day.format(date)}, ${clock.format(date)}`;
 }
 
-/** The time of an order as a column shows it: the day takes the place of the seconds. */
+/** The time of an order in a column: the date, if it is not today, replaces the seconds. */
 export function timeInColumn(timestamp) {
   const date = new Date(timestamp);
   const today = new Date().toDateString() === date.toDateString();
@@ -121,7 +121,7 @@ export const title = (word) => word.charAt(0).toUpperCase() + word.slice(1);
 export const typeInText = (type) => ({ oco: "OCO", twap: "TWAP" }[type] ?? type);
 export const typeName = (type) => title(typeInText(type));
 
-/** A status or a fault, of which the engine may have new ones. */
+/** The name of a status or a fault, also of one that this page does not know. */
 export const statusName = (status) => title(String(status).replaceAll("_", " "));
 
 /** Why an order or an attempt failed, in a few words. */
@@ -131,14 +131,14 @@ export function reason(error) {
 
 export const quoteError = (code) => QUOTE_ERRORS[code] ?? code;
 
-/** The branches of a route, which go side by side, greatest first: what `part` of the order each
-takes in percent, and its hops, one after the other. A hop has its tokens and `shares`: its venues,
-greatest first, with the percent of the hop that each takes. */
+/** The parallel branches of a route, greatest first. Each has its `part` of the order in percent and its
+`hops` in order. A hop has its tokens and `shares`: its venues, greatest first, each with its percent of the
+hop. */
 export function branchesOf({ routePlan }) {
   const from = routePlan[0].tokenIn;
   const branches = new Map();
   for (const { venue, tokenIn, tokenOut, percent: part } of routePlan) {
-    // A leg from another token belongs to the branch that leads to it.
+    // A leg from another token belongs to the branch that leads to that token.
     const key = tokenIn === from ? tokenOut : tokenIn;
     if (!branches.has(key)) branches.set(key, { part: 0, hops: [] });
     const branch = branches.get(key);
@@ -158,14 +158,14 @@ function wholes(shares) {
   const sum = shares.reduce((total, [, part]) => total + part, 0);
   const whole = shares.map(([name, part]) => [name, Math.round((part * 100) / sum)]);
   whole.sort((one, other) => other[1] - one[1]);
-  whole[0][1] += 100 - whole.reduce((total, [, part]) => total + part, 0); // 17.5 and 82.5 are not 101
+  whole[0][1] += 100 - whole.reduce((total, [, part]) => total + part, 0); // 17.5 and 82.5 round to 101
   return whole;
 }
 
 /** A hop's venues in words: "Meteora 60 % · Raydium 40 %". */
 export const sharesText = ({ shares }) => shares.map(([venue, part]) => `${title(venue)} ${part} %`).join(" · ");
 
-/** A route in few words: its venues, its tokens, or how much goes over other tokens. */
+/** A route in a few words: its venues, its tokens, or how much of it goes over other tokens. */
 export function routeText(branches) {
   const [{ hops }] = branches;
   if (branches.length === 1) {

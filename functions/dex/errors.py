@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """An on-chain program that swaps: its name, the instruction, and its error of slippage.
+    """An on-chain program that swaps: its name, its instruction, and its error number of slippage.
 
-    Numbers of errors are a program's own: 6003 is Meteora's slippage, and Raydium CPMM's invalid
-    input.
+    Each program has its own error numbers: 6003 is slippage in Meteora, but invalid input in
+    Raydium CPMM.
     """
 
     name: str
@@ -21,7 +21,7 @@ class Program:
 
 
 class DexError(Exception):
-    """Anything this package refuses; `code` is the stable name that clients read."""
+    """Any refusal of this package; `code` is the stable name that clients read."""
 
     code = "DEX_ERROR"
 
@@ -36,7 +36,7 @@ class TokenNotTradable(DexError):
 
 
 class CircularArbitrage(DexError):
-    """The same token goes in and comes out."""
+    """Both tokens of the swap are the same."""
 
     code = "CIRCULAR_ARBITRAGE_IS_DISABLED"
 
@@ -55,7 +55,7 @@ class NoRoutesFound(DexError):
 
 
 class InvalidAmount(DexError):
-    """An amount broke `rule`, which reads on from the field's name."""
+    """An amount broke `rule`, which completes the sentence "amount …"."""
 
     code = "INVALID_AMOUNT"
 
@@ -69,7 +69,7 @@ class AmountTooLarge(InvalidAmount):
 
 
 class PoolError(DexError):
-    """A swap that `program` refuses with the number `custom` (or none)."""
+    """`program` refuses the swap with the error number `custom`, or without a number."""
 
     code = "POOL_ERROR"
 
@@ -80,9 +80,9 @@ class PoolError(DexError):
 
 
 class ExceededSlippage(PoolError):
-    """Less came out, or more went in, than the caller allows; `amount` is what it would be.
+    """Less would come out, or more go in, than the caller allows; `amount` is that amount.
 
-    `custom` is the program's number where its `slippage` is the number of the other case.
+    `custom` is the error number if it differs from the program's `slippage`.
     """
 
     code = "SLIPPAGE_TOLERANCE_EXCEEDED"
@@ -106,7 +106,7 @@ class InsufficientLiquidity(PoolError):
 
 
 class ZeroAmount(PoolError):
-    """Nothing goes in, or nothing is asked for."""
+    """The amount that goes in, or that is requested, is not positive."""
 
     code = "ZERO_AMOUNT"
 

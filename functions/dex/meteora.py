@@ -1,8 +1,8 @@
-"""Meteora's DLMM pools: a ladder of bins, each at one price, to the last unit.
+"""Meteora's DLMM pools: a ladder of bins, each at one price, exact to the base unit.
 
 Sources: dlmm-sdk `quote.rs`, `bin.rs`, `lb_pair.rs` and the formulas page of the DLMM docs.
-Amounts are integers in base units, prices Q64.64 (Y per X), fee rates parts per 1e9, times in any
-one unit as long as it is the periods' unit (seconds on chain).
+Amounts are integers in base units, prices Q64.64 (Y per X), fee rates parts per 1e9. Times are in
+the unit of the periods (seconds on chain).
 """
 
 from bisect import bisect_left, bisect_right
@@ -36,7 +36,7 @@ ZERO_OUTPUT = 6039
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """A pair's fixed figures, as on chain; `reduction_factor` and `protocol_share` in 1/10000."""
+    """A pair's fixed parameters, as on chain; `reduction_factor`, `protocol_share` in 1/10000."""
 
     bin_step: int
     base_factor: int = 10_000
@@ -47,13 +47,13 @@ class Parameters:
     variable_fee_control: int = 40_000
     max_volatility_accumulator: int = 350_000
     protocol_share: int = 1_000
-    # The fee rates that were worked out, by volatility accumulator.
+    # A cache of fee rates, by volatility accumulator.
     rates: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A pair's state: `bins` maps a bin id to its (X, Y) base units; absent bins hold nothing.
+    """A pair's state: `bins` maps a bin id to its (X, Y) base units; absent bins are empty.
 
     `last_update` None means infinitely long ago. `index_reference` None means the active id.
     """
@@ -88,7 +88,7 @@ class Swap:
 
 
 class PartialFill(InsufficientLiquidity):
-    """The bins cannot fill the swap; `swap` is the part they can, None where they hold nothing."""
+    """The bins cannot fill the swap; `swap` is the part that they can fill, None if nothing."""
 
     def __init__(self, message: str, swap: Swap | None) -> None:
         super().__init__(DLMM, INSUFFICIENT_LIQUIDITY, message)
@@ -96,7 +96,7 @@ class PartialFill(InsufficientLiquidity):
 
 
 class _Step(NamedTuple):
-    """One bin that a swap passes, whole: what it holds, what that takes, fee on top."""
+    """One bin that a swap empties: its output, the net input for it, and the fee on top."""
 
     bin_id: int
     price: int
@@ -108,7 +108,7 @@ class _Step(NamedTuple):
 
 
 class _BinWalk:
-    """The bins of one direction in order, worked out as far as a swap reaches, with running sums.
+    """The bins of one direction in order, computed as far as a swap reaches, with running sums.
 
     `gross_in`, `fees` and `out` hold the sums before each step, then the total; a swap passes step
     i only if its whole input reaches `passing[i]`.
@@ -141,7 +141,7 @@ class _BinWalk:
         return bisect_left(self.out, amount, lo=1) - 1
 
     def extend(self, amount: int = 0) -> bool:
-        """Work out the bins ahead that an input of `amount` passes, and one more; False if none."""
+        """Compute the bins ahead that an input of `amount` passes, and one more; False if none."""
         found = False
         for passing in self._ahead:
             found = True
@@ -150,9 +150,9 @@ class _BinWalk:
         return found
 
     def _visit(self, ids: Iterable[int]) -> Iterator[int]:
-        """Work out one bin after another; yields what passes it.
+        """Compute one bin after another; yields the least input that passes each.
 
-        Bins that hold no output are passed over.
+        Bins without output are skipped.
         """
         bins, x_to_y, parameters = self.pool.bins, self.x_to_y, self.pool.parameters
         held, bin_step, rates = 1 if x_to_y else 0, parameters.bin_step, parameters.rates
@@ -172,7 +172,7 @@ class _BinWalk:
             need = -(-(out << 64) // price) if x_to_y else -(-out * price >> 64)
             fee = -(-need * rate // kept)
             self.steps.append(_Step(bin_id, price, accumulator, rate, out, need, fee))
-            # One unit of net input more than the bin takes is what carries a swap to the next bin.
+            # A swap passes this bin with one more unit of net input than the bin takes.
             passing = before + need + 1 - (-(need + 1) * rate // kept)
             before, fees, given = before + need + fee, fees + fee, given + out
             self.passing.append(passing)
@@ -213,7 +213,7 @@ def price_of_bin(bin_id: int, bin_step: int) -> int:
 def nearest_bin(price: int, lot: int, bin_step: int) -> int:
     """The bin whose price is nearest to `price` units of Y per `lot` units of X.
 
-    The lower of two that are equally near.
+    Of two that are equally near, the lower one.
     """
     wanted = price << 64
     # A step is at most bin_step / 10^4 of a factor e, and Q64.64 holds e^±44.
@@ -337,7 +337,7 @@ def swap_exact_out(
 
 
 class Ladder:
-    """A pool from the side of one token in at time `now`, worked out as far as amounts reach."""
+    """A pool for one input token at time `now`, computed as far as amounts reach."""
 
     def __init__(self, pool: Pool, x_to_y: bool, now: int | None = None) -> None:
         self._pool, self._x_to_y, self._now = pool, x_to_y, now
@@ -348,7 +348,7 @@ class Ladder:
         self._reached = 0
 
     def amount_out(self, amount: int) -> int:
-        """`swap_exact_in(...).amount_out` alone, 0 where it would raise."""
+        """`swap_exact_in(...).amount_out` alone; 0 if it would raise."""
         walk = self._walk
         passed = walk.step_of_input(amount)
         if passed == len(walk.steps) or amount <= 0:
@@ -357,8 +357,9 @@ class Ladder:
         return walk.out[passed] + _fill(walk.steps[passed], left, walk.x_to_y)[1]
 
     def takes(self, amount: int) -> bool:
-        """Whether `amount` gives something, of which the usable share is enough."""
-        # At the last bin's price at least, less the highest fee: most refusals need no bin more.
+        """Whether `amount` gives an output within the usable share of the bins."""
+        # A lower bound of the output, at the last bin's price less the highest fee: it refuses most
+        # large amounts without computing more bins.
         price = price_of_bin(self._walk.last_id, self._pool.parameters.bin_step)
         net = amount - fee_inside(amount, FEE_RATE_MAX)
         if _out_for(net, price, self._x_to_y) > self._usable_out:
@@ -366,10 +367,9 @@ class Ladder:
         return 0 < self.amount_out(amount) <= self._usable_out
 
     def pieces(self, limit: int, depth_max: int = NOWHERE) -> Sequence[Piece]:
-        """The bins as pieces of one price each.
+        """The bins as pieces of one price each: see `Side.pieces`.
 
-        At least as far as an input of `limit` reaches, or to the depth `depth_max` if that is less.
-        They end earlier only where USABLE_PERCENT of what the bins hold is taken.
+        They end at USABLE_PERCENT of the output that the bins hold.
         """
         walk, pieces = self._walk, self._pieces
         step_size = self._pool.parameters.bin_step
@@ -390,7 +390,7 @@ class Ladder:
         return pieces
 
     def fill(self, amount: int) -> Fill:
-        """The whole account of a swap; raises as `swap_exact_in` does."""
+        """The amounts, fee and price impact of a swap; raises as `swap_exact_in` does."""
         out = self.amount_out(amount)
         if out == 0:
             swap_exact_in(self._pool, amount, self._x_to_y, self._now)
@@ -405,9 +405,9 @@ class Ladder:
 
 
 def _fill(step: _Step, left: int, x_to_y: bool) -> tuple[int, int]:
-    """Net input and output where all of `left` ends in this bin."""
+    """Net input and output if all of `left` ends in this bin."""
     net = left - fee_inside(left, step.rate)
-    # Rounding up `need` lets its own output exceed what the bin holds.
+    # Because `need` is rounded up, its computed output can exceed what the bin holds.
     return net, step.out if net == step.need else _out_for(net, step.price, x_to_y)
 
 
@@ -422,7 +422,7 @@ def _in_for(out: int, price: int, x_to_y: bool) -> int:
 def _settle(
     pool: Pool, walk: _BinWalk, now: int | None, passed: int, *, net: int, fee: int, out: int
 ) -> Swap:
-    """Drain the bins before step `passed`, put the rest into it."""
+    """Empty the bins before step `passed`, and put the rest into that step's bin."""
     last = walk.steps[passed]
     share = pool.parameters.protocol_share
     fees = [*(step.fee for step in walk.steps[:passed]), fee]

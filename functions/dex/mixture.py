@@ -4,10 +4,10 @@ A pool's output is a concave function of its input. The output of a hop over sev
 concave too, and so is that of a path of two hops. Paths of at most two hops share no pool. So the
 best mixture gives every used path the same marginal price, and within a hop every used pool.
 
-All curves are drawn against the depth q = 1/√(marginal output per input), Q64. The depth grows as
-more goes in. The input of a constant-product curve is a straight line in q, and so is the input of
-two such curves in a row; a bin has one price and is a step. So every curve is a polyline, and a
-bisection over the corners finds the best mixture in integers.
+All curves are functions of the depth q = 1/√(marginal output per input), Q64, which grows with the
+input. The input of a constant-product curve is linear in q, and so is the input of two such curves
+in a row; a bin has one price and is a step. So every curve is a polyline, and a bisection over the
+corners finds the best mixture in integers.
 """
 
 from bisect import bisect_left, bisect_right
@@ -20,12 +20,12 @@ from functions.dex.pools import EDGE_SCALE, PoolSide
 from functions.dex.sides import NOWHERE, Piece
 
 ONE = 1 << 64
-# The most swaps of one transaction. Solana takes 1,232 bytes and 1,400,000 compute units: see
+# The most swaps in one transaction. Solana allows 1,232 bytes and 1,400,000 compute units: see
 # .github/DECISIONS.md.
 LEGS_MAX = 14
 # Fraction bits of a slope (input per q): small pools have small slopes.
 _SLOPE_BITS = 32
-# Doubtful parts below this share of the whole, per million, are first left out all at once.
+# Doubtful parts below this share of the input, per million, are first removed all at once.
 _SMALL_PART = 50_000
 _CUTS_TRIED = 3
 
@@ -39,7 +39,7 @@ class Curve(NamedTuple):
 
     @property
     def most(self) -> int:
-        """The most base units that the curve takes; rounding may cost a unit at each corner."""
+        """The most base units that the curve takes; rounding can lose a unit at each corner."""
         return self.ins[-1] + len(self.ins)
 
     def before(self, depth: int) -> int:
@@ -198,14 +198,14 @@ def share(
     parts = [curve.before(depth) for curve in curves]
     total = sum(parts)
     if total <= amount:
-        # Steps at this very depth, one price for all: they are filled in the order of the curves.
+        # Steps at exactly this depth have the same price: they are filled in the curves' order.
         for index, curve in enumerate(curves):
             step = min(curve.through(depth) - parts[index], amount - total)
             parts[index] += step
             total += step
     else:
         begun = [curve.through(corners[low - 1]) for curve in curves]
-        # By roundings, `together` can take a few units less than the curves do.
+        # Because of rounding, `together` can take a few units less than the curves do.
         part, whole = max(amount - sum(begun), 0), max(total - sum(begun), 1)
         parts = [a + (b - a) * part // whole for a, b in zip(begun, parts, strict=True)]
         depth = corners[low - 1] + (depth - corners[low - 1]) * part // whole
@@ -239,7 +239,7 @@ Flow = tuple[Hop, ...]
 
 
 class Mixture(NamedTuple):
-    """The flows that share an amount; `net` is their output less what the legs cost."""
+    """The flows that share an amount; `net` is their output less the cost of the legs."""
 
     flows: tuple[Flow, ...]
     amount_out: int
@@ -256,11 +256,11 @@ class TooSmall(Exception):
 
 
 class Mixer:
-    """Finds the best mixtures for one amount; it works out each curve once.
+    """Finds the best mixtures for one amount, and caches the curves.
 
     A leg must add more than `leg_cost` base units of output, and a mixture has at most `legs_max`
     legs. `reference` is the amount's worth at the reference price, in base units out. With it, the
-    mixer skips paths that begin at too high a price.
+    mixer skips paths that begin at too bad a price.
     """
 
     def __init__(
@@ -272,7 +272,7 @@ class Mixer:
     ) -> None:
         self._amount, self._leg_cost, self._legs_max = amount, leg_cost, legs_max
         self._reference = reference
-        # The square of the depth at the reference price, Q128; 0 where it is not known.
+        # The square of the depth at the reference price, Q128; 0 if that is not known.
         self._start_squared = 0 if not reference else (amount << 128) // (reference + 1)
         # The curves of a hop, by its sides, and the input and the depth that they reach.
         self._curves: dict[tuple[PoolSide, ...], tuple[int, int, Curve]] = {}
@@ -331,7 +331,7 @@ class Mixer:
                 first = side.pieces(1)[:1]
                 raise TooSmall if first and amount <= first[0].amount_in else TooShallow
             out = side.amount_out(amount)
-            # Nothing is compared with the depth of a single flow.
+            # The depth of a single flow is not used.
             hops.append(Hop((Share(side, amount, out),), amount, out, 0))
             amount = out
         return Mixture((tuple(hops),), amount, len(hops), amount - len(hops) * self._leg_cost)
@@ -347,7 +347,7 @@ class Mixer:
         return None
 
     def _with_least_loss(self, mixture: Mixture) -> Mixture:
-        """The mixture without a part, of those that seem to add least per leg that must go."""
+        """The best mixture without one of the parts that seem to add least per removed leg."""
         excess = mixture.legs - self._legs_max
         parts = _parts(mixture)
         parts.sort(key=lambda part: part.surplus // min(part.legs, excess))
@@ -357,7 +357,7 @@ class Mixer:
                 found.append(self._mixture(_without(mixture, [part])))
             except (TooShallow, TooSmall):
                 continue
-            # The surplus of a part is an estimate: near the limit, try some.
+            # The surplus of a part is an estimate, so near the limit several parts are tried.
             if len(found) == (_CUTS_TRIED if excess <= 2 else 1):
                 break
         if not found:
@@ -395,7 +395,7 @@ class Mixer:
         return curve.depth_of(self._amount) if curve.most >= self._amount else NOWHERE
 
     def _shared(self, paths: Sequence[Path], depth_max: int) -> tuple[list[Path], list[int]]:
-        """The paths that begin before the others take the amount, and how they share it."""
+        """The paths that begin at a smaller depth than the others end, and their parts."""
         amount = self._amount
         used: list[Path] = []
         curves: list[Curve] = []
@@ -418,7 +418,7 @@ class Mixer:
         return isqrt(square)
 
     def _path_curve(self, path: Path, depth_max: int) -> Curve:
-        """The curve of the path, as far as the amount reaches or depths below `depth_max`."""
+        """The curve of the path, up to the amount or the depth `depth_max`."""
         amount = self._amount
         if len(path) == 1:
             return self._curve(*self._direct(path[0], amount))
@@ -426,7 +426,7 @@ class Mixer:
         known = self._chains.get(key)
         if known is not None and known[0] >= depth_max:
             return known[1]
-        # A hop cannot get deeper than this, because the other hop is at its start or deeper.
+        # Neither hop gets deeper than this, because the other hop is at its start or deeper.
         growth = (depth_max << 64) // max(self._start(path), 1)
         ends = [min(_first_depth(side) for side in hop) * growth >> 64 for hop in path]
         first = self._curve(path[0], amount, ends[0])
@@ -438,9 +438,9 @@ class Mixer:
     def _direct(
         self, sides: Sequence[PoolSide], amount: int
     ) -> tuple[Sequence[PoolSide], int, int]:
-        """The pools of the pair, the amount, and the depth that it does not pass.
+        """The pools of the pair, the amount, and the greatest depth that it can reach.
 
-        Without the pools that begin deeper than the best one ends.
+        Pools that begin deeper than the best pool ends are left out.
         """
         best = max(sides, key=lambda side: side.edge)
         curve = self._curve([best], amount)
@@ -451,15 +451,12 @@ class Mixer:
         return near, amount, depth
 
     def _curve(self, sides: Sequence[PoolSide], limit: int, depth_max: int = NOWHERE) -> Curve:
-        """The curve of all these pools together, as far as an input of `limit` reaches.
-
-        Or as far as `depth_max`, whichever is less.
-        """
+        """The curve of all these pools together, up to an input of `limit` or `depth_max`."""
         key = tuple(sides)
         known = self._curves.get(key)
         if known is None or not _reaches(known, limit, depth_max):
             if known is not None:
-                # The mixtures that are tried grow by little: do not work out a curve for each.
+                # The inputs of the tried mixtures grow in small steps: one curve serves many.
                 limit, depth_max = max(limit, 2 * known[0]), max(depth_max, known[1])
             if len(sides) == 1:
                 curve = curve_of_one(sides[0].pieces(limit, depth_max))
@@ -485,7 +482,7 @@ class Mixer:
     def _hop(self, sides: Sequence[PoolSide], amount: int) -> Hop | None:
         """The best shares of the pools; None if no pool gives anything.
 
-        A pool that would give nothing for its share gets none, for its swap would fail on chain.
+        A pool that would give nothing for its share gets none, as its swap would fail on chain.
         """
         if len(sides) == 1:
             (side,) = sides
@@ -511,9 +508,9 @@ class Mixer:
 
 
 def _reaches(known: tuple[int, int, Curve], limit: int, depth_max: int) -> bool:
-    """Whether a known curve is right as far as this input or depth.
+    """Whether a cached curve is valid up to this input or depth.
 
-    It is right up to the input or the depth for which it was drawn.
+    It is valid up to the input or the depth for which it was computed.
     """
     reached, depth, curve = known
     if reached >= limit and depth >= depth_max:
@@ -541,7 +538,6 @@ def _edge(hop: Sequence[PoolSide]) -> int:
 
 
 def _depth(flow: Flow) -> int:
-    """The depth at which a flow ends."""
     return flow[0].depth if len(flow) == 1 else flow[0].depth * flow[1].depth >> 64
 
 
@@ -560,10 +556,10 @@ class _Part(NamedTuple):
 
 
 def _parts(mixture: Mixture) -> list[_Part]:
-    """The parts that a mixture can do without.
+    """The parts that can be removed from a mixture.
 
-    The surplus is an estimate: the part's output, less what the others would give for its input at
-    the marginal price at which all end.
+    The surplus is an estimate: the part's output, less the output of the others for its input, at
+    the marginal price at which all of them end.
     """
     parts: list[_Part] = []
     total = sum(flow[0].amount_in for flow in mixture.flows)
@@ -586,7 +582,7 @@ def _parts(mixture: Mixture) -> list[_Part]:
 def _with_fewer_legs(mixture: Mixture, leg_cost: int) -> Iterator[list[Path]]:
     """The mixture's paths without a part that may add less than its legs cost.
 
-    Smallest parts first; before them, all small parts at once.
+    First without all small parts at once, then without each part, the smallest first.
     """
     doubtful = [part for part in _parts(mixture) if part.surplus <= leg_cost * part.legs]
     doubtful.sort(key=lambda part: part.size)

@@ -1,4 +1,4 @@
-"""One pool of any venue at one moment: what it is, and its side of each token."""
+"""One pool of any venue at one moment, and its side for each input token."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -19,11 +19,11 @@ class State(Protocol):
 
 
 class Pool:
-    """A venue's pool; X (or A) is `base`, Y (or B) is `quote`; `make` works out its state.
+    """A venue's pool; X (or A) is `base`, Y (or B) is `quote`; `make` computes its state.
 
     The state is computed when it is first needed. `edges` are known without it: for an input of X
-    and of Y, at most how many billionths a swap gives of what the pair's reference price gives. By
-    them a router skips a pool whose price is too high.
+    and of Y, an upper bound of a swap's output, in billionths of the output at the pair's reference
+    price. The router uses them to skip pools with bad prices.
     """
 
     __slots__ = (
@@ -67,21 +67,21 @@ class Pool:
         return PoolSide(self, x_to_y=token_in is self.base)
 
     def state_side(self, x_to_y: bool) -> Side:
-        """The state for an input of X (or of Y); kept, so that its sums are made once."""
+        """The state for an input of X (or of Y); cached, so that its sums are computed once."""
         side = self._sides.get(x_to_y)
         if side is None:
             side = self._sides[x_to_y] = self.state.side(x_to_y)
         return side
 
     def fill(self, token_in: Token, amount: int) -> Fill:
-        """The whole account of a swap; raises PoolError as the program would."""
+        """The amounts, fee and price impact of a swap; raises PoolError as the program would."""
         return self.side(token_in).fill(amount)
 
 
 class PoolSide:
-    """A pool from the side of one token in, as a Side, with the tokens that it swaps.
+    """A pool for one input token, as a Side, with the tokens that it swaps.
 
-    `edge` is at most how many billionths a swap gives of what the reference price gives.
+    `edge` is an upper bound of a swap's output, in billionths of that at the reference price.
     """
 
     __slots__ = ("_side", "edge", "pool", "token_in", "token_out", "x_to_y")
@@ -95,22 +95,19 @@ class PoolSide:
         self._side: Side | None = None
 
     def amount_out(self, amount: int) -> int:
-        """The exact output of `amount` base units; 0 where nothing would come out."""
+        """The exact output of `amount` base units; 0 if nothing would come out."""
         return self._known().amount_out(amount)
 
     def takes(self, amount: int) -> bool:
-        """Whether `amount` gives something and should go in as a whole."""
+        """Whether `amount` gives an output and does not go beyond the end of `pieces`."""
         return self._known().takes(amount)
 
     def pieces(self, limit: int, depth_max: int = NOWHERE) -> Sequence[Piece]:
-        """The curve, shallowest piece first.
-
-        At least as far as an input of `limit` reaches, or to the depth `depth_max` if that is less.
-        """
+        """The curve, shallowest piece first: see `Side.pieces`."""
         return self._known().pieces(limit, depth_max)
 
     def fill(self, amount: int) -> Fill:
-        """The whole account of a swap; raises PoolError as the program would."""
+        """The amounts, fee and price impact of a swap; raises PoolError as the program would."""
         return self._known().fill(amount)
 
     def _known(self) -> Side:
@@ -124,13 +121,13 @@ class Snapshot(Protocol):
 
     @property
     def slot(self) -> int:
-        """The slot that the pools are of."""
+        """The slot of the pools."""
 
     def pools(self, one: Token, other: Token) -> tuple[Pool, ...]:
-        """The pools of these two tokens, in either order; empty where the venue has none."""
+        """The pools of these two tokens, in either order; empty if the venue has none."""
 
     def worth(self, amount: int, token_in: Token, token_out: Token) -> int:
         """What `amount` base units are worth at the reference price of the slot."""
 
     def leg_cost(self, token_out: Token) -> int:
-        """The network fee of one leg more, in base units of `token_out`."""
+        """The network fee of one more leg, in base units of `token_out`."""

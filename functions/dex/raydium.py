@@ -1,4 +1,4 @@
-"""Raydium's constant-product pools, CPMM and AMM v4, to the last unit.
+"""Raydium's constant-product pools, CPMM and AMM v4, exact to the base unit.
 
 Sources: raydium-cp-swap `curve/constant_product.rs`, `curve/fees.rs`, `curve/calculator.rs`;
 raydium-amm `math.rs`. Amounts are integers in base units, rates are parts per million.
@@ -25,7 +25,7 @@ ZERO_TRADING_TOKENS = 6006
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Reserves of X and Y in base units, without the fees the pool owes, and its rates.
+    """Reserves of X and Y in base units, without the fees that the pool owes, and its rates.
 
     Rates are parts per million: `trade_fee_rate` and `creator_fee_rate` of an amount,
     `protocol_fee_rate` and `fund_fee_rate` of the trade fee. `creator_on_input` says which side of
@@ -65,22 +65,22 @@ class Swap:
 
 
 def amm_v4(reserve_x: int, reserve_y: int) -> Pool:
-    """An AMM v4 pool: the same curve, a fee of ⌈25/10000⌉ of the input that stays in the pool."""
+    """An AMM v4 pool: the same curve, and a fee of 25/10000, rounded up, that stays in the pool."""
     return Pool(reserve_x, reserve_y, protocol_fee_rate=0, fund_fee_rate=0, program=AMM_V4)
 
 
 def constant_product_out(net: int, reserve_in: int, reserve_out: int) -> int:
-    """What the bare curve gives for `net`, rounded down: ⌊net·y/(x+net)⌋."""
+    """The output of the curve without fees for `net`, rounded down: ⌊net·y/(x+net)⌋."""
     return net * reserve_out // (reserve_in + net)
 
 
 def constant_product_in(amount_out: int, reserve_in: int, reserve_out: int) -> int:
-    """What the bare curve takes for `amount_out` < `reserve_out`, rounded up: ⌈x·o/(y−o)⌉."""
+    """The input of the curve without fees for `amount_out` < `reserve_out`: ⌈x·o/(y−o)⌉."""
     return -(-reserve_in * amount_out // (reserve_out - amount_out))
 
 
 def swap_exact_in(pool: Pool, amount: int, x_to_y: bool, minimum_out: int = 0) -> Swap:
-    """Put in exactly `amount` base units of X (or of Y) and take what the curve gives.
+    """Put in exactly `amount` base units of X (or of Y).
 
     Raises ZeroAmount, and ExceededSlippage if less than `minimum_out` would come out.
     Source: `swap_base_input`. The curve has no end: any amount is filled.
@@ -103,7 +103,7 @@ def swap_exact_in(pool: Pool, amount: int, x_to_y: bool, minimum_out: int = 0) -
 
 
 def swap_exact_out(pool: Pool, amount: int, x_to_y: bool, maximum_in: int | None = None) -> Swap:
-    """Take exactly `amount` base units of Y (or of X) and put in the least that pays for it.
+    """Take exactly `amount` base units of Y (or of X) for the least possible input.
 
     Raises ZeroAmount, InsufficientLiquidity if the pool does not hold more than `amount`, and
     ExceededSlippage if more than `maximum_in` would go in. Source: `swap_base_output`.
@@ -128,7 +128,7 @@ def swap_exact_out(pool: Pool, amount: int, x_to_y: bool, maximum_in: int | None
 
 
 class Curve:
-    """A pool from the side of one token in."""
+    """A pool for one input token."""
 
     def __init__(self, pool: Pool, x_to_y: bool) -> None:
         self._pool, self._x_to_y = pool, x_to_y
@@ -144,7 +144,7 @@ class Curve:
         return gross + -gross * self._creator_rate // RATE_SCALE
 
     def takes(self, amount: int) -> bool:
-        """Whether `amount` gives something and is at most the pool's own reserve."""
+        """Whether `amount` gives an output and is at most the pool's reserve of the input token."""
         return amount <= self._reserve_in and self.amount_out(amount) > 0
 
     def pieces(
@@ -154,7 +154,8 @@ class Curve:
     ) -> Sequence[Piece]:
         """One piece, fees included.
 
-        The curve has no end; it is called empty past its own reserve, where half the price is gone.
+        The curve has no end. The piece ends where the input equals the pool's reserve of its token,
+        because there the average price is half the first price.
         """
         if not self._pieces:
             most, scaled = self._reserve_in, self._reserve_in * RATE_SCALE
@@ -166,7 +167,7 @@ class Curve:
         return self._pieces
 
     def fill(self, amount: int) -> Fill:
-        """The whole account of a swap; raises as `swap_exact_in` does, or ZeroOutput."""
+        """The amounts, fee and price impact of a swap; raises ZeroAmount, ZeroOutput."""
         if amount <= 0:
             raise ZeroAmount(self._pool.program, _zero_code(self._pool), "nothing goes in")
         out = self.amount_out(amount)
@@ -211,7 +212,7 @@ def _ceil_share(amount: int, rate: int) -> int:
 
 
 def _before_share(amount: int, rate: int) -> int:
-    """The least amount of which `amount` is left once its rounded-up share is gone."""
+    """The least amount of which `amount` is left after its share, rounded up, is taken."""
     return amount if rate == 0 else -(-amount * RATE_SCALE // (RATE_SCALE - rate))
 
 

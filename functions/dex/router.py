@@ -1,6 +1,6 @@
 """The best route for an amount: every venue's quote, splits over venues, paths of two hops.
 
-Words are Jupiter's: routePlan, otherAmountThreshold, slippageBps, priceImpactPct.
+The names are Jupiter's: routePlan, otherAmountThreshold, slippageBps, priceImpactPct.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """One venue's offer for the whole amount, net of fees, or the `error` why it made none.
+    """One venue's offer for the whole amount, net of fees, or the `error` if it made none.
 
     `fee_amount` is in the route's token in; a second hop's fee is converted at the path's own rate.
     """
@@ -63,9 +63,9 @@ class Quote:
 class Route:
     """The plan of an order: its legs, the least output that it accepts, and the reason.
 
-    Amounts in base units. `advantage_bps` is decimal text, None where no venue could do it alone.
-    `reference_difference_bps`, decimal text too, is by how much less comes out than at the
-    reference price, all fees and the impact included.
+    Amounts are in base units. `advantage_bps`, the gain over the best single venue, is decimal
+    text, or None if no venue alone has a route. `reference_difference_bps`, decimal text too, is
+    how much less comes out than at the reference price, all fees and the impact included.
     """
 
     token_in: Token
@@ -149,9 +149,9 @@ def find_route(
 def pool_takes(
     token_in: Token, token_out: Token, amount_in: int, snapshots: Mapping[str, Snapshot | str]
 ) -> bool:
-    """Whether one pool alone takes `amount_in` base units: then there is a route.
+    """Whether one pool alone takes `amount_in` base units, so that there is a route.
 
-    Much cheaper than to find the best one.
+    This is much cheaper than finding the best route.
     """
     live = [snapshot for snapshot in snapshots.values() if not isinstance(snapshot, str)]
     return any(side.takes(amount_in) for side in _sides(token_in, token_out, live))
@@ -162,8 +162,8 @@ def best_price(
 ) -> Fraction:
     """The output of the first unit of `token_in`, fees included, in base units of `token_out`.
 
-    A pool gives ever less for a unit more, so no amount gets more a unit, by any route. 0 where
-    there is none.
+    A pool never gives more for a further unit, so no amount gets more per unit on any route. 0 if
+    there is no route.
     """
     live = [snapshot for snapshot in snapshots.values() if not isinstance(snapshot, str)]
     prices = [
@@ -188,7 +188,7 @@ def largest_amount(
 ) -> int:
     """The most base units of `token_in` for which `find_route` finds a route; 0 if there are none.
 
-    A search that asks `find_route` itself, so that the answer holds for whatever routes it knows.
+    The search calls `find_route` itself, so that its result always agrees with `find_route`.
     """
 
     def routes(amount: int) -> bool:
@@ -198,7 +198,7 @@ def largest_amount(
             return False
         return True
 
-    # Not from below, for amounts that are too small have no route either.
+    # The search begins at the top, because amounts that are too small have no route either.
     high = UNITS_MAX + 1
     while high > 1 and not routes(high // 2):
         high //= 2
@@ -222,7 +222,7 @@ class _Account(NamedTuple):
 
 
 class _Search:
-    """The paths from one token to another at one moment, and the account of their mixtures."""
+    """The paths from one token to another at one moment, and the impact and fee of mixtures."""
 
     def __init__(
         self,
@@ -238,7 +238,7 @@ class _Search:
         self._known: dict[int, tuple[Fills, _Account]] = {}
 
     def mixture(self) -> Offer:
-        """The best over all venues and paths at once."""
+        """The best mixture over all venues and paths."""
         return self._offer(self._paths)
 
     def alone(self, venue: str) -> Offer:
@@ -259,7 +259,7 @@ class _Search:
         return best or (reasons[0] if reasons else NO_POOL)
 
     def _most_over_a_hub(self, path: Path) -> int:
-        """An upper bound of the path's output, for which only its first pool is worked out."""
+        """An upper bound of the path's output, for which only its first pool is computed."""
         first, *rest = path
         if len(first) > 1 or not rest:
             return NOWHERE
@@ -279,10 +279,10 @@ class _Search:
             return AMOUNT_TOO_SMALL
 
     def plan(self, mixture: Mixture) -> tuple[tuple[Leg, ...], _Account]:
-        """The legs in the order of execution: those of the token in, then each hub's.
+        """The legs in the order of execution: first those from the token in, then those from hubs.
 
-        A leg's percent is of all that goes from its token in; what goes from a hub is what the
-        legs into the hub give.
+        A leg's percent is its share of the input of all legs from the same token. The legs from a
+        hub get the output of the legs into the hub.
         """
         fills, account = self._account(mixture)
         pairs = [
@@ -352,7 +352,7 @@ class _Search:
             shares = percents([share.amount_in for share in hop.shares])
             parts = [f"{pool.program} {share}%" for pool, share in zip(pools, shares, strict=True)]
             names.append(" + ".join(parts) if len(parts) > 1 else pools[0].venue)
-        # A venue that does both hops alone needs no second mention.
+        # A venue that does both hops alone is named once.
         rest = f", then {names[1]}" if names[0] != names[1] or "+" in names[0] else ""
         return f"{names[0]} via {self._hub(flow).symbol}{rest}"
 
@@ -361,7 +361,7 @@ class _Search:
 
 
 def _paths(token_in: Token, token_out: Token, live: Sequence[Snapshot]) -> list[Path]:
-    """The direct path, then those over every token with pools to both sides."""
+    """The direct path, then the paths over each token that has pools with both tokens."""
     paths = [[_sides(token_in, token_out, live)]]
     for hub in TOKENS.values():
         if hub is not token_in and hub is not token_out and (first := _sides(token_in, hub, live)):
@@ -394,7 +394,7 @@ def _legs(pairs: Sequence[tuple[Share, Fill]]) -> tuple[Leg, ...]:
 
 
 def _best(offers: Iterable[Offer]) -> Mixture | None:
-    """The first of the mixtures with the most net output and, of those, the fewest legs."""
+    """The mixture with the most net output; on a tie that with the fewest legs, then the first."""
     found = [offer for offer in offers if not isinstance(offer, str)]
     return max(found, key=lambda mixture: (mixture.net, -mixture.legs), default=None)
 
@@ -408,19 +408,19 @@ def percents(amounts: Sequence[int]) -> list[int]:
 
 
 def _advantage(best: Mixture, other: Mixture) -> str:
-    """By how many bps `best` gives more net: text of two decimals, rounded down."""
+    """By how many bps `best` gives more net: text with two decimal places, rounded down."""
     return _bps(best.net - other.net, other.amount_out)
 
 
 def _bps(part: int, whole: int) -> str:
-    """`part` of `whole` in bps: text of two decimals, rounded down."""
+    """`part` of `whole` in bps: text with two decimal places, rounded down."""
     return to_text(part * BPS * 100 // max(whole, 1), 2)
 
 
 def _reason(
     search: _Search, best: Mixture, best_alone: Mixture | None, alone: Mapping[str, Offer]
 ) -> str:
-    """One line: what won, over what, by how much."""
+    """Why the route was chosen, in one line: its name, the second best, and the difference."""
     name = search.name(best)
     if best_alone is None:
         return f"{name}: no venue has a path alone"

@@ -1,4 +1,4 @@
-"""A pool seen from the side of one token in: all that the router knows of any venue."""
+"""The interface of a pool for one input token: all that the router knows of a venue."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -9,17 +9,17 @@ from functions.dex.tokens import UNITS_MAX
 IMPACT_DECIMALS = 12
 IMPACT_SCALE = 10**IMPACT_DECIMALS
 
-# A ladder of bins or a range of ticks is used up to this share of what it holds: prices that move
-# until a transaction lands move its end too, and a first hop may give more than planned.
+# The share of the liquidity in bins or ticks that a route may use. Until a transaction lands, the
+# prices can move, and with them the end of the liquidity; a first hop can give more than planned.
 USABLE_PERCENT = 94
-# A depth is 1/√(marginal output per input), Q64: it grows as more goes in. This one is beyond all.
+# A depth is 1/√(marginal output per input), Q64: it grows with the input. No pool reaches this one.
 NOWHERE = 1 << 192
 
 
 class Piece(NamedTuple):
-    """A stretch of a pool, as a whole: from depth `start` to `end`, base units in and out.
+    """A section of a pool's curve: from depth `start` to `end`, with its base units in and out.
 
-    Between them the pool is a constant-product curve; where `end` is `start`, one price.
+    In it, the pool is a constant-product curve, or has one price if `end` equals `start`.
     """
 
     start: int
@@ -35,7 +35,7 @@ class Piece(NamedTuple):
             taken = -(-self.amount_in * amount_out // self.amount_out)
             return Piece(self.start, self.end, taken, amount_out)
         length = self.end - self.start
-        # Output goes with 1/q: start/q is this part of the way from 1 to start/end.
+        # The output is linear in 1/q, from 1/start to 1/end.
         below = self.end * self.amount_out - length * amount_out
         end = self.start * self.end * self.amount_out // below
         taken = -(-self.amount_in * (end - self.start) // length)
@@ -52,23 +52,23 @@ class Fill(NamedTuple):
 
 
 class Side(Protocol):
-    """A pool from the side of one token in. More in never gives less out, and ever less a unit."""
+    """A pool for one input token. More input never gives less output, nor more output per unit."""
 
     def amount_out(self, amount: int, /) -> int:
-        """The exact output of `amount` base units; 0 where nothing would come out."""
+        """The exact output of `amount` base units; 0 if nothing would come out."""
 
     def takes(self, amount: int, /) -> bool:
-        """Whether `amount` gives something and should go in as a whole: see `pieces`."""
+        """Whether `amount` gives an output and does not go beyond the end of `pieces`."""
 
     def pieces(self, limit: int, depth_max: int = NOWHERE, /) -> Sequence[Piece]:
-        """The curve, shallowest piece first.
+        """The curve, shallowest piece first; empty only if the pool holds nothing.
 
-        At least as far as an input of `limit` reaches, or to the depth `depth_max` if that is less.
-        It ends where no more should be put in. Empty only if the pool holds nothing.
+        It reaches at least an input of `limit` or the depth `depth_max`, whichever comes first,
+        unless it ends before: at its end, no more should be put in.
         """
 
     def fill(self, amount: int, /) -> Fill:
-        """The whole account of a swap; raises PoolError as the program would."""
+        """The amounts, fee and price impact of a swap; raises PoolError as the program would."""
 
 
 def usable(side: Side) -> int:

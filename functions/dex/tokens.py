@@ -8,12 +8,12 @@ from fractions import Fraction
 
 from functions.dex.errors import AmountTooLarge, InvalidAmount, TokenNotTradable
 
-# Token accounts on Solana count in u64.
+# Token accounts on Solana store amounts as u64.
 UNITS_MAX = 2**64 - 1
 PRICE_DIGITS = 12
 PRICE_PLACES_MAX = 18
 
-# Decimal itself would also take "1_000", " 1", and the digits of every script.
+# Decimal itself would also accept "1_000", " 1", and the digits of every script.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,18})?")
 _NOT_FINITE = re.compile(r"[+-]?(?:s?nan[0-9]*|inf(?:inity)?)", re.IGNORECASE)
 
@@ -60,7 +60,7 @@ def to_units(amount: Decimal | int | str, token: Token) -> int:
 
     Raises InvalidAmount whose `rule` says what is wrong: not a decimal number, not finite, not
     greater than 0, too many decimal places (zeros at the end do not count), more than a u64.
-    Takes any text: the work grows with its length, never with the number it names.
+    Accepts any text: the time grows with its length, never with the number.
     """
     sign, digits, exponent = _parts(amount)
     if sign or not digits:
@@ -75,7 +75,7 @@ def to_units(amount: Decimal | int | str, token: Token) -> int:
 
 
 def to_price(text: str) -> Fraction:
-    """The price that decimal text names, exactly: whole tokens out per whole token in.
+    """The exact price in decimal text: whole tokens out per whole token in.
 
     Raises InvalidAmount whose `rule` says what is wrong, as `to_units` does; a price has at most
     `PRICE_PLACES_MAX` decimal places.
@@ -85,7 +85,7 @@ def to_price(text: str) -> Fraction:
         raise InvalidAmount("must be greater than 0")
     if exponent < -PRICE_PLACES_MAX:
         raise InvalidAmount(f"must have at most {PRICE_PLACES_MAX} decimal places")
-    # One base unit may be worth all of another token, which is the highest price that makes sense.
+    # At the highest possible price, one base unit is worth UNITS_MAX units of the other token.
     if len(digits) + exponent > len(str(UNITS_MAX)) + PRICE_PLACES_MAX:
         raise InvalidAmount("is beyond what any amount of tokenOut can pay")
     return int(digits) * Fraction(10) ** exponent
@@ -105,7 +105,7 @@ def price_text(in_units: int, token_in: Token, out_units: int, token_out: Token)
     """
     above = out_units * 10**token_in.decimals
     below = in_units * 10**token_out.decimals
-    # One digit of the quotient more or less: shift until exactly the wanted digits stand.
+    # The quotient has PRICE_DIGITS digits or more; the surplus digits become 0.
     places = max(PRICE_DIGITS - len(str(above)) + len(str(below)), 0)
     quotient = above * 10**places // below
     surplus = len(str(quotient)) - PRICE_DIGITS

@@ -1,4 +1,4 @@
-"""Orca's Whirlpools with a static fee: concentrated liquidity between ticks, to the last unit.
+"""Orca's Whirlpools with a static fee: liquidity between ticks, exact to the base unit.
 
 Source: orca-so/whirlpools `programs/whirlpool/src`: `manager/swap_manager.rs`, `math/swap_math.rs`,
 `math/token_math.rs`, `math/tick_math.rs`, `util/swap_tick_sequence.rs`, `errors.rs`. Amounts are
@@ -27,7 +27,7 @@ TICK_MIN, TICK_MAX = -443_636, 443_636
 SQRT_PRICE_MIN, SQRT_PRICE_MAX = 4_295_048_016, 79_226_673_515_401_279_992_447_579_055
 FEE_SCALE = 10**6
 SHARE_SCALE = 10**4
-# One tick array holds 88 ticks; a swap is given three arrays.
+# One tick array has 88 ticks; a swap gets three arrays.
 ARRAY_TICKS = 88
 ARRAYS = 3
 
@@ -160,7 +160,7 @@ class Swap:
 
 
 class _TooBig(PoolError):
-    """An amount between two prices that no u64 holds; a target so far away is out of reach."""
+    """The amount between two prices exceeds a u64, so that no swap can reach the target price."""
 
 
 @lru_cache(maxsize=1 << 14)
@@ -213,9 +213,9 @@ def swap_exact_in(
 ) -> Swap:
     """Put in exactly `amount` base units of A (or of B), or as many as `sqrt_price_limit` allows.
 
-    A limit of 0 is the end of all prices. Raises ZeroAmount; InsufficientLiquidity if the three
-    tick arrays cannot take it all; ExceededSlippage if less than `minimum_out` would come out; any
-    other PoolError as the program would. An amount that is all fee gives 0.
+    A limit of 0 means the lowest or highest price of all. Raises ZeroAmount; InsufficientLiquidity
+    if the three tick arrays cannot take the amount; ExceededSlippage if less than `minimum_out`
+    would come out; any other PoolError as the program would. An amount that is all fee gives 0.
     """
     swap, _ = _swap(pool, amount, a_to_b, True, sqrt_price_limit)
     if swap.amount_out < minimum_out:
@@ -232,7 +232,7 @@ def swap_exact_out(
 ) -> Swap:
     """Take exactly `amount` base units of B (or of A), or as many as `sqrt_price_limit` allows.
 
-    A limit of 0 is the end of all prices, and then nothing less than the whole amount is filled.
+    A limit of 0 means the lowest or highest price of all, and then a partial fill is refused.
     Raises ZeroAmount; InsufficientLiquidity; ExceededSlippage if more than `maximum_in` would go
     in; any other PoolError as the program would.
     """
@@ -248,10 +248,10 @@ def swap_exact_out(
 
 
 class Range(NamedTuple):
-    """One stretch of constant liquidity on a swap's way, as a whole.
+    """One range of constant liquidity that a swap passes.
 
-    `start` and `end` are Q64.64 square roots of prices in the direction of the swap; the whole
-    stretch takes `gross_in`, of which `net_in` is not fee, and gives `out`.
+    `start` and `end` are Q64.64 square roots of prices in the direction of the swap. The whole
+    range takes `gross_in`, which is `net_in` and the fee, and gives `out`.
     """
 
     liquidity: int
@@ -263,9 +263,9 @@ class Range(NamedTuple):
 
 
 def ranges(pool: Pool, a_to_b: bool) -> list[Range]:
-    """The stretches with liquidity that a swap without a limit passes, in order.
+    """The ranges with liquidity that a swap without a limit passes, in order.
 
-    They end before the first that no swap can pass as a whole: its amounts are no u64.
+    They end before the first range that no swap can pass, because its amounts exceed a u64.
     """
     found: list[Range] = []
     liquidity, price = pool.liquidity, pool.sqrt_price
@@ -275,7 +275,7 @@ def ranges(pool: Pool, a_to_b: bool) -> list[Range]:
         for stop, net in _stops(pool, a_to_b):
             target = sqrt_price_of_tick(stop)
             if liquidity and target != price:
-                # A partial fill multiplies liquidity and price, which then must fit too.
+                # A partial fill multiplies liquidity by price, and the product must fit too.
                 if a_to_b and liquidity * price >= _U192:
                     break
                 net_in = _fixed(liquidity, price, target, a_to_b, True)
@@ -295,7 +295,7 @@ def ranges(pool: Pool, a_to_b: bool) -> list[Range]:
 
 
 class Ranges:
-    """A pool from the side of one token in: its `ranges`, and sums to find an amount by."""
+    """A pool for one input token: its `ranges`, with running sums."""
 
     def __init__(self, pool: Pool, a_to_b: bool) -> None:
         self._pool, self._a_to_b = pool, a_to_b
@@ -310,7 +310,7 @@ class Ranges:
         self._pieces: list[Piece] | None = None
 
     def amount_out(self, amount: int) -> int:
-        """`swap_exact_in(...).amount_out` alone, 0 where it would raise and beyond the most."""
+        """`swap_exact_in(...).amount_out` alone; 0 if it would raise, and beyond the ranges."""
         gross_in, before = self._gross_in, self._before
         if not 0 < amount <= gross_in[-1]:
             return 0
@@ -327,7 +327,7 @@ class Ranges:
         return move(piece.liquidity, piece.start, left * self._kept // FEE_SCALE, True)
 
     def takes(self, amount: int) -> bool:
-        """Whether `amount` gives something, of which the usable share is enough."""
+        """Whether `amount` gives an output within the usable share of the ranges."""
         return 0 < self.amount_out(amount) <= self._usable_out
 
     def pieces(
@@ -337,7 +337,7 @@ class Ranges:
     ) -> Sequence[Piece]:
         """The ranges as pieces of a curve, fee included.
 
-        They end where USABLE_PERCENT of what the ranges hold is taken.
+        They end at USABLE_PERCENT of the output that the ranges hold.
         """
         if self._pieces is not None:
             return self._pieces
@@ -358,15 +358,15 @@ class Ranges:
         return found
 
     def fill(self, amount: int) -> Fill:
-        """The whole account of a swap of all of `amount`; raises as `swap_exact_in` does.
+        """The amounts, fee and price impact of a swap; raises as `swap_exact_in` does.
 
-        A market order gets nothing from an amount that is all fee: that raises ZeroOutput.
+        Raises ZeroOutput for an amount that is all fee.
         """
         out = self.amount_out(amount)
         if out == 0:
             swap = swap_exact_in(self._pool, amount, self._a_to_b)
             if swap.amount_in < amount:
-                raise InsufficientLiquidity(WHIRLPOOL, PARTIAL_FILL, "the prices end before")
+                raise InsufficientLiquidity(WHIRLPOOL, PARTIAL_FILL, "the amount is too large")
             raise ZeroOutput(WHIRLPOOL, None, f"{amount} in gives nothing")
         index = bisect_left(self._gross_in, amount) - 1
         piece, left = self._ranges[index], amount - self._gross_in[index]
@@ -385,7 +385,7 @@ class Ranges:
 def _swap(
     pool: Pool, amount: int, a_to_b: bool, exact_in: bool, sqrt_price_limit: int
 ) -> tuple[Swap, int]:
-    """The swap, and what is left of the specified amount. Source: `swap_manager.rs` swap."""
+    """The swap, and the rest of the specified amount. Source: `swap_manager.rs` swap."""
     limit = sqrt_price_limit or (SQRT_PRICE_MIN if a_to_b else SQRT_PRICE_MAX)
     liquidity, price, tick = pool.liquidity, pool.sqrt_price, pool.tick
     if not SQRT_PRICE_MIN <= limit <= SQRT_PRICE_MAX:
@@ -557,7 +557,7 @@ def _moved_by_b(liquidity: int, price: int, amount: int, added: bool) -> int:
 
 
 def _crossed(liquidity: int, net: int, a_to_b: bool) -> int:
-    """The liquidity beyond a tick of this net liquidity."""
+    """The liquidity beyond a tick with this net liquidity."""
     after = liquidity - net if a_to_b else liquidity + net
     if after < 0:
         raise _refused(LIQUIDITY_UNDERFLOW)

@@ -1,4 +1,4 @@
-"""Which requests are answered: who may call, and with which method, body and parameters."""
+"""Checks a request before it reaches its route: its owner, method, body and parameters."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from functions.http.problems import Problem, bad_field
 
 BODY_BYTES_MAX = 10 * 1024
 INTEGER_CHARACTERS_MAX = 1000
-EXPONENT_DIGITS_MAX = 17  # Decimal holds 18, from which the digits before the exponent take some
+EXPONENT_DIGITS_MAX = 17  # Decimal's limit has 18, and digits before the exponent count as well
 
 
 def owner_of(event: dict[str, Any]) -> str | None:
-    """The owner whom the authorizer found; None for a request with a wrong key.
+    """The owner that the authorizer found; None for a request with a wrong key.
 
     The authorizer admits such a request without an owner, and this API refuses it with 401: the
     gateway itself would answer 403.
@@ -45,9 +45,9 @@ def require_owner(event: dict[str, Any]) -> str:
 
 
 def admit(app: APIGatewayHttpResolver, event: dict[str, Any]) -> dict[str, Any]:
-    """The event as the resolver takes it: HEAD as GET, and the body as text, declared to be JSON.
+    """The event as the resolver needs it: HEAD as GET, and the body as text, declared to be JSON.
 
-    Raises a Problem: no key, a method that the path does not have, a parameter that the route
+    Raises a Problem: no valid key, a method that the path does not have, a parameter that the route
     does not have or that is given twice, a body that is too long or is not text.
     """
     path, method = event["rawPath"], event["requestContext"]["http"]["method"]
@@ -88,7 +88,7 @@ def _check_method(method: str, allowed: Sequence[str]) -> None:
 
 
 def _check_parameters(route: Any, query: str) -> None:
-    """A page and its files take any parameter, because links and caches add their own."""
+    """Pages and their files accept any parameter, because links and caches add their own."""
     if not route.include_in_schema:
         return
     known = {field.alias for field in route.dependant.query_params}
@@ -120,7 +120,7 @@ def _body_text(event: dict[str, Any]) -> str | None:
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """A JSON object whose numbers were never floats; raises JSONDecodeError for other text.
+    """A JSON object, its numbers as int or Decimal; raises JSONDecodeError for other text.
 
     Raises a Problem for a key that is given twice, because either value could be meant.
     """
@@ -149,12 +149,12 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(text: str) -> int | Decimal:
-    # int() takes time that grows with the square of the length, and refuses 4,300 digits.
+    # int() takes time that grows with the square of the length, and refuses more than 4,300 digits.
     return int(text) if len(text) <= INTEGER_CHARACTERS_MAX else Decimal(text)
 
 
 def _decimal(text: str) -> Decimal:
-    """The number; an exponent that Decimal cannot hold becomes one as far beyond every limit."""
+    """The number; an exponent too long for Decimal becomes one that is also beyond every limit."""
     digits, _, exponent = text.lower().partition("e")
     if len(exponent.lstrip("+-0")) > EXPONENT_DIGITS_MAX:
         exponent = f"{'-' if exponent.startswith('-') else ''}{'9' * EXPONENT_DIGITS_MAX}"

@@ -22,7 +22,7 @@ from functions.messages import (
 from functions.orders.order import Model, Update
 
 _ORDER_ID = "0a4b1c2d-3e4f-5a6b-8c7d-9e0f1a2b3c4d"
-# Each message by its name: its model, and examples that the function takes or sends.
+# By a message's name: its model, and examples that the function accepts or sends.
 TO_SERVER: dict[str, tuple[type[Model], list[dict[str, Any]]]] = {
     "subscribe": (
         Subscribe,
@@ -102,7 +102,7 @@ def document(version: str, web_socket_url: str) -> str:
             "description": (
                 "Subscribe to one order, which replays its updates and then pushes each new one,"
                 ' or to every order ("*"). An update can arrive again: ignore sequences that you'
-                " have seen, and subscribe again with the last sequence if one is missing."
+                " have received, and subscribe again with the last sequence if one is missing."
             ),
         },
         "defaultContentType": "application/json",
@@ -120,7 +120,7 @@ def document(version: str, web_socket_url: str) -> str:
         "channels": {
             "connection": {
                 "address": "/",
-                "description": "One connection; its messages are handled side by side.",
+                "description": "One connection; its messages are handled concurrently.",
                 "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
             }
         },
@@ -129,7 +129,7 @@ def document(version: str, web_socket_url: str) -> str:
             "push": {
                 "action": "send",
                 "channel": _CHANNEL,
-                "summary": "Every new update of what is subscribed to",
+                "summary": "Every new update of the subscribed orders",
                 "messages": [_in_channel("update")],
             },
         },
@@ -153,7 +153,7 @@ def document(version: str, web_socket_url: str) -> str:
                     "type": "httpApiKey",
                     "name": "ticket",
                     "in": "query",
-                    "description": "for browsers: from POST /api/tickets, good once, for a minute",
+                    "description": "for browsers: from POST /api/tickets, valid once, for a minute",
                 },
             },
         },

@@ -19,8 +19,8 @@ def bundle(modules: Mapping[str, str], entry: str) -> str:
     a function or a class.
 
     Raises:
-        ValueError: a module or an export is missing, a module imports itself by way of others, or
-            it imports or exports in another form.
+        ValueError: a module or an export is missing, modules import each other in a cycle, or a
+            module imports or exports in another form.
     """
     done: dict[str, str] = {}
 

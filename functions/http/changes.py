@@ -1,4 +1,4 @@
-"""Cancels and changes waiting orders, each by one conditional write."""
+"""Cancels and changes waiting orders by conditional writes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from functions.orders.order import CHANGES_MAX, Order, Status, Update
 from functions.runtime import logger, now_ms
 from functions.store import orders, queue
 
-# How often to try again when another writer was first and the order can still be cancelled.
+# How often to try a cancellation if another writer is first and the order can still be cancelled.
 TRIES = 5
 
 
 def cancel(order_id: str, owner: str) -> Order:
     """Cancel an order while it is pending, rests, or is between its slices.
 
-    Of a twap order, the slice that is pending or rests is cancelled with it. Cancelling again
-    answers the same order. Raises a Problem (409) if the order can no longer be cancelled.
+    If a slice of a twap order is pending or rests, it is cancelled too. A repeated cancellation
+    returns the same order. Raises a Problem (409) if the order can no longer be cancelled.
     """
     for _ in range(TRIES):
         order = orders.get_order(order_id, owner)
@@ -35,11 +35,11 @@ def cancel(order_id: str, owner: str) -> Order:
             return _append(order, owner, _cancellation(order, owner))
         except orders.StaleOrder:
             logger.info("order moved on before it was cancelled")
-    raise _not_cancellable(f"The order is {order.status} and moves on; try again.")
+    raise _not_cancellable(f"The order is {order.status} and keeps changing; try again.")
 
 
 def _cancellation(order: Order, owner: str) -> Update:
-    """The update that cancels the order; raises a Problem, and StaleOrder if its slice moves on."""
+    """The update that cancels the order; raises a Problem, or StaleOrder if its slice changed."""
     if order.status in (Status.PENDING, Status.RESTING):
         return order.next_update(Status.CANCELLED, now_ms())
     if order.status is not Status.WORKING:
@@ -83,9 +83,9 @@ def _not_cancellable(detail: str) -> Problem:
 
 
 def change(request: ChangeRequest, order_id: str, owner: str) -> Order:
-    """Change what a resting order waits for; one that already waits for this is answered as it is.
+    """Change the prices or the expiry of a resting order; if they are the same, return the order.
 
-    Raises a Problem: 400 for a field at fault, 409 if the order does not rest, or has moved on.
+    Raises a Problem: 400 for a field at fault, 409 if the order cannot be changed now.
     """
     order = orders.get_order(order_id, owner)
     changes = _changes(request, order)
@@ -95,7 +95,7 @@ def change(request: ChangeRequest, order_id: str, owner: str) -> Order:
     if order.has_expired(now):
         raise _not_changeable("The order has expired.")
     if order.parent_id is not None:
-        raise _not_changeable("The order is a slice of a twap order, which decides about it.")
+        raise _not_changeable("The order is a slice of a twap order and cannot be changed alone.")
     if all(getattr(order, name) == value for name, value in changes.items()):
         return order
     if order.sequence >= CHANGES_MAX or order.full:
@@ -113,7 +113,7 @@ def change(request: ChangeRequest, order_id: str, owner: str) -> Order:
 
 
 def _changes(request: ChangeRequest, order: Order) -> dict[str, str | None]:
-    """The new values by the names of an order's fields; raises a Problem."""
+    """The new values, by the field's name in an order; raises a Problem."""
     given = request.model_fields_set
     if not given:
         raise bad_field("INVALID_REQUEST", "body", "must have limitPrice, stopPrice or expiresAt")
@@ -137,7 +137,7 @@ def _changes(request: ChangeRequest, order: Order) -> dict[str, str | None]:
 
 
 def _wake(order: Order) -> None:
-    """Let the worker judge a changed order now, and end it at its expiry if that is soon."""
+    """Queue a changed order now, and once more for its expiry if that is soon."""
     queue.enqueue(order.order_id, woken=True)
     delay = waiting.message_delay(order, now_ms())
     if delay is not None:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import Any
 
 SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
-# The id that an operation creates; the other requests use the one that was created last.
+# By operation: the id that it creates. The other requests use the id that was created last.
 _MADE = {"executeOrder": "orderId", "createWebhook": "webhookId"}
 
 Json = dict[str, Any]
@@ -43,7 +43,7 @@ def document(openapi: Json, base_url: str) -> str:
 
 
 def _items(path: str, method: str, operation: Json) -> list[Json]:
-    """A request for each example of an operation's body, or one."""
+    """A request for each example of an operation's body, or one request if it has no examples."""
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     examples = {name: example["value"] for name, example in body.get("examples", {}).items()}
     if len(examples) < 2:

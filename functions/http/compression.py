@@ -1,7 +1,7 @@
 """Compresses answers for clients that accept gzip.
 
-Nothing here is sent with cookies, so no other site's page can make a browser ask for an answer
-and learn a secret from its size.
+The API uses no cookies, so a page of another site cannot make a browser request an answer and
+learn a secret from its size.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import gzip
 from collections.abc import Mapping
 from typing import Any
 
-# Below this, gzip's own header and the base64 around it cost about what they save.
+# Below this size, gzip's header and Base64 add about as much as the compression saves.
 BYTES_MIN = 1000
 
 
 def compressed(answer: dict[str, Any], request_headers: Mapping[str, str]) -> dict[str, Any]:
-    """A proxy answer (payload format 2.0) with its body gzipped, where that is accepted and pays.
+    """A proxy answer (payload format 2.0), gzipped if that is accepted and saves bytes.
 
     API Gateway decodes a body that is marked as base64 and sends its bytes:
     https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html

@@ -20,9 +20,9 @@ _DAY_MS = 86_400_000
 
 
 def check_fields(kind: OrderType, given: Set[str], needed: Set[str] | None = None) -> None:
-    """Raise a Problem that names every superfluous and every missing condition.
+    """Raise a Problem that names every superfluous and every missing term.
 
-    `needed` are the required conditions, by default those of the type.
+    `needed` are the required terms, by default those of the type.
     """
     needed = NEEDED[kind] if needed is None else needed
     errors = []
@@ -43,7 +43,7 @@ def check_fields(kind: OrderType, given: Set[str], needed: Set[str] | None = Non
 def price(field: str, text: str, units: int, source: Token, target: Token) -> str:
     """A price as it is stored: plain decimal text; raises a Problem that names the field.
 
-    `units` of `source` at this price must be an amount of `target`.
+    At this price, `units` base units of `source` must be worth a valid amount of `target`.
     """
     try:
         asked = tokens.to_price(text)
@@ -62,7 +62,7 @@ def price(field: str, text: str, units: int, source: Token, target: Token) -> st
 
 
 def check_prices(limit_price: str | None, stop_price: str | None) -> None:
-    """Raise a Problem unless the stop is below the limit, if an order has both."""
+    """Raise a Problem if an order has both prices and the stop is not below the limit."""
     if (
         limit_price is not None
         and stop_price is not None
@@ -72,7 +72,7 @@ def check_prices(limit_price: str | None, stop_price: str | None) -> None:
 
 
 def expiry(text: str) -> str:
-    """A time of expiry as it is stored; raises a Problem if there is no such time."""
+    """An expiry as it is stored; raises a Problem if there is no such time."""
     try:
         return iso(unix_ms(text))
     except (ValueError, OverflowError):
@@ -80,7 +80,7 @@ def expiry(text: str) -> str:
 
 
 def expiry_problem(expires_at: str | None, now_ms: int) -> Problem | None:
-    """Why an order that is asked for now cannot have this expiry."""
+    """The Problem with this expiry for an order that is submitted now; None if it is allowed."""
     if expires_at is None:
         return None
     if unix_ms(expires_at) <= now_ms:
@@ -92,6 +92,6 @@ def expiry_problem(expires_at: str | None, now_ms: int) -> Problem | None:
 
 
 def listed(names: Sequence[str], joined_by: str = "and") -> str:
-    """Names in a sentence, such as "stop, oco and twap"; there must be one at least."""
+    """At least one name, as part of a sentence: "stop, oco and twap"."""
     *others, last = names
     return f"{', '.join(others)} {joined_by} {last}" if others else last

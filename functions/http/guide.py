@@ -12,9 +12,9 @@ from functions.orders.order import Status
 
 _HEAD = """# Order execution engine
 
-> Swaps tokens over Raydium, Meteora and Orca. Orders go in by HTTPS, each exactly once; every
-> status comes out by WebSocket. All requests but health and the documents need the header
-> `Authorization: Bearer oee_…`.
+> Swaps tokens over Raydium, Meteora and Orca. Orders are submitted by HTTPS and executed exactly
+> once; every status is pushed by WebSocket. All requests except health and the documents need the
+> header `Authorization: Bearer oee_…`.
 
 - A body is JSON in camelCase. Send amounts and prices as decimal text; times are ISO 8601 in UTC.
 - Give each order an `Idempotency-Key` header of your own. After a lost answer, a 5xx or a 429 (wait
@@ -65,7 +65,7 @@ def page(openapi: dict[str, Any]) -> str:
         "",
         "## WebSocket",
         "",
-        "Open `webSocketUrl` (from `POST /api/tickets`) with the header of the key, or with",
+        "Open `webSocketUrl` (from `POST /api/tickets`) with the header `Authorization`, or with",
         "`?ticket=` in a browser. Send:",
         "",
         *_messages(TO_SERVER),
@@ -74,8 +74,8 @@ def page(openapi: dict[str, Any]) -> str:
         "",
         *_messages(FROM_SERVER),
         "",
-        "Updates of one order have the sequences 1, 2, 3 …; ignore one that you have, and",
-        "subscribe again with `sinceSequence` after a reconnect or when one is missing.",
+        "Updates of one order have the sequences 1, 2, 3 …; ignore those that you already have,",
+        "and subscribe again with `sinceSequence` after a reconnection or if one is missing.",
         f"Codes of errors: {', '.join(ErrorCode)}.",
         "",
     ]

@@ -1,4 +1,4 @@
-"""The API's answers about the market: tokens, quotes, prices, and whether a swap is possible."""
+"""The API's answers about the market: tokens, quotes, prices, candles and possible swaps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from functions.runtime import now_ms, settings, sleep
 from functions.simulation.network import Network
 
 PRICE_POINTS_MAX = 300
-# How long a candle is, and how much time a request may cover: both in milliseconds, then in words.
+# By name: the milliseconds of a candle, and the most that a request may cover, also in words.
 INTERVALS = {
     "second": (1_000, 900_000, "15 minutes"),
     "minute": (60_000, 86_400_000, "24 hours"),
@@ -58,10 +58,10 @@ def swap(token_in: str, token_out: str, amount: str) -> tuple[Token, Token, int]
 def _route(
     source: Token, target: Token, units: int, slippage_bps: int, pools: Pools
 ) -> router.Route | NoRoutesFound:
-    """The present route; NoRoutesFound if the amount is too small for every pool.
+    """The present route; returns NoRoutesFound if the amount is too small for every pool.
 
-    Raises a Problem for an amount that is larger than any that routes, and NoRoutesFound if none
-    routes.
+    Raises a Problem if the amount is larger than the largest that routes, and raises NoRoutesFound
+    if no amount routes.
     """
     try:
         return router.find_route(source, target, units, slippage_bps, pools)
@@ -76,7 +76,7 @@ def _route(
 
 
 def amount_units(amount: str, token: Token) -> int:
-    """The amount in base units; one beyond a u64 is 2**64. Raises a Problem."""
+    """The amount in base units; an amount beyond a u64 becomes 2**64. Raises a Problem."""
     try:
         return tokens.to_units(amount, token)
     except AmountTooLarge:
@@ -119,7 +119,7 @@ def quote(token_in: str, token_out: str, amount: str, slippage_bps: int) -> Quot
 
 
 def _limit_price(route: router.Route) -> str:
-    """The highest price that the route meets, rounded down to what a limit price can say."""
+    """The highest price that the route meets, rounded down to a limit price's decimal places."""
     price = tokens.price_text(route.in_amount, route.token_in, route.out_amount, route.token_out)
     whole, _, places = price.partition(".")
     return f"{whole}.{places[: tokens.PRICE_PLACES_MAX]}".rstrip("0").rstrip(".")
@@ -128,7 +128,7 @@ def _limit_price(route: router.Route) -> str:
 def prices(token_in: str, token_out: str, minutes: int, since: str | None) -> PriceList:
     """Prices of the last minutes, or those later than `since`, at most `PRICE_POINTS_MAX`."""
     source, target = pair(token_in, token_out)
-    # Points are on a fixed grid, so that a repeated request gets the same ones.
+    # Points are on a fixed grid, so that a repeated request gets the same points.
     step = max(1, minutes * 60 // PRICE_POINTS_MAX)
     last = now_ms() // 1000 // step * step
     times = [second * 1000 for second in range(last - minutes * 60 + step, last + step, step)]
@@ -143,9 +143,10 @@ def prices(token_in: str, token_out: str, minutes: int, since: str | None) -> Pr
 def candles(
     token_in: str, token_out: str, interval: str, first_ms: int | None, end_ms: int | None
 ) -> tuple[CandleList, bool]:
-    """The candles from the one that contains `first_ms` on that begin before `end_ms`.
+    """The candles from the one that contains `first_ms` to the last that begins before `end_ms`.
 
-    And whether all of them are closed. Times are Unix milliseconds; no candle begins after now.
+    The second result is whether all of them are closed. Times are Unix milliseconds; no candle
+    begins after now.
     """
     source, target = pair(token_in, token_out)
     length_ms, most_ms, most = INTERVALS[interval]
@@ -156,7 +157,7 @@ def candles(
         first_ms = (last - CANDLES + 1) * length_ms
     if first_ms >= end_ms:
         raise bad_field("INVALID_REQUEST", "from", "must be before to, and not after now")
-    # One candle more: by the time a request arrives, "now" is later than its client meant.
+    # One more candle is allowed, because "now" is later here than it was for the client.
     if end_ms - first_ms > most_ms + length_ms:
         raise bad_field("INVALID_REQUEST", "from", f"must be at most {most} before to")
     first = first_ms // length_ms

@@ -27,11 +27,11 @@ from functions.simulation.network import VENUES
 
 KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
 UUID_PATTERN = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-# As our times, but the milliseconds may be left out.
+# Like the API's times, but the milliseconds are optional.
 EXPIRY_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z$"
 TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
 TIME_RULE = "must be a time such as 2026-01-31T12:00:00.000Z"
-# The rule that a broken pattern is reported as; it reads on from the field's name.
+# The rule that is reported for a broken pattern; it completes the sentence "<field> …".
 PATTERN_RULES = {
     KEY_PATTERN: "must be 1 to 128 visible ASCII characters without spaces",
     TIME_PATTERN: TIME_RULE,
@@ -48,21 +48,21 @@ def _number_or_text(value: object) -> str:
 
 
 def _whole_number(value: object) -> int:
-    """A whole number of a query, which is text; int() would also take " 5", "1_0" and "٥"."""
+    """A whole number in a query, which is text; int() would also accept " 5", "1_0" and "٥"."""
     if not isinstance(value, str) or not re.fullmatch(r"0|-?[1-9][0-9]{0,17}", value):
         raise ValueError("must be a whole number")
     return int(value)
 
 
 def _uuid(value: object) -> object:
-    """A UUID in its usual form; UUID() would also take braces, a URN, and no hyphens at all."""
+    """A UUID in its usual form; UUID() would also accept braces, a URN, and no hyphens at all."""
     if not isinstance(value, str) or not re.fullmatch(UUID_PATTERN, value):
         raise ValueError("must be a UUID")
     return value
 
 
 def _time(value: object) -> int:
-    """Unix time in milliseconds, of a time in the form in which this API writes them."""
+    """Unix time in milliseconds, from text in the form of this API's times."""
     try:
         if not isinstance(value, str) or not re.fullmatch(TIME_PATTERN, value):
             raise ValueError
@@ -94,7 +94,7 @@ StatusQuery = Annotated[
     str,
     AfterValidator(_listed),
     WithJsonSchema({"type": "string", "enum": LISTED}),
-    Query(description="open: every order that has not ended, in no order"),
+    Query(description="open: every order that has not ended, in no particular order"),
 ]
 
 AMOUNT_TEXT = {
@@ -118,7 +118,7 @@ Expiry = Annotated[
     Field(pattern=EXPIRY_PATTERN, description=f"at most {EXPIRY_DAYS_MAX} days from now, in UTC"),
 ]
 TokenName = Annotated[str, Field(description="symbol or mint", examples=["SOL"], max_length=64)]
-SlippageBps = Annotated[int, Field(ge=0, le=SLIPPAGE_BPS_MAX, description="0.01 % each")]
+SlippageBps = Annotated[int, Field(ge=0, le=SLIPPAGE_BPS_MAX, description="in units of 0.01 %")]
 ClientKey = Annotated[str, Field(pattern=KEY_PATTERN, examples=["my-order-1"])]
 Venue = Annotated[
     str, AfterValidator(_venue), WithJsonSchema({"type": "string", "enum": [*VENUES]})
@@ -151,18 +151,18 @@ AmountQuery = Annotated[
 SlippageQuery = Annotated[SlippageBps, BeforeValidator(_whole_number), Query(alias="slippageBps")]
 SinceQuery = Annotated[
     str | None,
-    Query(pattern=TIME_PATTERN, description="only points later than this, a point's timestamp"),
+    Query(pattern=TIME_PATTERN, description="the timestamp of a point: only points after it"),
 ]
 IntervalQuery = Annotated[
     Literal["second", "minute", "hour"], Query(description="how long a candle lasts")
 ]
 FromQuery = Annotated[
     Time | None,
-    Query(alias="from", description="the first candle contains this time; 120 candles when absent"),
+    Query(alias="from", description="the first candle contains this time; if absent, 120 candles"),
 ]
 ToQuery = Annotated[
     Time | None,
-    Query(alias="to", description="candles begin before this time; until now when absent"),
+    Query(alias="to", description="candles begin before this time; if absent, until now"),
 ]
 CreatedFromQuery = Annotated[
     Time | None, Query(alias="from", description="orders created at this time or later")
@@ -177,18 +177,18 @@ IdempotencyKey = Annotated[
 IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match")]
 
 
-# Exactly what is documented: no other fields, and no Python names.
+# A request may have only the documented fields, and not under their Python names.
 _EXACT = ConfigDict(extra="forbid", populate_by_name=False)
 
 
 class SimulateRequest(Simulate):
-    """A fault to be simulated, where the stack permits it."""
+    """A fault to be simulated, if the stack permits it."""
 
     model_config = _EXACT
 
     venue: Venue | None = Field(
         default=None,
-        description="the venue at fault, all when absent; for venue_down and quote_timeout only",
+        description="the venue at fault, or all if absent; only for venue_down and quote_timeout",
     )
 
 
@@ -196,13 +196,13 @@ _SWAP: dict[str, JsonValue] = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "
 
 
 class OrderRequest(Model):
-    """Swap `amount` of tokenIn for as much tokenOut as the best route gives: now, or in time.
+    """Swap `amount` of tokenIn for as much tokenOut as the best route gives: now or later.
 
     - market: now
     - limit: when the whole amount gives at least `limitPrice`, all fees and the impact included
     - stop: as a market order, once the whole amount gives only `stopPrice` or less
-    - oco: whichever of both comes first; the other one is void
-    - twap: in `slices` of equal size, one each `intervalSeconds`
+    - oco: as limit or as stop, whichever price is reached first; the other price is then void
+    - twap: in `slices` of equal size, one every `intervalSeconds`
     """
 
     model_config = _EXACT | ConfigDict(
@@ -222,9 +222,10 @@ class OrderRequest(Model):
     token_out: TokenName
     amount: Amount = Field(description="of tokenIn, in whole tokens")
     slippage_bps: Annotated[SlippageBps, Field(strict=True)] = Field(
-        default=DEFAULT_SLIPPAGE_BPS, description="0.01 % each; not where limitPrice says it all"
+        default=DEFAULT_SLIPPAGE_BPS,
+        description="in units of 0.01 %; not for limit, nor for twap with a limitPrice",
     )
-    # A factory's value is in no schema: none of these has a default, or is null.
+    # The schema does not show a factory's value, so these fields have no documented default.
     limit_price: Price = Field(default_factory=str, description="for limit, oco and twap")
     stop_price: Price = Field(default_factory=str, description="for stop and oco")
     expires_at: Expiry = Field(default_factory=str, description="for limit, stop and oco")
@@ -238,13 +239,13 @@ class OrderRequest(Model):
         default_factory=int, description="for twap"
     )
     client_order_id: ClientKey | None = Field(
-        default=None, description="the idempotency key, under the order's own name for it"
+        default=None, description="the idempotency key; the same as the header Idempotency-Key"
     )
     simulate: SimulateRequest | None = None
 
 
 class ChangeRequest(Model):
-    """What a resting order shall wait for from now on; what is absent stays as it is."""
+    """The new prices and expiry of a resting order; an absent field is not changed."""
 
     model_config = _EXACT
 
@@ -254,7 +255,7 @@ class ChangeRequest(Model):
 
 
 class WebhookRequest(Model):
-    """A URL that is to receive the owner's updates."""
+    """A URL that will receive the owner's updates."""
 
     model_config = _EXACT | ConfigDict(
         json_schema_extra={
@@ -266,5 +267,5 @@ class WebhookRequest(Model):
 
     url: str = Field(description="https, with a public address", max_length=URL_CHARACTERS_MAX)
     statuses: frozenset[Status] = Field(
-        default=frozenset(), description="the statuses to send; all when absent or empty"
+        default=frozenset(), description="the statuses to send; all if absent or empty"
     )

@@ -32,7 +32,7 @@ _UNAUTHORIZED = {
 
 
 def documented(success: dict[int, type[Model]], *refusals: int) -> dict[int, OpenAPIResponse]:
-    """The answers of a route: a model by status, and the statuses of its problems."""
+    """The documented answers of a route: its models by status, and the statuses of its problems."""
     answers: dict[int, Any] = {
         status: {
             "description": HTTPStatus(status).phrase,
@@ -49,7 +49,7 @@ def documented(success: dict[int, type[Model]], *refusals: int) -> dict[int, Ope
 
 
 def documented_text(content_type: str, *refusals: int) -> dict[int, OpenAPIResponse]:
-    """The answers of a route whose success is text of this type."""
+    """The documented answers of a route that answers text of this type."""
     answers: dict[int, Any] = documented({}, *refusals)
     schema = {"schema": {"type": "string"}}
     answers[200] = {"description": HTTPStatus.OK.phrase, "content": {content_type: schema}}
@@ -66,7 +66,7 @@ def document(app: APIGatewayHttpResolver, version: str) -> str:
             description="Orders over Raydium, Meteora and Orca, executed exactly once.",
         )
     )
-    described["servers"] = [{"url": "./", "description": "where this document came from"}]
+    described["servers"] = [{"url": "./", "description": "the server of this document"}]
     described["components"]["securitySchemes"] = {"apiKey": _API_KEY}
     described["security"] = [{"apiKey": []}]
     for path, operations in described["paths"].items():
@@ -79,7 +79,7 @@ def document(app: APIGatewayHttpResolver, version: str) -> str:
 
 
 def _add_examples(described: dict[str, Any]) -> None:
-    """Give the requests that need values ones that succeed as they stand."""
+    """Add examples to required parameters and to bodies, so that a request succeeds unchanged."""
     schemas = described["components"]["schemas"]
     for operations in described["paths"].values():
         for operation in operations.values():
@@ -96,9 +96,9 @@ def _add_examples(described: dict[str, Any]) -> None:
 
 
 def _describe_refusals(operation: dict[str, Any], *, needs_key: bool) -> None:
-    """Remove the 422 that Powertools adds to each operation: here bad input is a 400.
+    """Add the 401 of operations that need a key, and remove the 422 that Powertools adds.
 
-    And add the 401 of each operation that needs a key.
+    This API answers invalid input with a 400.
     """
     answers = operation["responses"]
     if needs_key:

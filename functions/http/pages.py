@@ -1,7 +1,7 @@
 """The pages for browsers: the dashboard, the documentation, and their files.
 
-A page names its files with a hash of their content, and such a file never changes: a browser asks
-for it once. The page itself is asked for each time, and answered 304 while it is the same.
+A page refers to its files by names with a hash of their content, so a browser requests each file
+once. It requests the page itself each time, and gets a 304 while the page is unchanged.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from functions.runtime import Settings
 from functions.simulation.network import VALID_MS, VENUES
 
 _OWN = files("functions.dashboard")
-# Powertools contains Swagger UI, so neither a copy nor another host is needed. Its own
-# package is not named: to find it is to import it, and with it all of OpenAPI's models.
+# Powertools contains Swagger UI, so neither a copy nor another host is needed. `files` imports the
+# package that it is given; Swagger UI's own package would import all of OpenAPI's models.
 _SWAGGER = files("aws_lambda_powertools.event_handler.openapi") / "swagger_ui"
 _TYPES = {
     "html": "text/html; charset=utf-8",
@@ -73,10 +73,10 @@ class Pages:
         }
 
     def page(self, name: str, if_none_match: str | None = None) -> Response[Any]:
-        """One of the files that a browser may have; 304 if it has it.
+        """A file for the browser; 304 if the browser already has it.
 
         Raises:
-            NotFoundError: there is no such file, or no longer with this hash.
+            NotFoundError: there is no file of this name, or its hash is another one.
         """
         hashed = _HASHED.fullmatch(name)
         plain = hashed[1] + hashed[3] if hashed else name
@@ -95,7 +95,7 @@ class Pages:
         return Response(HTTPStatus.OK, kind, self._text(plain), headers=headers)
 
     def _policy(self) -> str:
-        """The security policy: only our own files and scripts, and connections to our own APIs."""
+        """The security policy allows only our own files, and connections only to our own APIs."""
         web_socket = urlsplit(self._settings.web_socket_url)
         return (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
@@ -123,7 +123,7 @@ class Pages:
         return self._facts() if name == _FACTS else _own(name)
 
     def _facts(self) -> str:
-        """The module with the facts of the engine and of this stack that the page presents."""
+        """The module with the facts about the engine and this stack that the dashboard uses."""
         facts = {
             "TOKENS": [
                 {
@@ -164,13 +164,13 @@ class Pages:
             "EXPIRY_DAYS_MAX": terms.EXPIRY_DAYS_MAX,
             "ATTEMPTS_MAX": MAX_ATTEMPTS,
             "SIMULATE_ALLOWED": self._settings.simulate_allowed,
-            # By fault: whether a single venue can have it.
+            # By fault: whether it can affect a single venue.
             "FAULTS": {fault: fault in order.FAULTS_OF_A_VENUE for fault in get_args(order.Fault)},
-            # A transaction that has not landed by then never will.
+            # A transaction that has not landed after this time cannot land.
             "DROP_KNOWN_AFTER_MS": round(VALID_MS * self._settings.latency_scale),
             "FAILURES": FAILURE_WORDS,
             "QUOTE_ERRORS": QUOTE_ERROR_WORDS,
-            # The page loads it once the orders are there, so that it delays nothing.
+            # The page loads it after the orders, so that it does not delay them.
             "CHART_LIBRARY": f"assets/{self._with_hash(_CHART_LIBRARY)}",
         }
         return "".join(f"export const {k} = {json.dumps(v)};\n" for k, v in facts.items())

@@ -43,24 +43,24 @@ class Problem(Exception):
 
 
 def bad_field(code: str, field: str, rule: str) -> Problem:
-    """400 for one field and the rule that it breaks."""
+    """A Problem (400) for one field and the rule that it breaks."""
     return Problem(HTTPStatus.BAD_REQUEST, code, "", FieldError(field=_shown(field), rule=rule))
 
 
 def _shown(field: str) -> str:
-    """A client's own name for a field; JSON allows a lone surrogate, UTF-8 does not."""
+    """A client's name for a field, cut, and without lone surrogates, which UTF-8 does not allow."""
     return field[:FIELD_CHARACTERS_MAX].encode(errors="replace").decode()
 
 
 def answer(error: Exception) -> Response[Any]:
-    """The response to any exception; one that is not expected is logged and becomes a 500."""
+    """The response to any exception; an unexpected one is logged and becomes a 500."""
     problem = _problem(error)
     details = problem.details
     return Response(details.status, CONTENT_TYPE, details.to_json(), headers={**problem.headers})
 
 
 def proxy_answer(error: Exception) -> dict[str, Any]:
-    """The same as Lambda answers it (payload format 2.0)."""
+    """The response of `answer` as a proxy answer (payload format 2.0)."""
     response = answer(error)
     return {
         "statusCode": response.status_code,
@@ -101,7 +101,7 @@ def _problem(error: Exception) -> Problem:
     )
 
 
-# By pydantic's type of error: a rule that reads on from the field's name.
+# By pydantic's type of error: a rule that completes the sentence "<field> …".
 _RULES = {
     "missing": "is required",
     "extra_forbidden": "is not a field of this request",

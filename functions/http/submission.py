@@ -1,4 +1,4 @@
-"""Submits orders: once under each key, and within the owner's limit of open orders."""
+"""Submits orders: once for each idempotency key, and within the owner's limit of open orders."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ rooms: dict[str, Room] = {}
 
 
 def submit(request: OrderRequest, owner: str, key_header: str | None) -> Submitted:
-    """Store and queue an order; under a key that was used before, the stored order is the answer.
+    """Store and queue an order; if its key was used before, return the stored order.
 
     Raises a Problem: a field at fault, a key that was used for another order, too many open orders.
     """
     order = _new_order(request, owner, _key(request, key_header))
-    # A repeat of an accepted order is answered whatever the time and the limit say.
+    # A repeat of an accepted order gets the stored order, even after its expiry or over the limit.
     if problem := conditions.expiry_problem(order.expires_at, now_ms()):
         return _stored_or(problem, order, owner)
     if not has_room(owner):
@@ -113,12 +113,12 @@ def _new_order(request: OrderRequest, owner: str, key: str | None) -> Order:
 
 
 def _has_limit_only(request: OrderRequest) -> bool:
-    """Whether the limit price sets the threshold of all that the order executes."""
+    """Whether the limit price sets the threshold of every transaction of the order."""
     return request.limit_price != "" and request.type is not OrderType.OCO
 
 
 def _swap(request: OrderRequest) -> tuple[tokens.Token, tokens.Token, int]:
-    """The tokens, and the amount in base units, which routes now; of a twap order each slice."""
+    """The tokens, and the amount in base units; checks the swap, of a twap order each slice."""
     if request.type is not OrderType.TWAP:
         return swap(request.token_in, request.token_out, request.amount)
     source, target = pair(request.token_in, request.token_out)
@@ -150,11 +150,11 @@ def _simulate(request: OrderRequest) -> Simulate | None:
 def has_room(owner: str) -> bool:
     """Whether the owner has fewer open orders than the limit, by a cheap and approximate count.
 
-    A count lets this environment accept a twentieth of what was free, for a second, before it
-    counts again. So a busy owner costs few calls, and near the limit each order is counted. The
-    other environments do the same at the same time, so together they may exceed the limit: by a
-    twentieth each, and by what the index does not show yet. The limit keeps one owner from
-    filling the queue, which some orders more do not do.
+    After a count, this environment accepts a twentieth of the remaining number, for at most a
+    second, and counts again. So a busy owner costs few calls, and near the limit each order is
+    counted. The other environments do the same, so together they can exceed the limit: by a
+    twentieth each, and by the orders that the index does not show yet. That is harmless, because
+    the limit only keeps one owner from filling the queue.
     """
     now = now_ms()
     room = rooms.get(owner)

@@ -20,7 +20,7 @@ WEBHOOKS_MAX = 10
 
 
 def create(owner: str, request: WebhookRequest) -> NewWebhook:
-    """Store a new webhook; the answer is the only one with its secret.
+    """Store a new webhook; only this answer contains its secret.
 
     Raises a Problem: a URL that is not allowed, or too many webhooks.
     """
@@ -52,7 +52,7 @@ def delete(owner: str, webhook_id: UUID) -> None:
 
 
 def try_out(owner: str, webhook_id: UUID, request_id: str) -> Webhook:
-    """Queue a test message; one attempt is made. Raises WebhookNotFound."""
+    """Queue a test message, which is sent once. Raises WebhookNotFound."""
     webhook = webhooks.load(owner, str(webhook_id))
     notices.send([notices.notice_of_test(owner, str(webhook_id), request_id, iso(now_ms()))])
     return shown(webhook)

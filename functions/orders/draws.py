@@ -1,10 +1,10 @@
-"""Numbers that look random but follow from their keys, so that any process draws the same."""
+"""Pseudo-random numbers that depend only on their keys, so that every process draws the same."""
 
 from hashlib import sha256
 
 
 def draw(low: int, high: int, *keys: object) -> int:
-    """An integer in [low, high], spread evenly over the `keys` (text and integers).
+    """An integer in [low, high], distributed evenly over the `keys` (text or integers).
 
     Raises ValueError if low > high.
     """

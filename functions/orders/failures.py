@@ -1,7 +1,6 @@
-"""The reasons why an order or one of its attempts fails, and why a venue gives no quote.
+"""The codes and texts for failed orders, failed attempts and missing quotes.
 
-The OpenAPI document, the dashboard and the table in functions/README.md take codes and words from
-here.
+The OpenAPI document and the dashboard use them; a test compares the table in functions/README.md.
 """
 
 from __future__ import annotations

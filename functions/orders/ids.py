@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets  # noqa: TID251 - ids of different orders must differ
 from uuid import UUID, uuid5
 
-_BY_KEY = UUID("8f1c0d5e-3c39-4b5e-9d0a-6a1f5be6a3c4")  # the name space of ids made from keys
+_BY_KEY = UUID("8f1c0d5e-3c39-4b5e-9d0a-6a1f5be6a3c4")  # the namespace of ids made from keys
 
-_BY_PARENT = UUID("c6f7a8b4-52f8-4d1e-9a47-0b7c1c0de5a9")  # that of ids made from a parent's
+_BY_PARENT = UUID("c6f7a8b4-52f8-4d1e-9a47-0b7c1c0de5a9")  # the namespace of slices' ids
 
 
 def id_of_key(owner: str, key: str) -> str:
@@ -16,7 +16,7 @@ def id_of_key(owner: str, key: str) -> str:
 
 
 def slice_id(identity: str, number: int) -> str:
-    """The id of a slice, counted from 1, of the twap order that has this `Order.identity`."""
+    """The id of a slice, numbered from 1, of the twap order with this `Order.identity`."""
     return str(uuid5(_BY_PARENT, f"{identity}\0{number}"))
 
 

@@ -14,16 +14,16 @@ from functions.contract import MAX_ATTEMPTS, iso, unix_ms
 from functions.orders.failures import FailureCode, QuoteErrorCode
 
 DEFAULT_SLIPPAGE_BPS, SLIPPAGE_BPS_MAX = 50, 10_000
-# How often a limit order rests again after its transaction was refused at landing; the next
-# refusal fails it.
+# How often an order rests again after its transaction was refused at landing; the next refusal
+# fails the order.
 REVERTS_MAX = 50
-# A resting order is not changed any more once it has so many updates, so that its item has room
-# for every refusal.
+# A resting order with this many updates can no longer be changed, so that its item has room for
+# every refusal.
 CHANGES_MAX = 200
 # No order gets more updates: the changes, three updates for each refusal, and those of a market
 # order's attempts with a rest after each. A twap order gets at most two for each of 100 slices.
 UPDATES_MAX = 400
-# DynamoDB stores 400 KB in an item: updates, transaction, request and followers.
+# An item in DynamoDB has at most 400 KB, for the updates, transactions, request and followers.
 UPDATES_BYTES_MAX = 300_000
 
 Timestamp = Annotated[str, Field(examples=["2026-01-31T12:00:00.000Z"])]
@@ -83,12 +83,12 @@ class Status(StrEnum):
 
     @property
     def changeable(self) -> bool:
-        """Whether what an order waits for can be changed, unless it is a slice."""
+        """Whether the prices and the expiry of an order, unless it is a slice, can be changed."""
         return self is Status.RESTING
 
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    # Nothing has been asked of a venue yet.
+    # No venue has been asked yet.
     Status.PENDING: frozenset({Status.ROUTING, Status.CANCELLED, Status.FAILED}),
     # Routing follows itself when no venue could quote and a new attempt begins.
     Status.ROUTING: frozenset(
@@ -109,7 +109,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     ),
     # Never back to routing: a signed transaction may already be under way.
     Status.BUILDING: frozenset({Status.SUBMITTED, Status.FAILED, Status.EXPIRED}),
-    # Routing and resting follow submitted when the transaction is provably dead.
+    # Routing and resting follow submitted once it is certain that the transaction cannot execute.
     Status.SUBMITTED: frozenset(
         {Status.CONFIRMED, Status.ROUTING, Status.FAILED, Status.RESTING, Status.EXPIRED}
     ),
@@ -123,13 +123,13 @@ STEPS = (Status.PENDING, Status.ROUTING, Status.BUILDING, Status.SUBMITTED, Stat
 
 
 class ImpossibleTransition(Exception):
-    """A status that cannot follow the order's present one; names both."""
+    """A status that cannot follow the order's present one; the message names both."""
 
 
 class Model(BaseModel):
     """Immutable, camelCase in JSON, snake_case in Python.
 
-    Unknown fields are ignored: what a newer release stored, an older one must still read.
+    Unknown fields are ignored, so that an older release can read what a newer one stored.
     """
 
     model_config = ConfigDict(
@@ -150,7 +150,7 @@ FAULTS_OF_A_VENUE = ("venue_down", "quote_timeout")
 
 
 class Simulate(Model):
-    """A fault to be simulated, where the stack permits it."""
+    """A fault to be simulated, if the stack permits it."""
 
     fault: Fault
     venue: str | None = None
@@ -159,7 +159,7 @@ class Simulate(Model):
         ge=1,
         le=MAX_ATTEMPTS,
         strict=True,
-        description="how many first attempts it hits",
+        description="how many attempts have the fault, counted from the first",
     )
 
 
@@ -177,7 +177,7 @@ class Leg(Model):
 
 
 class Quote(Model):
-    """What one venue alone would give for the whole amount, net of fees, or why it had none."""
+    """The output of one venue alone for the whole amount, net of fees, or why it gave no quote."""
 
     venue: str
     out_amount: DecimalText | None = None
@@ -189,32 +189,32 @@ class Quote(Model):
 
 
 class Route(Model):
-    """The route taken, with the quotes that it won against."""
+    """The chosen route, with the quote of each venue alone."""
 
     in_amount: DecimalText
     out_amount: DecimalText
-    other_amount_threshold: DecimalText = Field(description="least out that the swap accepts")
+    other_amount_threshold: DecimalText = Field(description="the least output that is accepted")
     price_impact_pct: str = Field(description="a fraction: 0.01 is one percent")
     reference_difference_bps: str | None = Field(
         default=None,
         description="how much less comes out than at the reference price, fees and impact included",
     )
     slippage_bps: int | None = Field(
-        default=None, description="absent where a limit price sets the threshold"
+        default=None, description="absent if a limit price sets the threshold"
     )
     route_plan: tuple[Leg, ...]
     quotes: tuple[Quote, ...]
     reason: str
     advantage_bps: str | None = Field(
-        default=None, description="over the best single venue; absent where none could do it alone"
+        default=None, description="over the best single venue; absent if no venue alone has a route"
     )
     slot: int
 
 
 class Filled(Model):
-    """What one leg of the route really swapped: the leg at the same place in routePlan."""
+    """The amounts that one leg actually swapped: the leg at the same place in routePlan."""
 
-    in_amount: DecimalText | None = Field(default=None, description="absent where it is the plan's")
+    in_amount: DecimalText | None = Field(default=None, description="absent if it is as planned")
     out_amount: DecimalText
 
 
@@ -234,11 +234,12 @@ class Execution(Model):
 class OrderError(Model):
     """Why an order, or one attempt of it, failed."""
 
-    # Text, because what another release stored must be readable; `next_update` checks it.
+    # Text, because another release may have stored a code that this one lacks; `next_update` checks
+    # new codes.
     code: Annotated[str, WithJsonSchema({"type": "string", "enum": [*FailureCode]})]
     message: str
     network_fee_lamports: int | None = Field(
-        default=None, description="what the transaction cost that the network refused"
+        default=None, description="the fee of the transaction, if the network refused it"
     )
 
 
@@ -266,7 +267,7 @@ class Update(Model):
     slices_done: int | None = None
     filled_amount: DecimalText | None = None
     network_fee_lamports: int | None = Field(
-        default=None, description="of a twap order: of all slices that have ended"
+        default=None, description="for a twap order: the sum over all slices that have ended"
     )
     next_slice_at: Timestamp | None = None
 
@@ -284,11 +285,11 @@ class Update(Model):
 
 
 class Order(Model):
-    """An order: what was asked, and all that its updates say of it since."""
+    """An order: its request, and its state after all of its updates."""
 
     order_id: str
     client_order_id: str | None = None
-    parent_id: str | None = Field(default=None, description="the twap order that this is a part of")
+    parent_id: str | None = Field(default=None, description="the twap order of this slice")
     type: OrderType = OrderType.MARKET
     token_in: str
     token_out: str
@@ -297,7 +298,7 @@ class Order(Model):
         default=None,
         ge=0,
         le=SLIPPAGE_BPS_MAX,
-        description="absent where a limit price sets the threshold",
+        description="absent if a limit price sets the threshold",
     )
     limit_price: DecimalText | None = Field(
         default=None, description="tokenOut per tokenIn: the least that the order accepts"
@@ -311,7 +312,7 @@ class Order(Model):
     time_in_force: TimeInForce | None = Field(
         default=None, description="of limit, stop and oco orders: IOC executes now or not at all"
     )
-    slices: int | None = Field(default=None, description="into how many parts a twap order goes")
+    slices: int | None = Field(default=None, description="the number of slices of a twap order")
     interval_seconds: int | None = Field(default=None, description="from one slice to the next")
     simulate: Simulate | None = None
     status: Status
@@ -335,12 +336,12 @@ class Order(Model):
     )
     trigger: Trigger | None = Field(default=None, description="the price that ended the wait")
     slice: int | None = Field(default=None, description="the slice that began last, from 1")
-    slice_amount: DecimalText | None = Field(default=None, description="what that slice swaps")
+    slice_amount: DecimalText | None = Field(default=None, description="of tokenIn, for that slice")
     slices_done: int | None = Field(default=None, description="how many slices have ended")
     filled_amount: DecimalText | None = Field(
-        default=None, description="of tokenIn, what the slices have swapped"
+        default=None, description="of tokenIn, swapped by all slices that have ended"
     )
-    next_slice_at: Timestamp | None = Field(default=None, description="when the next one is due")
+    next_slice_at: Timestamp | None = Field(default=None, description="when the next slice is due")
     error: OrderError | None = None
     updates: tuple[Update, ...]
 
@@ -355,7 +356,7 @@ class Order(Model):
 
     @property
     def identity(self) -> str:
-        """Text that no other order ever has; an id may be used again once the order expired."""
+        """Text that no other order ever has; an id can be reused once its item was deleted."""
         return f"{self.order_id}@{self.created_at}"
 
     @property
@@ -365,7 +366,7 @@ class Order(Model):
 
     @property
     def waits(self) -> bool:
-        """Whether the order executes only at its price; one that its stop triggered does not."""
+        """Whether the order executes only at its price: false once its stop has triggered it."""
         return self.type.rests and self.trigger is not Trigger.STOP
 
     @property
@@ -385,12 +386,12 @@ class Order(Model):
         return self.expires_at is not None and unix_ms(self.expires_at) <= now_ms
 
     def asks_the_same(self, other: Order) -> bool:
-        """Whether both orders were submitted by the same request, whatever was changed since."""
+        """Whether both orders were submitted by the same request, later changes aside."""
         one, another = self._as_submitted(), other._as_submitted()
         return all(getattr(one, field) == getattr(another, field) for field in REQUEST_FIELDS)
 
     def _as_submitted(self) -> Order:
-        # Only a resting order can be changed, and its first resting update shows the request's.
+        # Only a resting order can be changed, and its first resting update has the original terms.
         first = next((each for each in self.updates if each.status is Status.RESTING), None)
         return self if first is None else self.model_copy(update=_conditions(first))
 
@@ -402,7 +403,7 @@ class Order(Model):
         attempt: int | None = None,
         error: OrderError | None = None,
     ) -> Update:
-        """The update that lets the order rest, with all that it then waits for.
+        """The update that lets the order rest, with the prices and the expiry that it waits for.
 
         `changes`: new values of `limit_price`, `stop_price`, `expires_at`.
         """
@@ -414,7 +415,7 @@ class Order(Model):
     ) -> Update:
         """The update that takes this order to `status`.
 
-        Raises ImpossibleTransition, and ValueError for an error whose code is no FailureCode.
+        Raises ImpossibleTransition, and ValueError for an error whose code is not a FailureCode.
         """
         if status not in TRANSITIONS[self.status]:
             raise ImpossibleTransition(f"{self.order_id}: {self.status} cannot become {status}")
@@ -430,7 +431,7 @@ class Order(Model):
         )
 
     def apply(self, update: Update) -> Order:
-        """This order after `update`; raises ImpossibleTransition if it is not its next one."""
+        """This order after `update`; raises ImpossibleTransition if that is not its next update."""
         if update.status not in TRANSITIONS[self.status] or update.sequence != self.sequence + 1:
             raise ImpossibleTransition(
                 f"{self.order_id}: update {update.sequence} ({update.status}) "
@@ -470,7 +471,7 @@ _LASTING = (
 )
 # Fields of the latest update only: a retry that succeeded has no error.
 PASSING = ("error", "next_retry_at", "next_slice_at")
-# What a resting order waits for: all that its latest resting update says.
+# What a resting order waits for, as its latest resting update says.
 CONDITIONS = ("limit_price", "stop_price", "expires_at")
 STAMPS = {
     Status.SUBMITTED: "submitted_at",
@@ -501,7 +502,7 @@ def _changes(order: Order, update: Update) -> dict[str, Any]:
             changes["max_attempts"] = order.max_attempts + 1
     cost = update.execution or update.error
     if order.slices is not None:
-        cost = None  # the error of its last slice, whose fee is in the update's sum
+        cost = None  # an error is that of the last slice, and the update's sum contains its fee
     if cost is not None and cost.network_fee_lamports is not None:
         changes["network_fee_lamports"] = cost.network_fee_lamports + (
             order.network_fee_lamports or 0
@@ -517,12 +518,12 @@ def first_update(order_id: str, now_ms: int) -> Update:
 
 
 def routing_update(order_id: str, now_ms: int) -> Update:
-    """The update with which the work on a pending order begins: routing, sequence 2."""
+    """The second update of a pending order, with which its execution begins: routing."""
     return Update(order_id=order_id, sequence=2, status=Status.ROUTING, timestamp=iso(now_ms))
 
 
 def order_of(request: dict[str, Any], updates: Iterable[Update]) -> Order:
-    """The order that `request` (its unchanging fields) and its updates from the first make."""
+    """The order with this `request` (the fields that never change), after all of its updates."""
     first, *rest = updates
     order = Order(
         **request,

@@ -1,7 +1,7 @@
-"""Text in fewer bytes: deflated (RFC 1951) against text that writer and reader both know.
+"""Compresses text with deflate (RFC 1951) and a dictionary that writer and reader both know.
 
-What an order's updates repeat, such as its id, its route and the hash of its transaction, then
-costs a few bytes each time, and so do the names of fields. The text comes back to the character.
+Whatever an order's updates repeat, such as its id, its route, the hash of its transaction and the
+names of fields, then takes a few bytes each time. The compression is lossless.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable
 
-# Stored items can be read only with this very text. So it is never changed: another text needs
-# another name, under which items say that they were packed with it. What is likely stands last.
+# Stored items can be read only with exactly this text, so it must never change. Another text needs
+# another name, and each item packed with it must store that name. The most frequent text is last,
+# as zlib recommends.
 _KNOWN = b"".join(
     (
         b'"type":"limit""type":"stop""type":"oco""type":"twap","timeInForce":"IOC""timeInForce":"GTC"',
@@ -54,17 +55,17 @@ _KNOWN = b"".join(
 
 
 def packed(text: str, known: Iterable[str] = ()) -> bytes:
-    """The text as bytes, which can be read only with the same `known` texts."""
+    """The text as bytes, which can be unpacked only with the same `known` texts."""
     packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS, zdict=_dictionary(known))
     return packer.compress(text.encode()) + packer.flush()
 
 
 def unpacked(data: bytes, known: Iterable[str] = ()) -> str:
-    """The text that was packed."""
+    """The text that was packed with the same `known` texts."""
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS, zdict=_dictionary(known))
     return unpacker.decompress(data).decode()
 
 
 def _dictionary(known: Iterable[str]) -> bytes:
-    """What was said last counts: deflate can refer to the last 32 KB only."""
+    """The last 32 KB, because deflate can refer no further back."""
     return (_KNOWN + "".join(known).encode())[-(1 << zlib.MAX_WBITS) :]

@@ -10,9 +10,9 @@ from functions.orders.order import Order, OrderError, Status, Update
 def after_failure(order: Order, error: OrderError, now_ms: int, base_ms: int) -> Update:
     """The update after a failed attempt: a new attempt, or the end if it was the last one.
 
-    The new attempt waits for exponential backoff with full jitter: up to `base_ms`, doubled with
-    each attempt, drawn from the order so that every worker waits for the same moment. Refused
-    transactions, which cost a resting order no attempt, do not lengthen it.
+    The new attempt begins after exponential backoff with full jitter: after failure n, it waits at
+    most `base_ms` · 2**n. The wait is drawn from the order, so every worker computes the same one.
+    A refusal after which the order rests again does not count as a failure.
     """
     if order.attempt >= order.max_attempts:
         return order.next_update(Status.FAILED, now_ms, error=error)

@@ -1,4 +1,4 @@
-"""A route in base units, as the router finds it, and as it is stored, pushed and answered."""
+"""Converts a route between the router's base units and the decimal text that clients read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functions.orders.order import Leg, Quote, Route
 def shown(route: router.Route, *, least_out: int | None = None) -> Route:
     """The route as clients read it, in decimal text of whole tokens.
 
-    `least_out`, in base units, is the threshold in place of what the slippage allows.
+    `least_out`, in base units, replaces the threshold that follows from the slippage.
     """
     threshold = route.other_amount_threshold if least_out is None else least_out
     decimals_in, decimals_out = route.token_in.decimals, route.token_out.decimals
@@ -30,7 +30,7 @@ def shown(route: router.Route, *, least_out: int | None = None) -> Route:
 
 
 def taken(route: Route) -> router.Route:
-    """The route that `shown` showed, without the quotes that it won against."""
+    """The route in base units that `shown` converted, without its quotes."""
     plan = tuple(_taken_leg(leg) for leg in route.route_plan)
     token_in, token_out = plan[0].token_in, plan[-1].token_out
     return router.Route(
@@ -39,7 +39,7 @@ def taken(route: Route) -> router.Route:
         in_amount=_units(route.in_amount, token_in),
         out_amount=_units(route.out_amount, token_out),
         other_amount_threshold=_units(route.other_amount_threshold, token_out),
-        slippage_bps=route.slippage_bps or 0,  # what counts on chain is the threshold
+        slippage_bps=route.slippage_bps or 0,  # a transaction uses only the threshold
         price_impact_pct=route.price_impact_pct,
         reference_difference_bps=route.reference_difference_bps,
         route_plan=plan,
@@ -89,5 +89,5 @@ def _shown_quote(quote: router.Quote, decimals_in: int, decimals_out: int) -> Qu
 
 
 def _units(text: str, token: Token) -> int:
-    """As to_units, for what may also be 0: a fee, or the threshold of a slippage of 100 %."""
+    """Like `to_units`, but 0 is allowed: a fee, or the threshold at 100 % slippage, can be 0."""
     return 0 if text == "0" else to_units(text, token)

@@ -14,7 +14,7 @@ from functions.orders.order import Execution, Filled, Leg, Order, OrderError, St
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The transaction may still execute; the network knows more after `wait_ms`."""
+    """The transaction may still execute; the network may know its outcome after `wait_ms`."""
 
     wait_ms: int
 
@@ -31,7 +31,7 @@ class Landed:
     fills: tuple[tuple[int, int], ...]
 
 
-# An error says why the transaction did not execute; it never will.
+# An error says why the transaction did not execute; it cannot execute later.
 Outcome = Landed | OrderError
 
 
@@ -92,5 +92,5 @@ def _filled(leg: Leg, amount_in: int, amount_out: int) -> Filled:
 
 
 def _bps(part: Fraction, whole: Fraction) -> str:
-    """`part` of `whole` in bps: text of two decimals, rounded down."""
+    """`part` of `whole` in bps: text with two decimal places, rounded down."""
     return tokens.to_text(part * 1_000_000 // whole, 2)

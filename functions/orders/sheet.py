@@ -10,7 +10,7 @@ from typing import Any
 from functions.orders.order import Order
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-# By column: where its value is in an order.
+# By column: the path of its value in an order.
 COLUMNS: Mapping[str, str] = {
     "orderId": "order_id",
     "clientOrderId": "client_order_id",
@@ -37,7 +37,7 @@ COLUMNS: Mapping[str, str] = {
 
 
 def text(orders: Iterable[Order], *, header: bool = True) -> str:
-    """The orders in their order, after a line with the names of the columns."""
+    """The orders as CSV, in the given order, after a line with the names of the columns."""
     written = io.StringIO()
     lines = csv.writer(written)
     if header:
@@ -50,6 +50,6 @@ def _cell(order: Order, path: str) -> object:
     value: Any = order
     for name in path.split("."):
         value = None if value is None else getattr(value, name)
-    # A client's own text, which a spreadsheet must not run.
+    # The client chose this text, and a spreadsheet must not run it as a formula.
     is_formula = path == "client_order_id" and str(value).startswith(_FORMULA)
     return f"'{value}" if is_formula else value

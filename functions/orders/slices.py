@@ -21,7 +21,7 @@ from functions.orders.order import (
     order_of,
 )
 
-# The least wait of a slice with a limit price, because a transaction lands after a few seconds.
+# The least time for a slice with a limit price, because a transaction lands after a few seconds.
 TURN_MS_MIN = 10_000
 
 
@@ -41,14 +41,14 @@ def ids(order: Order) -> list[str]:
 
 
 def turn_ends_ms(order: Order) -> int:
-    """When the turn of the present slice ends (Unix time in milliseconds)."""
+    """When the time for the present slice ends (Unix time in milliseconds)."""
     starts = _starts_ms(order)
     due_ms = starts[0] + len(starts) * _interval_ms(order)
     return max(due_ms, starts[-1] + TURN_MS_MIN)
 
 
 def child(order: Order) -> Order:
-    """The present slice as an order of its own; every worker makes the same one, at any time."""
+    """The present slice as an order of its own; every worker computes the same one."""
     began = order.updates[-1]
     fields: dict[str, Any] = {
         "parent_id": order.order_id,
@@ -70,7 +70,7 @@ def child(order: Order) -> Order:
 
 
 def begin(order: Order, now_ms: int, ended: Order | None = None) -> Update:
-    """The update with which the next slice begins; it accounts for the one that `ended`, if any."""
+    """The update with which the next slice begins; its sums contain the slice that `ended`."""
     number = (order.slice or 0) + 1
     done = _accounts(order, ended)
     source = tokens.find(order.token_in)
@@ -89,7 +89,7 @@ def begin(order: Order, now_ms: int, ended: Order | None = None) -> Update:
 
 
 def after(order: Order, ended: Order, now_ms: int) -> Update:
-    """The update after a slice has ended: the next one begins or is awaited, or the order ends."""
+    """The update after a slice has ended: the next begins now or later, or the order ends."""
     if order.slice != order.slices:
         if order.next_slice_at is None or unix_ms(order.next_slice_at) <= now_ms:
             return begin(order, now_ms, ended)

@@ -1,8 +1,8 @@
-"""An order as an item of the orders table, written and read back.
+"""Converts an order to an item of the orders table, and back.
 
-Items are in DynamoDB's JSON, {"S": …}. Only single attributes are ever updated, so an item that
-an earlier release wrote must stay readable: it has its request and its updates as text, not
-packed, and its last transaction as an attribute of its own.
+Items are in DynamoDB's JSON, {"S": …}. Only single attributes are ever updated, so items that an
+earlier release wrote must stay readable. These have the request and the updates as text, not
+packed, and the last transaction as an attribute of its own.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ IDLE_GRID_MS = 30_000
 
 
 class StoredOrder(NamedTuple):
-    """An order, its owner, its signed transaction (JSON) if it has one, and what wakes it."""
+    """An order, its owner, its last signed transaction (JSON) if any, and its wake keys."""
 
     order: Order
     owner: str
@@ -52,7 +52,7 @@ class Entry(NamedTuple):
 
 
 def new_item(order: Order, owner: str, *, writer: str) -> dict[str, Any]:
-    """The item of a new order; `writer` names the put, so that a repeat of it is recognised."""
+    """The item of a new order; `writer` identifies the put, so that a repeat is recognised."""
     return {
         "orderId": {"S": order.order_id},
         "owner": {"S": owner},
@@ -76,7 +76,7 @@ def _first(order: Order) -> dict[str, Any]:
 def entry_of(update: Update, earlier: Sequence[Update], transaction: str | None) -> dict[str, Any]:
     """The element of `updates` for an order's next update, from the second on.
 
-    `earlier` are the updates before it, or nothing if it is the second one: a worker stores that
+    `earlier` are the updates before it. It is empty for the second update, which a worker stores
     without having read the order.
     """
     text = update.text if transaction is None else f"{update.text}\n{transaction}"
@@ -84,9 +84,9 @@ def entry_of(update: Update, earlier: Sequence[Update], transaction: str | None)
 
 
 def entries(item: dict[str, Any]) -> list[Entry]:
-    """The updates that an item holds, with their transactions.
+    """The updates of an item, with their transactions.
 
-    The item may also be that of a stream's record as Lambda hands it over, whose bytes are Base64.
+    The item can also come from a stream record that Lambda delivers, where bytes are Base64.
     """
     order_id = item["orderId"]["S"]
     found: list[Entry] = []
@@ -103,7 +103,7 @@ def entries(item: dict[str, Any]) -> list[Entry]:
 
 
 def transactions(item: dict[str, Any]) -> list[str]:
-    """The signed transactions of an order (JSON), the last one last."""
+    """The signed transactions of an order (JSON), in the order in which they were stored."""
     return _signed(item, entries(item))
 
 
@@ -132,7 +132,7 @@ def request_of(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def stored_order(item: dict[str, Any]) -> StoredOrder:
-    """The order that an item holds."""
+    """The order of an item."""
     found = entries(item)
     return StoredOrder(
         order_of(request_of(item), [Update.from_text(each.text) for each in found]),
@@ -143,9 +143,9 @@ def stored_order(item: dict[str, Any]) -> StoredOrder:
 
 
 def listing_key(order: Order) -> str:
-    """The sort key by which an order is listed: when it was made, its type and its tokens.
+    """The sort key by which an order is listed: its creation time, its type and its tokens.
 
-    A list is filtered by them without reading the order. Releases before this one stored only the
+    So a list is filtered by them without reading whole orders. Earlier releases stored only the
     time.
     """
     return f"{order.created_at} {order.type} {order.token_in} {order.token_out}"
@@ -154,16 +154,16 @@ def listing_key(order: Order) -> str:
 def request_json(order: Order) -> str:
     """The fields of an order that never change, as JSON."""
     fields = {"client_order_id", *REQUEST_FIELDS}
-    if order.type is OrderType.MARKET:  # as the first release stored it, which knew no other type
+    if order.type is OrderType.MARKET:  # as in the first release, which had no other type
         fields.remove("type")
     return order.model_dump_json(by_alias=True, exclude_none=True, include=fields)
 
 
 def index_keys(order: Order, owner: str, wake: Wake = AT_ONCE) -> dict[str, str | None]:
-    """The attributes by which the indexes find the order from its last update on; None is absent.
+    """The index attributes of the order after its last update; None removes an attribute.
 
-    A resting order is found by the prices that `wake` it, and by its expiry if it has one. One that
-    ended and is not confirmed is found by its end, because such ends are few among many.
+    A resting order is found by the keys that `wake` it, and by its expiry if it has one. An order
+    that ended without being confirmed is found by its status, because such orders are few.
     """
     keys: dict[str, str | None] = {"idleSince": idle_since(order.updates[-1])}
     if order.status.terminal:
@@ -195,9 +195,9 @@ def _due_keys(order: Order) -> dict[str, str | None]:
 def idle_since(update: Update) -> str:
     """When the order begins to be idle if this is its last update, rounded up to half a minute.
 
-    An index is written, and paid for, whenever one of its keys changes. Most orders end within
-    seconds, so the rounded time changes in few of them. An order that waits for its next
-    attempt is idle only from then on.
+    Each change of an index key is a billed write. Most orders end within seconds, so the rounded
+    time changes for few of them. An order that waits for its next attempt is idle only from then
+    on.
     """
     return _on_grid(unix_ms(update.next_retry_at or update.timestamp))
 

@@ -37,7 +37,7 @@ FIELDS = (
 
 
 def type_of(given: Set[str]) -> OrderType:
-    """The type that the given terms fit best: the fewest are missing or do not apply to it.
+    """The type with the fewest terms that are missing or do not apply to it.
 
     Terms that no type needs, such as slippageBps, do not count.
     """

@@ -12,12 +12,12 @@ from functions.orders import slices
 from functions.orders.order import Order, Status, Trigger
 
 # A route gives less per unit than the pair's best price, because larger amounts go deeper into the
-# pools. The difference changes until the order is woken, because the pools move against each other.
-# Of all pairs and amounts, the greatest measured change is 0.33 % of the output and a quarter of
-# the amount's loss against the best price; `python -m tests.load.margins` measures it.
+# pools. This loss changes until the order is woken, because the pools move against each other.
+# Over all pairs and amounts, the greatest measured change is 0.33 % of the output plus a quarter of
+# the loss; `python -m tests.load.margins` measures it.
 MARGIN = Fraction(1, 200)
 MARGIN_OF_LOSS = Fraction(1, 4)
-# Pools count in whole units, so the best price itself is rounded.
+# Pools compute in whole base units, so the best price itself is rounded.
 ROUNDING = Fraction(1, 10**6)
 
 
@@ -28,7 +28,7 @@ class Wake(NamedTuple):
     below: str | None = None
 
 
-# Woken by the watcher's next tick.
+# With these keys, the watcher's next tick wakes the order.
 AT_ONCE = Wake(above=wake_key(Fraction(0)))
 
 
@@ -43,7 +43,10 @@ def stop_out(order: Order) -> int:
 
 
 def reached(order: Order, out_amount: int | None) -> Trigger | None:
-    """The price of the order that the best route's output reaches; None means no route."""
+    """Which price of the order the best route's output reaches; None if it reaches none.
+
+    `out_amount` is in base units, and None if there is no route.
+    """
     if out_amount is None:
         return None
     if order.limit_price is not None and out_amount >= limit_out(order):
@@ -54,9 +57,9 @@ def reached(order: Order, out_amount: int | None) -> Trigger | None:
 
 
 def wake(order: Order, out_amount: int | None, best_price: Fraction) -> Wake:
-    """The best prices of the pair (`router.best_price`) from which the order may execute.
+    """The keys of the pair's best prices (`router.best_price`) from which the order may execute.
 
-    `out_amount` is what the best route gives while `best_price` holds; None is no route at all. A
+    `out_amount` is the output of the best route at the present `best_price`; None means no route. A
     route gives at most the best price, so the limit is not reached below the limit price, and the
     stop is reached at the stop price at the latest.
     """
@@ -79,10 +82,10 @@ def wake(order: Order, out_amount: int | None, best_price: Fraction) -> Wake:
 
 
 def improves(new: Wake, stored: Wake, best_price: Fraction) -> bool:
-    """Whether it is worth a write to replace the keys of an order that was woken in vain.
+    """Whether replacing the stored keys of an order that was woken too early is worth a write.
 
-    It is if the order could be missed under the stored keys, or if the new keys let it sleep where
-    the stored ones wake it every second.
+    It is if the stored keys could miss the order's price, or if they would wake the order every
+    second at the present price and the new keys would not.
     """
     now = wake_key(best_price)
     return (
@@ -93,9 +96,9 @@ def improves(new: Wake, stored: Wake, best_price: Fraction) -> bool:
 
 
 def due_ms(order: Order) -> int | None:
-    """When the order is due although no price wakes it (Unix time in milliseconds).
+    """When the order is due even if no price wakes it (Unix time in milliseconds).
 
-    None: never, because it rests until it is cancelled.
+    None if it rests until it is cancelled.
     """
     if order.status is Status.RESTING:
         return None if order.expires_at is None else unix_ms(order.expires_at)
@@ -109,7 +112,8 @@ def due_ms(order: Order) -> int | None:
 def message_delay(order: Order, now_ms: int) -> int | None:
     """The delay in seconds of the message for an order that is due later, rounded up.
 
-    None if no message can wait so long, or none is needed: the sweeper queues the former.
+    None if no message is needed, or if the order is due later than SQS can delay a message; then
+    the sweeper sends it.
     """
     due = due_ms(order)
     if due is None or due - now_ms > DELAY_SECONDS_MAX * 1000:

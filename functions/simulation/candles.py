@@ -9,11 +9,11 @@ SECOND, MINUTE, HOUR = 1, 60, 3_600
 
 
 class Series(Hashable, Protocol):
-    """A price by the second. Closed candles are kept by their series: equal ones must agree."""
+    """A price for each second. Closed candles are cached by series: equal series must agree."""
 
     @property
     def block(self) -> int:
-        """The seconds of a block of `ranges`, a divisor of HOUR."""
+        """The length of a block of `ranges` in seconds, a divisor of HOUR."""
 
     def prices(self, first: int, count: int, /) -> Sequence[int]:
         """The prices of `count` seconds from `first`."""
@@ -61,13 +61,13 @@ def _closed(series: Series, start: int, length: int) -> Candle:
 
 
 def _candle(series: Series, start: int, end: int) -> Candle:
-    """The candle of the seconds from `start` up to but not with `end`."""
+    """The candle of the seconds from `start` to before `end`."""
     if end - start <= MINUTE:
         prices = series.prices(start, end - start)
         return Candle(start, prices[0], max(prices), min(prices), prices[-1])
     opened, closed = series.prices(start, 1)[0], series.prices(end - 1, 1)[0]
     high, low = max(opened, closed), min(opened, closed)
-    # Only blocks that can hold the highest or the lowest price are worked out by the second.
+    # Only blocks that can contain the highest or the lowest price are computed by the second.
     size = series.block
     blocks = (end - start) // size
     bounds = series.ranges(start, blocks)

@@ -1,8 +1,8 @@
 """The simulated chain: transactions, their signatures, where they land and what they execute.
 
-A transaction contains everything that decides its outcome, the fault that will hit it included. So
-the outcome is a pure function of the transaction: sending it twice is harmless, and any worker can
-resume after a crash of another.
+A transaction contains everything that decides its outcome, including a simulated fault. So the
+outcome is a pure function of the transaction: sending it twice is harmless, and any worker can
+continue after another one has crashed.
 """
 
 import json
@@ -30,7 +30,7 @@ from functions.simulation.market import (
     snapshot,
 )
 
-# A blockhash is accepted for 150 blocks.
+# A recent blockhash is valid for 150 blocks.
 VALID_SLOTS = 150
 LANDING_SLOTS_MIN = 5
 LANDING_SLOTS_MAX = 7
@@ -54,13 +54,13 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A signed transaction: amounts in base units, slots, and the fate that the network has for it.
+    """A signed transaction: amounts in base units, slots, and its `fate` in the network.
 
-    `identity` is the order's. `seed` and `version` are the market's in which it executes; a
+    `identity` is the order's. `seed` and `version` name the market in which it executes; a
     transaction of an early release has no seed, and executes in the market of the setting.
 
-    Its JSON is stored with the order. Releases before and after this one read it, so a field may be
-    added to it, but none may be removed or change its meaning.
+    Its JSON is stored with the order. Earlier and later releases read it, so fields may be added,
+    but none may be removed or change its meaning.
     """
 
     identity: str
@@ -79,13 +79,13 @@ class Transaction:
 
     @property
     def signature(self) -> str:
-        """The transaction's name: base58(sha512("{identity}:{attempt}")), 86 to 88 characters."""
+        """base58(sha512("{identity}:{attempt}")): 86 to 88 characters that name the transaction."""
         return base58.encode(_signed(self))
 
     def to_json(self) -> str:
-        """Compact JSON text from which `from_json` restores the very same transaction."""
+        """Compact JSON text from which `from_json` restores the same transaction."""
         fields = {
-            "orderId": self.identity,  # under the name by which earlier releases read it
+            "orderId": self.identity,  # the name in earlier releases
             "attempt": self.attempt,
             "tokenIn": self.token_in.symbol,
             "tokenOut": self.token_out.symbol,
@@ -164,7 +164,7 @@ def landing_slot(transaction: Transaction) -> int:
 
 
 def known_slot(transaction: Transaction) -> int:
-    """The first slot at which an observer can know what became of the transaction.
+    """The first slot at which an observer can know the outcome of the transaction.
 
     It may land until its last valid slot has passed, so a dropped one is known dead only then.
     """
@@ -174,7 +174,7 @@ def known_slot(transaction: Transaction) -> int:
 
 
 def never_lands(transaction: Transaction) -> bool:
-    """Whether the network drops the transaction, or would execute it only when it is too late."""
+    """Whether the network drops the transaction, or it would land after its last valid slot."""
     return transaction.fate == "drop" or landing_slot(transaction) > transaction.last_valid_slot
 
 
@@ -207,9 +207,9 @@ def outcome(transaction: Transaction, seed: str = "") -> Outcome:
 
 
 def network_fee(transaction: Transaction) -> int:
-    """What the transaction costs in lamports if it is executed or refused; a dropped one is free.
+    """The fee in lamports of a transaction that is executed or refused; a dropped one is free.
 
-    5,000 for its one signature, and the compute units that it asks for at the price that it bids.
+    It is 5,000 for the one signature, plus the requested compute units at the transaction's price.
     """
     asked = {step.name: step.value or 0 for step in transaction.instructions}
     micro_lamports = asked["SetComputeUnitLimit"] * asked["SetComputeUnitPrice"]
@@ -235,7 +235,7 @@ def _second_hop_amount(transaction: Transaction, leg: Leg, done: list[Leg]) -> i
 
 
 def _slipped(transaction: Transaction, out_amount: int) -> OrderError:
-    """The refusal of the last swap's program, by its number."""
+    """The slippage error of the last swap's program, with its number."""
     program = program_of(transaction.legs[-1].pool)
     custom, token = program.slippage, transaction.token_out
     threshold = transaction.other_amount_threshold
@@ -248,7 +248,7 @@ def _slipped(transaction: Transaction, out_amount: int) -> OrderError:
 
 
 def _refused(transaction: Transaction, code: str, message: str) -> OrderError:
-    """A refused transaction pays its fee all the same."""
+    """The error of a refused transaction, which pays its fee too."""
     fee = network_fee(transaction)
     return OrderError(code=code, message=message, network_fee_lamports=fee)
 
@@ -270,7 +270,7 @@ def _instructions(route: Route) -> tuple[Instruction, ...]:
         ]
     steps += [Instruction("AssociatedTokenAccount", "CreateIdempotent") for _ in received]
     steps += [_swap(leg, index) for index, leg in enumerate(route.route_plan)]
-    # Closing the account of wrapped SOL pays out its lamports: that unwraps them.
+    # Closing the account of wrapped SOL pays out its lamports, which unwraps them.
     if route.token_in == sol or sol in received:
         steps.append(Instruction("Token", "CloseAccount"))
     return tuple(steps)

@@ -1,4 +1,4 @@
-"""Simulated faults: drawn from an order's identity and attempt, or asked for by the order."""
+"""Simulated faults: drawn from an order's identity and attempt, or requested by the order."""
 
 from typing import Literal
 
@@ -18,7 +18,7 @@ def quote_error(
 ) -> str | None:
     """Why `venue` gives no quote in this attempt (counted from 1), or None.
 
-    `error_ppm` is the chance of an error that the order did not ask for, in parts per million.
+    `error_ppm` is the chance of an error that the order did not request, in parts per million.
     """
     if simulate is not None and attempt <= simulate.attempts and simulate.venue in {None, venue}:
         asked = _QUOTE_ERRORS.get(simulate.fault)
@@ -32,7 +32,7 @@ def fate(identity: str, attempt: int, simulate: Simulate | None, drop_ppm: int) 
     """What the network does with the transaction of this attempt (counted from 1).
 
     "drop": it never lands. "slip": it lands, but at a price worse than the order accepts.
-    `drop_ppm` is the chance of a drop that the order did not ask for, in parts per million.
+    `drop_ppm` is the chance of a drop that the order did not request, in parts per million.
     """
     if simulate is not None and attempt <= simulate.attempts:
         if simulate.fault == "dropped_transaction":

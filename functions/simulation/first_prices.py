@@ -1,4 +1,4 @@
-"""The price process of market version 1, for orders that were signed for it."""
+"""The price process of market version 1, for transactions that were signed in it."""
 
 from functools import lru_cache
 from hashlib import sha256
@@ -19,7 +19,7 @@ def offset(text: str, second: int) -> int:
 
 
 def venue_offset(text: str, second: int) -> int:
-    """How far a venue stands from the reference price, in parts per 10**8."""
+    """A venue's deviation from the reference price, in parts per 10**8."""
     return offset(text, second) // VENUE_DIVISOR
 
 

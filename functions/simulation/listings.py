@@ -1,7 +1,7 @@
 """The contents of the simulated market: the tokens' reference prices and the pools.
 
-To add a pool, add a listing. To add a venue, add its module to `functions/dex`, a kind of listing
-here, and its listings. See `market` for what a change means for orders under way.
+To add a pool, add a listing. To add a venue, add its module to `functions/dex`, and here a kind of
+listing and its listings. See `market` for the effect of a change on orders under way.
 """
 
 from abc import ABC, abstractmethod
@@ -19,17 +19,17 @@ from functions.dex.tokens import TOKENS
 
 BINS_EACH_SIDE = 35
 # A whirlpool's positions around its price: half their width in tick spacings, and their liquidity
-# for one of the full-range position.
+# as a multiple of the full-range position's.
 LAYERS = ((8, 500), (32, 200), (128, 75))
 PROTOCOL_FEE_RATE = 1_300
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where a token's price moves: `base` units of `quote` per 10**lot base units of the token.
+    """The price around which a token moves: `base` units of `quote` per 10**lot base units of it.
 
-    A lot of many tokens keeps a cheap token's price an integer of enough digits. `damping`
-    divides the noise: a stablecoin and a staked SOL move little against what they represent.
+    With a lot of many tokens, a cheap token's price is an integer with enough digits. `damping`
+    divides the noise: a stablecoin and a staked SOL move little against their `quote`.
     """
 
     quote: str
@@ -55,9 +55,9 @@ if _unpriced := TOKENS.keys() - REFERENCES.keys() - {"USDC"}:  # prices are in U
 
 @dataclass(frozen=True, eq=False)
 class Listing(ABC):
-    """A pool of two tokens that exists since a version of the market.
+    """A pool of two tokens, which exists since the version `since` of the market.
 
-    `number` distinguishes pools of the same program and pair. A `closed` pool is in no new route.
+    `number` distinguishes pools of the same program and pair. No new route uses a `closed` pool.
     """
 
     venue: ClassVar[str]
@@ -77,7 +77,7 @@ class Listing(ABC):
 
     @property
     def step_bps(self) -> int:
-        """The distance of the prices at which the pool can stand; 0 if it can stand at any."""
+        """The distance between the prices that the pool can have; 0 if it can have any price."""
         return 0
 
     @abstractmethod
@@ -89,17 +89,17 @@ class Listing(ABC):
 
     @cached_property
     def kept(self) -> int:
-        """At most how many of EDGE_SCALE a swap gives of what the venue's price gives.
+        """An upper bound of a swap's output, in parts per EDGE_SCALE of that at the venue's price.
 
-        The price may be half a step better than the venue's, and the fee is taken off. A
-        hundred-thousandth is added, for reserves and prices are rounded.
+        The pool's price can be half a step better than the venue's, and the fee is subtracted. A
+        hundred-thousandth is added, because reserves and prices are rounded.
         """
         kept = (10**6 - self.fee_ppm) * (20_000 + self.step_bps)
         return kept * EDGE_SCALE // (20_000 * 10**6) + EDGE_SCALE // 10**5
 
     @cached_property
     def address(self) -> str:
-        """The pool's made-up account, the same everywhere."""
+        """The pool's invented address, the same in every deployment."""
         text = f"{self.program}|{self.base}/{self.quote}"
         if self.number > 1:
             text += f"#{self.number}"
@@ -159,9 +159,10 @@ class Ladder(Listing):
         return self.bin_step
 
     def state(self, price: int, lot: int, mid: int) -> State:
-        """Even bins around the one whose price is nearest.
+        """Equal bins around the one whose price is nearest.
 
-        Those above it hold the base, those below it the quote, and it half of each.
+        The bins above it hold the base token, those below it the quote token, and it holds half of
+        each.
         """
         active = meteora.nearest_bin(price, lot, self.bin_step)
         x, y = self.depth * lot // mid, self.depth

@@ -7,11 +7,11 @@ seed and the version of the market in which it executes, and this module must st
 compute that market. So:
 
 - To change a reference price, or how prices move, add a version, and keep the earlier ones.
-- To change a pool, close its listing and add another one. A closed pool is in no new route, and
+- To change a pool, close its listing and add another one. No new route uses a closed pool, but
   transactions that were routed over it still settle. Never delete a listing.
-- A rollback must find the pools and the version of the newer release. So release a new pool closed
-  and open it in the next release. Release a new version as the last known one and sign in it in the
-  next release.
+- After a rollback, the older release must know the pools and the version of the newer one. So
+  release a new pool as closed, and open it in the next release. Release a new version as the last
+  known one, and sign in it in the next release.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,8 +25,8 @@ from functions.dex.tokens import TOKENS, Token, price_text
 from functions.simulation import candles, first_prices, prices
 from functions.simulation.listings import LISTINGS, REFERENCES, Listing
 
-VERSION = 2  # in which this release quotes and signs
-LAST_KNOWN_VERSION = 2  # up to which it settles what another release signed
+VERSION = 2  # the version in which this release quotes and signs
+LAST_KNOWN_VERSION = 2  # the last version in which this release can settle a transaction
 VENUES = tuple(dict.fromkeys(listing.venue for listing in LISTINGS))
 
 SLOT_MS = 400
@@ -42,7 +42,7 @@ class UnknownMarket(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One venue's pools at one slot; each pool is worked out when it is first asked for."""
+    """One venue's pools at one slot; each pool is computed when it is first needed."""
 
     venue: str
     slot: int
@@ -56,7 +56,7 @@ class Snapshot:
     )
 
     def pools(self, one: Token, other: Token) -> tuple[Pool, ...]:
-        """The open pools of these two tokens, in either order; empty where there is none."""
+        """The open pools of these two tokens, in either order; empty if there is none."""
         key = (one.symbol, other.symbol)
         listings = self._open.get(key)
         if listings is None:
@@ -79,12 +79,12 @@ class Snapshot:
         return amount * one * lots[token_out.symbol] // (other * lots[token_in.symbol])
 
     def leg_cost(self, token_out: Token) -> int:
-        """The network fee of one leg more, in base units of `token_out`."""
+        """The network fee of one more leg, in base units of `token_out`."""
         lamports = UNITS_PER_LEG * UNIT_PRICE_MICRO_LAMPORTS // 10**6
         return self.worth(lamports, TOKENS["SOL"], token_out)
 
     def pool(self, address: str) -> Pool:
-        """The venue's pool at this address, open or closed; KeyError if it has none there."""
+        """The venue's pool at this address, open or closed; KeyError if there is none."""
         listing = _by_address(LISTINGS)[address]
         if listing.venue != self.venue or listing.since > self.version:
             raise KeyError(address)
@@ -115,7 +115,7 @@ def seconds_at(slot: int) -> int:
 def snapshot(venue: str, slot: int, seed: str = "", version: int = VERSION) -> Snapshot:
     """The venue's pools at this slot of the market of this seed and version.
 
-    Raises ValueError on another venue, UnknownMarket on a version from a newer release.
+    Raises ValueError for an unknown venue, UnknownMarket for a version of a newer release.
     """
     if venue not in VENUES:
         raise ValueError(f"{venue!r} is no venue")
@@ -133,7 +133,7 @@ def snapshots(slot: int, seed: str = "") -> dict[str, Snapshot]:
 def reference_price(
     base: Token, quote: Token, slot: int, seed: str = "", version: int = VERSION
 ) -> int:
-    """Quote base units per lot of the base token (`REFERENCES[symbol].lot`), venues aside."""
+    """The reference price: quote base units per lot of the base token (see `lot_of`)."""
     return _price(base.symbol, quote.symbol, seconds_at(slot), seed, version)
 
 
@@ -150,7 +150,7 @@ def exact_price(
 def venue_price(
     venue: str, base: Token, quote: Token, slot: int, *, seed: str = "", version: int = VERSION
 ) -> int:
-    """The reference price as the venue's pools of this pair have it; unit as `reference_price`.
+    """The price of the venue's pools of this pair, in the unit of `reference_price`.
 
     Raises LookupError if the venue has no pool of this pair.
     """
@@ -188,7 +188,7 @@ class PriceSeries:
         highs: dict[str, list[int]] = {}
         for symbol in {*_chain(self.base), *_chain(self.quote)}:
             lows[symbol] = highs[symbol] = [0] * count
-            # A movement of both tokens cancels.
+            # A movement that both tokens share cancels out.
             if symbol not in _chain(self.base) or symbol not in _chain(self.quote):
                 found = prices.ranges(self._text(symbol), first, count)
                 lows[symbol], highs[symbol] = [low for low, _ in found], [high for _, high in found]
@@ -205,7 +205,7 @@ class PriceSeries:
     def _quotients(
         self, ups: Mapping[str, list[int]], downs: Mapping[str, list[int]], count: int
     ) -> list[int]:
-        """The prices where the base token's chain moves by `ups`, and the quote's by `downs`."""
+        """The prices if the base token's chain moves by `ups`, and the quote's by `downs`."""
         lot = _LOTS[self.quote]
         bases = _values(self.base, ups, count)
         quotes = _values(self.quote, downs, count)
@@ -238,9 +238,10 @@ def _values(symbol: str, offsets: Mapping[str, list[int]], count: int) -> list[i
 def candle_texts(
     base: Token, quote: Token, length: int, *, first: int, last: int, seed: str = ""
 ) -> list[dict[str, str | dict[str, str]]]:
-    """The candles of `length` seconds from second `first` to `last`; texts as `price_texts` has.
+    """The candles of `length` seconds from second `first` to `last`, in the text of `price_texts`.
 
-    "open", "high", "low" and "close" of the reference price; "venues": the last price of each.
+    "open", "high", "low" and "close" are of the reference price; "venues" has each venue's last
+    price.
     """
     lot = _lot(base.symbol)
 
@@ -270,7 +271,7 @@ def candle_texts(
 
 
 def price_texts(base: Token, quote: Token, slot: int, seed: str = "") -> dict[str, str]:
-    """Whole quote tokens for one base token, as text: by "reference", and by venue with a pool."""
+    """Whole quote tokens for one base token, as text: the "reference", and by venue with a pool."""
     lot = _lot(base.symbol)
     found = {"reference": reference_price(base, quote, slot, seed)}
     for venue, listing in _by_venue(base, quote).items():
@@ -281,7 +282,7 @@ def price_texts(base: Token, quote: Token, slot: int, seed: str = "") -> dict[st
 
 
 def _by_venue(one: Token, other: Token, version: int = VERSION) -> dict[str, Listing]:
-    """The first open listing of these two tokens, in either order, of each venue by name."""
+    """By venue: its first open listing of these two tokens, in either order."""
     found: dict[str, Listing] = {}
     for venue in sorted(VENUES):
         for listing in _open_listings(LISTINGS, venue, version).get((one.symbol, other.symbol), ()):
@@ -292,7 +293,7 @@ def _by_venue(one: Token, other: Token, version: int = VERSION) -> dict[str, Lis
 def _at_venue(
     listing: Listing, base: Token, price: int, second: int, *, seed: str, version: int
 ) -> int:
-    """A price of `base`, either token of the listing, as the listing's venue has it."""
+    """The reference price of `base`, either token of the listing, moved to the venue's price."""
     parts = _venue_parts(listing, second, seed, version)
     if listing.base == base.symbol:
         return prices.moved(price, parts)
@@ -319,7 +320,7 @@ def _by_address(listings: Sequence[Listing]) -> Mapping[str, Listing]:
 
 @lru_cache(maxsize=256)
 def _pool_at(listing: Listing, second: int, seed: str, version: int) -> Pool:
-    """The listed pool at a second; its price is worked out with its state."""
+    """The listed pool at a second; its state is computed when it is first needed."""
     own, reference = prices.SCALE + _venue_parts(listing, second, seed, version), prices.SCALE
     return Pool(
         listing.address,
@@ -339,13 +340,13 @@ def _state_at(listing: Listing, second: int, seed: str, version: int, parts: int
 
 @lru_cache(maxsize=256)
 def _lot_and_mid(listing: Listing) -> tuple[int, int]:
-    """The base token's lot in base units, and the pair's price where no token has moved."""
+    """The base token's lot in base units, and the pair's price if no token has moved."""
     mid = _value(listing.base) * _lot(listing.quote) // _value(listing.quote)
     return _lot(listing.base), mid
 
 
 def _venue_parts(listing: Listing, second: int, seed: str, version: int) -> int:
-    """How far the listing's venue stands from the reference price, in parts per 10**8."""
+    """The deviation of the listing's venue from the reference price, in parts per 10**8."""
     text, reach, damping = _band(listing, seed, version)
     if version == 1:
         return first_prices.venue_offset(text, second)
@@ -354,10 +355,10 @@ def _venue_parts(listing: Listing, second: int, seed: str, version: int) -> int:
 
 @lru_cache(maxsize=256)
 def _band(listing: Listing, seed: str, version: int) -> tuple[str, int, int]:
-    """What the venue's offset is drawn by, how far it reaches, and what it is divided by.
+    """The text that the venue's offset is drawn by, its greatest size, and its divisor.
 
-    Of the venue's pools of this pair, open or closed, the smallest band holds: to close a pool
-    changes no price.
+    The greatest size is the smallest band of the venue's pools of this pair, open or closed, so
+    closing a pool changes no price.
     """
     reach = min(
         prices.band(each.fee_ppm, each.step_bps)
@@ -370,7 +371,7 @@ def _band(listing: Listing, seed: str, version: int) -> tuple[str, int, int]:
 
 
 def _price(base: str, quote: str, second: int, seed: str, version: int) -> int:
-    """Every pair's price comes from both tokens' values, so that no triangle is free money."""
+    """Every pair's price follows from both tokens' values, so no cycle of pairs gains."""
     value = _value_at(base, second, seed, version)
     return value * _lot(quote) // _value_at(quote, second, seed, version)
 
@@ -388,7 +389,7 @@ def _value_at(symbol: str, second: int, seed: str, version: int) -> int:
 
 
 def _value(symbol: str) -> int:
-    """Micro-USDC per lot of the token where no token has moved."""
+    """Micro-USDC per lot of the token if no token has moved."""
     reference = REFERENCES.get(symbol)
     if reference is None:
         return _lot(symbol)

@@ -1,7 +1,7 @@
 """The network that orders trade on; all other modules reach the simulation only through this one.
 
-To trade on a real network, replace this folder by a module with the same functions that asks an
-RPC node. Methods block for as long as a call to a node would take.
+To trade on a real network, replace this folder with a module that has the same methods and calls an
+RPC node. The methods block for as long as a call to a node would take.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ VENUES = market.VENUES
 QUOTE_MS = (200, 400)
 QUOTE_TIMEOUT_MS = 1000
 BUILDING_MS = 300
-# A transaction that has not landed by then, in milliseconds after it was signed, never will.
+# A transaction that has not landed this long after it was signed cannot land.
 VALID_MS = chain.VALID_SLOTS * market.SLOT_MS
-# Each second of the clock has prices of its own, from its first slot on; that slot begins so late
-# at most.
+# Each second has its own prices, from its first slot on. That slot begins at most this long after
+# the second.
 SECOND_BEGINS_MS = 200
 
 
 class TooLate(Exception):
-    """A transaction that is signed now could no longer land before its order expires."""
+    """A transaction that is signed now cannot land before its order expires."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a venue answered after `took_ms`: its pools, or the reason why it gave no quote."""
+    """A venue's answer after `took_ms`: its pools, or the reason why it gave no quote."""
 
     venue: str
     pools: Snapshot | str
@@ -60,7 +60,7 @@ class Network:
 
     `quote_error_ppm` and `drop_ppm` are the chances, in parts per million, that a venue gives no
     quote and that a transaction never lands. `latency_scale` multiplies every latency; 0 is none.
-    Orders may ask for faults only if `simulate_allowed`.
+    Orders can request faults only if `simulate_allowed`.
     """
 
     now_ms: Callable[[], int]
@@ -76,9 +76,9 @@ class Network:
         return market.snapshots(market.slot_at(self.now_ms()), self.seed)
 
     def reference(self, token_in: Token, token_out: Token, at_ms: int | None = None) -> Fraction:
-        """The reference price: whole `token_out` for one whole `token_in`, exactly.
+        """The exact reference price: whole `token_out` for one whole `token_in`.
 
-        That of now, or of a Unix time in milliseconds.
+        `at_ms` is a Unix time in milliseconds, by default now.
         """
         slot = market.slot_at(self.now_ms() if at_ms is None else at_ms)
         return market.exact_price(token_in, token_out, slot, self.seed)
@@ -113,7 +113,7 @@ class Network:
         slot = market.slot_at(self.now_ms())
         last_slot = None
         if order.expires_at is not None:
-            # The last slot that ends before the order does.
+            # The last slot that ends before the order expires.
             last_slot = market.slot_at(unix_ms(order.expires_at)) - 1
             if last_slot < slot + chain.LANDING_SLOTS_MIN:
                 raise TooLate(order.order_id)
@@ -130,9 +130,9 @@ class Network:
         return Signed(transaction.signature, transaction.to_json())
 
     def send(self, signed: str) -> None:
-        """Send a signed transaction; to send it again does no harm.
+        """Send a signed transaction; sending it again is harmless.
 
-        The simulated chain decides a transaction's outcome when it is signed: see `chain`.
+        Here it does nothing: signing already decides a transaction's outcome (see `chain`).
         """
 
     def outcome(self, signed: str) -> Outcome | Pending:
@@ -156,10 +156,10 @@ class Network:
     def candles(
         self, base: Token, quote: Token, length_ms: int, first_ms: int, end_ms: int
     ) -> list[dict[str, str | dict[str, str]]]:
-        """The candles from `first_ms` on, a multiple of `length_ms`, up to but not with `end_ms`.
+        """The candles from `first_ms`, a multiple of `length_ms`, to before `end_ms`.
 
-        Prices of `quote` for one `base`, as decimal text: "open", "high", "low", "close" of the
-        market's, and "venues", the last price of each venue with a pool of these two tokens.
+        Prices of `quote` for one `base`, as decimal text: "open", "high", "low" and "close" of the
+        reference price, and "venues", the last price of each venue with a pool of these two tokens.
         """
         first, last = first_ms // 1000, (end_ms - 1) // 1000
         return market.candle_texts(
@@ -167,7 +167,7 @@ class Network:
         )
 
     def _wait(self, milliseconds: int) -> None:
-        if milliseconds:  # a sleep of 0 would still give up the processor
+        if milliseconds:  # a sleep of 0 would still yield the processor
             self.sleep(milliseconds / 1000)
 
     def _scaled(self, milliseconds: int) -> int:

@@ -25,7 +25,7 @@ WINDOW = 7_200
 JUMP_MAX = 800_000
 # 16 · (1000 · (128 + 256 + 512) + 2400 · 127) + JUMP_MAX: no offset is further from 0.
 OFFSET_MAX = 20_012_800
-# `ranges` bounds the offsets in blocks of so many seconds; WINDOW is a multiple of it.
+# `ranges` bounds the offsets in blocks of this many seconds; WINDOW is a multiple of it.
 BLOCK = 16
 
 
@@ -50,7 +50,7 @@ def offset(text: str, second: int) -> int:
 
 
 def offsets(text: str, first: int, count: int) -> list[int]:
-    """`offset` of `count` consecutive seconds from `first`; several times cheaper than each."""
+    """`offset` of `count` consecutive seconds from `first`, several times cheaper than singly."""
     octaves = [_levels(text, period, first, count) for _, period in _FAST + _SLOW]
     volatilities = _levels(text, WINDOW, first, count)
     return [
@@ -112,15 +112,15 @@ def moved(price: int, parts: int) -> int:
 
 
 def band(fee_ppm: int, bin_step: int = 0) -> int:
-    """How far a venue may stand from the reference, in parts per 10**8: its fee less half a bin.
+    """A venue's greatest deviation from the reference, in parts per 10**8: its fee less half a bin.
 
-    Within it no arbitrageur would move the pool, and no quote of the pool beats the reference.
+    Within it, arbitrage does not move the pool, and no quote of the pool beats the reference.
     """
     return max(100 * (fee_ppm - 50 * bin_step - 1), 0)
 
 
 def venue_offset(text: str, second: int, reach: int) -> int:
-    """How far a venue stands from the reference, in parts per 10**8, at most ±`reach`.
+    """A venue's deviation from the reference, in parts per 10**8, at most ±`reach`.
 
     `text` is the pair's and the venue's, such as "SOL/USDC|raydium".
     """
@@ -154,7 +154,7 @@ def _levels(text: str, period: int, first: int, count: int, stride: int = 1) -> 
 
 
 def _jumps(text: str, first: int, count: int) -> list[int]:
-    """The offset by the window's jump at each of `count` seconds from `first`."""
+    """The part of the offset that is due to the jump, at each of `count` seconds from `first`."""
     jumps: list[int] = []
     window, rest = divmod(first, WINDOW)
     while len(jumps) < count:
@@ -169,7 +169,7 @@ def _jumps(text: str, first: int, count: int) -> list[int]:
 
 
 def _jump_range(text: str, first: int) -> tuple[int, int]:
-    """The least and the greatest offset by the jump in a block of BLOCK seconds from `first`."""
+    """The least and the greatest offset due to the jump in BLOCK seconds from `first`."""
     window, rest = divmod(first, WINDOW)
     begin, size = _jump(text, window)
     last = rest + BLOCK - 1
@@ -183,7 +183,7 @@ def _jump_range(text: str, first: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=1 << 10)
 def _jump(text: str, window: int) -> tuple[int, int]:
-    """In which second of the window the jump begins, and its size then."""
+    """The second of the window in which the jump begins, and its size then."""
     drawn = _draw(text, WINDOW, window)
     size = int.from_bytes(drawn[2:4], "big") - HALF
     return int.from_bytes(drawn[4:6], "big") % (WINDOW // 2), JUMP_MAX * size // HALF
@@ -191,7 +191,7 @@ def _jump(text: str, window: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=1 << 14)
 def _line(text: str, period: int, step: int) -> tuple[int, int]:
-    """The level at the start of a step, and by how much it changes until the next."""
+    """The level at the start of a step, and its change until the next step."""
     start = _level(text, period, step)
     return start, _level(text, period, step + 1) - start
 
@@ -203,5 +203,5 @@ def _level(text: str, period: int, step: int) -> int:
 
 
 def _draw(text: str, period: int, step: int) -> bytes:
-    """Two bytes each for an octave's level, a jump's size, and a jump's beginning; then others."""
+    """Random bytes: two for an octave's level, two for a jump's size, two for its beginning."""
     return sha256(f"{text}|{period}|{step}".encode()).digest()

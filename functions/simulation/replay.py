@@ -1,7 +1,7 @@
-"""The market of any moment, and an order's route and landing, worked out again from what is stored.
+"""Computes the market of any moment, and recomputes an order's routes and landing.
 
-The market is a pure function of time, so what was stored must be what is worked out. Answers are
-plain JSON.
+The market is a pure function of time, so the results must equal what was stored. Results are plain
+JSON.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def moment(
 ) -> Json:
     """Prices, the pair's pools, and for each amount the quotes and the route at a Unix time.
 
-    Raises Refused for a token or an amount that is none. An amount that no route takes is answered
-    with the reason.
+    Raises Refused for an unknown token or an invalid amount. For an amount that no route takes, the
+    result has the reason.
     """
     source, target = tokens.find(token_in), tokens.find(token_out)
     slot = market.slot_at(at_ms)
@@ -76,7 +76,7 @@ def _pool(
 
 
 def _plain(value: object) -> object:
-    """A dataclass as a dictionary, without what it only remembers; anything else as text."""
+    """A dataclass as a dictionary, without its caches; anything else as text."""
     if not is_dataclass(value):
         return str(value)
     return {each.name: getattr(value, each.name) for each in fields(value) if each.compare}
@@ -91,11 +91,11 @@ def _route(source: Token, target: Token, amount: str, snapshots: Mapping[str, Sn
 
 
 def explain(order: Order, signed: str | None, seed: str = "") -> Json:
-    """The order's routes and its last transaction's landing, beside what was stored of them.
+    """The order's routes and its last transaction's landing, compared with what was stored.
 
-    `differences` names each stored field that is not what is worked out now: there must be none
-    unless a later release routes better. What an earlier release did not store is not compared.
-    `signed` is the stored transaction, whose market holds; `seed` is that of an order without one.
+    `differences` names each stored field whose computed value differs. There are none unless a
+    later release routes better. Fields that an earlier release did not store are not compared.
+    `signed` is the stored transaction, which names its market; `seed` is for an order without one.
     """
     transaction = None if signed is None else chain.Transaction.from_json(signed)
     version = market.VERSION

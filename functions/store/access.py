@@ -19,8 +19,8 @@ TICKET_SECONDS = 60
 def owner_of_key(key: str) -> str | None:
     """The owner of an API key; None if the key is unknown or disabled.
 
-    The table holds only hashes. A look-up by hash compares no secret, so its duration reveals
-    nothing about one.
+    The table has only hashes. A look-up by hash does not compare secrets, so its duration reveals
+    nothing about them.
     """
     if not API_KEY.matches(key):
         return None
@@ -33,7 +33,7 @@ def owner_of_key(key: str) -> str | None:
 
 
 def create_ticket(owner: str, now_ms: int) -> str:
-    """A new ticket, which stands for the owner once within `TICKET_SECONDS`."""
+    """A new ticket, which authorizes the owner once within `TICKET_SECONDS`."""
     ticket = TICKET.new()
     clients.dynamodb().put_item(
         TableName=settings.access_table,
@@ -49,8 +49,8 @@ def create_ticket(owner: str, now_ms: int) -> str:
 def redeem_ticket(ticket: str, now_ms: int) -> str | None:
     """The owner of a ticket, which is void from then on; None if it is unknown, used or expired.
 
-    This is one conditional delete, so of two clients that present the same ticket at once, one
-    is let in.
+    This is one conditional delete, so if two clients present the same ticket at once, one is
+    admitted.
     """
     if not TICKET.matches(ticket):
         return None

@@ -1,4 +1,4 @@
-"""The DynamoDB and SQS clients, and what all tables share."""
+"""The DynamoDB and SQS clients, and the handling of a refused write."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sqs() -> SQSClient:
 def refused_item(error: ClientError) -> dict[str, Any]:
     """The item that failed a write's condition, empty if there is none; raises any other error.
 
-    The write must ask for it with ReturnValuesOnConditionCheckFailure.
+    DynamoDB returns the item only if the write has ReturnValuesOnConditionCheckFailure.
     """
     if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
         raise error

@@ -1,6 +1,6 @@
 """The connections table: open WebSocket connections, and which of them follow every order.
 
-Webhooks stand in the same table; see `functions.store.webhooks`.
+Webhooks are in the same table; see `functions.store.webhooks`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def connect(owner: str, connection_id: str, now_ms: int) -> None:
                 **_key(owner, connection_id),
                 "expiresAt": {"N": str(now_ms // 1000 + TTL_SECONDS)},
             },
-            # A late repeat of this put must not undo what the connection has followed since.
+            # A late repeat of this put must not undo a later `follow_all`.
             ConditionExpression="attribute_not_exists(connectionId)",
         )
     except ClientError as error:
@@ -48,9 +48,9 @@ def disconnect(owner: str, connection_id: str) -> None:
 
 
 def open_connections(owner: str, now_ms: int) -> list[str]:
-    """Ids of the owner's connections whose time to live has not ended.
+    """The ids of the owner's connections whose time to live has not ended.
 
-    One that has ended can be among them, because API Gateway does not promise a $disconnect. An
+    A closed connection can be among them, because API Gateway does not guarantee a $disconnect. An
     expired one is not, although DynamoDB can take days to delete it.
     """
     items = _matching(owner, "expiresAt > :now", {":now": {"N": str(now_ms // 1000)}})
@@ -60,21 +60,21 @@ def open_connections(owner: str, now_ms: int) -> list[str]:
 def follow_all(owner: str, connection_id: str) -> None:
     """Make the connection follow every order of the owner; raises ConnectionGone.
 
-    The publisher uses a look-up of such followers for `LOOKUP_SECONDS`, so it may miss this one
-    for as long.
+    The publisher reuses a look-up of these followers for `LOOKUP_SECONDS`, so it may miss a new
+    follower for as long.
     """
     _set_follows_all(owner, connection_id, follows=True)
 
 
 def unfollow_all(owner: str, connection_id: str) -> None:
-    """End what `follow_all` began; single orders stay followed. Raises ConnectionGone."""
+    """Undo `follow_all`; single orders stay followed. Raises ConnectionGone."""
     _set_follows_all(owner, connection_id, follows=False)
 
 
 def followers_of_all(owner: str) -> dict[str, frozenset[str]]:
     """The followers of every order of the owner: ids of connections, and keys of webhooks.
 
-    With each the statuses that it is to receive; none means all.
+    Each has the statuses that it receives; an empty set means all.
     """
     items = _matching(owner, "followsAll = :yes", {":yes": {"BOOL": True}})
     return {

@@ -1,4 +1,4 @@
-"""The webhook queue: one message for each update and each webhook that is to receive it."""
+"""The webhook queue: one message for each update and each webhook that receives it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def notice_of_update(owner: str, webhook_id: str, update_text: str) -> Notice:
 
 
 def notice_of_test(owner: str, webhook_id: str, request_id: str, timestamp: str) -> Notice:
-    """The notice with which an owner tests a webhook."""
+    """The notice that tests a webhook."""
     payload = {"type": "webhook.test", "timestamp": timestamp, "data": {"webhookId": webhook_id}}
     text = json.dumps(payload, separators=(",", ":"))
     return Notice(owner, webhook_id, f"msg_{webhook_id}_test_{request_id}", text, test=True)
@@ -60,7 +60,7 @@ def send(notices: Sequence[Notice]) -> None:
 
 
 def notice_of(message_body: str) -> Notice:
-    """The notice that a message holds; raises ValueError, KeyError or TypeError for other text."""
+    """The notice in a message; raises ValueError, KeyError or TypeError for other text."""
     fields = json.loads(message_body)
     return Notice(**{name: fields[name] for name in Notice._fields})
 

@@ -1,4 +1,4 @@
-"""The orders table: one item an order, with its request, its updates and its followers."""
+"""The orders table: one item per order, with its request, its updates and its followers."""
 
 from __future__ import annotations
 
@@ -46,11 +46,12 @@ if TYPE_CHECKING:
     )
 
 MAX_FOLLOWERS = 100
-# Of one page: BatchGetItems, and keys whose orders need not be read. A thousand keys are 15 units.
+# The limits of one page: calls of BatchGetItem, and keys read from an index. A thousand keys cost
+# 15 read units.
 LIST_READS_MAX, LIST_KEYS_MAX = 10, 1000
-# Lambda answers at most 6 MB. Of an order its updates count: the rest is small beside them.
+# A Lambda answer has at most 6 MB. Only the updates of an order are counted: the rest is small.
 PAGE_BYTES_MAX = 2_500_000
-BATCH_GET_MAX = 100  # BatchGetItem takes no more keys
+BATCH_GET_MAX = 100  # the limit of BatchGetItem
 
 
 class OrderNotFound(Exception):
@@ -58,7 +59,7 @@ class OrderNotFound(Exception):
 
 
 class OrderExists(Exception):
-    """The order id is taken; `stored` is the order that has it."""
+    """The order id is taken; `stored` is the order with this id."""
 
     def __init__(self, stored: Order) -> None:
         super().__init__(stored.order_id)
@@ -70,7 +71,7 @@ class StaleOrder(Exception):
 
 
 class TooManyFollowers(Exception):
-    """The order has as many followers as it can hold; `followers` are their connection ids."""
+    """The order has MAX_FOLLOWERS followers; `followers` are their connection ids."""
 
     def __init__(self, order_id: str, followers: Collection[str]) -> None:
         super().__init__(order_id)
@@ -78,14 +79,14 @@ class TooManyFollowers(Exception):
 
 
 class IdleOrder(NamedTuple):
-    """An open order without an update for some time, and since when (ISO 8601)."""
+    """An open order, and since when it has been idle (ISO 8601)."""
 
     order_id: str
     idle_since: str
 
 
 class InvalidCursor(Exception):
-    """`list_orders` gave no such cursor."""
+    """The text is not a cursor of this list."""
 
 
 # --- one order --------------------------------------------------------------------------------
@@ -103,7 +104,7 @@ def create_order(order: Order, owner: str) -> None:
         )
     except ClientError as error:
         stored = clients.refused_item(error)
-        # The answer to this very put may have been lost, and botocore may have repeated it.
+        # The answer to this put may have been lost, and botocore may have repeated the put.
         if stored.get("writer") != item["writer"]:
             raise OrderExists(stored_order(stored).order) from None
 
@@ -127,9 +128,9 @@ def load_order(order_id: str) -> StoredOrder:
 
 
 def begin_order(update: Update) -> StoredOrder:
-    """Store an order's second update unless it has one; the order as it then is.
+    """Store an order's second update unless it has one; returns the order after that.
 
-    Either way this is one call: a refused write returns the item. Raises OrderNotFound.
+    This is one call in either case, because a refused write returns the item. Raises OrderNotFound.
     """
     try:
         element = entry_of(update, (), None)
@@ -151,8 +152,8 @@ def append_update(
 ) -> Order:
     """Store `update` as the order's next, and the signed transaction with it if one is given.
 
-    An order that rests from then on is woken by `wake`. Raises StaleOrder if another writer was
-    first. Returns the order after the update.
+    `wake` are the keys that wake the order if it rests after the update. Raises StaleOrder if
+    another writer was first. Returns the order after the update.
     """
     changed = order.apply(update)
     try:
@@ -160,8 +161,8 @@ def append_update(
             update, entry_of(update, order.updates, transaction), index_keys(changed, owner, wake)
         )
     except ClientError as error:
-        # The answer to this very write may have been lost, and botocore may have repeated it.
-        # Two writers of the same update and transaction do no harm: either may continue from it.
+        # The answer to this write may have been lost, and botocore may have repeated the write.
+        # Two writers of the same update and transaction do no harm: both may continue from it.
         stored = clients.refused_item(error)
         found = entries(stored)[order.sequence : update.sequence] if stored else []
         if found != [Entry(update.text, transaction)]:
@@ -202,7 +203,7 @@ def _append(
 
 
 def rest_on(order: Order, wake: Wake) -> None:
-    """Let a resting order be woken by `wake` from now on; raises StaleOrder if it has moved on."""
+    """Replace the wake keys of a resting order; raises StaleOrder if it has a newer update."""
     sets, removes, values = _key_changes({"wakeAbove": wake.above, "wakeBelow": wake.below})
     try:
         clients.dynamodb().update_item(
@@ -221,7 +222,7 @@ def rest_on(order: Order, wake: Wake) -> None:
 def _key_changes(
     keys: Mapping[str, str | None],
 ) -> tuple[list[str], str, dict[str, AttributeValueTypeDef]]:
-    """The expression that sets and removes these attributes: SET and REMOVE clauses, and values."""
+    """The parts of an expression that sets and removes these attributes: SET, REMOVE, values."""
     removed = [name for name, value in keys.items() if value is None]
     return (
         [f"{name} = :{name}" for name, value in keys.items() if value is not None],
@@ -230,7 +231,7 @@ def _key_changes(
     )
 
 
-# --- its followers ----------------------------------------------------------------------------
+# --- an order's followers ---------------------------------------------------------------------
 
 
 def follow(
@@ -244,9 +245,10 @@ def follow(
 ) -> None:
     """Make the connection a follower of the order: the publisher replays, then pushes.
 
-    The request id makes a repeated subscription a change of the item, and so a replay. Followers
-    that have ended keep their places until a push finds them gone; when the order has no place
-    left, those that are not among the owner's `open_connections()` are removed.
+    The request id differs for each subscription, so that a repeated one changes the item too and
+    causes a replay. Closed connections stay followers until a push finds them gone. If the order
+    has too many followers, those that are not in the owner's `open_connections()` are removed.
+
     Raises TooManyFollowers, OrderNotFound.
     """
     try:
@@ -313,9 +315,9 @@ def open_order_count(owner: str) -> int:
 def idle_orders(shard: str, before: str, *, limit: int) -> list[IdleOrder]:
     """Up to `limit` open orders of one shard idle since before `before` (ISO 8601), longest first.
 
-    In one of DUE_SHARDS, the orders that are due before then.
+    In one of DUE_SHARDS, these are the orders that are due before `before`.
 
-    The index lags the table by a moment, so an order can have moved on.
+    The index lags the table by a moment, so an order may have a newer update.
     """
     answer = clients.dynamodb().query(
         TableName=settings.orders_table,
@@ -328,7 +330,7 @@ def idle_orders(shard: str, before: str, *, limit: int) -> list[IdleOrder]:
 
 
 def restart_idle_time(order: IdleOrder, now_ms: int) -> bool:
-    """Let the order's idle time start now, unless it has moved on or ended; whether it did."""
+    """Restart the order's idle time now; returns False if the order has changed or ended."""
     try:
         clients.dynamodb().update_item(
             TableName=settings.orders_table,
@@ -347,7 +349,7 @@ def restart_idle_time(order: IdleOrder, now_ms: int) -> bool:
 
 
 def leave_due_shard(order: IdleOrder) -> None:
-    """Let an order whose message has been sent be idle from its due time on, like any other."""
+    """Move an order whose message has been sent to its open shard: it is idle once it is due."""
     try:
         clients.dynamodb().update_item(
             TableName=settings.orders_table,
@@ -361,7 +363,7 @@ def leave_due_shard(order: IdleOrder) -> None:
             },
         )
     except ClientError as error:
-        clients.refused_item(error)  # it has moved on
+        clients.refused_item(error)  # the order has changed
 
 
 Wanted = Mapping[str, object]  # values that an order must have, by the names of its fields
@@ -378,10 +380,10 @@ def list_orders(
     """Up to `limit` of the owner's orders, newest first, and the cursor of the next page.
 
     With `created`, only those created from the first to the second time (ISO 8601), both included.
-    Open orders alone come in no order; the index of these lags the table by a moment.
+    A list of open orders is in no particular order, and its index lags the table by a moment.
 
-    One request reads a bounded number of keys and answers a bounded number of bytes, so a page may
-    hold fewer orders and still have a next one. Raises InvalidCursor.
+    One call reads a bounded number of keys and returns a bounded number of bytes, so a page may
+    have fewer orders and still a next page. Raises InvalidCursor.
     """
     wanted = wanted or {}
     start = _place(cursor) if cursor else None
@@ -404,7 +406,7 @@ def list_by_ids(
     cursor: str | None = None,
     wanted: Wanted | None = None,
 ) -> tuple[list[Order], str | None]:
-    """As `list_orders`, of the orders with these ids, at most 100, in their order."""
+    """Like `list_orders`, for the orders with these ids (at most 100), in the order of the ids."""
     places = [Place("", order_id) for order_id in order_ids]
     if cursor:
         last = _place(cursor).order_id
@@ -419,7 +421,8 @@ def list_by_ids(
 class Place(NamedTuple):
     """An order's place in an index: its sort key, and its id.
 
-    `earlier`: among those that an earlier release ended, which are in no partition of their end.
+    `earlier`: it is among the orders that an earlier release ended, which are in no partition of
+    ended orders.
     """
 
     key: str
@@ -437,7 +440,7 @@ class _Source(NamedTuple):
 
 
 def _of_owner(owner: str, created: tuple[str, str] | None = None) -> _Source:
-    # Behind its time, a key has the type and the tokens.
+    # After the time, a key has the type and the tokens, all of which sort before "~".
     between = created and (created[0], f"{created[1]}~")
     return _Source(OWNER_INDEX, ("owner", owner), "createdAt", between)
 
@@ -454,9 +457,10 @@ def _take_open(page: _Page, owner: str, start: Place | None) -> Place | None:
 
 
 def _take_ended(page: _Page, owner: str, status: Status, start: Place | None) -> Place | None:
-    """Fill the page from the partition of this end, then by orders that an earlier release ended.
+    """Fill the page from the partition of this status, then with orders of an earlier release.
 
-    Those are older. They have no type in their keys, unless this release ended them.
+    Those are older. An order that an earlier release created has no type in its key; `unlisted`
+    leaves out those that are in a partition, because this release ended them.
     """
     if start is None or not start.earlier:
         following = _take_from(page, _ended(owner, status), start)
@@ -477,7 +481,7 @@ def _of_earlier_release(places: list[Place]) -> list[Place]:
 
 
 def _unless_ended_otherwise(owner: str, open_ids: set[str], places: list[Place]) -> list[Place]:
-    """The confirmed ones: those that are neither open nor in the partition of another end."""
+    """The confirmed orders: those that are neither open nor in another status's partition."""
     if not places:
         return []
     known = set(open_ids)
@@ -498,8 +502,8 @@ def _take_from(
 ) -> Place | None:
     """Fill the page from a partition, newest first; the place after which the next page begins.
 
-    None at the end. Whole orders are read only where their keys agree with what is wanted, and of
-    these only those that `pick` leaves.
+    None at the end. Whole orders are read only if their keys match what is wanted and `pick` keeps
+    them.
     """
     keys_left, size = LIST_KEYS_MAX, BATCH_GET_MAX
     while True:
@@ -566,12 +570,12 @@ def _open_pages(owner: str, **options: Any) -> Iterable[QueryOutputTypeDef]:
 
 
 class _Page:
-    """Orders for one answer: at most `limit`, and at most PAGE_BYTES_MAX, but always one."""
+    """Orders for one answer: at most `limit`, and at most PAGE_BYTES_MAX unless it is one order."""
 
     def __init__(self, limit: int, wanted: Wanted) -> None:
         self.orders: list[Order] = []
         self.wanted = wanted
-        self.last: Place | None = None  # of the orders that were looked at
+        self.last: Place | None = None  # of the orders that were checked
         self.reads_left = LIST_READS_MAX
         self._limit, self._bytes, self._missed = limit, 0, False
 
@@ -582,19 +586,19 @@ class _Page:
 
     @property
     def full(self) -> bool:
-        """Whether no order more may be added."""
+        """Whether the page has `limit` orders."""
         return len(self.orders) == self._limit
 
     def may_want(self, key: str) -> bool:
-        """Whether the order of this key may be wanted; one of an earlier release always may."""
+        """Whether an order with this key may be wanted; one of an earlier release always may."""
         known = dict(zip(("type", "token_in", "token_out"), key.split(" ")[1:], strict=False))
         return all(self.wanted.get(field, value) == value for field, value in known.items())
 
     def take(self, places: Sequence[Place], *, unlisted: bool = False) -> Place | None:
         """Read the orders at these places, and add those that are wanted.
 
-        The place after which the next page begins; None if all were looked at. `unlisted`: only
-        those that are in no partition of their end.
+        Returns the place after which the next page begins; None if all were checked. `unlisted`:
+        only orders that are in no partition of ended orders.
         """
         while places:
             if self.full or not self.reads_left:
@@ -621,7 +625,7 @@ class _Page:
 
 
 class _Read(NamedTuple):
-    """An order, about how many bytes it has, and whether it is in a partition of its end."""
+    """An order, about how many bytes it has, and whether it is in a partition of ended orders."""
 
     order: Order
     size: int

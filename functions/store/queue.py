@@ -29,7 +29,7 @@ def enqueue(order_id: str, *, delay_seconds: int = 0, woken: bool = False) -> No
 def enqueue_all(
     order_ids: Sequence[str], *, woken: bool = False, delays: Sequence[int] = ()
 ) -> set[str]:
-    """Ask the worker to execute up to ten orders, in one request; the orders that SQS refused.
+    """Ask the worker to execute up to ten orders, in one request; returns those that SQS refused.
 
     `woken`: the orders have begun. `delays`: one for each order, in seconds, at most 900.
     """
@@ -46,7 +46,7 @@ def enqueue_all(
 
 
 def tell_parent(ended: Order) -> None:
-    """Ask the worker to go on with the twap order of a slice that has ended, if it is one.
+    """If the order that has ended is a slice, ask the worker to continue its twap order.
 
     If this fails, the sweeper asks later.
     """
@@ -55,7 +55,7 @@ def tell_parent(ended: Order) -> None:
 
 
 def waiting_messages() -> int:
-    """About how many messages wait to be received; delayed and received ones do not count."""
+    """The approximate number of messages that wait; delayed and received ones do not count."""
     answer = clients.sqs().get_queue_attributes(
         QueueUrl=settings.queue_url, AttributeNames=["ApproximateNumberOfMessages"]
     )

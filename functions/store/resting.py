@@ -1,9 +1,9 @@
 """Resting orders by the price that wakes them, and the pairs of tokens that have any.
 
-Two sparse indexes of the orders table hold the resting orders. One more item of that table names
+Two sparse indexes of the orders table contain the resting orders. One more item of that table names
 the pairs that the watcher looks at. The version of a pair in it is the time at which an order of
-the pair last came to rest or changed what it waits for: while a version stands still, what the
-indexes have answered about the pair still holds. The item also says which watcher ticks.
+the pair last came to rest or changed what it waits for. While the version is unchanged, earlier
+answers of the indexes about the pair stay valid. The item also says which watcher ticks.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Watched(NamedTuple):
 
 
 class Nearest(NamedTuple):
-    """The keys that the price of a pair reaches first: rising, and falling; None if there are none.
+    """The first keys that the price of a pair reaches as it rises and as it falls; None if none.
 
     They compare like prices: see `contract.wake_key`.
     """
@@ -51,7 +51,7 @@ class Nearest(NamedTuple):
     below: str | None
 
     def reached(self, key: str) -> list[str]:
-        """The indexes of which the price of this key wakes an order."""
+        """The indexes in which the price of this key wakes an order."""
         rises = self.above is not None and key >= self.above
         falls = self.below is not None and key <= self.below
         return [WAKE_ABOVE_INDEX] * rises + [WAKE_BELOW_INDEX] * falls
@@ -68,8 +68,8 @@ def announce(pair: str) -> bool:
     """Tell the watcher that an order of the pair has come to rest, or waits for another price.
 
     Call it after the order's own write: the watcher asks the indexes when it sees the new version.
-    False if no watcher ticks, because nothing has rested for a while: the next one starts within a
-    minute.
+    Returns False if no watcher ticks, because no order has rested for a while; the next watcher
+    starts within a minute.
     """
     answer = clients.dynamodb().update_item(
         TableName=settings.orders_table,
@@ -83,7 +83,7 @@ def announce(pair: str) -> bool:
 
 
 def watched() -> Watched:
-    """Read the item, eventually consistently: at half the price, and a moment late."""
+    """Read the item with eventual consistency: half the price, but up to a moment old."""
     answer = clients.dynamodb().get_item(TableName=settings.orders_table, Key=_KEY)
     return _watched(answer.get("Item", {}))
 
@@ -96,7 +96,7 @@ def _watched(item: Mapping[str, Any]) -> Watched:
 def take_over(since_ms: int) -> bool:
     """Make the watcher that began at this time (Unix milliseconds) the one that ticks.
 
-    False if one that began at the same time or later has done so.
+    Returns False if a watcher that began at the same time or later has taken over.
     """
     try:
         clients.dynamodb().update_item(
@@ -138,9 +138,9 @@ def nearest(pair: str) -> Nearest:
 
 
 def woken(pair: str, key: str, indexes: Iterable[str]) -> Iterator[str]:
-    """The ids of a pair's orders that the price of this key wakes, by the indexes to be asked.
+    """The ids of a pair's orders in these indexes that the price of this key wakes.
 
-    Pages are read as they are taken. An order may be in both indexes, and come twice.
+    Pages are read lazily. An order that is in both indexes comes twice.
     """
     for index in indexes:
         for wake in _wakes(index, pair, until=key):

@@ -1,7 +1,7 @@
 """Webhooks: URLs that receive an owner's updates, as items of the connections table.
 
-A webhook stands among the owner's connections as one that follows every order. So the publisher
-finds both by one look-up, and an owner without webhooks costs nothing more.
+A webhook is stored among the owner's connections as a follower of every order. So the publisher
+finds both by one look-up, and owners without webhooks cause no further cost.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def delivery_failed(owner: str, webhook_id: str, reason: str, now_ms: int) -> st
 
 
 def disable(owner: str, webhook_id: str) -> None:
-    """End its deliveries; it stays listed with the reason."""
+    """Stop its deliveries; it stays in the list, with the last error."""
     _update(owner, webhook_id, "SET followsAll = :no", {":no": {"BOOL": False}})
 
 
