@@ -4,5 +4,5 @@ import os
 
 from infra.cli.node import NODE
 
-# jsii starts this Node when aws_cdk is first imported, which is after this package.
+# jsii starts this Node at the first import of aws_cdk, which follows the import of this package.
 os.environ.setdefault("JSII_NODE", str(NODE))

@@ -28,7 +28,7 @@ def read_settings(app: App) -> Settings:
 
 
 def main() -> None:
-    """Write the cloud assembly; for invalid settings, end with exit code 1 and a line for each."""
+    """Write the cloud assembly; exit with code 1 and a line for each invalid setting."""
     app = App()
     try:
         build(app)

@@ -1,8 +1,4 @@
-"""The stack's costs: AWS's list prices, and the usage of a month without an order.
-
-Prices of us-east-1 in US dollars, without free tiers. They were taken on 2026-11-22 from articles
-of that year that quote AWS's pricing pages.
-"""
+"""AWS's list prices, and the stack's usage in a month without orders."""
 
 from __future__ import annotations
 
@@ -11,15 +7,16 @@ from math import ceil
 
 from functions.contract import DUE_SHARDS, OPEN_SHARDS
 
+# The prices are in US dollars, without free tiers, from articles of 2026 that quote AWS's pages.
 READ_ON = "2026-11-22"
 REGION = "us-east-1"
 
-Usage = dict[str, float]  # numbers of units, by the keys of PRICES
+Usage = dict[str, float]  # the number of units for each key of PRICES
 
 
 @dataclass(frozen=True)
 class Price:
-    """`dollars` for `per` units of a service; `page` is the path of AWS's pricing page."""
+    """The price of `per` units of a service; `page` is the path of AWS's pricing page."""
 
     service: str
     unit: str
@@ -67,19 +64,19 @@ GB = 1024**3
 MONTH_SECONDS = 30 * 24 * 3600
 CORE_MB = 1769  # the memory at which Lambda gives a function one full core
 POLLERS = 5  # Lambda's pollers on an idle queue; each makes a request every 20 s
-POLLED_QUEUES = 3  # of orders, of their dead letters, of webhooks
-MINUTES = 30 * 24 * 60  # in each, the schedule starts a sweeper and a watcher
+POLLED_QUEUES = 3  # the order queue, its dead-letter queue, and the webhook queue
+MINUTES = 30 * 24 * 60  # of a month; each minute the schedule starts a sweeper and a watcher
 SWEEP_CPU_MS, SWEEP_WAIT_MS = 10.0, 100.0  # assumed
-METRIC_LINE_BYTES = 250  # assumed, of a log line in the embedded metric format
+METRIC_LINE_BYTES = 250  # assumed size of a log line in the embedded metric format
 PUBLISHER_MB = 256  # the publisher mostly waits for its pushes
 WATCHER_MB = 128  # the least that Lambda offers, because the watcher runs while orders rest
-WATCH_CPU_MS, WATCH_WAIT_MS = 5.0, 10.0  # assumed, for a watcher that finds no resting order
-# Swept orders and the watcher's lag; the other metrics have no data without orders.
+WATCH_CPU_MS, WATCH_WAIT_MS = 5.0, 10.0  # assumed for a watcher that finds no resting order
+# The sweeper's count and the watcher's lag; the other metrics have no data without orders.
 IDLE_METRICS = 2
 
 
 def billed_ms(*, cpu_ms: float, memory_mb: int, waited_ms: float) -> float:
-    """The billed milliseconds of an invocation: CPU time on its share of a core, and waiting."""
+    """The billed milliseconds: the CPU time on the function's share of a core, and waits."""
     share = min(1.0, memory_mb / CORE_MB)
     return ceil(cpu_ms / share + waited_ms)
 
@@ -97,13 +94,13 @@ def idle_month(
     snapshots_mb: int = 0,
     watcher_mb: int = WATCHER_MB,
 ) -> Usage:
-    """The usage of thirty days without an order.
+    """The usage of thirty days without orders.
 
     Args:
         memory_mb: the sweeper's memory.
         alarms: the number of metrics that alarms watch; AWS bills each.
         metrics: the number of custom metrics that have data.
-        snapshots_mb: the memory of all functions that SnapStart restores, together.
+        snapshots_mb: the total memory of the functions that SnapStart restores.
         watcher_mb: the watcher's memory.
     """
     sweep_ms = billed_ms(cpu_ms=SWEEP_CPU_MS, memory_mb=memory_mb, waited_ms=SWEEP_WAIT_MS)
@@ -124,5 +121,5 @@ def idle_month(
 
 
 def dollars(usage: Usage) -> float:
-    """The price of a usage, in US dollars."""
+    """The price of a usage in US dollars."""
     return sum(PRICES[name].each * units for name, units in usage.items())

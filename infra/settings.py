@@ -1,4 +1,4 @@
-"""The settings of a deployment: the keys of CDK context, parsed and checked."""
+"""The settings of a deployment, parsed from the CDK context and validated."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from infra.costs import WATCHER_MB
 
 
 class SettingError(ValueError):
-    """Invalid settings; the text has a line for each: its key, its value and the broken rule."""
+    """Settings are invalid; the text has one line for each: key, value and broken rule."""
 
 
 def _must(rule: str, holds: Callable[[Any], object]) -> AfterValidator:
@@ -28,8 +28,7 @@ def _must(rule: str, holds: Callable[[Any], object]) -> AfterValidator:
 
 
 def _python_level(level: str) -> str:
-    """Python's name of a log level that Lambda names otherwise."""
-    return {"WARN": "WARNING"}.get(level, level)
+    return {"WARN": "WARNING"}.get(level, level)  # Lambda's name of the level
 
 
 _STAGE = re.compile("[a-z][a-z0-9-]{0,19}").fullmatch
@@ -47,8 +46,8 @@ LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidat
 class Settings(EngineSettings):
     """The settings of one deployment, for the functions and for the stack.
 
-    Each field except `version` and `uv` is set by a key of CDK context: its name in camelCase.
-    `uv` is the path of the uv that builds the Lambda layer.
+    A key of the CDK context, the field's name in camelCase, sets each field except `version` and
+    `uv`. `uv` is the path of the uv command that installs the Lambda layer.
     """
 
     __pydantic_config__ = ConfigDict(alias_generator=to_camel)
@@ -69,8 +68,8 @@ class Settings(EngineSettings):
     api_gateway_log_role: bool = True
     throttle_rate: Annotated[int, Ge(1)] = 500
     throttle_burst: Annotated[int, Ge(1)] = 1000
-    # How many of the two indexes of resting orders the orders table has. DynamoDB adds one index a
-    # deployment, so an upgrade from a release without them takes two deployments, the first with 1.
+    # How many of the two indexes of resting orders the orders table has. DynamoDB adds one index in
+    # a deployment, so adding both to an existing table takes two deployments, the first with 1.
     # With 1, no resting order is woken.
     wake_indexes: Annotated[int, Interval(ge=1, le=2)] = 2
     local_endpoint: Annotated[str, _must("be like http://127.0.0.1:4566", _ORIGIN)] = ""
@@ -78,7 +77,7 @@ class Settings(EngineSettings):
 
     @property
     def stack_name(self) -> str:
-        """The CloudFormation stack's name; stages do not share a stack."""
+        """The name of the stage's CloudFormation stack."""
         return f"order-execution-engine-{self.stage}"
 
     @property
@@ -98,7 +97,7 @@ _FLAGS = {to_camel(name) for name, kind in _TYPES.items() if kind is bool}
 
 
 def settings_of(context: Mapping[str, Any], *, version: str, uv: str) -> Settings:
-    """The settings in CDK context, whose values are text (from `-c`) or JSON (from a file).
+    """The settings in the CDK context, whose values are text (from `-c`) or JSON (from a file).
 
     Raises:
         SettingError: a key is unknown, or a value breaks its rule.
@@ -120,7 +119,7 @@ def settings_of(context: Mapping[str, Any], *, version: str, uv: str) -> Setting
 
 
 def _is_setting(key: str) -> bool:
-    """Whether the key is meant as a setting: the CDK's own keys contain `@`, `:` or `-`."""
+    # The CDK's own keys contain "@", ":" or "-".
     return key.isidentifier()
 
 
@@ -130,6 +129,6 @@ def _unknown(key: str) -> str:
 
 
 def _rule(message: str) -> str:
-    """The rule that a value breaks, from pydantic's message."""
+    # The rule in pydantic's message, in the words of the other rules.
     rule = re.sub("(Input|String) should", "must", message.removeprefix("Value error, "))
     return rule.partition(", unable to parse")[0]

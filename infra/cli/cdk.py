@@ -1,4 +1,4 @@
-"""`uv run cdk`: the pinned CDK command line, on the Node that comes with the project."""
+"""`uv run cdk`: run the pinned CDK command line on the Node that the project installs."""
 
 import os
 import shlex
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def main() -> None:
-    """Replace this process by the CDK command line, in the project's folder, with its app."""
+    """Replace this process with the CDK command line, in the project's folder and with its app."""
     arguments = sys.argv[1:]
     if not {"-a", "--app"}.intersection(arguments):
         arguments = ["--app", shlex.join([sys.executable, "-m", "infra.app"]), *arguments]

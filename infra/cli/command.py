@@ -1,4 +1,4 @@
-"""What the commands share: options, types of arguments, errors in one line."""
+"""Options, argument types and errors that the commands share."""
 
 import argparse
 import os
@@ -18,7 +18,7 @@ STACK_HELP = (
 
 
 class Problem(Exception):
-    """A command cannot be executed; the text is the reason, one line for the user."""
+    """A command cannot be executed; the text is the reason, in one line for the user."""
 
 
 class UnknownOrder(Problem):
@@ -29,7 +29,7 @@ class UnknownOrder(Problem):
 
 
 def canonical_order_id(text: str) -> str:
-    """An order id in the engine's spelling; raises UnknownOrder for text that is not a UUID."""
+    """The order id in lower case with hyphens; raises UnknownOrder for text that is not a UUID."""
     try:
         return str(UUID(text))
     except ValueError:
@@ -38,14 +38,14 @@ def canonical_order_id(text: str) -> str:
 
 @contextmanager
 def exit_on_problem() -> Iterator[None]:
-    """End the program with exit code 1 and one line on stderr if the block raises a known error."""
+    """If the block raises a known error, print one line on stderr and exit with code 1."""
     try:
         yield
         sys.stdout.flush()
     except (Problem, BotoCoreError, ClientError) as problem:
         line = " ".join(str(problem).split())
         sys.exit("✗ " + line.encode(errors="backslashreplace").decode())
-    except BrokenPipeError:  # the reader of the output has exited, as in `uv run ops … | head`
+    except BrokenPipeError:  # the reader has exited, as in `uv run ops … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
@@ -68,10 +68,10 @@ def options(*, json: bool = False, key: bool = False) -> argparse.ArgumentParser
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """A type for argparse: a whole number from `least` to `most`."""
+    """An argparse type: a whole number from `least` to `most`."""
 
     def parse(text: str) -> int:
-        # At most as many digits as `most` has, because Python refuses thousands of digits.
+        # No more digits than `most` has, because Python refuses to convert thousands of digits.
         digits = re.fullmatch(f"0*([0-9]{{1,{len(str(most))}}})", text)
         if not digits or not least <= int(digits[1]) <= most:
             raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}")

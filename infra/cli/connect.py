@@ -1,4 +1,4 @@
-"""Opens a client of a deployed stack for a command."""
+"""Opens a client of the stack that the command line names."""
 
 import argparse
 import ssl
@@ -18,14 +18,14 @@ def connected(
     patience: Patience | None = None,
     tell: Callable[[str], None] = lambda _notice: None,
 ) -> Iterator[Client]:
-    """Open a client of the stack with the key, both as the command line names them.
+    """Open a client of the stack in `arguments.stack`, with the key in `arguments.key`.
 
-    `tell` gets the client's notices, such as a reconnection.
+    `tell` receives the client's notices, for example of a reconnection.
 
     Raises:
         Problem: there is no key, the key is not valid, or the engine refuses a request.
-        OrderUnknown: for the command to handle.
-        NoAnswer: likewise.
+        OrderUnknown: there is no such order.
+        NoAnswer: the engine did not answer a request.
     """
     stack = find(arguments.stack)
     key = arguments.key or stack.api_key

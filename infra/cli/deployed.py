@@ -1,4 +1,4 @@
-"""Finds deployed stacks: a local one by its file, any other by CloudFormation."""
+"""Finds deployed stacks: a local stack by its file, any stack in AWS by CloudFormation."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.cli.command import LOCAL, Problem
 
-# `uv run local` keeps the files of a stack in a subfolder that is named by the port.
+# `uv run local` keeps the files of a stack in a subfolder that has the port as its name.
 LOCAL_FOLDER = Path(__file__).parents[2] / ".local"
 STACK_FILE = "stack.json"
 CONNECT_SECONDS_MAX = 2
@@ -25,7 +25,7 @@ class NotDeployed(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
-    """A stack: its outputs, and clients for its resources. The defaults are those of AWS."""
+    """A stack: its outputs, and clients for its resources. The defaults are for a stack in AWS."""
 
     name: str
     outputs: dict[str, str]
@@ -35,11 +35,11 @@ class Deployed:
     api_key: str = ""
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the stack's account, or for a local stack of the emulator."""
+        """A boto3 client for the stack's account, or for the emulator of a local stack."""
         return client(service, self.region, self.endpoint_url, self.ca_bundle)
 
     def output(self, name: str) -> str:
-        """One of the stack's outputs; raises NotDeployed if the stack is not an engine."""
+        """The stack's output with this name; raises NotDeployed if the stack is not an engine."""
         try:
             return self.outputs[name]
         except KeyError:
@@ -48,7 +48,7 @@ class Deployed:
             ) from None
 
     def functions(self) -> dict[str, str]:
-        """The physical name of each Lambda function, by its module, such as "dead_letters"."""
+        """The physical name of each Lambda function, by its module, for example "dead_letters"."""
         return self._resources("AWS::Lambda::Function", r"Compute(\w+)[0-9A-F]{8}")
 
     def log_groups(self) -> dict[str, str]:
@@ -68,7 +68,11 @@ class Deployed:
 
 
 def find(stack: str) -> Deployed:
-    """The stack with this name, or for "local" or "local:PORT" a local one; raises NotDeployed."""
+    """The stack with this name, or a local stack for "local" or "local:PORT".
+
+    Raises:
+        NotDeployed: there is no such stack, or it cannot be reached.
+    """
     local: dict[str, str] = {}
     if re.fullmatch(rf"{LOCAL}(:.*)?", stack):
         local = _local_stack(stack.removeprefix(LOCAL).removeprefix(":"))
@@ -90,7 +94,6 @@ def find(stack: str) -> Deployed:
 
 
 def _local_stack(port: str) -> dict[str, str]:
-    """What the file of `uv run local` says of the stack on this port, or of the only one."""
     files = _files()
     ready = [found for found, file in files.items() if file.exists()]
     if not port and len(ready) > 1:
@@ -118,8 +121,8 @@ def _named(ports: list[str]) -> str:
 def _files() -> dict[str, Path]:
     """The file of each local stack whose port accepts connections, by port.
 
-    A stack that is starting has no file yet. The file of a stack that was killed, and so could not
-    remove it, is removed.
+    The file of a stack that is starting does not exist yet. A killed stack could not remove its
+    file, so the file is removed here.
     """
     found = {}
     for folder in sorted(LOCAL_FOLDER.glob("*/")):
@@ -145,9 +148,9 @@ def client(
     endpoint_url: str | None = None,
     ca_bundle: Path | None = None,
 ) -> Any:
-    """A boto3 client of the configured account, or of the emulator at `endpoint_url`.
+    """A boto3 client for the configured account, or for the emulator at `endpoint_url`.
 
-    `ca_bundle`: the emulator's certificate, if it uses TLS.
+    `ca_bundle` is the emulator's certificate if it uses TLS.
     """
     session: Any
     if endpoint_url is None:

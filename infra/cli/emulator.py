@@ -1,4 +1,4 @@
-"""Runs the AWS emulator of a local stack: one process that listens on one port."""
+"""Runs the AWS emulator of a local stack as a process that listens on one port."""
 
 import errno
 import fcntl
@@ -29,7 +29,7 @@ class LocalError(Problem):
 
 
 def free_port(port: int) -> int:
-    """This port, or for 0 any free one; raises LocalError if it cannot be used."""
+    """The port if it can be used, or for 0 any free port; raises LocalError."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -68,7 +68,7 @@ def environment() -> dict[str, str]:
 
 @contextmanager
 def kept_state(data: Path, port: int) -> Iterator[None]:
-    """Prepare a folder of saved state for an emulator on this port, and lock it in the block.
+    """Prepare a folder of saved state for an emulator on this port; the block holds its lock.
 
     Raises:
         LocalError: the folder cannot be used, or another stack uses it.
@@ -95,13 +95,13 @@ def running(
     """Run an emulator until the block ends; yields its temporary folder.
 
     Args:
-        endpoint: its URL: http or https, 127.0.0.1 and a free port.
-        settings: more variables of its environment.
-        log: the file for its output.
-        data: the folder in which it saves its state, prepared by `kept_state`; None saves none.
+        endpoint: the emulator's URL: http or https, 127.0.0.1 and a free port.
+        settings: more environment variables of the emulator.
+        log: the file for the emulator's output.
+        data: the folder of saved state, prepared by `kept_state`; None saves no state.
 
     Raises:
-        LocalError: it does not start.
+        LocalError: the emulator does not start.
     """
     port = int(endpoint.rsplit(":", 1)[-1])
     temporary = log.parent / f"tmp-{port}"
@@ -150,13 +150,13 @@ def _settings(port: int, temporary: Path, data: Path | None) -> dict[str, str]:
 
 
 def _adopt(data: Path, port: int) -> None:
-    """Correct the parts of the saved state that the emulator cannot use as they are."""
+    """Correct the parts of the saved state that the emulator could not use."""
     for state_file in data.glob("*.json"):
         text = state_file.read_text()
         # The emulator finds a queue by its URL, which contains the port of the earlier run.
         text = re.sub(r"(https?://localhost):\d+/", rf"\1:{port}/", text)
         if state_file.name == "lambda.json":
-            # The emulator saves positions in streams but not the streams, so it would skip records.
+            # The emulator saves positions in streams, but not the streams. It would skip records.
             state = json.loads(text)
             state["payload"].pop("dynamodb_stream_positions", None)
             text = json.dumps(state)
@@ -178,8 +178,8 @@ def _wait_until_healthy(endpoint: str, process: subprocess.Popen[bytes], log: Pa
 
 
 def kill_group(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
-    """Kill a process that was started in its own session, and all that it started."""
-    with suppress(ProcessLookupError, PermissionError):  # macOS raises the latter if all have ended
+    """Kill a process that was started in its own session, and every process that it started."""
+    with suppress(ProcessLookupError, PermissionError):  # macOS raises the latter if all ended
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     if process.stdout:
@@ -191,7 +191,7 @@ _VAGUE = re.compile(r"A complete log of this run|Subprocess exited|npm error net
 
 
 def reason(log: Path) -> str:
-    """The line of a program's log that most likely says why it failed, at most 300 characters."""
+    """The log line that most likely says why a program failed, at most 300 characters."""
     lines = [line.strip() for line in log.read_text().splitlines() if line.strip()]
     named = [line.partition("reason: ")[2] for line in lines if "reason: " in line]
     failures = [line for line in lines if _FAILURE.search(line) and not _VAGUE.search(line)]

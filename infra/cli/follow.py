@@ -1,4 +1,4 @@
-"""Prints the functions' log and the emulator's warnings as they are written, a line for each."""
+"""Prints new lines of the functions' log, and new warnings of the emulator."""
 
 import json
 import re
@@ -16,13 +16,13 @@ from rich.text import Text
 from infra.cli.deployed import Deployed
 
 POLL_SECONDS = 0.5
-OVERLAP_MS = 10_000  # an event may be listed so much later than its time
+OVERLAP_MS = 10_000  # how much later than its time an event may appear in the list
 PLATFORM_LINES = ("START RequestId:", "END RequestId:", "REPORT RequestId:", "INIT_START")
 STYLES = {"DEBUG": "dim", "INFO": "green", "WARNING": "yellow"}
 
 
 def follow(console: Console, stack: Deployed, emulator_log: Path) -> None:
-    """Print what the stack's functions and the emulator log from now on; never returns.
+    """Print what the stack's functions and the emulator log from now on; does not return.
 
     Raises:
         ConnectionError: the endpoint no longer answers.

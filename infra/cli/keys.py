@@ -25,10 +25,10 @@ class KeyProblem(Problem):
 
 
 def create(stack: Deployed, name: str, owner: str = "", *, key: str = "") -> str:
-    """Store a new key, or the given one, and return it; the default owner is `name`.
+    """Store a new key, or the given key, and return it; the default owner is `name`.
 
     Raises:
-        KeyProblem: the name or the owner is not allowed, or another key, even a disabled one, has
+        KeyProblem: the name or the owner is not allowed, or another key, which may be disabled, has
             the name.
     """
     key, owner = key or API_KEY.new(), owner or name
@@ -47,13 +47,13 @@ def create(stack: Deployed, name: str, owner: str = "", *, key: str = "") -> str
 
 
 def list_keys(stack: Deployed) -> list[Key]:
-    """All keys, oldest first: id (12 digits), name, owner, createdAt, disabledAt if disabled."""
+    """All keys, oldest first: id (12 digits), name, owner, createdAt, perhaps disabledAt."""
     keys = [key | {"id": _short(key["id"])} for key in _items(stack)]
     return sorted(keys, key=lambda key: key["createdAt"])
 
 
 def disable(stack: Deployed, name: str) -> None:
-    """Disable the key with this name; the authorizer may remember it for `keyCacheSeconds`.
+    """Disable the key with this name; API Gateway may accept it for `keyCacheSeconds` more.
 
     Raises:
         KeyProblem: there is no such key.
@@ -73,7 +73,7 @@ def disable(stack: Deployed, name: str) -> None:
 def _items(stack: Deployed) -> list[Key]:
     pages = (
         stack.client("dynamodb")
-        .get_paginator("scan")  # the table has some keys, and the tickets of the last days
+        .get_paginator("scan")  # the table has few keys, and the tickets of the last days
         .paginate(
             TableName=stack.output("AccessTable"),
             FilterExpression="begins_with(id, :key)",
@@ -101,7 +101,7 @@ def main() -> None:
 
     text = "create a key and print it, once"
     creating = commands.add_parser("create", parents=[common], help=text, description=text)
-    creating.add_argument("name", metavar="NAME", help="the key's name, which is never used again")
+    creating.add_argument("name", metavar="NAME", help="the key's name, which cannot be used again")
     creating.add_argument("--owner", default="", help="the owner of the orders (default: NAME)")
     creating.set_defaults(run=_create)
 

@@ -1,4 +1,4 @@
-"""`uv run local`: run the stack on this machine, deployed by the CDK app to an AWS emulator."""
+"""`uv run local`: run the whole stack on this machine, in an AWS emulator."""
 
 import argparse
 import fcntl
@@ -37,19 +37,19 @@ EMULATOR_LOG = "ministack.log"
 OWNER = "local"
 KEY_FILE = "api-key"
 PORT = 4566
-# As many workers as two cores can run. Orders may request faults, to show how they recover.
+# Two cores can run this many workers. Orders may request faults, to show how they recover.
 LOCAL_CONTEXT = {
     "maxConcurrency": "20",
     "simulateAllowed": "true",
     "webhookLoopbackAllowed": "true",
 }
 
-Steps = Callable[[str], AbstractContextManager[Report]]  # shows a step, by its title
+Steps = Callable[[str], AbstractContextManager[Report]]  # shows the step with this title
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A running stack; `ca_bundle` is the emulator's certificate if it uses TLS, else None."""
+    """A running local stack; `ca_bundle` is the emulator's certificate, or None without TLS."""
 
     name: str
     http_url: str
@@ -59,12 +59,12 @@ class Stack:
     ca_bundle: Path | None
     outputs: dict[str, str]
     api_key: str
-    # Deploys the project in a folder, which may be another release, over the running stack.
+    # Updates the running stack to the project in a folder, which may be another release.
     deploy: Callable[[Path], object]
 
     @property
     def deployed(self) -> Deployed:
-        """The stack as the commands for any stack see it."""
+        """The stack in the form that the commands use."""
         return Deployed(
             name=self.name,
             outputs=self.outputs,
@@ -90,15 +90,15 @@ def running_stack(
     work: Path | None = None,
     steps: Steps = _quietly,
 ) -> Iterator[Stack]:
-    """Start and deploy a stack; all started processes are ended with the block.
+    """Start and deploy a stack; the end of the block ends all processes that were started.
 
     Args:
         port: the emulator's port; 0 picks a free one.
         data: a folder in which the stack's state is kept for the next run; None keeps nothing.
-        context: CDK context; it overrides that of a local deployment.
+        context: CDK context, which overrides LOCAL_CONTEXT.
         environment: more settings of the emulator (`AUTH`, `USE_SSL`, ...).
-        work: a folder for logs and CDK's output; by default a temporary one.
-        steps: called with the title of each step; its context manager yields a progress report.
+        work: a folder for logs and the CDK's output; by default a temporary folder.
+        steps: receives the title of each step; its context manager yields a progress report.
 
     Raises:
         Problem: the stack could not be started.
@@ -153,7 +153,7 @@ def running_stack(
 
 
 def own_key(data: Path | None) -> str:
-    """A new API key, or the one that `data` keeps; raises LocalError if that is not valid."""
+    """A new API key, or the key kept in `data`; raises LocalError if the kept key is not valid."""
     if data is None:
         return API_KEY.new()
     kept = data / KEY_FILE
@@ -167,7 +167,7 @@ def own_key(data: Path | None) -> str:
 
 
 class Cdk:
-    """Runs the CDK app and the CDK command line, and logs their output to files in a folder."""
+    """Runs the CDK app and the CDK command line, and writes their output to files in a folder."""
 
     def __init__(self, work: Path) -> None:
         self._work, self.log, self._assembly = work, work / "cdk.log", work / "cdk.out"
@@ -182,7 +182,7 @@ class Cdk:
         """Start the synthesis of a project's app; yields a function that waits for its end.
 
         The function raises LocalError if the synthesis fails. `cdk deploy` would synthesize the app
-        too, but only after the emulator has started and the account is bootstrapped.
+        too, but only after the emulator has started and the account has been bootstrapped.
         """
         settings = json.loads((project / "cdk.json").read_text())["context"] | context
         log = self._work / "synthesis.log"
@@ -210,14 +210,14 @@ class Cdk:
             kill_group(process)
 
     def fetch(self, endpoint: str, ca_bundle: Path | None) -> None:
-        """Fetch the CDK command line, from npm or its cache, and point it to an emulator."""
+        """Fetch the CDK command line from npm or npm's cache, and configure it for an emulator."""
         failure = "The CDK command line cannot be fetched from npm"
         LOCAL_FOLDER.mkdir(exist_ok=True)
         with (LOCAL_FOLDER / "npm.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # npm cannot install a package twice at the same time
             *_, path = self._run(cdk_path_command(), failure)
         self.environment["AWS_ENDPOINT_URL"] = endpoint
-        if ca_bundle:  # not before: npm may need the user's certificates to reach its registry
+        if ca_bundle:  # not earlier: npm may need the user's certificates to reach its registry
             self.environment["NODE_EXTRA_CA_CERTS"] = str(ca_bundle)
         self._command = [str(NODE), path, "--no-notices", "--no-color"]
 
@@ -236,12 +236,12 @@ class Cdk:
         return name, values
 
     def _run(self, command: list[str], failure: str, report: Report | None = None) -> list[str]:
-        """Run a command; returns the lines that it prints. Raises LocalError if it fails."""
+        """Run a command; returns the lines that it prints, and raises LocalError if it fails."""
         lines = []
         with self.log.open("a") as log:
             process = subprocess.Popen(  # noqa: S603
                 command,
-                cwd=self._work,  # without a cdk.json, which would start a synthesis
+                cwd=self._work,  # it has no cdk.json, which would start a synthesis
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -316,7 +316,7 @@ def _run(console: Console, port: int, data: Path | None) -> None:
 
 @contextmanager
 def announced(stack: Stack, file: Path) -> Iterator[None]:
-    """Write the file by which programs find the stack; remove it when the block ends."""
+    """Write the file in which programs find the stack; remove it at the end of the block."""
     content = {
         "httpUrl": stack.http_url,
         "webSocketUrl": stack.web_socket_url,
@@ -328,7 +328,7 @@ def announced(stack: Stack, file: Path) -> Iterator[None]:
     new = file.with_suffix(".tmp")
     new.touch(mode=0o600)  # it contains the key
     new.write_text(json.dumps(content, indent=2) + "\n")
-    new.rename(file)  # so that no program reads an incomplete file
+    new.rename(file)  # a program must not read an incomplete file
     try:
         yield
     finally:
@@ -336,7 +336,7 @@ def announced(stack: Stack, file: Path) -> Iterator[None]:
 
 
 def explanation(stack: Stack, port: int, data: Path | None) -> list[str]:
-    """What is printed when the stack is ready: its URLs, its key, and commands to use it."""
+    """The lines to print when the stack is ready: its URLs, its key, and commands to try."""
     order = '{"tokenIn":"SOL","tokenOut":"USDC","amount":"1.5"}'
     which = "" if port == PORT else f" --stack {LOCAL}:{port}"
     lasts = f"are kept in {escape(str(data))}" if data else "end with this run"

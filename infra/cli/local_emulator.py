@@ -1,8 +1,8 @@
-"""The emulator of the local stack: `python -m infra.cli.local_emulator`.
+"""`python -m infra.cli.local_emulator`: run ministack, the local stack's AWS emulator.
 
-It is ministack's application under uvicorn. The functions that `main` calls first replace parts of
-ministack that took most of the local stack's time under load; each says which part, and why.
-`tests/infra/cli/test_local_emulator.py` shows that ministack still needs each replacement.
+It runs ministack's application under uvicorn. `main` first replaces parts of ministack that take
+most of the local stack's time under load. `tests/infra/cli/test_local_emulator.py` fails when
+ministack no longer needs one of the replacements.
 """
 
 import copy
@@ -35,13 +35,13 @@ from ministack.services import (  # type: ignore[import-untyped]
 
 Json = Any
 
-# --- DynamoDB: an expression is parsed once, not for each item that it is evaluated for
+# --- DynamoDB: an expression is parsed once, not for each item
 
 
 def cache_syntax() -> None:
-    """Cache an expression's tokens and the check of its syntax, which depend on its text alone.
+    """Cache the tokens and the syntax check of an expression, which depend on its text alone.
 
-    A query evaluates its condition for each item. ministack parses and checks it each time.
+    A query evaluates its condition for each item, and ministack parses and checks it each time.
     """
     tokens = lru_cache(4096)(dynamodb._tokenize)
     dynamodb._tokenize = lambda text: list(tokens(text))
@@ -56,15 +56,15 @@ COUNTED = (
     "ExpressionAttributeValues",
     "Select",
 )
-# So many entries of an index stay below 1 MB, at which a page of a query ends.
+# This many entries of an index have less than 1 MB, the size at which a query's page ends.
 COUNT_MAX = 2_000
 
 
 def look_up_partitions() -> None:
-    """Answer a query for a whole partition of an index from ministack's list of the items in it.
+    """Answer a query of a whole partition of an index from ministack's list of its items.
 
-    ministack evaluates the condition for each of these items, and computes the size of each. A
-    query of a new form is passed to ministack, which validates it.
+    ministack evaluates the condition for each of these items, and computes the size of each. The
+    first query of a form is passed to ministack, which validates it.
     """
     evaluate, query = dynamodb._evaluate_condition, dynamodb._query
     passed: set[Any] = set()
@@ -98,7 +98,7 @@ def look_up_partitions() -> None:
 
 
 def copied(value: Json) -> Json:
-    """A deep copy of a JSON value; it takes a fifth of the time of `copy.deepcopy`."""
+    """A deep copy of a JSON value, faster than that of `copy.deepcopy`."""
     if isinstance(value, dict):
         return {name: copied(each) for name, each in value.items()}
     if isinstance(value, list):
@@ -109,21 +109,21 @@ def copied(value: Json) -> Json:
 
 
 def copy_items_as_json() -> None:
-    """Copy items by `copied`, because ministack copies an item twice for each write."""
+    """Copy items with `copied`, because ministack copies an item twice for each write."""
     dynamodb.copy = SimpleNamespace(copy=copy.copy, deepcopy=copied)
 
 
-# --- Streams: batches of different keys are published concurrently, as by Lambda
+# --- Streams: batches of different keys are published concurrently, as in Lambda
 
 LANES_MAX = 3
-GATHER_SECONDS = 0.01  # for more records to arrive before new ones are read
+GATHER_SECONDS = 0.01  # for more records to arrive before they are read
 RETRY_SECONDS = 1.0
-# The lanes hold the records that are not published yet, so the stream need not keep them for a day.
+# The lanes hold the records that are not yet published, so the stream need not keep them.
 STREAM_SECONDS = 600
 
 
 class Lane:
-    """Invokes a mapping's function with the stream records of some keys, in order, by batches."""
+    """Invokes a mapping's function with the stream records of some keys, in order, in batches."""
 
     def __init__(self, account: str, region: str, mapping: Json) -> None:
         self._account, self._region, self._mapping = account, region, mapping
@@ -132,7 +132,7 @@ class Lane:
         threading.Thread(target=self._run, daemon=True, name="stream-lane").start()
 
     def put(self, record: Json) -> None:
-        """Add a record to the end."""
+        """Append a record."""
         self._records.append(record)
         self._more.set()
 
@@ -175,7 +175,7 @@ _lanes: dict[str, list[Lane]] = {}
 
 
 def poll_streams() -> bool:
-    """Give each mapping's new stream records to its lanes, by key; returns whether any were new."""
+    """Pass each mapping's new stream records to its lanes, by key; returns whether any were new."""
     found = False
     for account, region, mapping in lambda_svc._iter_all_esms():
         source, identity = mapping.get("EventSourceArn", ""), mapping["UUID"]
@@ -206,10 +206,10 @@ def poll_streams() -> bool:
 
 
 def publish_concurrently() -> None:
-    """Invoke the functions of streams in threads of their own, several for each mapping.
+    """Invoke the functions of a stream in threads of their own, several for each mapping.
 
-    ministack invokes them in the one thread that polls all queues and streams, one batch at a time,
-    and ignores a mapping's ParallelizationFactor.
+    ministack invokes them one batch at a time, in the only thread that polls all queues and
+    streams, and ignores a mapping's ParallelizationFactor.
     """
     lambda_svc._poll_dynamodb_streams = poll_streams
     dynamodb._STREAM_RETENTION_SECONDS = STREAM_SECONDS
@@ -218,8 +218,8 @@ def publish_concurrently() -> None:
 # --- Lambda: environments are forks of a process that has imported the function's code
 
 # This code precedes ministack's script in the process of a function. When the script reads its
-# first event, which is after the import, the process becomes a server that forks. Each fork has the
-# imported code, and continues the script's loop with the standard streams that it has received.
+# first event, after the import, the process becomes a server that forks. Each fork has the imported
+# code, and continues the script's loop with the standard streams that it receives.
 FORK_SERVER = """
 import socket, sys
 
@@ -263,7 +263,7 @@ class Fork:
     """A forked process, with the parts of `subprocess.Popen` that ministack uses."""
 
     def __init__(self, parent: int, stderr: int) -> None:
-        """Fork the process with the id `parent`, a FORK_SERVER; raises OSError if it has ended."""
+        """Fork the FORK_SERVER with the process id `parent`; raises OSError if it has ended."""
         self._line = socket.socket(socket.AF_UNIX)
         stdin, to_stdin = os.pipe()
         from_stdout, stdout = os.pipe()
@@ -284,7 +284,7 @@ class Fork:
             os.close(stdout)
 
     def poll(self) -> int | None:
-        """None while the process runs, then 0."""
+        """None while the process runs, afterwards 0."""
         return 0 if self._ended(0) else None
 
     def wait(self, timeout: float | None = None) -> int:
@@ -319,7 +319,7 @@ class Fork:
                 each.close()
 
 
-# The fields of a function's configuration that a process reads only when it starts.
+# The fields of a function's configuration that its process reads only when it starts.
 READ_AT_START = (
     "CodeSha256",
     "Environment",
@@ -334,8 +334,8 @@ LOG_BYTES_MAX = 1_000_000
 _parents: dict[str, Any] = {}
 _parents_lock = threading.Lock()
 _locks: dict[str, threading.Lock] = {}
-# Between two forks of a function. Ten environments that made their AWS clients at the same time
-# have timed out on a busy machine with two cores.
+# The time between two forks of a function. Ten environments that create their AWS clients at the
+# same time can time out on a busy machine with two cores.
 FORK_INTERVAL_SECONDS = 0.5
 _next_fork_at: dict[str, float] = {}  # by the function's ARN, on the monotonic clock
 
@@ -343,8 +343,8 @@ _next_fork_at: dict[str, float] = {}  # by the function's ARN, on the monotonic 
 class ForkedWorker(lambda_runtime.Worker):  # type: ignore[misc]
     """An environment that is a fork, and whose standard error is a file in memory.
 
-    So the log is complete when the function has answered, while ministack's own worker waits up to
-    50 ms for further lines.
+    The log is therefore complete when the function has answered. ministack's own worker waits for
+    more lines.
     """
 
     def __init__(self, *arguments: Any) -> None:
@@ -371,7 +371,7 @@ class ForkedWorker(lambda_runtime.Worker):  # type: ignore[misc]
                 self._proc = Fork(self._parent(), self._log)
 
     def _parent(self) -> int:
-        """The id of the process that has imported the function's current code."""
+        """The id of the process that has imported the current code of the function."""
         now = [copied(self.config.get(field)) for field in READ_AT_START]
         known, as_of = _parents.get(self.config["FunctionArn"], (None, None))
         if known is None or as_of != now or known._proc.poll() is not None:
@@ -401,10 +401,10 @@ class ForkedWorker(lambda_runtime.Worker):  # type: ignore[misc]
 
 
 def fork_environments() -> None:
-    """Fork the environments of Python functions from one process for each function.
+    """Fork the environments of Python functions, from one process for each function.
 
-    ministack unpacks the code and the layers for each environment, which then imports them: a
-    second of CPU and 60 MB. Only on Linux, because macOS's own libraries do not support a fork.
+    ministack unpacks the code and the layers for each environment, which then imports them. This
+    replacement is only for Linux, because macOS's own libraries do not support a fork.
     """
     if sys.platform != "linux":
         return
@@ -418,7 +418,7 @@ def fork_environments() -> None:
     lambda_runtime._worker_class_for = worker_class_for
 
 
-# --- CloudWatch Logs: a log group keeps its newest streams
+# --- CloudWatch Logs: a log group keeps only its newest streams
 
 LOG_STREAMS_MAX = 2_000
 
@@ -438,7 +438,7 @@ def bound_logs() -> None:
 
 
 def main() -> None:
-    """Serve until SIGTERM, with ministack's settings in the environment variables."""
+    """Serve until SIGTERM; ministack reads its settings from the environment variables."""
     for adapt in (
         cache_syntax,
         look_up_partitions,
@@ -458,10 +458,10 @@ def main() -> None:
         ws_ping_interval=None,  # like API Gateway, which sends no pings
         lifespan="on",
         log_config=None,
-        log_level="warning",  # at "info" uvicorn logs the URLs of WebSockets, with tickets
+        log_level="warning",  # at "info", uvicorn logs the URLs of WebSockets with their tickets
         access_log=False,
         server_header=False,
-        date_header=False,  # ministack sends one; the CDK does not accept two
+        date_header=False,  # ministack sends a date; the CDK does not accept two
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
         ssl_certfile=certificate,

@@ -1,4 +1,4 @@
-"""`uv run market`: the simulated market at a moment: prices, pools, quotes, routes."""
+"""`uv run market`: print the simulated market at a moment: prices, pools, quotes, routes."""
 
 import argparse
 import re
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 
 def main() -> None:
-    """Print the market as tables or JSON."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="uv run market", description=__doc__)
     parser.add_argument(
         "--pair", default="SOL/USDC", type=_pair, help="tokenIn/tokenOut (default: %(default)s)"
@@ -67,7 +67,7 @@ def _time(text: str) -> int:
 
 
 def show(console: Console, found: Json) -> None:
-    """Print what `replay.moment` returned as tables."""
+    """Print the result of `replay.moment` as tables."""
     one, other = found["tokenIn"], found["tokenOut"]
     console.print(
         f"{one}/{other} at {found['at']}, slot {found['slot']}, market version {found['version']}"

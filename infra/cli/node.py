@@ -1,4 +1,4 @@
-"""Node and the CDK command line, both pinned and installed with the project."""
+"""Commands that run Node and the CDK command line in their pinned versions."""
 
 import os
 from pathlib import Path
@@ -11,12 +11,12 @@ NPX = Path(ROOT_DIR, "lib", "node_modules", "npm", "bin", "npx-cli.js")
 
 
 def cdk_command(*args: str) -> list[str]:
-    """The command that runs `cdk ARGS`; npm fetches the package if it is not in its cache."""
+    """The command that runs `cdk ARGS`; npm fetches the package if its cache lacks it."""
     return _with_cdk("cdk", *args)
 
 
 def cdk_path_command() -> list[str]:
-    """The command that prints the path of cdk's script; it fetches the package likewise."""
+    """The command that fetches the package in the same way and prints the path of cdk's script."""
     return _with_cdk("--call", "command -v cdk")
 
 
@@ -26,7 +26,7 @@ def _with_cdk(*args: str) -> list[str]:
 
 
 def with_node(environment: dict[str, str]) -> dict[str, str]:
-    """The environment with what the commands need to find Node and to print no notices."""
+    """The environment, with variables that let the commands find Node and print no notices."""
     return environment | {
         "PATH": os.pathsep.join([str(NODE.parent), environment.get("PATH", os.defpath)]),
         "JSII_NODE": str(NODE),

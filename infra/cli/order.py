@@ -1,4 +1,4 @@
-"""`uv run order SOL USDC 1.5`: place an order, and watch it with --watch."""
+"""`uv run order SOL USDC 1.5`: place an order."""
 
 import argparse
 import re
@@ -27,7 +27,7 @@ EXIT_CODES = (
 
 
 def moment(text: str) -> datetime:
-    """A type for argparse: a duration from now, such as 30m or 1d, or a time in ISO 8601."""
+    """An argparse type: a duration from now, such as 30m or 1d, or a time in ISO 8601."""
     if found := re.fullmatch(r"([0-9]{1,6})([smhd])", text):
         return datetime.now(UTC) + timedelta(**{UNITS[found[2]]: int(found[1])})
     try:
@@ -55,17 +55,17 @@ def main() -> None:
         help="how much less than quoted the order accepts, in 0.01 %% (default: 50)",
     )
     parser.add_argument(
-        "--limit", metavar="PRICE", help="execute once a TOKEN_IN gives at least so much TOKEN_OUT"
+        "--limit", metavar="PRICE", help="execute once one TOKEN_IN gives at least PRICE TOKEN_OUT"
     )
     parser.add_argument(
-        "--stop", metavar="PRICE", help="execute once it gives only so much TOKEN_OUT or less"
+        "--stop", metavar="PRICE", help="execute once one TOKEN_IN gives at most PRICE TOKEN_OUT"
     )
     parser.add_argument(
         "--expires", type=moment, metavar="WHEN", help="when the order expires: 30m, 1d, or a time"
     )
     parser.add_argument("--ioc", action="store_true", help="execute at once or not at all")
     parser.add_argument(
-        "--slices", type=whole_number(SLICES_MIN, SLICES_MAX), help="execute in so many slices"
+        "--slices", type=whole_number(SLICES_MIN, SLICES_MAX), help="the number of slices"
     )
     parser.add_argument(
         "--every",

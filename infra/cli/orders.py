@@ -19,7 +19,7 @@ SHOWN = 20
 
 
 def table_of(orders: Iterable[Order]) -> Table:
-    """Orders as a table with a row for each."""
+    """A table with a row for each order."""
     table = Table(box=None, header_style="dim", pad_edge=False)
     for name in ("created", "order", "type", "status"):
         table.add_column(name, no_wrap=True)
@@ -46,7 +46,7 @@ def _waits_for(order: Order) -> str:
 
 
 def main() -> None:
-    """List orders as a table, as CSV, or as JSON."""
+    """Run the command; it prints a table, CSV or JSON."""
     parser = argparse.ArgumentParser(
         prog="uv run orders", description=__doc__, parents=[options(json=True, key=True)]
     )

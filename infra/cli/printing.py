@@ -1,4 +1,4 @@
-"""How the commands print: answers on stdout, progress on stderr."""
+"""Prints the commands' answers to stdout, and their progress to stderr."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from functions.orders.order import Status
 
-Report = Callable[[int, int | None], None]  # what is done, and of how much, if that is known
+Report = Callable[[int, int | None], None]  # how much is done, and of how much, if known
 
 STYLES: dict[str, str] = {
     "WARNING": "yellow",
@@ -26,7 +26,7 @@ STYLES: dict[str, str] = {
 
 
 def update_details(update: dict[str, Any]) -> dict[str, Any]:
-    """The fields of an update (JSON) that are shown in a line of text after time and status."""
+    """The fields of an update (JSON) that a line of text shows after time and status."""
     names = (
         *("attempt", "nextRetryAt", "trigger", "limitPrice", "stopPrice", "expiresAt", "slice"),
         *("sliceAmount", "slicesDone", "filledAmount", "nextSliceAt"),
@@ -41,12 +41,12 @@ def update_details(update: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain_console() -> Console:
-    """A console that prints text unchanged, without markup and line breaks."""
+    """A console that prints text unchanged: it adds no line breaks and reads no markup."""
     return Console(highlight=False, soft_wrap=True, markup=False)
 
 
 def print_table(table: Table) -> None:
-    """Print a table in full width, whatever the terminal's."""
+    """Print a table in full width, even if the terminal is narrower."""
     Console(highlight=False, markup=False, width=1000).print(table)
 
 
@@ -60,8 +60,7 @@ def print_json(value: Any) -> None:
 def progress(title: str, *, among_answers: bool = False) -> Iterator[Report]:
     """Show a progress bar on stderr while the block runs, if stderr is a terminal.
 
-    `among_answers`: the block prints answers meanwhile. If they go to a terminal too, no bar is
-    shown.
+    If the block prints answers (`among_answers`) and stdout is a terminal too, no bar is shown.
     """
     console = Console(stderr=True)
     hidden = not console.is_terminal or (among_answers and sys.stdout.isatty())
@@ -75,7 +74,7 @@ def progress(title: str, *, among_answers: bool = False) -> Iterator[Report]:
         *columns,
         console=console,
         transient=True,
-        redirect_stdout=False,  # it would send answers to stderr, where the bar is
+        redirect_stdout=False,  # otherwise answers would go to stderr
         disable=hidden,
     ) as bars:
         task = bars.add_task(title, total=None)

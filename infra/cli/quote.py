@@ -1,4 +1,4 @@
-"""`uv run quote SOL USDC 1.5`: what an order would give now, and what each venue alone."""
+"""`uv run quote SOL USDC 1.5`: print what an order, and each venue alone, would give now."""
 
 import argparse
 
@@ -13,7 +13,7 @@ from infra.cli.watch import as_json
 
 
 def lines_of(quote: QuoteAnswer) -> list[Table | str]:
-    """A quote as lines and tables: the output, the legs of the route, and each venue's quote."""
+    """The lines and tables of a quote: its output, the route's legs, and each venue's quote."""
     legs = Table(box=None, header_style="dim", pad_edge=False)
     for name in ("route", "", "gives", "share"):
         legs.add_column(name)
@@ -40,7 +40,7 @@ def lines_of(quote: QuoteAnswer) -> list[Table | str]:
 
 
 def main() -> None:
-    """Print a quote."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="uv run quote", description=__doc__, parents=[options(json=True, key=True)]
     )

@@ -1,4 +1,4 @@
-"""Calls the functions that execute an order, so that the first order waits for no cold start."""
+"""Calls the functions that execute an order, so that no order waits for a cold start."""
 
 import json
 import ssl
@@ -19,11 +19,11 @@ from infra.cli.command import Problem
 from infra.cli.deployed import Deployed
 from infra.cli.printing import Report
 
-# Long enough for a busy machine.
+# These times suffice on a busy machine.
 ANSWER_SECONDS_MAX, RETRIES_SECONDS_MAX = 60, 180
 RETRY_SECONDS = 0.5
 
-# The worker accepts no empty batch. It logs that this message failed.
+# The worker cannot process an empty batch. It logs that this message failed.
 _NO_ORDER = {
     "Records": [
         {
@@ -37,14 +37,14 @@ _NO_ORDER = {
 
 
 def warm(stack: Deployed, report: Report) -> None:
-    """Call each of the functions once; no order, message or connection is left behind.
+    """Call each of the functions once; no order, message or connection remains.
 
-    The API, the authorizer and the WebSocket's function are called as by a client. The worker gets
-    the message of an order that does not exist, and the publisher an empty batch. `report` gets the
-    number of calls that are done.
+    API, authorizer and WebSocket function are called as by a client. The worker receives the
+    message of an order that does not exist, and the publisher an empty batch. `report` receives the
+    number of finished calls. Calls of the APIs are repeated while they time out or fail.
 
     Raises:
-        Problem: a function did not answer, or answered with an error; the APIs are asked again.
+        Problem: a function did not answer, or answered with an error.
     """
     functions = stack.functions()
     sequences = (
@@ -67,7 +67,7 @@ def warm(stack: Deployed, report: Report) -> None:
 
 
 class _NotReady(Problem):
-    """What a function's start on a busy machine causes, if it takes longer than its timeout."""
+    """A call failed, possibly because a function's start took longer than its timeout."""
 
 
 def _repeated(call: Callable[[], None]) -> None:

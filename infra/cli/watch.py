@@ -26,7 +26,7 @@ EXIT_CODES = (
 
 
 def update_line(update: dict[str, Any]) -> Text:
-    """An update (as JSON) as one line of text."""
+    """One line of text for an update (JSON)."""
     status = update["status"]
     details = update_details(update)
     return Text.assemble(
@@ -38,14 +38,14 @@ def update_line(update: dict[str, Any]) -> Text:
 
 
 def as_json(model: BaseModel) -> dict[str, Any]:
-    """The model as JSON, as the API writes it."""
+    """The model as the JSON that the API writes."""
     return model.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def print_updates(updates: Iterable[Update], *, as_lines_of_json: bool) -> Update | None:
     """Print each update as it arrives; returns the last one, or None if there was none.
 
-    On a terminal, a line below the updates shows the time since the last one.
+    On a terminal, a line below the updates shows the time since the last update.
     """
     console, last = plain_console(), None
     waiting = Progress(
@@ -66,14 +66,14 @@ def print_updates(updates: Iterable[Update], *, as_lines_of_json: bool) -> Updat
 
 
 def exit_code(last: Update | None) -> int:
-    """The exit code of a command that followed one order, of which this is the last update."""
+    """The exit code of a command that followed one order to this last update."""
     if last is None or not last.status.terminal:
         return UNKNOWN
     return CONFIRMED if last.status is Status.CONFIRMED else ENDED_OTHERWISE
 
 
 def main() -> None:
-    """Print each update until the order ends, or until Ctrl-C."""
+    """Run the command until the order ends, or until Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="uv run watch",
         description=__doc__,

@@ -9,17 +9,17 @@ from functions.contract import Metric
 from functions.orders.failures import FailureCode
 from infra.stack.metrics import FIVE_MINUTES, ONE_MINUTE, Metrics, total
 
-# Most metrics have no data without traffic, which is no fault.
+# Most metrics have no data without traffic.
 NO_TRAFFIC = cloudwatch.TreatMissingData.NOT_BREACHING
-# The sweeper and the watcher emit their metrics each minute, so missing data mean that they stop.
+# The sweeper and the watcher emit a metric each minute; missing data mean that they do not run.
 NOT_RUNNING = cloudwatch.TreatMissingData.BREACHING
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """An alarm: `metric` exceeds `threshold` in `datapoints` of its last `periods` periods.
+    """An alarm begins when `metric` exceeds `threshold` in `datapoints` of `periods` periods.
 
-    `means` is the meaning for the operator, and `first` the command of `uv run ops` to run first.
+    `means` tells the operator what the alarm means, and `first` which `uv run ops` command to run.
     """
 
     name: str
@@ -33,12 +33,12 @@ class Rule:
 
 
 def rules(metrics: Metrics) -> Iterator[Rule]:
-    """All alarms: first of harmed orders, then of delayed ones, then of what may cause either."""
+    """The rule of each alarm."""
     queues, compute = metrics.queues, metrics.compute
     yield Rule(
         name="DeadLetters",
-        # Visible messages alone would miss a dead letter that the function receives at once. SQS
-        # counts no sends, because it moves the messages itself.
+        # The number of visible messages alone would miss a dead letter that the function receives
+        # at once. SQS moves the messages itself and does not count them as sent.
         metric=total(
             queues.dead_letters.metric_number_of_messages_received(statistic="Sum"),
             queues.dead_letters.metric_approximate_number_of_messages_visible(),
@@ -60,8 +60,8 @@ def rules(metrics: Metrics) -> Iterator[Rule]:
     )
     yield Rule(
         name="OrdersWait",
-        # A message whose worker died is received again after six minutes: one such message does not
-        # start the alarm, two in a row do.
+        # A message whose worker crashed is received again after six minutes. One crash does not
+        # start the alarm; two in a row do.
         metric=queues.orders.metric_approximate_age_of_oldest_message(period=ONE_MINUTE),
         threshold=300,
         datapoints=3,
@@ -72,8 +72,8 @@ def rules(metrics: Metrics) -> Iterator[Rule]:
     )
     yield Rule(
         name="ConfirmationsSlow",
-        # One transaction in fifty is dropped, and the worker knows it after a minute, so the usual
-        # p99 is a little more than that.
+        # By default one transaction in fifty is dropped. The worker knows this after a minute, so
+        # the usual p99 is a little more than a minute.
         metric=metrics.own(Metric.TIME_TO_CONFIRM, FIVE_MINUTES, "p99"),
         threshold=120_000,
         datapoints=3,
@@ -83,7 +83,7 @@ def rules(metrics: Metrics) -> Iterator[Rule]:
     )
     yield Rule(
         name="OrdersSwept",
-        # One sweep that repairs one lost message is normal.
+        # A single sweep that repairs a lost message is normal.
         metric=metrics.own(Metric.ORDERS_SWEPT, ONE_MINUTE),
         threshold=0,
         datapoints=5,
@@ -95,7 +95,7 @@ def rules(metrics: Metrics) -> Iterator[Rule]:
     )
     yield Rule(
         name="WatcherLate",
-        # A single slow tick is no fault, nor is a cold start.
+        # A single slow tick or a cold start is normal.
         metric=metrics.own(Metric.WATCHER_LAG, ONE_MINUTE, "Maximum"),
         threshold=5_000,
         datapoints=3,
@@ -107,7 +107,7 @@ def rules(metrics: Metrics) -> Iterator[Rule]:
     )
     yield Rule(
         name="PushesLate",
-        # A batch waits at most 15 s for a slow connection: a minute is four such batches in a row.
+        # A batch waits for a slow connection for at most 15 s, so a minute is four such batches.
         metric=compute.publisher.metric("IteratorAge", statistic="Maximum", period=ONE_MINUTE),
         threshold=60_000,
         datapoints=3,
@@ -150,7 +150,7 @@ def rules(metrics: Metrics) -> Iterator[Rule]:
         means="A delivery to a webhook has failed for a day. Usually its receiver is at fault.",
         first="stats",
     )
-    # The functions retry requests, and an on-demand table takes some time to double its capacity.
+    # The functions retry throttled requests, and an on-demand table takes time to scale up.
     yield Rule(
         name="OrdersTableThrottles",
         metric=total(*metrics.orders_throttles(), period=ONE_MINUTE, label="throttled requests"),
@@ -173,7 +173,8 @@ def rules(metrics: Metrics) -> Iterator[Rule]:
     )
     yield Rule(
         name="ApiErrors",
-        # A share alone would alarm at one error at night, and a number alone at every peak.
+        # A percentage alone would start the alarm for one error without traffic, and a number
+        # alone at every peak of traffic.
         metric=cloudwatch.MathExpression(
             expression="IF(failed >= 5, 100 * failed / calls, 0)",
             using_metrics={
@@ -189,7 +190,7 @@ def rules(metrics: Metrics) -> Iterator[Rule]:
     )
     yield Rule(
         name="WebSocketErrors",
-        # The function catches its errors to answer the client, and then returns a 5xx.
+        # The function catches an error to answer the client, and then returns a 5xx.
         metric=total(
             metrics.web_socket("ExecutionError", FIVE_MINUTES),
             metrics.web_socket("IntegrationError", FIVE_MINUTES),

@@ -43,10 +43,10 @@ WEB_SOCKET_LOGGED = LOGGED | {
 
 
 class Apis(Construct):
-    """Both APIs, each with one stage that throttles and logs requests.
+    """The two APIs, each with one stage that throttles and logs requests.
 
-    `http_url` and `web_socket_url` are for clients, and `push_url` is the endpoint for pushes. On
-    the emulator the APIs have fixed ids, so that the URLs are known beforehand.
+    Clients use `http_url` and `web_socket_url`; the functions push to `push_url`. On the emulator
+    the APIs have fixed ids, so that the template can contain the URLs.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class Apis(Construct):
             auto_deploy=True,
             throttle=self._throttle(),
         )
-        # HTTP APIs log by a resource policy of at most 5,120 characters that all log groups share.
-        # CloudWatch Logs makes room in it only for groups with this prefix. The stack's id keeps
-        # the groups of successive stacks of one name apart.
+        # A resource policy of at most 5,120 characters, which all log groups share, allows HTTP
+        # APIs to write logs. CloudWatch Logs keeps it short only for groups with this prefix. The
+        # stack's id distinguishes the groups of successive stacks with the same name.
         stack = Fn.select(2, Fn.split("/", Aws.STACK_ID))
         http_logs = f"/aws/vendedlogs/{settings.stack_name}/http/{stack}"
         self._log(http_stage, "HttpAccess", HTTP_LOGGED, group_name=http_logs)
@@ -136,7 +136,7 @@ class Apis(Construct):
                 results_cache_ttl=Duration.seconds(self._settings.key_cache_seconds),
             ),
         )
-        if origin:  # a preflight request carries no key
+        if origin:  # a preflight request has no key
             http.add_routes(
                 path="/{proxy+}", methods=[apigateway.HttpMethod.OPTIONS], integration=integration
             )
@@ -149,8 +149,9 @@ class Apis(Construct):
             self, "WebSocket", route_selection_expression="$request.body.action"
         )
         for route in ("$connect", "$disconnect", "$default"):
-            # The credentials are in a header or in a query parameter, and API Gateway refuses a
-            # request without every identity source. So the source is a header of every handshake.
+            # The credentials are in a header or in a query parameter, but API Gateway refuses a
+            # request that lacks an identity source. So the source is a header that every handshake
+            # has.
             access = WebSocketLambdaAuthorizer(
                 "Access", authorizer, identity_source=["route.request.header.Host"]
             )
@@ -179,16 +180,16 @@ class Apis(Construct):
         if not isinstance(cfn_stage, apigateway.CfnStage):
             raise TypeError(f"{cfn_stage} is no stage")
         cfn_stage.access_log_settings = apigateway.CfnStage.AccessLogSettingsProperty(
-            # API Gateway takes the ARN without the ":*" at the end of what Fn::GetAtt returns.
+            # API Gateway needs the ARN without the ":*" that Fn::GetAtt appends.
             destination_arn=Fn.select(0, Fn.split(":*", group.log_group_arn)),
             format=json.dumps(fields),
         )
 
     def _log_role(self) -> account.CfnAccount:
-        """Set the role by which API Gateway writes access logs of WebSocket APIs.
+        """Set the role with which API Gateway writes access logs of WebSocket APIs.
 
-        It is one setting for the account and region, so other APIs may log by the role too. So the
-        role and the setting outlive the stack, unless the deployment that creates them fails.
+        The setting belongs to the account and region, so other APIs may use the role too. The role
+        and the setting therefore outlive the stack, unless the deployment that creates them fails.
         """
         role = iam.Role(
             self,

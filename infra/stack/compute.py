@@ -1,4 +1,4 @@
-"""The Lambda functions: one asset for all; a role, log group and environment for each."""
+"""The Lambda functions: one asset for all, and a role, log group and environment for each."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ WORKER_TIMEOUT = Duration.seconds(60)
 
 
 class Compute(Construct):
-    """The engine's functions, all of them in `all`; `Engine` grants their permissions."""
+    """The engine's functions; `all` lists them, and `Engine` grants their permissions."""
 
     def __init__(
         self,
@@ -76,8 +76,8 @@ class Compute(Construct):
             WORKER_TIMEOUT,
             orders | queue,
             memory_mb=settings.worker_memory_mb,
-            # The worker re-queues an order that waits or retries. Lambda would take that for a
-            # recursive loop, and move the message to the dead-letter queue after 16 rounds:
+            # The worker re-queues an order that waits or retries. Lambda would detect a recursive
+            # loop, and move the message to the dead-letter queue after 16 invocations:
             # https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
@@ -110,7 +110,7 @@ class Compute(Construct):
         self.dead_letters = self._function("dead_letters", DEAD_LETTERS_TIMEOUT, orders | queue)
 
     def published(self, function: lambda_.Function) -> lambda_.IFunction:
-        """What an API calls: the function, or with SnapStart the alias of its newest version."""
+        """What an API calls: the function, or with SnapStart the alias of its version."""
         return function.add_alias(PUBLISHED_ALIAS) if self._settings.snap_start else function
 
     def _function(
@@ -146,7 +146,7 @@ class Compute(Construct):
             log_group=group,
             logging_format=lambda_.LoggingFormat.JSON,
             application_log_level_v2=_lambda_log_level(settings.log_level),
-            # A platform line for each invocation would cost money, and metrics count invocations.
+            # Platform lines of each invocation would cost money; metrics count the invocations.
             system_log_level_v2=lambda_.SystemLogLevel.WARN,
             environment={
                 **environment,
@@ -156,7 +156,7 @@ class Compute(Construct):
                 "POWERTOOLS_LOG_LEVEL": settings.log_level,
             },
         )
-        if snap_start:  # `published` publishes the version
+        if snap_start:  # `published` creates the version
             Annotations.of(function).acknowledge_warning(
                 "@aws-cdk/aws-lambda:snapStartRequirePublish"
             )
@@ -165,10 +165,10 @@ class Compute(Construct):
 
 
 def _lambda_log_level(level: str) -> lambda_.ApplicationLogLevel:
-    """The level below which Lambda drops a function's log lines: DEBUG for DEBUG, else INFO.
+    """The level below which Lambda drops log lines: DEBUG for DEBUG, else INFO.
 
-    Lambda treats a line without a level, such as one of metrics, as INFO, so a higher level would
-    drop the metrics. The functions' logger applies the higher levels (functions/runtime.py):
+    Lambda treats a line without a level, such as a line of metrics, as INFO, so a higher level
+    would drop the metrics. The functions' logger applies higher levels (functions/runtime.py):
     https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
     """
     debug = level == "DEBUG"

@@ -1,4 +1,4 @@
-"""The CloudWatch dashboard: whether orders flow, how fast, and if not, why not."""
+"""The CloudWatch dashboard: how many orders are executed, how fast, and what fails."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,11 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from functions.contract import Metric
 from infra.stack.metrics import Metrics, total
 
-WIDTH, HEIGHT = 8, 6  # of a graph; a row is 24 units wide
+WIDTH, HEIGHT = 8, 6  # of a graph, in units; a row is 24 units wide
 
 
 def rows(metrics: Metrics, alarms: Sequence[cloudwatch.Alarm]) -> list[list[cloudwatch.IWidget]]:
-    """The dashboard's rows: the states of the alarms, then three graphs in each."""
+    """The dashboard's rows: the states of the alarms, then three graphs in each row."""
     queues, compute, publisher = metrics.queues, metrics.compute, metrics.compute.publisher
     http = metrics.apis.http_stage
     return [

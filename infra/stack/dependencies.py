@@ -1,4 +1,4 @@
-"""The Lambda layer: the functions' dependencies as uv.lock pins them, for Lambda's platform."""
+"""The Lambda layer: the functions' dependencies in the versions that uv.lock pins."""
 
 import hashlib
 import shutil
@@ -17,7 +17,11 @@ PLATFORM = "aarch64-manylinux2014"
 
 
 def dependency_layer(scope: Construct, construct_id: str, *, uv: str) -> lambda_.LayerVersion:
-    """The layer; its asset hash is that of the requirements, so only a change is deployed."""
+    """Add the layer; its asset changes only with the platform, Python version or requirements.
+
+    Raises:
+        RuntimeError: uv failed.
+    """
     requirements = pinned_requirements(uv)
     digest = hashlib.sha256(f"{PLATFORM} {PYTHON_VERSION}\n{requirements}".encode()).hexdigest()
     return lambda_.LayerVersion(
@@ -46,17 +50,17 @@ def install(
     platform: str = PLATFORM,
     python_version: str = PYTHON_VERSION,
 ) -> None:
-    """Install pinned requirements into a folder; needs neither Docker nor the target's Python.
+    """Install pinned requirements into a folder, without Docker and without the target's Python.
 
     Args:
         uv: the path of the uv command.
         requirements: text in pip's format, with versions and hashes.
         target: the folder.
-        platform: uv's name of the target platform.
-        python_version: of the target.
+        platform: uv's name of the target's platform.
+        python_version: the target's Python version.
 
     Raises:
-        RuntimeError: uv could not install them; the message carries its reason.
+        RuntimeError: uv could not install them; the message contains uv's reason.
     """
     runtime = ["--python-platform", platform, "--python-version", python_version]
     exactly = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
@@ -71,14 +75,14 @@ def install(
 
 
 def pinned_requirements(uv: str) -> str:
-    """The functions' dependencies as uv.lock pins them, in pip's format with hashes.
+    """The functions' dependencies that uv.lock pins, in pip's format with hashes.
 
     Raises:
-        RuntimeError: uv failed; the message carries its reason.
+        RuntimeError: uv failed; the message contains uv's reason.
     """
     # Under the CDK command line, uv would write colour codes between the requirements.
     layout = ["--quiet", "--color", "never", "--no-header", "--no-annotate"]
-    content = ["--frozen", "--no-dev", "--no-emit-project", "--project", str(ROOT)]
+    content = ["--frozen", "--no-default-groups", "--no-emit-project", "--project", str(ROOT)]
     return _run([uv, "export", *layout, *content])
 
 

@@ -1,4 +1,4 @@
-"""The stack: its constructs, and the triggers and permissions of the functions."""
+"""The stack: its constructs, and the functions' triggers and permissions."""
 
 from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_events as events
@@ -29,7 +29,7 @@ from infra.stack.storage import WAKE_INDEXES, Storage
 PUBLISH_BATCH_SIZE = 100
 NOTIFIERS_MAX = 5
 
-# Lambda reads a function's queue or stream with the function's own role.
+# Lambda reads a function's queue or stream with the function's role.
 RECEIVE = "ReceiveMessage DeleteMessage GetQueueAttributes"
 READ_STREAM = "DescribeStream GetRecords GetShardIterator ListStreams"
 
@@ -139,7 +139,7 @@ class Engine(Stack):
             bisect_batch_on_error=True,
         )
         scheduled = [compute.sweeper]
-        if settings.wake_indexes == len(WAKE_INDEXES):  # the watcher queries all of them
+        if settings.wake_indexes == len(WAKE_INDEXES):  # the watcher queries both
             scheduled.append(compute.watcher)
         events.Rule(
             self,
@@ -204,7 +204,7 @@ class Engine(Stack):
         _allow(compute.watcher, queue, "sqs", "SendMessage GetQueueAttributes")
 
         if local:
-            # The emulator checks this action. AWS has none: SendMessage covers batches.
+            # The emulator checks an action that AWS does not have: SendMessage covers batches.
             # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-batch-api.html
             for function in (compute.sweeper, compute.watcher):
                 _allow(function, queue, "sqs", "SendMessageBatch")
@@ -237,7 +237,7 @@ class Engine(Stack):
 def _allow(
     function: lambda_.Function, resource: str, service: str, actions: str, *, keys: str = ""
 ) -> None:
-    """Grant actions on one resource; with `keys`, on items whose partition key matches it."""
+    """Grant actions on a resource, or with `keys` on the items whose partition key matches it."""
     only = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [keys]}} if keys else None
     function.add_to_role_policy(
         iam.PolicyStatement(

@@ -1,4 +1,4 @@
-"""Log groups, with the retention of the settings; in prod they outlive the stack."""
+"""Log groups with the retention of the settings; those of prod outlive the stack."""
 
 from typing import cast
 
@@ -17,12 +17,12 @@ def log_group(
         scope,
         construct_id,
         log_group_name=name,
-        # If the first deployment fails, its rollback deletes the empty log groups.
+        # In prod too, the rollback of the deployment that creates a group deletes the empty group.
         removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
         if settings.durable
         else RemovalPolicy.DESTROY,
     )
-    # The construct's own property is an enumeration, which cannot express a number of days.
+    # The construct's own property is an enumeration, which takes no number of days.
     resource = cast("logs.CfnLogGroup", group.node.default_child)
     resource.retention_in_days = settings.log_retention_days
     return group

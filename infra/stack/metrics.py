@@ -1,4 +1,4 @@
-"""The metrics of alarms and dashboard: those that the functions emit, and AWS's own."""
+"""The metrics of alarms and dashboard, which the functions and AWS emit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from infra.stack.storage import Storage
 
 ONE_MINUTE, FIVE_MINUTES = Duration.minutes(1), Duration.minutes(5)
 
-# The operations that the functions call, by table; an alarm's expression takes ten metrics at most.
+# The operations that the functions call. An alarm's expression takes at most ten metrics.
 ORDERS_OPERATIONS = ("PutItem", "GetItem", "BatchGetItem", "UpdateItem", "Query")
 CONNECTIONS_OPERATIONS = ("PutItem", "GetItem", "UpdateItem", "DeleteItem", "Query")
 ACCESS_OPERATIONS = ("PutItem", "GetItem", "DeleteItem")
@@ -55,9 +55,9 @@ class Metrics:
         return [self.own(metric, statistic=p, label=p) for p in ("p50", "p99")]
 
     def failed(self, expression: str, *, label: str) -> cloudwatch.MathExpression:
-        """An expression on the counts of failed orders by code, for which `{}` stands in it.
+        """An expression in which `{}` stands for the counts of failed orders, by code.
 
-        They are found by a search, because a code has no metric until an order has failed with it.
+        A search finds the counts, because a code has no metric until an order has failed with it.
         """
         schema = f"{{{METRICS_NAMESPACE},code,service}}"
         search = f'{schema} MetricName="{Metric.ORDERS_FAILED}" service="{self.stack_name}"'
@@ -75,11 +75,11 @@ class Metrics:
         return stage.metric(name, statistic="Sum", period=period, label=label)
 
     def orders_throttles(self) -> list[cloudwatch.Metric]:
-        """Throttled requests to the orders table."""
+        """The throttled requests to the orders table, by operation."""
         return _throttles(self.storage.orders, ORDERS_OPERATIONS)
 
     def other_throttles(self) -> list[cloudwatch.Metric]:
-        """Throttled requests to the tables of connections and of keys."""
+        """The throttled requests to the tables of connections and of keys, by operation."""
         connections = _throttles(self.storage.connections, CONNECTIONS_OPERATIONS)
         return connections + _throttles(self.storage.access, ACCESS_OPERATIONS)
 
@@ -87,13 +87,13 @@ class Metrics:
 def total(
     *metrics: cloudwatch.IMetric, period: Duration = ONE_MINUTE, label: str
 ) -> cloudwatch.MathExpression:
-    """The sum of metrics, of which one without data counts as 0.
+    """The sum of metrics; a metric without data counts as 0.
 
-    So the newest data point is 0 until CloudWatch has received the metrics; those of SQS are some
-    minutes late. An alarm on the sum must evaluate more than this point, or it may never begin:
+    The newest data point is 0 until CloudWatch has received the metrics; those of SQS are some
+    minutes late. An alarm on the sum must evaluate earlier points too, or it may never begin:
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
     """
-    # Ids must be unique in a graph, so they begin with the first word of the label.
+    # The ids in a graph must be unique, so they begin with the first word of the label.
     word = label.split(maxsplit=1)[0].strip(",")
     named = {f"{word}{number}": metric for number, metric in enumerate(metrics)}
     return cloudwatch.MathExpression(

@@ -1,4 +1,4 @@
-"""Monitoring: the alarms, one SNS topic that they notify, and one dashboard."""
+"""The alarms, the SNS topic that they notify, and the dashboard."""
 
 from aws_cdk import Aws, CfnMapping, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -25,7 +25,7 @@ CONSOLES = {
 
 
 class Monitoring(Construct):
-    """Every alarm notifies `topic` when it begins and when it ends; the dashboard shows all."""
+    """Every alarm notifies `topic` when it begins and when it ends."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Monitoring(Construct):
 
     def _topic(self, email: str) -> sns.Topic:
         topic = sns.Topic(self, "Alarms", enforce_ssl=True)
-        # A topic with a policy of its own (TLS only) needs a statement that lets alarms publish.
+        # A topic with its own policy (TLS only) needs a statement that lets alarms publish.
         alarms = f"arn:{Aws.PARTITION}:cloudwatch:{Aws.REGION}:{Aws.ACCOUNT_ID}:alarm"
         topic.grant_publish(
             iam.ServicePrincipal(

@@ -10,11 +10,11 @@ RETENTION = Duration.days(14)
 
 
 class Queues(Construct):
-    """The queues; each has six times its function's timeout as visibility timeout.
+    """The queues; a queue's visibility timeout is six times the timeout of its function.
 
-    AWS recommends it, so that a message stays hidden while Lambda retries a throttled function. So
-    two workers never have the same message at once, and a worker whose order has been taken on by
-    another writer may acknowledge its own message.
+    AWS recommends this, so that a message stays hidden while Lambda retries a throttled function.
+    Two workers therefore never have the same message at the same time, and a worker may acknowledge
+    its message when another writer has taken the order over.
     """
 
     def __init__(

@@ -12,15 +12,15 @@ from functions.contract import (
     WAKE_BELOW_INDEX,
 )
 
-# An upgrade from a release without them adds one a deployment: see `Settings.wake_indexes`.
+# DynamoDB adds one index in a deployment: see `Settings.wake_indexes`.
 WAKE_INDEXES = (WAKE_ABOVE_INDEX, WAKE_BELOW_INDEX)
 
 
 class Storage(Construct):
-    """On-demand tables; if `durable`, those of orders and keys outlive the stack.
+    """On-demand tables; if `durable`, the tables of orders and keys outlive the stack.
 
-    Deletion protection keeps even CloudFormation from deleting such a table. The rollback of a
-    failed first deployment would fail on it, so the table is retained then as well.
+    Even CloudFormation cannot delete a table with deletion protection. The rollback of a failed
+    first deployment would therefore fail, so such a table is retained then too.
     """
 
     def __init__(
@@ -54,21 +54,21 @@ class Storage(Construct):
             sort_key=_text("createdAt"),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
-        # The open orders, by the time since which they are idle or at which they are due; and the
-        # orders that ended otherwise than confirmed, by owner and status.
+        # Open orders, by the time since which they are idle or at which they are due; and failed,
+        # cancelled and expired orders, by owner and status.
         self.orders.add_global_secondary_index(
             index_name=OPEN_ORDERS_INDEX,
             partition_key=_text("openShard"),
             sort_key=_text("idleSince"),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
-        # Sparse: open orders only. The API counts them, so that one owner cannot fill the queue.
+        # Open orders only. The API counts them, so that one owner cannot fill the queue.
         self.orders.add_global_secondary_index(
             index_name=OPEN_BY_OWNER_INDEX,
             partition_key=_text("openOwner"),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
-        # Sparse: resting orders only, by the prices that wake them.
+        # Resting orders only, by the prices that wake them.
         for index in WAKE_INDEXES[:wake_indexes]:
             self.orders.add_global_secondary_index(
                 index_name=index,
@@ -84,11 +84,11 @@ class Storage(Construct):
             sort_key=_text("connectionId"),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             time_to_live_attribute="expiresAt",
-            # Connections end with their API. Owners create their webhooks again.
+            # Connections end with the API, and owners can create their webhooks again.
             removal_policy=RemovalPolicy.DESTROY,
         )
 
-        # API keys, which do not expire, and single-use tickets, which do; both stored as hashes.
+        # Hashes of API keys, which do not expire, and of single-use tickets, which expire.
         self.access = dynamodb.Table(
             self,
             "Access",

@@ -1,4 +1,4 @@
-"""How many messages a stack's queues hold."""
+"""Counts the messages of a stack's queues."""
 
 from infra.cli.deployed import Deployed
 
@@ -18,7 +18,7 @@ Counts = dict[str, int]
 
 
 def counts(stack: Deployed, queue: str) -> Counts:
-    """How many messages of one of `QUEUES` are visible, in flight and delayed, approximately."""
+    """The approximate numbers of visible, in-flight and delayed messages of one of `QUEUES`."""
     attributes = stack.client("sqs").get_queue_attributes(
         QueueUrl=stack.output(QUEUES[queue]), AttributeNames=list(_COUNTS.values())
     )["Attributes"]

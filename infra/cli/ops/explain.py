@@ -1,4 +1,4 @@
-"""`ops explain`: an order's routes and landing, computed again and compared with the stored."""
+"""`ops explain`: compute an order's routes and landing again, and compare with the stored ones."""
 
 import argparse
 from typing import Any
@@ -16,12 +16,12 @@ Json = dict[str, Any]
 
 def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the command `explain` to the command line."""
-    text = "compute an order's routes and landing again, and name what is stored differently"
+    text = "compute an order's routes and landing again, and print what is stored differently"
     command = commands.add_parser(
         "explain",
         parents=[common],
         help=text,
-        description=f"{text}. Exit code {DIFFERS} if it differs.",
+        description=f"{text}. Exit code {DIFFERS} if there is a difference.",
     )
     command.add_argument("order", metavar="ORDER", help="an orderId")
     command.add_argument("--seed", default="", help="the stack's marketSeed, for an unsigned order")

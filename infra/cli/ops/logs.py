@@ -13,7 +13,7 @@ from infra.cli.printing import Report
 
 @dataclass(frozen=True)
 class Line:
-    """A log line: when (Unix time in milliseconds) and by which function, and its fields."""
+    """A log line: its time (Unix time in milliseconds), its function and its fields."""
 
     at_ms: int
     function: str
@@ -23,8 +23,8 @@ class Line:
 def search(stack: Deployed, term: str, start_ms: int, end_ms: int, report: Report) -> list[Line]:
     """The lines with this term whose event time is from `start_ms` to `end_ms`, in order of time.
 
-    A line's own timestamp, if it has one, may be earlier: the emulator gives all lines of an
-    invocation the time of the invocation's end. `report` gets the number of log groups searched.
+    A line's own timestamp may be earlier, because the emulator gives all lines of an invocation the
+    time at which it ended. `report` receives the number of searched log groups.
     """
     groups = stack.log_groups()
     client = stack.client("logs")

@@ -9,11 +9,11 @@ from infra.cli.deployed import Deployed
 from infra.cli.ops.backlog import QUEUES, counts
 from infra.cli.printing import plain_console, print_json, progress
 
-# A dead-letter queue, and the source queue of its messages.
+# A dead-letter queue, and the queue that its messages came from.
 ORDERS, WEBHOOKS = ("deadLetters", "orderQueue"), ("webhookDeadLetters", "webhookQueue")
 
 RECEIVE_MAX = 10
-# A short poll asks only some of SQS's servers, and may find no message although there are some.
+# A short poll asks only some of SQS's servers, so it may miss all messages.
 RECEIVE_WAIT_SECONDS = 1
 VISIBILITY_TIMEOUT_SECONDS = 60
 
@@ -23,13 +23,13 @@ def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
     text = "return dead letters to the worker; prints a line for each"
     command = commands.add_parser("redrive", parents=[common], help=text, description=text)
     command.add_argument(
-        "--webhooks", action="store_true", help="return those of webhooks to the notifier"
+        "--webhooks", action="store_true", help="return dead letters of webhooks to the notifier"
     )
     command.set_defaults(run=run)
 
 
 def run(stack: Deployed, arguments: argparse.Namespace) -> None:
-    """Move all visible dead letters, and print each: its order id if it has one, else its body."""
+    """Move all visible dead letters; print the order id of each, or its body if it has none."""
     console, moved = plain_console(), 0
     source, target = WEBHOOKS if arguments.webhooks else ORDERS
     with progress("Moving dead letters", among_answers=True) as report:
@@ -48,14 +48,14 @@ def run(stack: Deployed, arguments: argparse.Namespace) -> None:
 
 
 def redrive(stack: Deployed, dead_letters: str, queue: str) -> Iterator[str]:
-    """Move dead letters to their source queue, both named in `QUEUES`; yields each one's body.
+    """Move dead letters to the queue that they came from; yields the body of each.
 
-    The dead-letter function ends the orders of dead letters as they arrive. So its queue holds only
-    messages that it could not process either, because of a fault of AWS or a defect. This command
-    returns their orders to the worker, which continues from the stored status. A message that the
-    function has received is hidden and is not moved. A message that is moved twice does no harm,
-    because the worker follows the stored order, and receivers of webhooks ignore a repeated id.
-    SQS's own redrive is not used, because the emulator does not have it.
+    `dead_letters` and `queue` are keys of `QUEUES`. The dead-letter function ends the orders of
+    dead letters as they arrive, so the queue holds only messages that the function could not
+    process. The worker continues their orders from the stored status. A message that the function
+    has just received is hidden and is not moved. A message that is moved twice is harmless, because
+    the worker follows the stored order, and receivers of webhooks ignore a repeated id. SQS's own
+    redrive is not used, because the emulator does not have it.
     """
     sqs = stack.client("sqs")
     source, target = (stack.output(QUEUES[name]) for name in (dead_letters, queue))

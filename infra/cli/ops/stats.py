@@ -1,4 +1,4 @@
-"""`ops stats`: a stack's counts and latencies of the last minutes, and its current backlog."""
+"""`ops stats`: show counts and latencies of the last minutes, and the current backlog."""
 
 import argparse
 import math
@@ -31,7 +31,7 @@ MEASURED = {
 }
 FAILED = Metric.ORDERS_FAILED
 PERCENTS = (50, 95, 99)
-AGE_MINUTES = 5  # SQS emits the age of the oldest message once a minute, some minutes late
+AGE_MINUTES = 5  # SQS emits the age of the oldest message each minute, some minutes late
 
 Json = dict[str, Any]
 
@@ -53,7 +53,7 @@ def add_command(commands: Any, common: argparse.ArgumentParser) -> None:
         "--minutes",
         type=whole_number(1, MINUTES_MAX),
         default=MINUTES,
-        help=f"the minutes until now that count (default: {MINUTES}; at most {MINUTES_MAX})",
+        help=f"how many minutes back from now (default: {MINUTES}; at most {MINUTES_MAX})",
     )
     command.set_defaults(run=run)
 
@@ -68,10 +68,10 @@ def run(stack: Deployed, arguments: argparse.Namespace) -> None:
 
 
 def stats(stack: Deployed, minutes: int) -> Json:
-    """Counts and latencies of the last `minutes` as JSON, and in `now` the open orders and backlog.
+    """Counts and latencies of the last `minutes` as JSON; `now` has the open orders and backlog.
 
-    In AWS they come from CloudWatch's metrics. The emulator makes no metrics of log lines in the
-    embedded metric format, so for a local stack they are computed from the log lines themselves.
+    In AWS they come from CloudWatch's metrics. The emulator does not turn log lines in the embedded
+    metric format into metrics, so for a local stack they are computed from the log lines.
     Percentiles and maxima without a measurement are None.
     """
     end_ms = time.time_ns() // 1_000_000
@@ -107,7 +107,7 @@ def from_log(stack: Deployed, start_ms: int, end_ms: int, report: Report) -> Jso
 
 
 def from_metrics(stack: Deployed, minutes: int, end_ms: int) -> Json:
-    """Counts and latencies from CloudWatch's metrics, over whole minutes up to that of `end_ms`."""
+    """Counts and latencies from CloudWatch's metrics, in whole minutes up to that of `end_ms`."""
     client = stack.client("cloudwatch")
     service = {"service": stack.name}
     listed = client.get_paginator("list_metrics").paginate(
@@ -147,7 +147,7 @@ def from_metrics(stack: Deployed, minutes: int, end_ms: int) -> Json:
 
 
 def oldest_seconds(stack: Deployed, end_ms: int) -> float | None:
-    """The age of the order queue's oldest message; None if CloudWatch has no metric of it."""
+    """The age in seconds of the order queue's oldest message; None if CloudWatch has no data."""
     queue = stack.output("OrderQueueUrl").rsplit("/", 1)[-1]
     age = Figure("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", {"QueueName": queue})
     (oldest,) = _ask(stack.client("cloudwatch"), [age], AGE_MINUTES, end_ms)
@@ -190,11 +190,11 @@ def _dimensions(values: dict[str, str]) -> list[Json]:
 
 def _now(stack: Deployed, now_ms: int) -> Json:
     dynamodb = stack.client("dynamodb")
-    # This index has every open order, resting ones included.
+    # This index has every open order, including resting orders.
     open_orders = dynamodb.get_paginator("scan").paginate(
         TableName=stack.output("OrdersTable"), IndexName=OPEN_BY_OWNER_INDEX, Select="COUNT"
     )
-    # The table is small: one item for each connection, some thousands at most.
+    # The table is small: one item for each connection and each webhook.
     connections = dynamodb.get_paginator("scan").paginate(
         TableName=stack.output("ConnectionsTable"),
         FilterExpression="expiresAt > :now",
@@ -209,7 +209,6 @@ def _now(stack: Deployed, now_ms: int) -> Json:
 
 
 def _metrics_of(record: Json) -> list[str]:
-    """Names of the engine's metrics in a log line."""
     embedded = record.get("_aws")
     directives = embedded.get("CloudWatchMetrics", []) if isinstance(embedded, dict) else []
     return [

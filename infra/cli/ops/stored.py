@@ -6,7 +6,7 @@ from infra.cli.deployed import Deployed
 
 
 def read(stack: Deployed, order_id: str) -> StoredOrder:
-    """The order with this id, consistently read; raises UnknownOrder."""
+    """The order with this id, by a consistent read; raises UnknownOrder."""
     answer = stack.client("dynamodb").get_item(
         TableName=stack.output("OrdersTable"),
         Key={"orderId": {"S": order_id}},

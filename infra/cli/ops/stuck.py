@@ -62,11 +62,11 @@ def run(stack: Deployed, arguments: argparse.Namespace) -> int:
 
 
 def stuck(stack: Deployed, before_ms: int) -> Iterator[Json]:
-    """Open orders as JSON whose last update is before `before_ms` (Unix time in milliseconds).
+    """Open orders (JSON) whose last update is before `before_ms` (Unix time in milliseconds).
 
-    An order that waits for its next attempt or slice, or rests until its expiry, counts from that
-    time. Every order in the index's shards is read, because a sweep restarts an order's idle time
-    in the index. The orders of a page of a shard are sorted.
+    For an order that waits for its next attempt or slice, or rests until its expiry, that time
+    counts instead. All orders in the index's shards are read, because a sweep restarts an order's
+    idle time in the index. Within a page of a shard the orders are sorted.
     """
     client, table = stack.client("dynamodb"), stack.output("OrdersTable")
     pages = client.get_paginator("query")

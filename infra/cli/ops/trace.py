@@ -1,4 +1,4 @@
-"""`ops trace`: one order's updates and log lines by time, and its messages."""
+"""`ops trace`: show an order's updates and log lines by time, and its messages."""
 
 import argparse
 import json
@@ -19,10 +19,10 @@ from infra.cli.printing import STYLES, plain_console, print_json, progress, upda
 
 CLOCK_SKEW_MS = 5_000
 VISIBILITY_TIMEOUT_MS = 6 * 60_000  # of the order queue
-# For so long after an order's end, a message of it may still be received and logged.
+# For this time after an order's end, a message of the order may be received and logged.
 AFTER_THE_END_MS = RECEIVES_MAX * VISIBILITY_TIMEOUT_MS
 
-# Fields of a log line that every line of an order has, or that say nothing about the order.
+# Fields that every log line of an order has, or that say nothing about the order.
 _LEFT_OUT = {"timestamp", "order_id", "service", "cold_start"}
 _SHOWN = ("sequence", "attempt", "code", "reason", "status", "exception_name")
 
@@ -49,9 +49,9 @@ def run(stack: Deployed, arguments: argparse.Namespace) -> None:
 def trace(stack: Deployed, order_id: str) -> Json:
     """The order as JSON, with its `timeline` (updates and log lines by time), `messages`, `queues`.
 
-    SQS cannot be searched: to receive a message would hide it from its function, and count as a
-    receive. So `messages` are those that the log names, and `queues` counts the messages of all
-    orders.
+    SQS cannot be searched: receiving a message would hide it from its function, and count as a
+    receive. So `messages` contains the messages that the log names, and `queues` counts the
+    messages of all orders.
 
     Raises:
         UnknownOrder: there is no such order.
@@ -88,7 +88,7 @@ def _read(stack: Deployed, order_id: str) -> Json:
 
 
 def _messages(lines: list[Line]) -> list[Json]:
-    """Each message named in the log, with how many invocations received it and how many failed."""
+    """The messages that the log names: how many invocations received each, and how many failed."""
     taken: dict[str, set[str]] = defaultdict(set)
     failed: dict[str, int] = defaultdict(int)
     for line in lines:

@@ -1,4 +1,4 @@
-"""`uv run preflight`: find what would stop a deployment; changes nothing."""
+"""`uv run preflight`: find what would stop a deployment; it changes nothing."""
 
 import argparse
 
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def findings(context: list[str], region: str | None, stack: str | None) -> list[Finding]:
-    """All findings: those about the account, then those about what a deployment would create.
+    """All findings: first about the account, then about the stack.
 
     Raises:
         SettingError: a setting is unknown, or its value is not allowed.
@@ -86,7 +86,7 @@ def _of_account(account: Account, plan: Plan) -> list[Finding]:
 
 
 def line(finding: Finding) -> Text:
-    """A finding as one line: the fact, why it matters, and how to fix it."""
+    """One line for a finding: the fact, why it matters, and how to fix it."""
     mark, style = MARKS[finding.level]
     text = Text.assemble((f"{mark} ", style), finding.what)
     if finding.why:

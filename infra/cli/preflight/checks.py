@@ -1,4 +1,4 @@
-"""Checks of an AWS account for what would stop a deployment or harm the stack; they only read."""
+"""Checks an AWS account, without changes, for what would stop a deployment or harm the stack."""
 
 import json
 import re
@@ -13,14 +13,14 @@ from infra.cli.preflight.finding import Finding, Level
 from infra.cli.preflight.plan import Plan
 from infra.cli.printing import Report
 
-# The least concurrency for the functions beside the worker: one execution each of API, authorizer,
+# The least concurrency of the functions beside the worker: one execution each of API, authorizer,
 # WebSocket, publisher, sweeper, watcher and notifier.
 OTHERS_MIN = 7
 WORKERS_MIN = 2  # the least value of an SQS event source mapping's maximum concurrency
 CONCURRENCY_DEFAULT = 1000
 # https://docs.aws.amazon.com/general/latest/gr/lambda-service.html
 CONCURRENCY_QUOTA = "L-B99A9384"
-# https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html: all commercial Regions but these.
+# All commercial regions but these: https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html
 NO_SNAP_START = {"ap-southeast-6", "ap-east-2"}
 SERVICES = ("apigatewayv2", "cloudwatch", "dynamodb", "events", "lambda", "logs", "sns", "sqs")
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
@@ -69,7 +69,7 @@ def caller_finding(account: Account) -> Finding:
 
 
 def account_findings(account: Account, plan: Plan, report: Report) -> Iterator[Finding]:
-    """The findings of each check; a WARNING for a check that is not permitted to call AWS."""
+    """The findings of each check; a check whose calls of AWS fail gives a WARNING."""
     for number, (subject, action, check) in enumerate(CHECKS, start=1):
         try:
             yield from check(account, plan)
@@ -80,7 +80,7 @@ def account_findings(account: Account, plan: Plan, report: Report) -> Iterator[F
 
 
 def bootstrap(account: Account, plan: Plan) -> Iterator[Finding]:
-    """Whether the CDK's own stack exists, and is new enough for this stack."""
+    """Whether the CDK's bootstrap stack exists and is new enough for this stack."""
     name = plan.bootstrap_parameter
     fix = "uv run cdk bootstrap"
     try:
@@ -103,7 +103,7 @@ def bootstrap(account: Account, plan: Plan) -> Iterator[Finding]:
 
 
 def concurrency(account: Account, plan: Plan) -> Iterator[Finding]:
-    """Whether the workers leave enough of Lambda's concurrency to the other functions."""
+    """Whether the workers leave enough of Lambda's concurrency for the other functions."""
     limits = account.client("lambda").get_account_settings()["AccountLimit"]
     total, free = limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"]
     wanted = plan.settings.max_concurrency
@@ -138,7 +138,7 @@ def log_role(account: Account, plan: Plan) -> Iterator[Finding]:
             return
         yield Finding(
             Level.WARNING,
-            f"API Gateway logs by the role {arn}",
+            f"API Gateway writes logs with the role {arn}",
             "the deployment replaces it for every API of this account and region",
             "-c apiGatewayLogRole=false keeps it",
         )
@@ -151,7 +151,7 @@ def log_role(account: Account, plan: Plan) -> Iterator[Finding]:
         why = "it no longer exists, so nothing would be logged"
         yield Finding(Level.BLOCKER, f"API Gateway's log role is {arn}", why, fix)
     else:
-        yield Finding(Level.FINE, f"API Gateway logs by the role {arn}")
+        yield Finding(Level.FINE, f"API Gateway writes logs with the role {arn}")
 
 
 def _role_exists(account: Account, name: str) -> bool:
@@ -209,7 +209,7 @@ def region_offers(account: Account, plan: Plan) -> Iterator[Finding]:
 
 
 def earlier_stack(account: Account, plan: Plan) -> Iterator[Finding]:
-    """Whether a stack of this name can be updated, or what an earlier one has left behind."""
+    """Whether a stack of this name can be updated, or what remains of an earlier one."""
     name = plan.settings.stack_name
     cloudformation = account.client("cloudformation")
     try:
@@ -254,7 +254,7 @@ def earlier_stack(account: Account, plan: Plan) -> Iterator[Finding]:
 def _index_changes(account: Account, cloudformation: Any, plan: Plan) -> Iterator[Finding]:
     """Whether the deployment would add or remove more than one index of a table.
 
-    DynamoDB refuses that, and CloudFormation does not do it in steps:
+    DynamoDB refuses such an update, and CloudFormation does not divide it:
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.OnlineOps.html
     """
     for logical_id, resource in plan.resources.items():
@@ -288,9 +288,10 @@ def _index_names(table: dict[str, Any]) -> set[str]:
 
 
 def _left_behind(account: Account, plan: Plan) -> Iterator[Finding]:
-    """Tables and log groups that an earlier stack of this name has left behind."""
+    """The tables and log groups that remain of an earlier stack of this name."""
     name = plan.settings.stack_name
-    # CloudFormation's names: stack, logical id, random characters. A stage may contain hyphens.
+    # CloudFormation names a resource by stack, logical id and random characters. The name of a
+    # stage may contain hyphens.
     named = re.compile(rf"{name}-[A-Za-z0-9]+-[A-Za-z0-9]+")
     pages = account.client("dynamodb").get_paginator("list_tables").paginate()
     tables = [t for page in pages for t in page["TableNames"] if named.fullmatch(t)]
@@ -308,7 +309,7 @@ def _left_behind(account: Account, plan: Plan) -> Iterator[Finding]:
             Level.WARNING,
             f"Tables of an earlier stack are there: {', '.join(tables)}",
             "a deployment begins with empty tables beside them",
-            f"to go on with them: echo '{_mapping(tables, plan)}' > tables.json;"
+            f"to continue with them: echo '{_mapping(tables, plan)}' > tables.json;"
             f" uv run cdk import -c stage={plan.settings.stage} --resource-mapping tables.json",
         )
     if groups:
@@ -324,7 +325,7 @@ def _left_behind(account: Account, plan: Plan) -> Iterator[Finding]:
 
 
 def _mapping(tables: list[str], plan: Plan) -> str:
-    """The mapping for `cdk import` (JSON); of several tables for one logical id, the last."""
+    """The mapping for `cdk import` (JSON), with the last of several tables of one logical id."""
     mapping = {
         logical_id: {"TableName": table}
         for logical_id, resource in plan.resources.items()
@@ -345,7 +346,7 @@ CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("The bootstrap", "ssm:GetParameter", bootstrap),
     ("Lambda's concurrency", "lambda:GetAccountSettings", concurrency),
     ("API Gateway's log role", "apigateway:GET on /account and iam:GetRole", log_role),
-    ("The region's offer", "pricing:GetProducts", region_offers),
+    ("The region's services", "pricing:GetProducts", region_offers),
     (
         "An earlier stack",
         "cloudformation:DescribeStacks, cloudformation:DescribeStackResource,"

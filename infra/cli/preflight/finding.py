@@ -1,4 +1,4 @@
-"""A finding of the preflight."""
+"""A finding of `uv run preflight`."""
 
 from dataclasses import dataclass
 from enum import Enum

@@ -1,4 +1,4 @@
-"""The stack that a deployment would create, and its cost without orders."""
+"""The stack that a deployment would create, and its cost in a month without orders."""
 
 import json
 from collections import Counter
@@ -31,7 +31,7 @@ COUNTED = {
 
 @dataclass(frozen=True)
 class Plan:
-    """A stack as it would be deployed."""
+    """The stack that a deployment would create."""
 
     settings: Settings
     resources: dict[str, Any]  # of the template, by logical id
@@ -40,7 +40,7 @@ class Plan:
 
 
 def make_plan(context: list[str], local_endpoint: str | None = None) -> Plan:
-    """Synthesize the stack with these settings, each "name=value"; raises SettingError."""
+    """Synthesize the stack with these settings ("name=value"); raises SettingError."""
     given = dict(_named(text) for text in context)
     if local_endpoint:
         given = LOCAL_CONTEXT | given | {"localEndpoint": local_endpoint}
@@ -65,7 +65,7 @@ def _named(text: str) -> tuple[str, str]:
 
 
 def plan_findings(plan: Plan) -> Iterator[Finding]:
-    """The number of resources by type, and in AWS their cost for a month without orders."""
+    """The number of resources by type, and in AWS their cost in a month without orders."""
     types = Counter(resource["Type"] for resource in plan.resources.values())
     counts = ", ".join(f"{types[name]} {words}" for name, words in COUNTED.items())
     others = types.total() - sum(types[name] for name in COUNTED)
@@ -94,7 +94,7 @@ def plan_findings(plan: Plan) -> Iterator[Finding]:
 
 
 def _watched(resource: dict[str, Any]) -> int:
-    """The number of metrics that an alarm watches; AWS bills each of them."""
+    # The number of metrics that an alarm watches; AWS bills each of them.
     if resource["Type"] != "AWS::CloudWatch::Alarm":
         return 0
     metrics = resource["Properties"].get("Metrics")
