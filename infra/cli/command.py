@@ -10,6 +10,9 @@ from uuid import UUID
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from functions.client import EngineError
+from functions.orders.order import DEFAULT_SLIPPAGE_BPS, SLIPPAGE_BPS_MAX
+
 LOCAL = "local"
 STACK_HELP = (
     "a CloudFormation stack's name, `local` for the stack of `uv run local`, or"
@@ -42,7 +45,7 @@ def exit_on_problem() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
-    except (Problem, BotoCoreError, ClientError) as problem:
+    except (Problem, EngineError, BotoCoreError, ClientError) as problem:
         line = " ".join(str(problem).split())
         sys.exit("✗ " + line.encode(errors="backslashreplace").decode())
     except BrokenPipeError:  # the reader has exited, as in `uv run ops … | head`
@@ -64,6 +67,22 @@ def options(*, json: bool = False, key: bool = False) -> argparse.ArgumentParser
             default=os.environ.get("OEE_API_KEY", ""),
             help="an API key (default: that of OEE_API_KEY, or else the local stack's own)",
         )
+    return parser
+
+
+def swap_options() -> argparse.ArgumentParser:
+    """A parent parser with the common options, the tokens, the amount and the slippage."""
+    parser = argparse.ArgumentParser(add_help=False, parents=[options(json=True, key=True)])
+    parser.add_argument("token_in", metavar="TOKEN_IN", help="the token to sell, such as SOL")
+    parser.add_argument("token_out", metavar="TOKEN_OUT", help="the token to buy, such as USDC")
+    parser.add_argument("amount", metavar="AMOUNT", help="of TOKEN_IN")
+    parser.add_argument(
+        "--slippage",
+        type=whole_number(0, SLIPPAGE_BPS_MAX),
+        metavar="BPS",
+        help="how much less than quoted an order accepts, in 0.01 %%"
+        f" (default: {DEFAULT_SLIPPAGE_BPS})",
+    )
     return parser
 
 

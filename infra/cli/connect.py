@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from functions.client import Client, EngineError, KeyRefused, NoAnswer, OrderUnknown, Patience
+from functions.client import Client, KeyRefused, Patience
 from functions.contract import API_KEY
 from infra.cli.command import Problem
 from infra.cli.deployed import find
@@ -15,7 +15,6 @@ from infra.cli.deployed import find
 def connected(
     arguments: argparse.Namespace,
     *,
-    patience: Patience | None = None,
     tell: Callable[[str], None] = lambda _notice: None,
 ) -> Iterator[Client]:
     """Open a client of the stack in `arguments.stack`, with the key in `arguments.key`.
@@ -23,9 +22,8 @@ def connected(
     `tell` receives the client's notices, for example of a reconnection.
 
     Raises:
-        Problem: there is no key, the key is not valid, or the engine refuses a request.
-        OrderUnknown: there is no such order.
-        NoAnswer: the engine did not answer a request.
+        Problem: there is no key, or it is not valid.
+        EngineError: the engine refused a request, or did not answer it.
     """
     stack = find(arguments.stack)
     key = arguments.key or stack.api_key
@@ -34,10 +32,10 @@ def connected(
     if not API_KEY.matches(key):
         raise Problem("The API key is not valid: one begins with oee_ and has 47 characters.")
     client = Client(
-        stack.output("HttpUrl"),
+        stack.http_url,
         key,
-        web_socket_url=stack.output("WebSocketUrl"),
-        patience=patience or Patience(),
+        web_socket_url=stack.web_socket_url,
+        patience=Patience(),
         tls=ssl.create_default_context(cafile=stack.ca_bundle),
         trust_env=stack.endpoint_url is None,  # no proxy leads to a local stack
         tell=tell,
@@ -47,7 +45,3 @@ def connected(
             yield client
         except KeyRefused:
             raise Problem("The API key is not valid for this stack.") from None
-        except (OrderUnknown, NoAnswer):
-            raise
-        except EngineError as error:
-            raise Problem(str(error)) from error

@@ -19,10 +19,6 @@ STACK_FILE = "stack.json"
 CONNECT_SECONDS_MAX = 2
 
 
-class NotDeployed(Problem):
-    """The stack does not run, cannot be reached, or is not an engine."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
     """A stack: its outputs, and clients for its resources. The defaults are for a stack in AWS."""
@@ -34,16 +30,26 @@ class Deployed:
     ca_bundle: Path | None = None
     api_key: str = ""
 
+    @property
+    def http_url(self) -> str:
+        """The URL of the HTTP API."""
+        return self.output("HttpUrl")
+
+    @property
+    def web_socket_url(self) -> str:
+        """The URL of the WebSocket API."""
+        return self.output("WebSocketUrl")
+
     def client(self, service: str) -> Any:
         """A boto3 client for the stack's account, or for the emulator of a local stack."""
         return client(service, self.region, self.endpoint_url, self.ca_bundle)
 
     def output(self, name: str) -> str:
-        """The stack's output with this name; raises NotDeployed if the stack is not an engine."""
+        """The stack's output with this name; raises Problem if the stack is not an engine."""
         try:
             return self.outputs[name]
         except KeyError:
-            raise NotDeployed(
+            raise Problem(
                 f"Stack {self.name} is no order execution engine: it has no output {name}."
             ) from None
 
@@ -71,7 +77,7 @@ def find(stack: str) -> Deployed:
     """The stack with this name, or a local stack for "local" or "local:PORT".
 
     Raises:
-        NotDeployed: there is no such stack, or it cannot be reached.
+        Problem: there is no such stack, or it cannot be reached.
     """
     local: dict[str, str] = {}
     if re.fullmatch(rf"{LOCAL}(:.*)?", stack):
@@ -82,7 +88,7 @@ def find(stack: str) -> Deployed:
         cloudformation = client("cloudformation", region, endpoint_url)
         (described,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
     except (BotoCoreError, ClientError) as error:
-        raise NotDeployed(f"Stack {stack} cannot be read: {error}") from error
+        raise Problem(f"Stack {stack} cannot be read: {error}") from error
     outputs = {o["OutputKey"]: o["OutputValue"] for o in described.get("Outputs", [])}
     return Deployed(
         name=stack,
@@ -97,12 +103,12 @@ def _local_stack(port: str) -> dict[str, str]:
     files = _files()
     ready = [found for found, file in files.items() if file.exists()]
     if not port and len(ready) > 1:
-        raise NotDeployed(f"Several local stacks are running; choose one: {_named(ready)}.")
+        raise Problem(f"Several local stacks are running; choose one: {_named(ready)}.")
     port = port or next(iter(ready), next(iter(files), ""))
     if port not in files:
         where = f" on port {port}: start one with `uv run local --port {port}`" if port else ""
         others = f" Running: {_named(ready)}." if ready else ""
-        raise NotDeployed(
+        raise Problem(
             f"No local stack is running{where or ': start one with `uv run local`'}.{others}"
         )
     try:
@@ -110,7 +116,7 @@ def _local_stack(port: str) -> dict[str, str]:
         if "stackName" not in stack:
             raise ValueError(f"{files[port]} names no stack")
     except (OSError, TypeError, ValueError) as error:
-        raise NotDeployed("The local stack is not ready yet: try again in a moment.") from error
+        raise Problem("The local stack is not ready yet: try again in a moment.") from error
     return stack
 
 

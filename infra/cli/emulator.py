@@ -24,12 +24,8 @@ START_SECONDS_MAX = 300
 STOP_SECONDS_MAX = 30
 
 
-class LocalError(Problem):
-    """The local stack cannot run; the text is the reason."""
-
-
 def free_port(port: int) -> int:
-    """The port if it can be used, or for 0 any free port; raises LocalError."""
+    """The port if it can be used, or for 0 any free port; raises Problem."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -37,7 +33,7 @@ def free_port(port: int) -> int:
         except (OSError, OverflowError) as error:
             taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
             why = "is in use" if taken else f"cannot be used ({error})"
-            raise LocalError(f"Port {port} {why}; choose another with --port") from error
+            raise Problem(f"Port {port} {why}; choose another with --port") from error
         number: int = probe.getsockname()[1]
         return number
 
@@ -71,7 +67,7 @@ def kept_state(data: Path, port: int) -> Iterator[None]:
     """Prepare a folder of saved state for an emulator on this port; the block holds its lock.
 
     Raises:
-        LocalError: the folder cannot be used, or another stack uses it.
+        Problem: the folder cannot be used, or another stack uses it.
     """
     with ExitStack() as held:
         try:
@@ -80,11 +76,11 @@ def kept_state(data: Path, port: int) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _adopt(data, port)
         except BlockingIOError:
-            raise LocalError(f"Another local stack keeps its orders in {data}") from None
+            raise Problem(f"Another local stack keeps its orders in {data}") from None
         except OSError as error:
-            raise LocalError(f"Orders cannot be kept in {data}: {error.strerror}") from error
+            raise Problem(f"Orders cannot be kept in {data}: {error.strerror}") from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise LocalError(f"The orders kept in {data} cannot be read: {error!r}") from error
+            raise Problem(f"The orders kept in {data} cannot be read: {error!r}") from error
         yield
 
 
@@ -101,7 +97,7 @@ def running(
         data: the folder of saved state, prepared by `kept_state`; None saves no state.
 
     Raises:
-        LocalError: the emulator does not start.
+        Problem: the emulator does not start.
     """
     port = int(endpoint.rsplit(":", 1)[-1])
     temporary = log.parent / f"tmp-{port}"
@@ -169,12 +165,12 @@ def _wait_until_healthy(endpoint: str, process: subprocess.Popen[bytes], log: Pa
     with httpx.Client(verify=False, trust_env=False, timeout=5) as client:  # noqa: S501
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise LocalError(f"The emulator did not start: {reason(log)}")
+                raise Problem(f"The emulator did not start: {reason(log)}")
             with suppress(httpx.HTTPError):
                 if client.get(f"{endpoint}/_ministack/health").is_success:
                     return
             time.sleep(0.1)
-    raise LocalError(f"The emulator did not answer in {START_SECONDS_MAX} s; see {log}")
+    raise Problem(f"The emulator did not answer in {START_SECONDS_MAX} s; see {log}")
 
 
 def kill_group(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:

@@ -1,19 +1,19 @@
 """Prints new lines of the functions' log, and new warnings of the emulator."""
 
-import json
 import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.text import Text
 
 from infra.cli.deployed import Deployed
+from infra.cli.ops.logs import log_record
 
 POLL_SECONDS = 0.5
 OVERLAP_MS = 10_000  # how much later than its time an event may appear in the list
@@ -74,7 +74,7 @@ def _warnings(log: IO[str]) -> Iterator[Text]:
 def _readable(at_ms: int, function: str, message: str) -> Text | None:
     if not message.strip() or message.startswith(PLATFORM_LINES):
         return None
-    record = _record(message)
+    record = log_record(message)
     if "_aws" in record:  # a metric
         return None
     at = datetime.fromtimestamp(at_ms / 1000, UTC)
@@ -82,7 +82,7 @@ def _readable(at_ms: int, function: str, message: str) -> Text | None:
         at = datetime.fromisoformat(record["timestamp"])
     clock = at.astimezone().strftime("%H:%M:%S.%f")[:-3]
     level = str(record.get("level", ""))
-    line = _line(clock, function, level, str(record.get("message", message)))
+    line = _line(clock, function, level, str(record.get("message", "")))
     order_id = record.get("order_id") or record.get("orderId")
     if order_id:
         line.append(f"  {order_id}", "dim")
@@ -98,11 +98,3 @@ def _line(clock: str, source: str, level: str, message: str) -> Text:
         (f"{level:<8}", STYLES.get(level, "bold red")),
         message.rstrip(),
     )
-
-
-def _record(message: str) -> dict[str, Any]:
-    try:
-        record = json.loads(message)
-    except ValueError:
-        return {}
-    return record if isinstance(record, dict) else {}

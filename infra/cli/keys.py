@@ -20,24 +20,20 @@ ID_DIGITS = 12
 Key = dict[str, str]
 
 
-class KeyProblem(Problem):
-    """A key cannot be created or disabled."""
-
-
 def create(stack: Deployed, name: str, owner: str = "", *, key: str = "") -> str:
     """Store a new key, or the given key, and return it; the default owner is `name`.
 
     Raises:
-        KeyProblem: the name or the owner is not allowed, or another key, which may be disabled, has
+        Problem: the name or the owner is not allowed, or another key, which may be disabled, has
             the name.
     """
     key, owner = key or API_KEY.new(), owner or name
     for text in (name, owner):
         if not re.fullmatch(NAME, text):
-            raise KeyProblem(f"{text!r}: up to 64 letters, digits and any of _ @ . : + -")
+            raise Problem(f"{text!r}: up to 64 letters, digits and any of _ @ . : + -")
     taken = [other for other in list_keys(stack) if other["name"] == name]
     if any(other["id"] != _short(API_KEY.item_id(key)) for other in taken):
-        raise KeyProblem(f"There is a key named {name} already; a name is never used again.")
+        raise Problem(f"There is a key named {name} already; a name is never used again.")
     item = {"id": API_KEY.item_id(key), "name": name, "owner": owner, "createdAt": _now()}
     stack.client("dynamodb").put_item(
         TableName=stack.output("AccessTable"),
@@ -56,11 +52,11 @@ def disable(stack: Deployed, name: str) -> None:
     """Disable the key with this name; API Gateway may accept it for `keyCacheSeconds` more.
 
     Raises:
-        KeyProblem: there is no such key.
+        Problem: there is no such key.
     """
     ids = [key["id"] for key in _items(stack) if key["name"] == name]
     if not ids:
-        raise KeyProblem(f"There is no key named {name}.")
+        raise Problem(f"There is no key named {name}.")
     for key_id in ids:
         stack.client("dynamodb").update_item(
             TableName=stack.output("AccessTable"),

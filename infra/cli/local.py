@@ -22,9 +22,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from functions.contract import API_KEY
 from infra.cli import emulator
-from infra.cli.command import LOCAL, exit_on_problem, whole_number
+from infra.cli.command import LOCAL, Problem, exit_on_problem, whole_number
 from infra.cli.deployed import LOCAL_FOLDER, STACK_FILE, Deployed
-from infra.cli.emulator import REGION, LocalError, kill_group, reason
+from infra.cli.emulator import REGION, kill_group, reason
 from infra.cli.follow import follow
 from infra.cli.keys import create
 from infra.cli.node import NODE, cdk_path_command, with_node
@@ -47,32 +47,12 @@ LOCAL_CONTEXT = {
 Steps = Callable[[str], AbstractContextManager[Report]]  # shows the step with this title
 
 
-@dataclass(frozen=True)
-class Stack:
-    """A running local stack; `ca_bundle` is the emulator's certificate, or None without TLS."""
+@dataclass(frozen=True, kw_only=True)
+class Stack(Deployed):
+    """A running local stack."""
 
-    name: str
-    http_url: str
-    web_socket_url: str
-    aws_endpoint_url: str
-    region: str
-    ca_bundle: Path | None
-    outputs: dict[str, str]
-    api_key: str
-    # Updates the running stack to the project in a folder, which may be another release.
+    # Deploys the project in a folder, which may be another release, over the running stack.
     deploy: Callable[[Path], object]
-
-    @property
-    def deployed(self) -> Deployed:
-        """The stack in the form that the commands use."""
-        return Deployed(
-            name=self.name,
-            outputs=self.outputs,
-            region=self.region,
-            endpoint_url=self.aws_endpoint_url,
-            ca_bundle=self.ca_bundle,
-            api_key=self.api_key,
-        )
 
 
 @contextmanager
@@ -137,23 +117,21 @@ def running_stack(
 
         stack = Stack(
             name=name,
-            http_url=outputs["HttpUrl"],
-            web_socket_url=outputs["WebSocketUrl"],
-            aws_endpoint_url=endpoint,
+            endpoint_url=endpoint,
             region=REGION,
             ca_bundle=ca_bundle,
             outputs=outputs,
             api_key=own_key(data),
             deploy=deploy,
         )
-        create(stack.deployed, OWNER, key=stack.api_key)
+        create(stack, OWNER, key=stack.api_key)
         with steps("Warming the functions") as report:
-            warm(stack.deployed, report)
+            warm(stack, report)
         yield stack
 
 
 def own_key(data: Path | None) -> str:
-    """A new API key, or the key kept in `data`; raises LocalError if the kept key is not valid."""
+    """A new API key, or the key kept in `data`; raises Problem if the kept key is not valid."""
     if data is None:
         return API_KEY.new()
     kept = data / KEY_FILE
@@ -162,7 +140,7 @@ def own_key(data: Path | None) -> str:
         kept.write_text(API_KEY.new())
     key = kept.read_text()
     if not API_KEY.matches(key):
-        raise LocalError(f"{kept} holds no API key: delete it, and a new one is created")
+        raise Problem(f"{kept} holds no API key: delete it, and a new one is created")
     return key
 
 
@@ -181,7 +159,7 @@ class Cdk:
     ) -> Iterator[Callable[[], None]]:
         """Start the synthesis of a project's app; yields a function that waits for its end.
 
-        The function raises LocalError if the synthesis fails. `cdk deploy` would synthesize the app
+        The function raises Problem if the synthesis fails. `cdk deploy` would synthesize the app
         too, but only after the emulator has started and the account has been bootstrapped.
         """
         settings = json.loads((project / "cdk.json").read_text())["context"] | context
@@ -200,9 +178,7 @@ class Cdk:
 
         def wait() -> None:
             if process.wait():
-                raise LocalError(
-                    f"The stack cannot be synthesized: {reason(log)} (all of it: {log})"
-                )
+                raise Problem(f"The stack cannot be synthesized: {reason(log)} (all of it: {log})")
 
         try:
             yield wait
@@ -236,7 +212,7 @@ class Cdk:
         return name, values
 
     def _run(self, command: list[str], failure: str, report: Report | None = None) -> list[str]:
-        """Run a command; returns the lines that it prints, and raises LocalError if it fails."""
+        """Run a command; returns the lines that it prints, and raises Problem if it fails."""
         lines = []
         with self.log.open("a") as log:
             process = subprocess.Popen(  # noqa: S603
@@ -260,7 +236,7 @@ class Cdk:
             finally:
                 kill_group(process)
         if process.returncode:
-            raise LocalError(f"{failure}: {reason(self.log)} (all of it: {self.log})")
+            raise Problem(f"{failure}: {reason(self.log)} (all of it: {self.log})")
         return lines
 
 
@@ -309,9 +285,9 @@ def _run(console: Console, port: int, data: Path | None) -> None:
             console.print(line)
         log = work / EMULATOR_LOG
         try:
-            follow(console, stack.deployed, log)
+            follow(console, stack, log)
         except ConnectionError as error:
-            raise LocalError(f"The emulator no longer answers; see {log}") from error
+            raise Problem(f"The emulator no longer answers; see {log}") from error
 
 
 @contextmanager
@@ -320,7 +296,7 @@ def announced(stack: Stack, file: Path) -> Iterator[None]:
     content = {
         "httpUrl": stack.http_url,
         "webSocketUrl": stack.web_socket_url,
-        "awsEndpointUrl": stack.aws_endpoint_url,
+        "awsEndpointUrl": stack.endpoint_url,
         "region": stack.region,
         "stackName": stack.name,
         "apiKey": stack.api_key,

@@ -10,9 +10,8 @@ from uuid import uuid4
 from pydantic.alias_generators import to_camel
 
 from functions.client import NoAnswer
-from functions.orders.order import SLIPPAGE_BPS_MAX
 from functions.orders.terms import INTERVAL_SECONDS_MAX, SLICES_MAX, SLICES_MIN, type_of
-from infra.cli.command import exit_on_problem, options, whole_number
+from infra.cli.command import exit_on_problem, swap_options, whole_number
 from infra.cli.connect import connected
 from infra.cli.orders import table_of
 from infra.cli.printing import print_json, print_table
@@ -43,16 +42,7 @@ def main() -> None:
         prog="uv run order",
         description=__doc__,
         epilog=EXIT_CODES,
-        parents=[options(json=True, key=True)],
-    )
-    parser.add_argument("token_in", metavar="TOKEN_IN", help="the token to sell, such as SOL")
-    parser.add_argument("token_out", metavar="TOKEN_OUT", help="the token to buy, such as USDC")
-    parser.add_argument("amount", metavar="AMOUNT", help="of TOKEN_IN")
-    parser.add_argument(
-        "--slippage",
-        type=whole_number(0, SLIPPAGE_BPS_MAX),
-        metavar="BPS",
-        help="how much less than quoted the order accepts, in 0.01 %% (default: 50)",
+        parents=[swap_options()],
     )
     parser.add_argument(
         "--limit", metavar="PRICE", help="execute once one TOKEN_IN gives at least PRICE TOKEN_OUT"

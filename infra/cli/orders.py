@@ -8,9 +8,9 @@ from itertools import islice
 from rich.table import Table
 from rich.text import Text
 
-from functions.client import NoAnswer, Order, Status
+from functions.client import Order, Status
 from functions.orders import sheet
-from infra.cli.command import Problem, exit_on_problem, options, whole_number
+from infra.cli.command import exit_on_problem, options, whole_number
 from infra.cli.connect import connected
 from infra.cli.printing import STYLES, print_json, print_table
 from infra.cli.watch import as_json
@@ -64,11 +64,8 @@ def main() -> None:
 
 def _list(arguments: argparse.Namespace) -> None:
     most = arguments.last or (None if arguments.csv else SHOWN)
-    try:
-        with connected(arguments) as client:
-            orders = list(islice(client.orders(status=arguments.status), most))
-    except NoAnswer as problem:
-        raise Problem(str(problem)) from problem
+    with connected(arguments) as client:
+        orders = list(islice(client.orders(status=arguments.status), most))
     if arguments.csv:
         sys.stdout.write(sheet.text(orders))
     elif arguments.json:

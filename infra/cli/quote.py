@@ -4,9 +4,8 @@ import argparse
 
 from rich.table import Table
 
-from functions.client import NoAnswer, QuoteAnswer
-from functions.orders.order import SLIPPAGE_BPS_MAX
-from infra.cli.command import Problem, exit_on_problem, options, whole_number
+from functions.client import QuoteAnswer
+from infra.cli.command import exit_on_problem, swap_options
 from infra.cli.connect import connected
 from infra.cli.printing import plain_console, print_json, print_table
 from infra.cli.watch import as_json
@@ -42,29 +41,17 @@ def lines_of(quote: QuoteAnswer) -> list[Table | str]:
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(
-        prog="uv run quote", description=__doc__, parents=[options(json=True, key=True)]
-    )
-    parser.add_argument("token_in", metavar="TOKEN_IN", help="the token to sell, such as SOL")
-    parser.add_argument("token_out", metavar="TOKEN_OUT", help="the token to buy, such as USDC")
-    parser.add_argument("amount", metavar="AMOUNT", help="of TOKEN_IN")
-    parser.add_argument(
-        "--slippage",
-        type=whole_number(0, SLIPPAGE_BPS_MAX),
-        metavar="BPS",
-        help="how much less than quoted an order would accept, in 0.01 %% (default: 50)",
+        prog="uv run quote", description=__doc__, parents=[swap_options()]
     )
     arguments = parser.parse_args()
     with exit_on_problem():
-        try:
-            with connected(arguments) as client:
-                quote = client.quote(
-                    arguments.token_in,
-                    arguments.token_out,
-                    arguments.amount,
-                    slippage_bps=arguments.slippage,
-                )
-        except NoAnswer as problem:
-            raise Problem(str(problem)) from problem
+        with connected(arguments) as client:
+            quote = client.quote(
+                arguments.token_in,
+                arguments.token_out,
+                arguments.amount,
+                slippage_bps=arguments.slippage,
+            )
         if arguments.json:
             print_json(as_json(quote))
         else:

@@ -97,7 +97,7 @@ def _list_orders(stack: Deployed) -> None:
 
 
 def _ping(stack: Deployed) -> None:
-    url = stack.output("WebSocketUrl")
+    url = stack.web_socket_url
     try:
         with connect(
             url,

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from functions.client import NoAnswer, OrderUnknown, Patience
+from functions.client import NoAnswer, OrderUnknown
 from functions.orders.order import Status, Update
 from infra.cli.command import UnknownOrder, canonical_order_id, exit_on_problem, options
 from infra.cli.connect import connected
@@ -97,7 +97,7 @@ def _watch(arguments: argparse.Namespace) -> int:
 
     try:
         order_id = canonical_order_id(arguments.order) if one else ALL
-        with connected(arguments, patience=Patience(), tell=tell) as client:
+        with connected(arguments, tell=tell) as client:
             if not one:
                 tell("Watching all orders; Ctrl-C ends it.")
             updates = client.follow(order_id) if one else client.follow_all()

@@ -16,15 +16,13 @@ from infra.stack.logs import log_group
 ROOT = Path(__file__).parents[2]
 PUBLISHED_ALIAS = "live"
 
-API_TIMEOUT = Duration.seconds(10)
-AUTHORIZER_TIMEOUT = Duration.seconds(10)
+REQUEST_TIMEOUT = Duration.seconds(10)
 DEAD_LETTERS_TIMEOUT = Duration.seconds(30)
 NOTIFIER_TIMEOUT = Duration.seconds(30)
 PUBLISHER_TIMEOUT = Duration.seconds(60)
 SWEEPER_TIMEOUT = Duration.seconds(30)
 # A watcher ticks until the next one has started: after one minute, or two if one start fails.
 WATCHER_TIMEOUT = Duration.seconds(150)
-WEBSOCKET_TIMEOUT = Duration.seconds(10)
 WORKER_TIMEOUT = Duration.seconds(60)
 
 
@@ -64,12 +62,12 @@ class Compute(Construct):
 
         self.api = self._function(
             "api",
-            API_TIMEOUT,
+            REQUEST_TIMEOUT,
             orders | connections | access | queue | webhooks,
             snap_start=settings.snap_start,
         )
         self.authorizer = self._function(
-            "authorizer", AUTHORIZER_TIMEOUT, access, snap_start=settings.snap_start
+            "authorizer", REQUEST_TIMEOUT, access, snap_start=settings.snap_start
         )
         self.worker = self._function(
             "worker",
@@ -90,7 +88,7 @@ class Compute(Construct):
         self.notifier = self._function("notifier", NOTIFIER_TIMEOUT, connections | webhooks)
         self.websocket = self._function(
             "websocket",
-            WEBSOCKET_TIMEOUT,
+            REQUEST_TIMEOUT,
             orders | connections,
             snap_start=settings.snap_start,
         )

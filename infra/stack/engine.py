@@ -16,12 +16,7 @@ from functions.contract import (
 )
 from infra.settings import Settings
 from infra.stack.apis import Apis
-from infra.stack.compute import (
-    DEAD_LETTERS_TIMEOUT,
-    NOTIFIER_TIMEOUT,
-    WORKER_TIMEOUT,
-    Compute,
-)
+from infra.stack.compute import Compute
 from infra.stack.monitoring import Monitoring
 from infra.stack.queues import Queues
 from infra.stack.storage import WAKE_INDEXES, Storage
@@ -40,20 +35,8 @@ class Engine(Stack):
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
         super().__init__(scope, construct_id, description="Order execution engine")
 
-        storage = Storage(
-            self,
-            "Storage",
-            durable=settings.durable,
-            orders_expire=settings.order_expiry_days > 0,
-            wake_indexes=settings.wake_indexes,
-        )
-        queues = Queues(
-            self,
-            "Queues",
-            worker_timeout=WORKER_TIMEOUT,
-            dead_letters_timeout=DEAD_LETTERS_TIMEOUT,
-            notifier_timeout=NOTIFIER_TIMEOUT,
-        )
+        storage = Storage(self, "Storage", settings=settings)
+        queues = Queues(self, "Queues")
         compute = Compute(
             self,
             "Compute",

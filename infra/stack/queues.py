@@ -5,6 +5,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from functions.contract import RECEIVES_MAX, WEBHOOK_RECEIVES_MAX
+from infra.stack.compute import DEAD_LETTERS_TIMEOUT, NOTIFIER_TIMEOUT, WORKER_TIMEOUT
 
 RETENTION = Duration.days(14)
 
@@ -17,28 +18,20 @@ class Queues(Construct):
     its message when another writer has taken the order over.
     """
 
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        worker_timeout: Duration,
-        dead_letters_timeout: Duration,
-        notifier_timeout: Duration,
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str) -> None:
         super().__init__(scope, construct_id)
-        self.dead_letters = self._queue("DeadLetters", timeout=dead_letters_timeout)
+        self.dead_letters = self._queue("DeadLetters", timeout=DEAD_LETTERS_TIMEOUT)
         self.orders = self._queue(
             "Orders",
-            timeout=worker_timeout,
+            timeout=WORKER_TIMEOUT,
             dead_letter_queue=sqs.DeadLetterQueue(
                 queue=self.dead_letters, max_receive_count=RECEIVES_MAX
             ),
         )
-        self.webhook_dead_letters = self._queue("WebhookDeadLetters", timeout=notifier_timeout)
+        self.webhook_dead_letters = self._queue("WebhookDeadLetters", timeout=NOTIFIER_TIMEOUT)
         self.webhooks = self._queue(
             "Webhooks",
-            timeout=notifier_timeout,
+            timeout=NOTIFIER_TIMEOUT,
             dead_letter_queue=sqs.DeadLetterQueue(
                 queue=self.webhook_dead_letters, max_receive_count=WEBHOOK_RECEIVES_MAX
             ),

@@ -11,29 +11,22 @@ from functions.contract import (
     WAKE_ABOVE_INDEX,
     WAKE_BELOW_INDEX,
 )
+from infra.settings import Settings
 
 # DynamoDB adds one index in a deployment: see `Settings.wake_indexes`.
 WAKE_INDEXES = (WAKE_ABOVE_INDEX, WAKE_BELOW_INDEX)
 
 
 class Storage(Construct):
-    """On-demand tables; if `durable`, the tables of orders and keys outlive the stack.
+    """On-demand tables; in a durable stage, the tables of orders and keys outlive the stack.
 
     Even CloudFormation cannot delete a table with deletion protection. The rollback of a failed
     first deployment would therefore fail, so such a table is retained then too.
     """
 
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        durable: bool,
-        orders_expire: bool,
-        wake_indexes: int,
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
         super().__init__(scope, construct_id)
-        lasting = RemovalPolicy.RETAIN if durable else RemovalPolicy.DESTROY
+        lasting = RemovalPolicy.RETAIN if settings.durable else RemovalPolicy.DESTROY
 
         self.orders = dynamodb.Table(
             self,
@@ -41,11 +34,11 @@ class Storage(Construct):
             partition_key=_text("orderId"),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             stream=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES,
-            time_to_live_attribute="expiresAt" if orders_expire else None,
+            time_to_live_attribute="expiresAt" if settings.order_expiry_days else None,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
-            deletion_protection=durable,
+            deletion_protection=settings.durable,
             removal_policy=lasting,
         )
         self.orders.add_global_secondary_index(
@@ -69,7 +62,7 @@ class Storage(Construct):
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
         # Resting orders only, by the prices that wake them.
-        for index in WAKE_INDEXES[:wake_indexes]:
+        for index in WAKE_INDEXES[: settings.wake_indexes]:
             self.orders.add_global_secondary_index(
                 index_name=index,
                 partition_key=_text("wakePair"),
@@ -98,7 +91,7 @@ class Storage(Construct):
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
-            deletion_protection=durable,
+            deletion_protection=settings.durable,
             removal_policy=lasting,
         )
 

@@ -87,7 +87,7 @@ def target(
             stack.web_socket_url,
             stack.api_key,
             stack.ca_bundle,
-            stack.deployed,
+            stack,
             work / EMULATOR_LOG,
         )
 

@@ -36,7 +36,7 @@ def release(folder: Path, *changes: tuple[str, str, str]) -> Path:
 
 def sweep(stack: Stack) -> None:
     """Run the sweeper now, as its schedule does each minute."""
-    stack.deployed.client("lambda").invoke(
+    stack.client("lambda").invoke(
         FunctionName=_name(stack, "AWS::Lambda::Function", "Sweeper")
     )
 
@@ -49,7 +49,7 @@ def impatient(stack: Stack) -> Iterator[None]:
     visibility timeout is long so that no two workers hold the same message; here it can be short,
     because the order queue delivers each message only once.
     """
-    sqs = stack.deployed.client("sqs")
+    sqs = stack.client("sqs")
     orders, dead = stack.outputs["OrderQueueUrl"], stack.outputs["DeadLetterQueueUrl"]
     patient = {url: _attributes(stack, url, "VisibilityTimeout") for url in (orders, dead)}
     patient[orders] |= _attributes(stack, orders, "RedrivePolicy")
@@ -69,7 +69,7 @@ def impatient(stack: Stack) -> Iterator[None]:
 @contextmanager
 def no_sweeps(stack: Stack) -> Iterator[None]:
     """Disable the sweeper's schedule for the block."""
-    events, name = stack.deployed.client("events"), _name(stack, "AWS::Events::Rule", "EveryMinute")
+    events, name = stack.client("events"), _name(stack, "AWS::Events::Rule", "EveryMinute")
     events.disable_rule(Name=name)
     try:
         yield
@@ -78,7 +78,7 @@ def no_sweeps(stack: Stack) -> Iterator[None]:
 
 
 def _attributes(stack: Stack, url: str, *names: str) -> dict[str, str]:
-    answer = stack.deployed.client("sqs").get_queue_attributes(
+    answer = stack.client("sqs").get_queue_attributes(
         QueueUrl=url, AttributeNames=list(names)
     )
     attributes: dict[str, str] = answer["Attributes"]
@@ -88,7 +88,7 @@ def _attributes(stack: Stack, url: str, *names: str) -> dict[str, str]:
 def _name(stack: Stack, kind: str, part: str) -> str:
     """The physical name of the only resource of this type whose logical id contains `part`."""
     pages = (
-        stack.deployed.client("cloudformation")
+        stack.client("cloudformation")
         .get_paginator("list_stack_resources")
         .paginate(StackName=stack.name)
     )

@@ -86,7 +86,7 @@ def client_of(stack: Stack, api_key: str) -> Client:
 
 async def test_a_key_is_rotated_without_a_refusal_or_a_missed_update(stack: Stack) -> None:
     first, second = (
-        client_of(stack, create(stack.deployed, name, "desk")) for name in ("old", "new")
+        client_of(stack, create(stack, name, "desk")) for name in ("old", "new")
     )
     using, answers = [first], list[int]()
 
@@ -104,7 +104,7 @@ async def test_a_key_is_rotated_without_a_refusal_or_a_missed_update(stack: Stac
         await several(answers)
         using.append(second)
         await several(answers)  # now all requests with the first key are answered
-        disable(stack.deployed, "old")
+        disable(stack, "old")
         assert whole(seen + await second.follow(cut, since=seen[-1]["sequence"]))
         assert whole(await updates_of(staying, cut))
         late = (await second.accepted())["orderId"]
@@ -161,7 +161,7 @@ async def test_after_a_faulty_release_a_redrive_completes_every_order(
             ids = [await placed(client) for _ in range(POISONED)]
             await eventually(lambda: dead_letters(stack) == POISONED)
             await eventually(lambda: "dead letter not treated" in (work / EMULATOR_LOG).read_text())
-            kept.enter_context(stopped(stack.deployed, "DeadLetterQueueUrl"))
+            kept.enter_context(stopped(stack, "DeadLetterQueueUrl"))
             async with asyncio.timeout(SETTLED_SECONDS_MAX):
                 while {(await client.read(order_id))["status"] for order_id in ids} != {"building"}:
                     await asyncio.sleep(APART_SECONDS)
@@ -169,7 +169,7 @@ async def test_after_a_faulty_release_a_redrive_completes_every_order(
         moved: list[str] = []
         async with asyncio.timeout(SETTLED_SECONDS_MAX):
             while len(moved) < POISONED:  # a dead letter may still be hidden after its last receive
-                moved += await asyncio.to_thread(list, redrive(stack.deployed, *ORDERS_QUEUES))
+                moved += await asyncio.to_thread(list, redrive(stack, *ORDERS_QUEUES))
             updates = [await followed(client, order_id) for order_id in ids]
     assert {order_id_of(body) for body in moved} == set(ids)
     assert [each for each in updates if not whole(each)] == []
@@ -178,7 +178,7 @@ async def test_after_a_faulty_release_a_redrive_completes_every_order(
 
 def dead_letters(stack: Stack) -> int:
     """The number of dead letters, visible or in flight."""
-    return sum(counts(stack.deployed, "deadLetters").values())
+    return sum(counts(stack, "deadLetters").values())
 
 
 async def updates_over_a_deployment(stack: Stack, client: Client, project: Path) -> Updates:

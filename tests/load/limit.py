@@ -102,13 +102,13 @@ def open_connection(pushes: Any, items: list[Json]) -> str:
 def calls_alone(stack: Stack, orders: int) -> OnEmulator:
     """Make the calls of `orders` orders, whose updates all go to the one open connection."""
     recorded_id, calls = recorded()
-    queue_url = plain_table_and_queue(stack.deployed)
+    queue_url = plain_table_and_queue(stack)
     pushes = client(
         "apigatewaymanagementapi", stack.region, stack.web_socket_url.replace("ws", "http", 1)
     )
     clients = {
-        "dynamodb": stack.deployed.client("dynamodb"),
-        "sqs": stack.deployed.client("sqs"),
+        "dynamodb": stack.client("dynamodb"),
+        "sqs": stack.client("sqs"),
         "apigatewaymanagementapi": pushes,
     }
     connections = clients["dynamodb"].scan(TableName=stack.outputs["ConnectionsTable"])["Items"]

@@ -46,7 +46,7 @@ def search(stack: Deployed, term: str, start_ms: int, end_ms: int, report: Repor
 
 def _lines(function: str, events: Iterator[dict[str, Any]]) -> Iterator[Line]:
     for event in events:
-        record = _record(event["message"])
+        record = log_record(event["message"])
         try:
             at_ms = unix_ms(record["timestamp"])
         except (KeyError, TypeError, ValueError):
@@ -54,7 +54,8 @@ def _lines(function: str, events: Iterator[dict[str, Any]]) -> Iterator[Line]:
         yield Line(at_ms, function, record)
 
 
-def _record(message: str) -> dict[str, Any]:
+def log_record(message: str) -> dict[str, Any]:
+    """The fields of a log line; a line that is no JSON object is its own `message`."""
     try:
         record = json.loads(message)
     except ValueError:

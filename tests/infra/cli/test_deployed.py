@@ -14,7 +14,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.cli import deployed
-from infra.cli.deployed import NotDeployed, find
+from infra.cli.command import Problem
+from infra.cli.deployed import find
 
 Start = Callable[..., str]
 
@@ -65,7 +66,7 @@ def stale(folder: Path) -> Path:
 
 
 def test_without_a_local_stack_the_error_says_how_to_start_one(start: Start) -> None:
-    with pytest.raises(NotDeployed, match=r"^No local stack is running: .*`uv run local`\.$"):
+    with pytest.raises(Problem, match=r"^No local stack is running: .*`uv run local`\.$"):
         find("local")
 
 
@@ -81,7 +82,7 @@ def test_with_two_local_stacks_the_error_lists_their_ports_and_each_is_found_by_
     start: Start,
 ) -> None:
     ports = [start(), start()]
-    with pytest.raises(NotDeployed) as refused:
+    with pytest.raises(Problem) as refused:
         find("local")
     for port in ports:
         assert f"--stack local:{port}" in str(refused.value)
@@ -93,7 +94,7 @@ def test_the_error_about_a_port_without_a_stack_lists_the_ports_that_have_one(
     start: Start, port: str
 ) -> None:
     running = start()
-    with pytest.raises(NotDeployed) as refused:
+    with pytest.raises(Problem) as refused:
         find(f"local:{port}")
     assert f"on port {port}" in str(refused.value)
     assert f"--stack local:{running}" in str(refused.value)
@@ -108,7 +109,7 @@ def test_the_file_of_a_killed_stack_is_removed_and_ignored(start: Start, tmp_pat
 @pytest.mark.parametrize("text", [None, " ", "{}", "[]", '{"stackName"'])
 def test_a_local_stack_that_is_starting_is_not_ready_yet(start: Start, text: str | None) -> None:
     start(text)
-    with pytest.raises(NotDeployed, match="not ready yet"):
+    with pytest.raises(Problem, match="not ready yet"):
         find("local")
 
 
@@ -135,5 +136,5 @@ def test_the_error_about_a_stack_that_cannot_be_read_names_it(
 
     client = SimpleNamespace(describe_stacks=describe_stacks)
     monkeypatch.setattr(deployed, "client", lambda *_: client)
-    with pytest.raises(NotDeployed, match=r"^Stack nowhere cannot be read: .*does not exist"):
+    with pytest.raises(Problem, match=r"^Stack nowhere cannot be read: .*does not exist"):
         find("nowhere")

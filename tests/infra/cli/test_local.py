@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from infra.cli import emulator, local
+from infra.cli.command import Problem
 from infra.cli.deployed import STACK_FILE, Deployed
-from infra.cli.emulator import LocalError
 from infra.cli.local import Stack
 from tests.infra.cli.conftest import Run
 
@@ -34,12 +34,13 @@ REAL = {
 API = "http://127.0.0.1:4567/_aws/execute-api/c0ffee00"
 STACK = Stack(
     name="order-execution-engine-dev",
-    http_url=API,
-    web_socket_url="ws://127.0.0.1:4567/_aws/execute-api/c0ffee01/dev",
-    aws_endpoint_url="http://127.0.0.1:4567",
+    endpoint_url="http://127.0.0.1:4567",
     region="us-east-1",
     ca_bundle=None,
-    outputs={},
+    outputs={
+        "HttpUrl": API,
+        "WebSocketUrl": "ws://127.0.0.1:4567/_aws/execute-api/c0ffee01/dev",
+    },
     api_key="oee_secret",
     deploy=lambda _project: None,
 )
@@ -119,7 +120,7 @@ def test_kept_data_gets_the_queue_urls_of_a_new_port_and_no_stream_positions(
 def test_two_stacks_cannot_keep_their_orders_in_one_folder(tmp_path: Path) -> None:
     with (
         emulator.kept_state(tmp_path, 4566),
-        pytest.raises(LocalError, match="Another local stack keeps its orders in"),
+        pytest.raises(Problem, match="Another local stack keeps its orders in"),
         emulator.kept_state(tmp_path, 4567),
     ):
         pass
@@ -133,7 +134,7 @@ def test_kept_orders_that_cannot_be_read_are_an_error_in_one_line(
 ) -> None:
     (tmp_path / "lambda.json").write_text(state)
     with (
-        pytest.raises(LocalError, match=r"^The orders kept in .* cannot be read"),
+        pytest.raises(Problem, match=r"^The orders kept in .* cannot be read"),
         emulator.kept_state(tmp_path, 4566),
     ):
         pass
@@ -141,7 +142,7 @@ def test_kept_orders_that_cannot_be_read_are_an_error_in_one_line(
 
 def test_a_key_file_without_a_key_is_an_error_in_one_line(tmp_path: Path) -> None:
     (tmp_path / local.KEY_FILE).write_text("")
-    with pytest.raises(LocalError, match="holds no API key"):
+    with pytest.raises(Problem, match="holds no API key"):
         local.own_key(tmp_path)
 
 

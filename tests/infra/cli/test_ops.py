@@ -22,7 +22,8 @@ from functions.orders.order import Order, OrderError, Status
 from functions.simulation.network import Network
 from functions.store import orders as store
 from infra.cli import ops
-from infra.cli.deployed import Deployed, NotDeployed
+from infra.cli.command import Problem
+from infra.cli.deployed import Deployed
 from infra.cli.ops import backlog, stats, stuck
 from tests.infra.cli.conftest import Run
 from tests.orders import ORDER_ID, pending_order
@@ -463,7 +464,7 @@ def test_a_stack_of_another_application_is_an_error(
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (NotDeployed("There is no\nsuch stack."), "✗ There is no such stack."),
+        (Problem("There is no\nsuch stack."), "✗ There is no such stack."),
         (NoCredentialsError(), "✗ Unable to locate credentials"),
         (
             ClientError({"Error": {"Code": "AccessDenied", "Message": "Not you."}}, "Query"),

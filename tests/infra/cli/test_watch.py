@@ -61,7 +61,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 
 def give_up_after(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
     """Use the timeouts of QUICK, with these changes."""
-    monkeypatch.setattr(watch, "Patience", lambda: replace(QUICK, **seconds))
+    monkeypatch.setattr(connect, "Patience", lambda: replace(QUICK, **seconds))
 
 
 @pytest.fixture
