@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from functions.contract import DUE_SHARDS, OPEN_SHARDS
+from infra.settings import Settings
 
 # The prices are in US dollars, without free tiers, from articles of 2026 that quote AWS's pages.
 READ_ON = "2026-11-22"
@@ -68,8 +69,6 @@ POLLED_QUEUES = 3  # the order queue, its dead-letter queue, and the webhook que
 MINUTES = 30 * 24 * 60  # of a month; each minute the schedule starts a sweeper and a watcher
 SWEEP_CPU_MS, SWEEP_WAIT_MS = 10.0, 100.0  # assumed
 METRIC_LINE_BYTES = 250  # assumed size of a log line in the embedded metric format
-PUBLISHER_MB = 256  # the publisher mostly waits for its pushes
-WATCHER_MB = 128  # the least that Lambda offers, because the watcher runs while orders rest
 WATCH_CPU_MS, WATCH_WAIT_MS = 5.0, 10.0  # assumed for a watcher that finds no resting order
 # The sweeper's count and the watcher's lag; the other metrics have no data without orders.
 IDLE_METRICS = 2
@@ -92,7 +91,7 @@ def idle_month(
     alarms: int,
     metrics: int = IDLE_METRICS,
     snapshots_mb: int = 0,
-    watcher_mb: int = WATCHER_MB,
+    watcher_mb: int = Settings.watcher_memory_mb,
 ) -> Usage:
     """The usage of thirty days without orders.
 

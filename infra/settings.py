@@ -11,7 +11,6 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter, V
 from pydantic.alias_generators import to_camel
 
 from functions.contract import EngineSettings
-from infra.costs import WATCHER_MB
 
 
 class SettingError(ValueError):
@@ -55,7 +54,7 @@ class Settings(EngineSettings):
     stage: Annotated[str, _must("be up to 20 lower-case letters, digits, hyphens", _STAGE)] = "dev"
     memory_mb: MemoryMb = 512
     worker_memory_mb: MemoryMb = 128
-    watcher_memory_mb: MemoryMb = WATCHER_MB
+    watcher_memory_mb: MemoryMb = 128  # the least, because the watcher runs while orders rest
     snap_start: bool = False
     log_level: LogLevel = "INFO"
     log_retention_days: Annotated[int, _must("be days that CloudWatch offers", _OFFERED)] = 30

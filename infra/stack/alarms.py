@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aws_cdk import aws_cloudwatch as cloudwatch
 
-from functions.contract import Metric
+from functions.contract import RECEIVES_MAX, Metric
 from functions.orders.failures import FailureCode
 from infra.stack.metrics import FIVE_MINUTES, ONE_MINUTE, Metrics, total
 
@@ -47,8 +47,8 @@ def rules(metrics: Metrics) -> Iterator[Rule]:
         ),
         threshold=0,
         periods=2,
-        means="The worker failed five times on an order. The dead-letter function ends such "
-        "an order; if the alarm stays, that function fails as well.",
+        means=f"The worker failed {RECEIVES_MAX} times on an order. The dead-letter function ends"
+        " such an order; if the alarm stays, that function fails as well.",
         first="stuck",
     )
     yield Rule(

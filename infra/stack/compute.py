@@ -8,13 +8,13 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from functions.contract import METRICS_NAMESPACE
-from infra.costs import PUBLISHER_MB
 from infra.settings import Settings
 from infra.stack.dependencies import dependency_layer
 from infra.stack.logs import log_group
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED_ALIAS = "live"
+PUBLISHER_MB = 256  # the publisher mostly waits for its pushes
 
 REQUEST_TIMEOUT = Duration.seconds(10)
 DEAD_LETTERS_TIMEOUT = Duration.seconds(30)

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from functions.contract import BATCH_SIZE, OPEN_SHARDS, PUBLISHERS_PER_SHARD
 from infra.cli.local import running_stack
-from infra.costs import WATCHER_MB, billed_ms, idle_month
+from infra.costs import billed_ms, idle_month
 from infra.settings import Settings
 from tests.load.__main__ import percentile
 from tests.load.machine import figures, sources
@@ -298,7 +298,7 @@ def hour(order: Measured, settings: Settings) -> float:
             + PRICES["sqs_request"].each * 3 / BATCH_SIZE
         )
     )
-    watcher = PRICES["gb_second"].each * 3600 * WATCHER_MB / 1024
+    watcher = PRICES["gb_second"].each * 3600 * Settings.watcher_memory_mb / 1024
     return orders + fixed + judged + watcher
 
 

@@ -23,8 +23,9 @@ from rich.table import Table
 import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions.orders.stored import IDLE_GRID_MS
 from functions.simulation.network import BUILDING_MS
-from infra.costs import GB, PUBLISHER_MB, READ_ON, REGION, Usage, billed_ms, gb_seconds, idle_month
+from infra.costs import GB, READ_ON, REGION, Usage, billed_ms, gb_seconds, idle_month
 from infra.settings import Settings
+from infra.stack.compute import PUBLISHER_MB
 from tests.load.machine import figures, sources
 from tests.load.prices import PRICES
 from tests.load.recording import Call, recorded_world

@@ -42,12 +42,12 @@ from functions.store import orders, queue, resting
 from infra.costs import (
     GB,
     MONTH_SECONDS,
-    WATCHER_MB,
     Usage,
     billed_ms,
     dollars,
     gb_seconds,
 )
+from infra.settings import Settings
 from tests.clock import VirtualClock
 from tests.cloud import Cloud, Table
 from tests.load.machine import figures
@@ -426,7 +426,7 @@ def watching_month(pairs: int) -> Usage:
     minutes = MONTH_SECONDS / 60
     return {
         "invocation": minutes,
-        "gb_second": gb_seconds(MONTH_SECONDS * 1000, WATCHER_MB),
+        "gb_second": gb_seconds(MONTH_SECONDS * 1000, Settings.watcher_memory_mb),
         "read_unit": MONTH_SECONDS / 2 + minutes * pairs * 2 * 0.5,
         "write_unit": minutes * (1 if pairs < 40 else 2),
         "log_gb": minutes * 1_000 / 2**30,
@@ -436,10 +436,10 @@ def watching_month(pairs: int) -> Usage:
 def idle_watching_month(cpu_ms: float) -> Usage:
     """The watcher's usage in a month without resting orders; `cpu_ms` is that of an invocation."""
     minutes = MONTH_SECONDS / 60
-    run_ms = billed_ms(cpu_ms=cpu_ms, memory_mb=WATCHER_MB, waited_ms=10)
+    run_ms = billed_ms(cpu_ms=cpu_ms, memory_mb=Settings.watcher_memory_mb, waited_ms=10)
     return {
         "invocation": minutes,
-        "gb_second": minutes * gb_seconds(run_ms, WATCHER_MB),
+        "gb_second": minutes * gb_seconds(run_ms, Settings.watcher_memory_mb),
         "read_unit": minutes / 2,
         "log_gb": minutes * 250 / 2**30,
         "metric_month": 1,
