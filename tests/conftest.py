@@ -44,7 +44,6 @@ SLOW = (
     "functions/test_naughty.py",
     "functions/test_websocket_fuzz.py",
     "infra/stack/test_cfn_lint.py",
-    "infra/stack/test_flags.py",
     "infra/stack/test_limits.py",
     "infra/stack/test_nag.py",
     "unit/test_benchmark.py",

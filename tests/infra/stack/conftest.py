@@ -2,6 +2,7 @@
 
 import pytest
 
+from infra.cli.local import LOCAL_CONTEXT
 from tests.templates import VARIANTS, Template, synthesize
 
 
@@ -10,7 +11,8 @@ def templates(
     variants: dict[str, Template], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Template]:
     """The templates of both stages and of the local stack, by name."""
-    local = synthesize(tmp_path_factory.mktemp("local"), localEndpoint="http://127.0.0.1:4566")
+    context = {"localEndpoint": "http://127.0.0.1:4566", **LOCAL_CONTEXT}
+    local = synthesize(tmp_path_factory.mktemp("local"), **context)
     return {"dev": variants["dev"], "prod": variants["prod"], "local": local}
 
 

@@ -13,6 +13,7 @@ from annotated_types import Ge, Interval
 from pydantic.alias_generators import to_camel
 
 from infra.settings import KEYS, SettingError, Settings, settings_of
+from infra.stack import dependencies
 from tests.templates import VARIANTS, Template, synthesize, text
 
 README = (Path(__file__).parents[3] / "infra" / "README.md").read_text()
@@ -64,39 +65,6 @@ def test_metrics_are_logged_at_every_log_level(
         assert function["LoggingConfig"]["ApplicationLogLevel"] == function_level
 
 
-def test_orders_do_not_expire_by_default(template: Template) -> None:
-    assert (
-        "TimeToLiveSpecification"
-        not in template.of_type("DynamoDB::Table")["StorageOrders"]["Properties"]
-    )
-    for module in template.functions():
-        assert variables(template, module)["ORDER_EXPIRY_DAYS"] == "0"
-
-
-def test_with_order_expiry_days_the_table_and_every_function_have_the_setting(
-    variants: dict[str, Template],
-) -> None:
-    template = variants["everything"]
-    orders = template.of_type("DynamoDB::Table")["StorageOrders"]["Properties"]
-    assert orders["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
-    for module in template.functions():
-        assert variables(template, module)["ORDER_EXPIRY_DAYS"] == "30"
-
-
-def test_the_worker_and_the_watcher_have_their_own_memory_settings(tmp_path: Path) -> None:
-    template = synthesize(tmp_path, workerMemoryMb="1769", watcherMemoryMb="256")
-    memory_mb = {module: f["MemorySize"] for module, f in template.functions().items()}
-    assert memory_mb == dict.fromkeys(memory_mb, 512) | {
-        "worker": 1769,
-        "publisher": 256,
-        "watcher": 256,
-    }
-
-
-def test_a_worker_waits_at_most_five_seconds_itself_by_default(template: Template) -> None:
-    assert variables(template, "worker")["HOLD_MS"] == "5000"
-
-
 def test_stages_have_different_service_names_in_metrics_and_logs(
     templates: dict[str, Template],
 ) -> None:
@@ -136,21 +104,34 @@ def test_with_snapshots_gateways_call_the_alias_of_the_newest_version(
     assert set(called(with_snapshots).values()) == set(published)
 
 
-def test_a_snapshot_is_taken_again_when_a_variable_changes(
-    with_snapshots: Template, tmp_path: Path
+@pytest.mark.parametrize(
+    ("requirements", "changes"),
+    [
+        pytest.param("boto3==1.0", {}, id="a dependency"),
+        pytest.param("", {"maxOpenOrders": "7"}, id="a variable"),
+    ],
+)
+def test_snapshots_are_taken_again_when_something_changes(
+    with_snapshots: Template,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    requirements: str,
+    changes: dict[str, str],
 ) -> None:
-    other = synthesize(tmp_path, **VARIANTS["everything"], maxOpenOrders="7")
+    if requirements:
+        monkeypatch.setattr(dependencies, "pinned_requirements", lambda _uv: requirements)
+    other = synthesize(tmp_path, **VARIANTS["everything"], **changes)
 
-    def version(template: Template) -> str:
-        (found,) = [
+    def versions(template: Template) -> set[str]:
+        return {
             name
             for name, resource in template.resources.items()
             if resource["Type"] == "AWS::Lambda::Version"
-            and text(resource["Properties"]["FunctionName"]) == "ComputeApi"
-        ]
-        return found
+            and text(resource["Properties"]["FunctionName"]).startswith("Compute")
+        }
 
-    assert version(with_snapshots) != version(other)
+    assert len(versions(with_snapshots)) == len(versions(other)) == len(API_FUNCTIONS)
+    assert not versions(with_snapshots) & versions(other)
 
 
 def test_the_readme_describes_every_setting_with_its_default_and_its_range() -> None:

@@ -50,7 +50,7 @@ def test_simulated_faults_are_allowed_only_locally(templates: dict[str, Template
         name: t.functions()["api"]["Environment"]["Variables"]["SIMULATE_ALLOWED"]
         for name, t in templates.items()
     }
-    assert allowed["dev"] == allowed["prod"] == "false"
+    assert allowed == {"dev": "false", "prod": "false", "local": "true"}
 
 
 def test_each_function_has_its_own_role_and_log_group(template: Template) -> None:
@@ -102,7 +102,7 @@ def test_recursive_loop_detection_is_off_for_the_worker_alone(template: Template
 
 
 def test_a_watcher_starts_each_minute_and_may_run_for_more_than_two_minutes(
-    template: Template, tmp_path: Path
+    template: Template,
 ) -> None:
     """EventBridge may start a watcher late or twice: a watcher ends when the next one ticks.
 
@@ -314,7 +314,8 @@ def test_settings_in_the_context_change_the_template(tmp_path: Path) -> None:
     template = synthesize(
         tmp_path,
         memoryMb="1024",
-        workerMemoryMb="128",
+        workerMemoryMb="256",
+        watcherMemoryMb="1769",
         holdMs="0",
         maxConcurrency="50",
         throttleRate="7",
@@ -326,9 +327,14 @@ def test_settings_in_the_context_change_the_template(tmp_path: Path) -> None:
         keyCacheSeconds="0",
         apiGatewayLogRole="false",
     )
-    worker = template.functions()["worker"]
-    assert worker["MemorySize"] == 128
-    assert template.functions()["api"]["MemorySize"] == 1024
+    functions = template.functions()
+    worker = functions["worker"]
+    memory_mb = {module: function["MemorySize"] for module, function in functions.items()}
+    assert memory_mb == dict.fromkeys(functions, 1024) | {
+        "worker": 256,
+        "publisher": 256,
+        "watcher": 1769,
+    }
     assert worker["Environment"]["Variables"]["HOLD_MS"] == "0"
     assert worker["Environment"]["Variables"]["LATENCY_SCALE"] == "0"
     assert worker["Environment"]["Variables"]["SIMULATE_ALLOWED"] == "true"
