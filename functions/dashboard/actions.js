@@ -1,7 +1,7 @@
 // Cancels orders: from the detail view, from a row, or all that can be cancelled.
 
 import { call } from "./api.js";
-import { byId, h, say } from "./dom.js";
+import { byId, h, setText } from "./dom.js";
 import { canCancel } from "./orders.js";
 import { number } from "./words.js";
 
@@ -43,7 +43,7 @@ export class Actions {
 
   #askAll() {
     const orders = this.#cancellable();
-    say(byId("cancel-all-title"), orders.length === 1 ? "Cancel the open order?" : `Cancel all ${orders.length} open orders?`);
+    setText(byId("cancel-all-title"), orders.length === 1 ? "Cancel the open order?" : `Cancel all ${orders.length} open orders?`);
     const sums = new Map();
     for (const { tokenIn, amount } of orders) sums.set(tokenIn, (sums.get(tokenIn) ?? 0) + Number(amount));
     byId("cancel-all-sums").replaceChildren(...[...sums].map(([symbol, sum]) => h("li", {}, `${number(sum)} ${symbol}`)));

@@ -44,7 +44,7 @@ export async function call(method, path, { query, body, idempotencyKey, signal, 
       return await send(method, path, { query, body, idempotencyKey, key: as, until });
     } catch (error) {
       if (error.status === 401 && as === heldKey) onRefused();
-      if (!safe || attempt >= RETRIES_MAX || until.aborted || !isPassing(error)) throw error;
+      if (!safe || attempt >= RETRIES_MAX || until.aborted || !isTransient(error)) throw error;
       await pause(delayMs(attempt, error), until);
     }
   }
@@ -67,7 +67,7 @@ async function send(method, path, { query, body, idempotencyKey, key, until }) {
 }
 
 /** Whether the same request may succeed later: there was no answer, or a 429 or a 5xx. */
-export function isPassing(error) {
+export function isTransient(error) {
   const unanswered = error instanceof TypeError || error.name === "TimeoutError";
   return unanswered || error.status === 429 || error.status >= 500;
 }

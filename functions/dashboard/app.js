@@ -1,14 +1,13 @@
 // The dashboard: creates the parts and connects them.
 
 import { Actions } from "./actions.js";
-import { clearAddress } from "./address.js";
 import { pause } from "./api.js";
 import { Change } from "./change.js";
 import { Chart } from "./chart.js";
 import { Connection } from "./connection.js";
 import { Detail } from "./detail.js";
 import { keepPrices } from "./dollars.js";
-import { announce, byId, say } from "./dom.js";
+import { announce, byId, setText } from "./dom.js";
 import { Form } from "./form.js";
 import { Gate } from "./gate.js";
 import { List } from "./list.js";
@@ -19,6 +18,7 @@ import { Rows } from "./rows.js";
 import { Session, takeKeyFromUrl } from "./session.js";
 import { Stream } from "./stream.js";
 import { Sync } from "./sync.js";
+import { clearUrlParams } from "./url.js";
 
 const QUOTE_AFTER_MS_MAX = 1_500;
 const NAME = document.title;
@@ -31,9 +31,9 @@ const orders = new Orders();
 const connection = new Connection(orders);
 const sync = new Sync(orders);
 const stream = new Stream({
-  onState: connected,
-  onLive: () => learn(sync.catchUp()),
-  onUpdate: (update) => learn(sync.take(update)),
+  onState: followConnection,
+  onLive: () => showAfterRead(sync.catchUp()),
+  onUpdate: (update) => showAfterRead(sync.take(update)),
   onHeard: () => sync.heard(),
 });
 const news = new News(orders, (id) => detail.open(id));
@@ -68,9 +68,9 @@ const session = new Session({ onIn: begin, onOut: end });
 const gate = new Gate(session);
 
 function begin(owner) {
-  forget();
+  clearOwner();
   byId("main").hidden = byId("connection").hidden = byId("change-key").hidden = false;
-  say(byId("change-key"), owner ? `Key of ${owner}` : "API key");
+  setText(byId("change-key"), owner ? `Key of ${owner}` : "API key");
   gate.close();
   signedIn = true;
   const loading = sync.begin();
@@ -87,20 +87,20 @@ function begin(owner) {
 }
 
 function end(why) {
-  forget();
+  clearOwner();
   byId("main").hidden = byId("connection").hidden = byId("change-key").hidden = true;
-  say(byId("change-key"), "API key");
+  setText(byId("change-key"), "API key");
   gate.open(why);
 }
 
 /** Remove the previous owner's data from the page, and stop what is under way for that owner. */
-function forget() {
+function clearOwner() {
   sessions += 1;
   // Keep a link's parameters until somebody signs in, but do not show one owner's to the next owner.
-  if (signedIn) clearAddress();
+  if (signedIn) clearUrlParams();
   signedIn = false;
   stream.stop();
-  readNoMore();
+  stopReading();
   sync.end();
   rows.clear();
   list.end();
@@ -115,9 +115,9 @@ function forget() {
 }
 
 /** Show the orders after they were read; if reading failed, reconnect, which reads them again. */
-async function learn(learning) {
+async function showAfterRead(read) {
   try {
-    await learning;
+    await read;
     list.refilter();
   } catch (error) {
     if (error.name !== "AbortError" && error.status !== 401) stream.again();
@@ -125,8 +125,8 @@ async function learn(learning) {
 }
 
 /** Read updates by HTTP while the WebSocket is down. */
-function connected(state) {
-  if (state.name === "live" || state.name === "offline") readNoMore();
+function followConnection(state) {
+  if (state.name === "live" || state.name === "offline") stopReading();
   else if (!reading) {
     reading = new AbortController();
     sync.read(reading.signal, (works) => {
@@ -137,7 +137,7 @@ function connected(state) {
   connection.show(state);
 }
 
-function readNoMore() {
+function stopReading() {
   reading?.abort();
   reading = null;
   connection.read(null);

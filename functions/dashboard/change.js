@@ -1,7 +1,7 @@
 // The dialog that changes what a resting order waits for.
 
 import { call } from "./api.js";
-import { byId, say } from "./dom.js";
+import { byId, setText } from "./dom.js";
 import { pairOf } from "./pairs.js";
 import { readExpiry, readPrice, writtenPrice } from "./terms.js";
 import { number, timeOf } from "./words.js";
@@ -26,16 +26,16 @@ export class Change {
   open(order) {
     this.#order = order;
     const { base, quote } = pairOf(order.tokenIn, order.tokenOut);
-    say(byId("change-title"), `Change ${number(order.amount)} ${order.tokenIn} → ${order.tokenOut}`);
+    setText(byId("change-title"), `Change ${number(order.amount)} ${order.tokenIn} → ${order.tokenOut}`);
     for (const [field, id] of Object.entries(PRICES)) {
       byId(id).closest("label").hidden = !order[field];
       byId(id).value = order[field] ? writtenPrice(order[field], order.tokenIn, order.tokenOut) : "";
     }
-    for (const unit of document.querySelectorAll("[data-change-unit]")) say(unit, `${quote} for 1 ${base}`);
-    say(byId("change-keep"), order.expiresAt ? `As it is: ${timeOf(order.expiresAt)}` : "As it is: until cancelled");
+    for (const unit of document.querySelectorAll("[data-change-unit]")) setText(unit, `${quote} for 1 ${base}`);
+    setText(byId("change-keep"), order.expiresAt ? `As it is: ${timeOf(order.expiresAt)}` : "As it is: until cancelled");
     byId("change-expiry").value = "keep";
     this.#showExpiry();
-    say(byId("change-error"), "");
+    setText(byId("change-error"), "");
     byId("change").showModal();
   }
 
@@ -64,7 +64,7 @@ export class Change {
     }
     const expiry = byId("change-expiry").value;
     if (expiry !== "keep") take("expiresAt", readExpiry(expiry, byId("change-time").value, this.#orders.now()));
-    say(byId("change-error"), wrong.join(" "));
+    setText(byId("change-error"), wrong.join(" "));
     if (wrong.length) return;
     if (!Object.keys(body).length) {
       byId("change").close();
@@ -76,7 +76,7 @@ export class Change {
       byId("change").close();
     } catch (error) {
       if (error.name === "AbortError") return;
-      say(byId("change-error"), `Not changed. ${error.status ? error.message : "No answer came; look at the order before you try again."}`);
+      setText(byId("change-error"), `Not changed. ${error.status ? error.message : "No answer came; look at the order before you try again."}`);
     } finally {
       byId("change-submit").disabled = false;
     }

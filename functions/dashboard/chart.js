@@ -1,11 +1,12 @@
 // The chart of the form's pair: candles or a line, the venues, own fills and resting orders.
 
 import { call } from "./api.js";
-import { byId, h, say } from "./dom.js";
 import { learnPrice } from "./dollars.js";
+import { byId, choose, chosen, h, ofVenue, setText, venueColor } from "./dom.js";
 import { every } from "./pace.js";
-import { onTurn, pairOf, shownPrice } from "./pairs.js";
+import { onInvert, pairOf, shownPrice } from "./pairs.js";
 import { CHART_LIBRARY, VENUES } from "./stack.js";
+import { keep, kept } from "./storage.js";
 import { gain, price, title } from "./words.js";
 
 const MINUTE = 60, HOUR = 3600, DAY = 86_400;
@@ -45,12 +46,12 @@ export class Chart {
   constructor(orders, onLast) {
     this.#orders = orders;
     this.#onLast = onLast;
-    const [range, form, venues] = remembered();
+    const [range, form, venues] = (kept(CHOICE) ?? "").split(" ");
     choose("range", range);
     choose("form", form);
-    byId("chart-venues").checked = venues;
+    byId("chart-venues").checked = venues !== "false";
     byId("chart-tools").addEventListener("change", (event) => {
-      remember([chosen("range"), chosen("form"), byId("chart-venues").checked]);
+      keep(CHOICE, [chosen("range"), chosen("form"), byId("chart-venues").checked].join(" "));
       if (event.target.name === "range") this.#begin();
       else this.#build();
     });
@@ -62,7 +63,7 @@ export class Chart {
       matchMedia(query).addEventListener("change", () => this.#build());
     }
     orders.onChange(() => { this.#changed = true; });
-    onTurn(() => this.#pair && this.#begin());
+    onInvert(() => this.#pair && this.#begin());
     every(AGAIN_MS, AGAIN_IDLE_MS, () => this.#read());
     setInterval(() => this.#changed && this.#drawOrders(), 500);
   }
@@ -70,7 +71,7 @@ export class Chart {
   /** Load the library, which is larger than the rest of the page; nothing else waits for it. */
   async load() {
     if (globalThis.LightweightCharts) return this.#build();
-    this.#say("Loading the chart…");
+    this.#showMessage("Loading the chart…");
     const script = h("script", { src: CHART_LIBRARY });
     const loaded = new Promise((resolve) => {
       script.onload = () => resolve(Boolean(globalThis.LightweightCharts));
@@ -80,7 +81,7 @@ export class Chart {
     if (await loaded) this.#build();
     else {
       script.remove();
-      this.#say("The chart could not be loaded.", true);
+      this.#showMessage("The chart could not be loaded.", true);
     }
     return undefined;
   }
@@ -99,7 +100,7 @@ export class Chart {
     this.#asked.abort();
     this.#candles.clear();
     this.#draw(true);
-    say(byId("chart-title"), "Price");
+    setText(byId("chart-title"), "Price");
     byId("chart-values").replaceChildren();
   }
 
@@ -130,9 +131,9 @@ export class Chart {
       }
       for (const time of this.#candles.keys()) if (time <= now - seconds) this.#candles.delete(time);
       this.#draw(first);
-      if (this.#chart) this.#say("");
+      if (this.#chart) this.#showMessage("");
     } catch (error) {
-      if (!signal.aborted && error.name !== "AbortError" && !this.#candles.size) this.#say("No prices; asking again in a moment.");
+      if (!signal.aborted && error.name !== "AbortError" && !this.#candles.size) this.#showMessage("No prices; asking again in a moment.");
     }
   }
 
@@ -167,7 +168,7 @@ export class Chart {
     this.#venues.clear();
     if (byId("chart-venues").checked) {
       VENUES.forEach((venue, i) => this.#venues.set(venue, this.#chart.addSeries(library.LineSeries, {
-        color: color(`--${venue}`), lineWidth: 1, lineStyle: VENUE_STYLES[i], lastValueVisible: false, priceLineVisible: false, crosshairMarkerVisible: false,
+        color: color(venueColor(venue)), lineWidth: 1, lineStyle: VENUE_STYLES[i % VENUE_STYLES.length], lastValueVisible: false, priceLineVisible: false, crosshairMarkerVisible: false,
       })));
     }
     this.#markers = library.createSeriesMarkers(this.#series, []);
@@ -237,27 +238,21 @@ export class Chart {
       ? { "": price(last.close), Change: gain(last.close / this.#bars[0].open - 1), High: price(Math.max(...this.#bars.map(({ high }) => high))), Low: price(Math.min(...this.#bars.map(({ low }) => low))) }
       : { Open: price(bar.open), High: price(bar.high), Low: price(bar.low), Close: price(bar.close) };
     const venues = byId("chart-venues").checked ? VENUES.filter((venue) => venue in bar.venues).map((venue) => [title(venue), price(bar.venues[venue]), venue]) : [];
-    say(byId("chart-title"), name);
+    setText(byId("chart-title"), name);
     byId("chart-values").replaceChildren(...[...Object.entries(values), ...venues].map(([word, text, venue]) =>
-      h("span", { "data-series": venue }, `${word} `, h("b", {}, text))));
+      h("span", venue && ofVenue(venue), `${word} `, h("b", {}, text))));
     learnPrice(base, quote, last.close);
     this.#onLast(name, price(last.close));
   }
 
-  #say(text, retry = false) {
-    say(byId("chart-message"), text);
+  #showMessage(text, retry = false) {
+    setText(byId("chart-message"), text);
     byId("chart-retry").hidden = !retry;
     byId("chart-state").hidden = !text;
   }
 }
 
 const iso = (seconds) => new Date(seconds * 1000).toISOString();
-const chosen = (name) => document.querySelector(`input[name=${name}]:checked`).value;
-
-function choose(name, value) {
-  const input = document.querySelector(`input[name=${name}][value="${CSS.escape(value)}"]`);
-  if (input) input.checked = true;
-}
 
 function read({ open, high, low, close, venues = {} }) {
   const numbers = Object.entries(venues).filter(([, text]) => text).map(([venue, text]) => [venue, Number(text)]);
@@ -287,28 +282,11 @@ function tick(time, kind, kinds) {
 function color(variable) {
   const value = getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
   if (/^(#|rgb)/.test(value)) return value;
-  // The library does not know the names of system colours.
-  const probe = h("i", { hidden: true, class: "probe" });
-  probe.style.setProperty("color", value);
+  // The library does not know the names of system colours. A venue without a colour is grey.
+  const probe = h("i", { hidden: true });
+  probe.style.setProperty("color", value || "var(--muted)");
   document.body.append(probe);
   const known = getComputedStyle(probe).color;
   probe.remove();
   return known;
-}
-
-function remembered() {
-  try {
-    const [range, form, venues] = JSON.parse(localStorage.getItem(CHOICE));
-    return [range, form, venues];
-  } catch {
-    return ["15m", "candles", true];
-  }
-}
-
-function remember(choice) {
-  try {
-    localStorage.setItem(CHOICE, JSON.stringify(choice));
-  } catch {
-    // The browser stores nothing.
-  }
 }

@@ -1,6 +1,6 @@
 // Shows how current the page is: live, read by HTTP, or as of the last answer of the engine.
 
-import { announce, byId, say } from "./dom.js";
+import { announce, byId, setText } from "./dom.js";
 import { timeOf } from "./words.js";
 
 // A shorter interruption does not turn the page grey.
@@ -21,19 +21,19 @@ export class Connection {
   /** Show the state of the WebSocket that Stream reports. */
   show(state) {
     this.#state = state;
-    this.#settle();
+    this.#update();
   }
 
   /** Show whether reading by HTTP works; null while the page does not read. */
   read(works) {
     this.#reading = works;
-    this.#settle();
+    this.#update();
   }
 
   reset() {
     this.#state = { name: "connecting" };
     this.#reading = null;
-    this.#trust();
+    this.#markCurrent();
     this.#draw();
   }
 
@@ -42,21 +42,21 @@ export class Connection {
     return this.#reading && name !== "live" && name !== "offline" ? "reading" : name;
   }
 
-  #settle() {
-    if (this.#name === "live" || this.#name === "reading") this.#trust();
-    else if (this.#name === "offline") this.#distrust();
-    else this.#stale ??= setTimeout(() => this.#distrust(), STALE_AFTER_MS);
+  #update() {
+    if (this.#name === "live" || this.#name === "reading") this.#markCurrent();
+    else if (this.#name === "offline") this.#markStale();
+    else this.#stale ??= setTimeout(() => this.#markStale(), STALE_AFTER_MS);
     this.#draw();
   }
 
-  #trust() {
+  #markCurrent() {
     clearTimeout(this.#stale);
     this.#stale = null;
     this.#orders.thaw();
     delete document.body.dataset.stale;
   }
 
-  #distrust() {
+  #markStale() {
     this.#orders.freeze();
     document.body.dataset.stale = "";
     this.#draw();
@@ -73,7 +73,7 @@ export class Connection {
       waiting: `Reconnecting in ${seconds} s`,
       offline: "Offline",
     };
-    say(byId("connection-text"), words[name] + known);
+    setText(byId("connection-text"), words[name] + known);
     if (name === this.#shown) return;
     this.#announce(this.#shown, name);
     this.#shown = name;

@@ -1,14 +1,13 @@
 // One order in full: its request, quotes, route and timeline. It has a URL of its own.
 
-import { addressWith, inAddress, onTravel, toAddress } from "./address.js";
 import { venuesText, worthThen } from "./columns.js";
 import { worth } from "./dollars.js";
-import { announce, byId, copyButton, h, say } from "./dom.js";
+import { announce, byId, copyButton, h, setText } from "./dom.js";
 import { canCancel, canChange, dropKnownAt, feeOf, isOpen, lifeMs, networkFee, prices } from "./orders.js";
-import { isStable, onTurn, pairOf, shownPrice } from "./pairs.js";
+import { isStable, onInvert, pairOf, shownPrice } from "./pairs.js";
 import { routeSteps, venueBars } from "./quote.js";
 import { slicesText, waitText } from "./rows.js";
-import { DROP_KNOWN_AFTER_MS } from "./stack.js";
+import { onHistoryMove, setUrlParams, urlParam, urlWith } from "./url.js";
 import { amount, bps, bpsBetween, dollars, duration, faultText, number, percent, price, reason, shortHash, shortId, statusName, timeOf, title, typeName } from "./words.js";
 
 export class Detail {
@@ -23,8 +22,8 @@ export class Detail {
     this.#sync = sync;
     this.#actions = actions;
     orders.onChange((order) => this.#concerns(order) && this.#draw());
-    onTurn(() => this.#shownId && this.#draw());
-    onTravel(() => this.follow());
+    onInvert(() => this.#shownId && this.#draw());
+    onHistoryMove(() => this.follow());
     byId("detail-close").addEventListener("click", () => this.#dialog.close());
     byId("detail-cancel").addEventListener("click", () => this.#cancel());
     byId("detail-change").addEventListener("click", () => onChange(this.#orders.byId.get(this.#shownId)));
@@ -48,7 +47,7 @@ export class Detail {
 
   /** Show the order that the URL names, or none. */
   follow() {
-    const orderId = inAddress("order");
+    const orderId = urlParam("order");
     if (orderId && orderId !== this.#shownId) this.open(orderId);
     else if (!orderId) this.#dialog.close();
   }
@@ -56,8 +55,8 @@ export class Detail {
   /** Show an order, which need not be loaded. */
   async open(orderId) {
     this.#shownId = orderId;
-    toAddress({ order: orderId }, { enter: inAddress("order") !== orderId });
-    say(byId("detail-error"), "");
+    setUrlParams({ order: orderId }, { newEntry: urlParam("order") !== orderId });
+    setText(byId("detail-error"), "");
     this.#draw();
     if (!this.#dialog.open) this.#dialog.showModal();
     byId("detail-title").focus();
@@ -67,8 +66,8 @@ export class Detail {
       if (found.slices) await this.#sync.slicesOf(orderId).catch(() => {}); // the loaded slices are shown in any case
       return;
     }
-    say(byId("detail-title"), "No such order");
-    say(byId("detail-error"), found === null ? "There is no such order of this key." : "The order could not be loaded. Open it again.");
+    setText(byId("detail-title"), "No such order");
+    setText(byId("detail-error"), found === null ? "There is no such order of this key." : "The order could not be loaded. Open it again.");
   }
 
   /** Close the dialog without a change of the URL, which may come from a link. */
@@ -83,9 +82,9 @@ export class Detail {
   }
 
   #empty() {
-    if (this.#shownId) toAddress({ order: "" }, { enter: true });
+    if (this.#shownId) setUrlParams({ order: "" }, { newEntry: true });
     this.#shownId = null;
-    say(byId("detail-title"), "");
+    setText(byId("detail-title"), "");
     byId("detail-body").replaceChildren();
   }
 
@@ -93,10 +92,10 @@ export class Detail {
     const button = byId("detail-cancel");
     const orderId = this.#shownId;
     button.disabled = true;
-    say(byId("detail-error"), "");
+    setText(byId("detail-error"), "");
     const why = await this.#actions.cancel(orderId);
     if (!why) announce("Order cancelled");
-    else if (orderId === this.#shownId) say(byId("detail-error"), why);
+    else if (orderId === this.#shownId) setText(byId("detail-error"), why);
     button.disabled = false;
   }
 
@@ -107,11 +106,11 @@ export class Detail {
       byId(`detail-${id}`).hidden = !order || !can(order);
     }
     if (!order) {
-      say(byId("detail-title"), "Loading the order…");
+      setText(byId("detail-title"), "Loading the order…");
       byId("detail-body").replaceChildren();
       return;
     }
-    say(byId("detail-title"), `${number(order.amount)} ${order.tokenIn} → ${order.tokenOut}`);
+    setText(byId("detail-title"), `${number(order.amount)} ${order.tokenIn} → ${order.tokenOut}`);
     const slices = [...this.#orders.byId.values()].filter(({ parentId }) => parentId === order.orderId);
     byId("detail-body").replaceChildren(...summary(order), ...slicesList(slices), ...route(order), ...timeline(order));
     this.#tick();
@@ -122,7 +121,7 @@ export class Detail {
     const live = byId("detail-body").querySelector(".live");
     const order = this.#orders.byId.get(this.#shownId);
     if (!live || !order) return;
-    say(live, order.slices ? slicesText(order, this.#orders.now()) : waitText(order, this.#orders.now()));
+    setText(live, order.slices ? slicesText(order, this.#orders.now()) : waitText(order, this.#orders.now()));
   }
 }
 
@@ -137,7 +136,7 @@ function summary(order) {
     Order: copyButton(order.orderId, "order id", order.orderId),
     Link: copyButton(link, "link to this order", "Copy link"),
     "Client order id": order.clientOrderId && copyButton(order.clientOrderId, "client order id", order.clientOrderId),
-    "Slice of": order.parentId && h("a", { href: addressWith({ order: order.parentId }), "data-order": order.parentId }, `order ${shortId(order.parentId)}`),
+    "Slice of": order.parentId && h("a", { href: urlWith({ order: order.parentId }), "data-order": order.parentId }, `order ${shortId(order.parentId)}`),
     Type: typeName(order.type),
     Created: timeOf(order.createdAt),
     Expires: order.expiresAt && timeOf(order.expiresAt),
@@ -173,7 +172,7 @@ function summary(order) {
 function slicesList(slices) {
   if (!slices.length) return [];
   const rows = slices.sort((one, other) => (one.createdAt < other.createdAt ? -1 : 1)).map((slice) => h("li", {},
-    h("a", { href: addressWith({ order: slice.orderId }), "data-order": slice.orderId }, timeOf(slice.createdAt)),
+    h("a", { href: urlWith({ order: slice.orderId }), "data-order": slice.orderId }, timeOf(slice.createdAt)),
     ` ${number(slice.amount)} ${slice.tokenIn}`,
     h("small", {}, slice.outAmount ? `${amount(slice.outAmount, slice.tokenOut)} ${slice.tokenOut}` : statusName(slice.status))));
   return [h("h3", {}, "Slices"), h("ul", { class: "legs" }, ...rows)];
@@ -224,7 +223,7 @@ function timeline(order) {
       update.nextRetryAt && h("p", {}, h("small", {}, `Tries again at ${timeOf(update.nextRetryAt)}`)),
       update.txHash && update.status === "submitted"
         && h("p", {}, copyButton(update.txHash, `transaction of step ${update.sequence}`, shortHash(update.txHash))),
-      waiting && h("p", {}, h("small", {}, `If the network has dropped it, that is known at ${timeOf(dropKnownAt(order, DROP_KNOWN_AFTER_MS))}.`))));
+      waiting && h("p", {}, h("small", {}, `If the network has dropped it, that is known at ${timeOf(dropKnownAt(order))}.`))));
   });
   return [h("h3", {}, "Timeline"), h("ol", { class: "timeline" }, ...steps)];
 }

@@ -11,8 +11,8 @@ const AGAIN_IDLE_MS = 120_000;
 const prices = new Map(); // dollars for one, by symbol
 const heard = new Map(); // when a price was last received or requested, by symbol
 const listeners = [];
-let kept = () => [];
-let once = () => [];
+let liveTokens = () => [];
+let otherTokens = () => [];
 
 /** The value of an amount in dollars, or null if it is not known. */
 export function worth(symbol, amount) {
@@ -35,14 +35,14 @@ export function learnPrice(tokenIn, tokenOut, price) {
 /** Request prices again and again. `live` returns the tokens whose prices must be recent, `rest` those for
 which any price will do. */
 export function keepPrices(live, rest) {
-  [kept, once] = [live, rest];
+  [liveTokens, otherTokens] = [live, rest];
   every(AGAIN_MS, AGAIN_IDLE_MS, () => readPrices(AGAIN_MS));
 }
 
 /** Request the prices that are unknown, and those that must be recent and are older than `ageMs`. */
 export async function readPrices(ageMs = Infinity) {
   const old = (symbol) => !(Date.now() - (heard.get(symbol) ?? 0) < ageMs);
-  const symbols = [...kept().filter(old), ...once().filter((symbol) => !heard.has(symbol))];
+  const symbols = [...liveTokens().filter(old), ...otherTokens().filter((symbol) => !heard.has(symbol))];
   const known = (symbol) => TOKENS.some((token) => token.symbol === symbol);
   for (const symbol of new Set(symbols.filter((each) => known(each) && !isStable(each)))) {
     heard.set(symbol, Date.now()); // so that it is not requested twice

@@ -1,24 +1,20 @@
 // Filters the list of orders by status, pair, type, days and part of an id. The URL keeps the filter.
 
-import { inAddress, toAddress } from "./address.js";
-import { byId, h } from "./dom.js";
+import { byId, choose, chosen, h, setText } from "./dom.js";
 import { isOpen } from "./orders.js";
 import { pairOf } from "./pairs.js";
 import { STATUSES } from "./stack.js";
+import { setUrlParams, urlParam } from "./url.js";
 import { statusName, typeName } from "./words.js";
 
 const FIELDS = { pair: "filter-pair", type: "filter-type", from: "filter-from", to: "filter-to", find: "find" };
 const NAMES = { pair: "only", type: "type", from: "from", to: "to", find: "find" }; // in the URL
 const DAY_MS = 86_400_000;
 
-const namesOf = ({ tokenIn, tokenOut }) => {
-  const { base, quote } = pairOf(tokenIn, tokenOut);
-  return [base, quote].sort().join("/");
-};
+/** The two tokens of an order in alphabetical order, whichever is sold. */
+const namesOf = ({ tokenIn, tokenOut }) => [tokenIn, tokenOut].sort().join("/");
 
 export class Filter {
-  #pairs = new Map(); // the offered pairs, each as its two tokens in alphabetical order
-  #types = new Set();
   #onChange;
 
   constructor(onChange) {
@@ -36,7 +32,7 @@ export class Filter {
   }
 
   get status() {
-    return document.querySelector("input[name=filter]:checked").value;
+    return chosen("filter");
   }
 
   /** The filters that the API applies, as a query. "Open" is not one of them: all open orders are loaded. */
@@ -81,33 +77,23 @@ export class Filter {
 
   /** Add the pair and the type of an order to the choices. */
   offer(order) {
-    const names = namesOf(order);
-    if (!this.#pairs.has(names)) {
-      this.#pairs.set(names, true);
-      this.#offer(byId("filter-pair"), names, pairOf(order.tokenIn, order.tokenOut).name);
-    }
-    if (!this.#types.has(order.type)) {
-      this.#types.add(order.type);
-      this.#offer(byId("filter-type"), order.type, typeName(order.type));
-    }
+    this.#offer(byId("filter-pair"), namesOf(order), pairOf(order.tokenIn, order.tokenOut).name);
+    this.#offer(byId("filter-type"), order.type, typeName(order.type));
   }
 
   /** Remove all filters. */
   reset() {
-    document.querySelector("input[name=filter][value='']").checked = true;
+    choose("filter", "");
     for (const id of Object.values(FIELDS)) byId(id).value = "";
     this.#changed();
   }
 
   /** Forget an owner's pairs and types, and set the filters from the URL. */
   follow() {
-    this.#pairs.clear();
-    this.#types.clear();
     for (const id of ["filter-pair", "filter-type"]) byId(id).replaceChildren(byId(id).firstElementChild);
-    const status = document.querySelector(`input[name=filter][value="${CSS.escape(inAddress("show"))}"]`);
-    (status ?? document.querySelector("input[name=filter][value='']")).checked = true;
+    if (!choose("filter", urlParam("show"))) choose("filter", "");
     for (const [field, id] of Object.entries(FIELDS)) {
-      const value = inAddress(NAMES[field]);
+      const value = urlParam(NAMES[field]);
       if (byId(id).tagName === "SELECT" && value) this.#offer(byId(id), value, value);
       byId(id).value = value;
     }
@@ -117,13 +103,13 @@ export class Filter {
 
   #offer(select, value, text) {
     const known = [...select.options].find((option) => option.value === value);
-    if (known) known.textContent = text;
+    if (known) setText(known, text);
     else select.append(h("option", { value }, text));
   }
 
   #changed() {
     const fields = Object.entries(FIELDS).map(([field, id]) => [NAMES[field], byId(id).value.trim()]);
-    toAddress({ show: this.status, ...Object.fromEntries(fields) });
+    setUrlParams({ show: this.status, ...Object.fromEntries(fields) });
     this.#showMore();
     this.#onChange();
   }

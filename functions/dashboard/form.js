@@ -1,16 +1,16 @@
 // The order form: its fields, the live quote, and the submission, which repeated clicks do not repeat.
 
-import { inAddress, toAddress } from "./address.js";
-import { call, isPassing, newIdempotencyKey } from "./api.js";
+import { call, isTransient, newIdempotencyKey } from "./api.js";
 import { grouped, hasPoint, readDecimal } from "./decimal.js";
 import { marketPrice, onPrice, readPrices, worth } from "./dollars.js";
-import { announce, byId, fit, h, say } from "./dom.js";
-import { accepted, risksOf } from "./guard.js";
-import { onTurn, pairOf, shownPrice } from "./pairs.js";
+import { announce, byId, choose, chosen, fitText, h, setText } from "./dom.js";
+import { confirmRisks, risksOf } from "./guard.js";
+import { onInvert, pairOf, shownPrice } from "./pairs.js";
 import { Picker } from "./picker.js";
 import { Quote } from "./quote.js";
 import { ATTEMPTS_MAX, DEFAULT_SLIPPAGE_BPS, FAULTS, INTERVAL_SECONDS_MAX, ORDER_TYPES, SIMULATE_ALLOWED, SLICES, TOKENS, VENUES } from "./stack.js";
 import { readExpiry, readPrice, readWhole, showTerms, termsOf, writtenPrice } from "./terms.js";
+import { setUrlParams, urlParam } from "./url.js";
 import { attemptsText, dollars, faultText, price, shortId, statusName, title, typeInText, typeName } from "./words.js";
 
 const AT_ONCE = 5;
@@ -37,7 +37,7 @@ export class Form {
   #tokenIn = new Picker(byId("token-in"), TOKENS, (picker, before) => this.#picked(picker, before));
   #tokenOut = new Picker(byId("token-out"), TOKENS, (picker, before) => this.#picked(picker, before));
   #quote = new Quote((fields) => this.#showFields(fields));
-  #intent = null;
+  #submission = null;
   #tokens = "";
   #now;
   #onOrder;
@@ -54,7 +54,7 @@ export class Form {
     byId("types").append(...types.map((type) => h("label", {},
       h("input", { type: "radio", name: "type", value: type, checked: type === "market" }), h("span", {}, typeName(type)))));
     onPrice(() => this.#showWorth());
-    onTurn(() => this.#turned());
+    onInvert(() => this.#invertPrices());
     byId("faults").hidden = !SIMULATE_ALLOWED;
     byId("fault").append(...Object.keys(FAULTS).map((fault) => h("option", { value: fault }, statusName(fault))));
     byId("fault-attempts").append(...Array.from({ length: ATTEMPTS_MAX }, (_, i) => h("option", { value: i + 1, selected: i + 1 === ATTEMPTS_MAX }, title(attemptsText(i + 1)))));
@@ -70,15 +70,15 @@ export class Form {
     byId("order-form").addEventListener("input", (event) => {
       if (event.target.getAttribute("role") === "combobox") return;
       this.#changed();
-      if (event.target.id === "amount") this.#toAddress();
+      if (event.target.id === "amount") this.#toUrl();
     });
     for (const id of ["token-in", "token-out"]) byId(id).addEventListener("blur", () => this.#changed());
-    new ResizeObserver(() => ["amount", "receive"].map(byId).forEach(fit)).observe(byId("order-fields"));
+    new ResizeObserver(() => ["amount", "receive"].map(byId).forEach(fitText)).observe(byId("order-fields"));
   }
 
   /** Begin for an owner: fill in the form from the URL, and request a quote. */
   begin() {
-    this.#fromAddress();
+    this.#fromUrl();
     this.#pairChanged(false);
   }
 
@@ -92,11 +92,11 @@ export class Form {
     this.#tokenIn.show(tokenIn);
     this.#tokenOut.show(tokenOut);
     byId("amount").value = amount;
-    const known = document.querySelector(`input[name=type][value="${CSS.escape(type)}"]`);
-    if (known) known.checked = true;
-    const common = document.querySelector(`input[name=slippage][value="${Number(slippageBps)}"]`);
-    (common ?? document.querySelector("input[name=slippage][value=custom]")).checked = true;
-    if (!common && slippageBps !== undefined) byId("slippage-percent").value = String(slippageBps / 100);
+    choose("type", type);
+    if (!choose("slippage", String(slippageBps))) {
+      choose("slippage", "custom");
+      if (slippageBps !== undefined) byId("slippage-percent").value = String(slippageBps / 100);
+    }
     this.#pairChanged();
     byId("limit-price").value = limitPrice ? writtenPrice(limitPrice, tokenIn, tokenOut) : "";
     byId("stop-price").value = stopPrice ? writtenPrice(stopPrice, tokenIn, tokenOut) : "";
@@ -110,25 +110,25 @@ export class Form {
     byId("submit").focus();
   }
 
-  #fromAddress() {
-    const [tokenIn, tokenOut] = inAddress("pair").split("-");
+  #fromUrl() {
+    const [tokenIn, tokenOut] = urlParam("pair").split("-");
     if (tokenIn !== tokenOut && SYMBOLS.includes(tokenIn) && SYMBOLS.includes(tokenOut)) {
       this.#tokenIn.show(tokenIn);
       this.#tokenOut.show(tokenOut);
     }
-    byId("amount").value = inAddress("amount") || byId("amount").value;
+    byId("amount").value = urlParam("amount") || byId("amount").value;
   }
 
-  #toAddress() {
-    toAddress({ pair: this.pair.join("-"), amount: byId("amount").value.trim() });
+  #toUrl() {
+    setUrlParams({ pair: this.pair.join("-"), amount: byId("amount").value.trim() });
   }
 
   /** Clear the form for the next owner. */
   end() {
     byId("order-form").reset();
     for (const picker of [this.#tokenIn, this.#tokenOut]) picker.reset();
-    this.#intent = null;
-    this.#quote.want(null);
+    this.#submission = null;
+    this.#quote.request(null);
     this.#tell("");
     byId("guard").close();
   }
@@ -149,7 +149,7 @@ export class Form {
   }
 
   /** After the pair was inverted, invert the written prices, so that they keep their meaning. */
-  #turned() {
+  #invertPrices() {
     for (const id of PRICES) {
       const price = Number(byId(id).value);
       if (price > 0) byId(id).value = String(Number((1 / price).toPrecision(12)));
@@ -162,29 +162,29 @@ export class Form {
     // A price of another pair has no meaning here.
     if (this.#tokens !== tokens) for (const id of PRICES) byId(id).value = "";
     this.#tokens = tokens;
-    if (byUser) this.#toAddress();
+    if (byUser) this.#toUrl();
     this.#changed();
     this.#onPair(...this.pair);
     readPrices();
   }
 
   #changed() {
-    this.#intent = null;
-    const wish = this.#wish();
-    byId("custom-slippage").hidden = slippageChoice() !== "custom";
+    this.#submission = null;
+    const values = this.#values();
+    byId("custom-slippage").hidden = chosen("slippage") !== "custom";
     byId("expiry-time").hidden = byId("expiry").value !== "custom";
-    showTerms(wish.type);
+    showTerms(values.type);
     const { base, quote } = pairOf(...this.pair);
-    for (const unit of document.querySelectorAll("[data-price-unit]")) say(unit, `${quote} for 1 ${base}`);
-    this.#showFields(wish.fields);
-    this.#showWish(wish);
-    this.#quote.want(wish.priced ? quoted(wish) : null);
+    for (const unit of document.querySelectorAll("[data-price-unit]")) setText(unit, `${quote} for 1 ${base}`);
+    this.#showFields(values.fields);
+    this.#showValues(values);
+    this.#quote.request(values.priced ? quoteQuery(values) : null);
   }
 
   /** The values of the form, and its errors by field. */
-  #wish() {
+  #values() {
     const fields = {};
-    const type = document.querySelector("input[name=type]:checked").value;
+    const type = chosen("type");
     const written = byId("amount").value.trim();
     const amount = written ? readDecimal(written, this.#tokenIn.decimals) : {};
     if (amount.rule) fields.amount = amount.rule;
@@ -197,8 +197,8 @@ export class Form {
     // An empty field is no mistake until the order is submitted.
     const { missing = {}, ...given } = terms;
     if (!written) missing.amount = "is needed";
-    const wish = { type, tokenIn, tokenOut, amount: amount.text, ...given, simulate: simulated(), fields, missing };
-    return { ...wish, priced: Boolean(amount.text) && !Object.keys(fields).length };
+    const values = { type, tokenIn, tokenOut, amount: amount.text, ...given, simulate: simulated(), fields, missing };
+    return { ...values, priced: Boolean(amount.text) && !Object.keys(fields).length };
   }
 
   /** The terms of a type; their errors are added to `fields`. */
@@ -230,50 +230,50 @@ export class Form {
   }
 
   async #submit(count) {
-    const wish = this.#wish();
-    const fields = { ...wish.missing, ...wish.fields };
+    const values = this.#values();
+    const fields = { ...values.missing, ...values.fields };
     if (Object.keys(fields).length) {
       this.#showFields(fields);
       this.#focusFirst(fields);
       return;
     }
-    const intent = this.#intentOf(count, bodyOf(wish));
+    const submission = this.#submissionOf(count, bodyOf(values));
     this.#tell(count === 1 ? "Submitting…" : `Submitting ${count} orders…`);
     try {
       // A second click waits for the same answer.
-      intent.consent ??= this.#consent(wish);
-      if (!await intent.consent) {
-        this.#intent = null;
+      submission.consent ??= this.#consent(values);
+      if (!await submission.consent) {
+        this.#submission = null;
         this.#tell("Not submitted.");
         return;
       }
-      const sent = intent.keys.map((idempotencyKey) => this.#send(intent.body, idempotencyKey));
+      const sent = submission.keys.map((idempotencyKey) => this.#send(submission.body, idempotencyKey));
       const [first] = await Promise.all(sent);
       const made = count === 1 ? `Order ${shortId(first.orderId)} accepted.` : `${count} orders accepted.`;
       this.#tell(made, "done");
-      setTimeout(() => { if (this.#intent === intent) this.#intent = null; }, SAME_ORDER_MS);
+      setTimeout(() => { if (this.#submission === submission) this.#submission = null; }, SAME_ORDER_MS);
     } catch (error) {
       if (error.name === "AbortError") return;
-      intent.consent = null;
+      submission.consent = null;
       // The next click sends the same keys, so an accepted order is not repeated.
       this.#showFields(error.fields ?? {});
-      this.#tell(isPassing(error) && !error.status ? "No answer. Submit again: it stays one order." : error.message, "error");
+      this.#tell(isTransient(error) && !error.status ? "No answer. Submit again: it stays one order." : error.message, "error");
     }
   }
 
   /** Whether the order may be sent: a risky one only if the user agrees. */
-  async #consent(wish) {
-    const route = await this.#quote.of(quoted(wish));
-    const risks = risksOf(route, wish);
-    return !risks.length || accepted(risks);
+  async #consent(values) {
+    const route = await this.#quote.of(quoteQuery(values));
+    const risks = risksOf(route, values);
+    return !risks.length || confirmRisks(risks);
   }
 
   /** The idempotency keys of the submission: the same for a repeated click. */
-  #intentOf(count, body) {
-    if (this.#intent?.keys.length !== count) {
-      this.#intent = { keys: Array.from({ length: count }, newIdempotencyKey), body, consent: null };
+  #submissionOf(count, body) {
+    if (this.#submission?.keys.length !== count) {
+      this.#submission = { keys: Array.from({ length: count }, newIdempotencyKey), body, consent: null };
     }
-    return this.#intent;
+    return this.#submission;
   }
 
   async #send(body, idempotencyKey) {
@@ -285,18 +285,18 @@ export class Form {
   #tell(text, state = "busy") {
     const status = byId("form-status");
     status.dataset.state = state;
-    say(status, text);
+    setText(status, text);
     if (state === "error") announce(text);
   }
 
   /** Say what the order would do, so that the user notices a wrong number. */
-  #showWish(wish) {
+  #showValues(values) {
     this.#showWorth();
-    say(byId("understood"), wish.priced && !Object.keys(wish.missing).length ? sentence(wish) : "");
+    setText(byId("understood"), values.priced && !Object.keys(values.missing).length ? sentence(values) : "");
     byId("fault-venue").disabled = !FAULTS[byId("fault").value];
-    say(byId("simulation-title"), wish.simulate ? `Simulated fault: ${faultText(wish.simulate)}` : "Simulation");
-    byId("simulation").toggleAttribute("data-active", Boolean(wish.simulate));
-    say(byId("submit"), ORDER_TYPES[wish.type].needed.length ? `Submit ${typeInText(wish.type)} order` : "Submit order");
+    setText(byId("simulation-title"), values.simulate ? `Simulated fault: ${faultText(values.simulate)}` : "Simulation");
+    byId("simulation").toggleAttribute("data-active", Boolean(values.simulate));
+    setText(byId("submit"), ORDER_TYPES[values.type].needed.length ? `Submit ${typeInText(values.type)} order` : "Submit order");
   }
 
   #showWorth() {
@@ -305,8 +305,8 @@ export class Form {
     const hint = market ? `now ${price(shownPrice({ tokenIn, tokenOut }, market))}` : "";
     for (const id of PRICES) byId(id).placeholder = hint;
     const read = readDecimal(byId("amount").value, Infinity);
-    say(byId("amount-worth"), read.text ? dollars(worth(this.#tokenIn.symbol, read.text)) : "");
-    fit(byId("amount"));
+    setText(byId("amount-worth"), read.text ? dollars(worth(this.#tokenIn.symbol, read.text)) : "");
+    fitText(byId("amount"));
   }
 
   #showFields(fields) {
@@ -315,7 +315,7 @@ export class Form {
       const [place, name] = PLACES[field] ?? [];
       if (place) said[place].push(`${name} ${rule}.`);
     }
-    for (const [place, texts] of Object.entries(said)) say(byId(`${place}-error`), texts.join(" "));
+    for (const [place, texts] of Object.entries(said)) setText(byId(`${place}-error`), texts.join(" "));
     for (const [field, [, , input]] of Object.entries(PLACES)) {
       byId(input).setAttribute("aria-invalid", String(field in fields));
     }
@@ -327,8 +327,8 @@ export class Form {
   }
 }
 
-/** The request for the quote of an order; a limit order has no slippage of its own. */
-const quoted = ({ tokenIn, tokenOut, amount, slippageBps = DEFAULT_SLIPPAGE_BPS }) => ({ tokenIn, tokenOut, amount, slippageBps });
+/** The query for the quote of an order; a limit order has no slippage of its own. */
+const quoteQuery = ({ tokenIn, tokenOut, amount, slippageBps = DEFAULT_SLIPPAGE_BPS }) => ({ tokenIn, tokenOut, amount, slippageBps });
 
 /** The body of an order. */
 function bodyOf({ type, fields, missing, priced, simulate, ...body }) {
@@ -349,16 +349,12 @@ function sentence({ tokenIn, tokenOut, amount, slippageBps, limitPrice, stopPric
 }
 
 function readSlippage() {
-  const choice = slippageChoice();
+  const choice = chosen("slippage");
   if (choice !== "custom") return { value: Number(choice) };
   const { rule, text } = readDecimal(byId("slippage-percent").value, SLIPPAGE_PLACES);
   if (rule) return { rule };
   if (Number(text) > 100) return { rule: "must be between 0 and 100 %" };
   return { value: Math.round(Number(text) * 100) };
-}
-
-function slippageChoice() {
-  return document.querySelector("input[name=slippage]:checked").value;
 }
 
 function simulated() {

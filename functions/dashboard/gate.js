@@ -1,6 +1,6 @@
 // The dialog for the API key: enter one, accept one from a link, or sign out.
 
-import { byId, say } from "./dom.js";
+import { byId, setText } from "./dom.js";
 import { ownerOf } from "./session.js";
 
 const SENDABLE = /^[\x21-\x7e]+$/;
@@ -30,10 +30,10 @@ export class Gate {
   open(error = "") {
     this.#begin("");
     const { signedIn, owner } = this.#session;
-    say(byId("gate-text"), signedIn && owner
+    setText(byId("gate-text"), signedIn && owner
       ? `You are signed in as ${owner}. Another key replaces this one once it is known to work.`
       : "Orders belong to a key. The key stays in this browser and is sent only to this engine.");
-    say(byId("gate-error"), error);
+    setText(byId("gate-error"), error);
     byId("gate-cancel").hidden = byId("gate-sign-out").hidden = !signedIn;
     byId("gate-key").value = "";
     byId("gate-key").focus();
@@ -44,21 +44,21 @@ export class Gate {
     const check = this.#begin("link");
     const { signedIn, owner } = this.#session;
     byId("gate-use").hidden = true;
-    say(byId("gate-decline"), signedIn ? `Keep the ${owner ? `key of ${owner}` : "present key"}` : "Enter another key");
-    say(byId("gate-link-text"), "A link has brought a key. Looking up its owner…");
+    setText(byId("gate-decline"), signedIn ? `Keep the ${owner ? `key of ${owner}` : "present key"}` : "Enter another key");
+    setText(byId("gate-link-text"), "A link has brought a key. Looking up its owner…");
     try {
       this.#linked = { key, owner: await this.#ask(key, check.signal) };
     } catch (error) {
       if (check.signal.aborted) return;
-      say(byId("gate-link-text"), `${refusal(error)} It came with a link.`);
+      setText(byId("gate-link-text"), `${refusal(error)} It came with a link.`);
       return;
     }
     if (check.signal.aborted) return;
     const instead = signedIn ? ` instead of the ${owner ? `key of ${owner}` : "present key"}` : "";
-    say(byId("gate-link-text"),
+    setText(byId("gate-link-text"),
       `A link has brought a key of ${this.#linked.owner}. Use it${instead} only if you trust the link:`
       + ` your orders would be orders of ${this.#linked.owner}.`);
-    say(byId("gate-use"), `Use the key of ${this.#linked.owner}`);
+    setText(byId("gate-use"), `Use the key of ${this.#linked.owner}`);
     byId("gate-use").hidden = false;
     byId(signedIn ? "gate-decline" : "gate-use").focus();
   }
@@ -84,13 +84,13 @@ export class Gate {
 
   async #enter(key) {
     const check = this.#begin("");
-    if (!key) return say(byId("gate-error"), "Enter a key; it begins with oee_.");
-    say(byId("gate-error"), "");
+    if (!key) return setText(byId("gate-error"), "Enter a key.");
+    setText(byId("gate-error"), "");
     try {
       const owner = await this.#ask(key, check.signal);
       if (!check.signal.aborted) this.#session.signIn(key, owner);
     } catch (error) {
-      if (!check.signal.aborted) say(byId("gate-error"), refusal(error));
+      if (!check.signal.aborted) setText(byId("gate-error"), refusal(error));
     }
     return undefined;
   }

@@ -1,7 +1,7 @@
 // The list of orders: its filter, its older pages, its counts, and the message below it.
 
 import { csvOf } from "./columns.js";
-import { announce, byId, h, say } from "./dom.js";
+import { announce, byId, h, setText } from "./dom.js";
 import { Filter, hasStatus } from "./filter.js";
 import { canCancel } from "./orders.js";
 
@@ -26,7 +26,7 @@ export class List {
     this.#rows = rows;
     this.#sync = sync;
     orders.onChange((order) => this.#filter.offer(order));
-    byId("list-action").addEventListener("click", () => this.#settle(null));
+    byId("list-action").addEventListener("click", () => this.#showAfter(null));
     byId("export").addEventListener("click", () => this.#export());
     addEventListener("scroll", () => {
       if (byId("list-state").dataset.state === "idle" && nearEnd()) this.#fill();
@@ -36,7 +36,7 @@ export class List {
   /** Show the orders of the first load, then load older ones while the end of the list is in sight. */
   begin(loading) {
     this.#session += 1;
-    this.#settle(loading);
+    this.#showAfter(loading);
   }
 
   end() {
@@ -49,7 +49,7 @@ export class List {
     const wanted = this.#filter.test();
     const horizon = this.#sync.horizon(this.#filter.query);
     this.#rows.filter((order) => hasStatus(order, status) && (status === "open" || order.createdAt >= horizon) && wanted(order));
-    if (byId("list-state").dataset.state === "error") this.#settle(null);
+    if (byId("list-state").dataset.state === "error") this.#showAfter(null);
   }
 
   /** Count again after the shown orders changed. */
@@ -67,11 +67,11 @@ export class List {
     const known = [...this.#orders.byId.values()].filter(wanted);
     for (const label of byId("filters").querySelectorAll("label")) {
       const count = known.filter((order) => hasStatus(order, label.firstElementChild.value)).length;
-      say(label.querySelector("b"), count ? String(count) : "");
+      setText(label.querySelector("b"), count ? String(count) : "");
     }
     const cancellable = this.#orders.open().filter(canCancel).length;
     byId("cancel-all").disabled = !cancellable;
-    say(byId("cancel-all"), cancellable ? `Cancel all ${cancellable}` : "Cancel all");
+    setText(byId("cancel-all"), cancellable ? `Cancel all ${cancellable}` : "Cancel all");
     byId("export").disabled = !this.#shown;
   }
 
@@ -90,7 +90,7 @@ export class List {
     if (order && mine === this.#session && find === this.#filter.find) this.refilter();
   }
 
-  async #settle(loading) {
+  async #showAfter(loading) {
     const mine = this.#session;
     this.#show("loading", "Loading orders…");
     try {
@@ -100,7 +100,7 @@ export class List {
       this.#show("idle");
       await this.#fill();
     } catch (error) {
-      this.#complain(mine, error);
+      this.#showError(mine, error);
     }
   }
 
@@ -114,7 +114,7 @@ export class List {
         await this.#fillFor(query);
       }
     } catch (error) {
-      this.#complain(mine, error);
+      this.#showError(mine, error);
     } finally {
       this.#filling = false;
     }
@@ -136,7 +136,7 @@ export class List {
     return undefined;
   }
 
-  #complain(mine, error) {
+  #showError(mine, error) {
     if (mine !== this.#session || error.name === "AbortError" || error.status === 401) return;
     this.#show("error", "The orders could not be loaded.");
   }
@@ -145,11 +145,11 @@ export class List {
     const action = byId("list-action");
     byId("list-state").dataset.state = state;
     action.hidden = state !== "error" && state !== "more";
-    say(action, state === "more" ? "Search further back" : "Load the orders again");
+    setText(action, state === "more" ? "Search further back" : "Load the orders again");
     const { narrowed, status } = this.#filter;
     const none = narrowed ? "No order matches." : status ? `No ${status} orders.` : "No orders yet. Submit one to see its progress.";
     const end = state === "end" ? (this.#shown ? "These are all." : none) : "";
-    say(byId("list-message"), message || end || (state === "more" ? "None among the newer ones." : ""));
+    setText(byId("list-message"), message || end || (state === "more" ? "None among the newer ones." : ""));
   }
 
   #export() {

@@ -1,10 +1,11 @@
 // Reports the ends of orders: in a corner of the page, in its title and icon while the user looks elsewhere,
 // and as a system notification if the user has allowed that.
 
-import { addressWith } from "./address.js";
-import { announce, byId, h, say } from "./dom.js";
+import { announce, byId, h, setText } from "./dom.js";
 import { isOpen } from "./orders.js";
 import { pairOf, shownPrice } from "./pairs.js";
+import { keep, kept } from "./storage.js";
+import { urlWith } from "./url.js";
 import { amount, number, price, reason, shortId, statusName } from "./words.js";
 
 const SHOWN_MAX = 4;
@@ -12,7 +13,7 @@ const SHOWN_MS = 8_000;
 const GATHER_MS = 400;
 const EACH_MAX = 3;
 const WANTED = "oee.notify";
-const COLORS = { good: "#147a4a", bad: "#c0322b", open: "#1f5fd6" };
+const COLORS = { good: "#147a4a", bad: "#c0322b" };
 
 export class News {
   #toasts = new Map();
@@ -103,13 +104,13 @@ export class News {
     const timer = setTimeout(() => this.#fade(id), SHOWN_MS);
     if (known) {
       known.element.dataset.kind = kind;
-      say(known.text, text);
+      setText(known.text, text);
       this.#toasts.set(id, { ...known, timer });
       return;
     }
     const isOrder = id.length > 20;
     const words = isOrder
-      ? h("a", { href: addressWith({ order: id }), onclick: (event) => { event.preventDefault(); this.#onOpen(id); } }, text)
+      ? h("a", { href: urlWith({ order: id }), onclick: (event) => { event.preventDefault(); this.#onOpen(id); } }, text)
       : h("span", {}, text);
     const close = h("button", { type: "button", class: "quiet", "aria-label": `Dismiss: ${isOrder ? shortId(id) : id}`, onclick: () => this.#drop(id) }, "✕");
     const element = h("li", { "data-kind": kind }, words, close);
@@ -163,16 +164,12 @@ export class News {
   }
 
   get #notifies() {
-    return "Notification" in globalThis && Notification.permission === "granted" && stored() === "yes";
+    return "Notification" in globalThis && Notification.permission === "granted" && kept(WANTED) === "yes";
   }
 
   async #askToNotify() {
     const now = !this.#notifies && await Notification.requestPermission() === "granted";
-    try {
-      localStorage.setItem(WANTED, now ? "yes" : "no");
-    } catch {
-      // The browser stores nothing.
-    }
+    keep(WANTED, now ? "yes" : "no");
     if (!now && Notification.permission === "denied") this.tell("notify", "Your browser does not allow notifications from this page.", "bad");
     this.#showNotify();
   }
@@ -182,18 +179,10 @@ export class News {
   }
 }
 
-function stored() {
-  try {
-    return localStorage.getItem(WANTED);
-  } catch {
-    return null;
-  }
-}
-
 const asked = ({ amount: sold, tokenIn, tokenOut }) => `${number(sold)} ${tokenIn} → ${tokenOut}`;
 
 /** The outcome of an order, in a sentence. */
-export function outcome(order) {
+function outcome(order) {
   const { tokenIn, tokenOut, outAmount, executedPrice, status, error } = order;
   if (status === "confirmed" && outAmount) {
     const at = executedPrice ? ` at ${price(shownPrice(order, executedPrice))} ${pairOf(tokenIn, tokenOut).name}` : "";

@@ -1,6 +1,6 @@
 // Every order that the page knows, by the same rules as functions/orders/order.py.
 
-import { CONDITIONS, PASSING, STAMPS, STATUSES, STEPS } from "./stack.js";
+import { CONDITIONS, DROP_KNOWN_AFTER_MS, PASSING, STAMPS, STATUSES, STEPS } from "./stack.js";
 
 const LAMPORTS = 1e9;
 
@@ -32,7 +32,7 @@ export class Orders {
     if (!order) return "unknown";
     if (update.sequence <= order.sequence) return "known";
     if (update.sequence > order.sequence + 1) return "gap";
-    this.#set(after(order, update));
+    this.#set(withUpdate(order, update));
     return "applied";
   }
 
@@ -70,7 +70,7 @@ export class Orders {
 }
 
 /** The order after an update, whose fields have the same names as the order's. */
-function after(order, update) {
+function withUpdate(order, update) {
   const { timestamp, ...changes } = update;
   const changed = { ...order, ...changes, updatedAt: timestamp };
   const replaced = update.status === "resting" ? [...PASSING, ...CONDITIONS, "trigger"] : PASSING;
@@ -129,4 +129,4 @@ export const networkFee = ({ networkFeeLamports }) => (networkFeeLamports ? netw
 
 /** The Unix milliseconds at which it is known whether the network dropped a submitted order's transaction.
 This is the latest possible time, because the transaction was signed shortly before it was sent. */
-export const dropKnownAt = ({ updatedAt }, validMs) => Date.parse(updatedAt) + validMs;
+export const dropKnownAt = ({ updatedAt }) => Date.parse(updatedAt) + DROP_KNOWN_AFTER_MS;

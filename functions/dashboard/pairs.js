@@ -6,7 +6,7 @@ import { STABLECOINS, TOKENS } from "./stack.js";
 // A pair is priced in the token that comes first in this list.
 const MONEY = [...new Set([...STABLECOINS, ...TOKENS.map(({ symbol }) => symbol)])];
 
-const turned = new Set();
+const inverted = new Set();
 const listeners = [];
 
 /** Whether a token is worth a dollar. */
@@ -16,7 +16,7 @@ export const isStable = (symbol) => STABLECOINS.includes(symbol);
 export function pairOf(one, other) {
   const rank = (symbol) => (MONEY.indexOf(symbol) + 1 || MONEY.length + 1);
   const [quote, base] = [one, other].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
-  const pair = turned.has(`${base}/${quote}`) ? { base: quote, quote: base } : { base, quote };
+  const pair = inverted.has(`${base}/${quote}`) ? { base: quote, quote: base } : { base, quote };
   return { ...pair, name: `${pair.base}/${pair.quote}` };
 }
 
@@ -26,13 +26,13 @@ export function shownPrice({ tokenIn, tokenOut }, price) {
 }
 
 /** Invert the direction in which the pair of these tokens is shown. */
-export function turnPair(one, other) {
+export function invertPair(one, other) {
   const { base, quote } = pairOf(one, other);
-  if (!turned.delete(`${base}/${quote}`) && !turned.delete(`${quote}/${base}`)) turned.add(`${base}/${quote}`);
+  if (!inverted.delete(`${base}/${quote}`) && !inverted.delete(`${quote}/${base}`)) inverted.add(`${base}/${quote}`);
   listeners.forEach((act) => act());
 }
 
 /** Call `act` when a pair has been inverted. */
-export function onTurn(act) {
+export function onInvert(act) {
   listeners.push(act);
 }

@@ -75,10 +75,6 @@ export class Picker {
     this.show(this.#input.dataset.token);
   }
 
-  focus() {
-    this.#input.focus();
-  }
-
   #pick(symbol) {
     const before = this.symbol;
     this.show(symbol);

@@ -1,11 +1,11 @@
 // The live quote, requested while the user types: each venue's offer, and the route.
 
-import { call, isPassing, pause } from "./api.js";
+import { call, isTransient, pause } from "./api.js";
 import { learnPrice, onPrice, worth } from "./dollars.js";
-import { byId, fit, h, hopBars, say, share } from "./dom.js";
+import { byId, fitText, h, hopBars, setText, venueBar } from "./dom.js";
 import { againstMarket } from "./guard.js";
 import { every } from "./pace.js";
-import { onTurn, pairOf, shownPrice, turnPair } from "./pairs.js";
+import { invertPair, onInvert, pairOf, shownPrice } from "./pairs.js";
 import { amount, bps, bpsBetween, branchesOf, countdown, dollars, gain, percent, price, quoteError, sharesText, title } from "./words.js";
 
 const DEBOUNCE_MS = 250;
@@ -17,7 +17,7 @@ const WARNING = 0.01;
 
 export class Quote {
   #asked = null;
-  #wish = null;
+  #query = null;
   #known = null;
   #onFields;
   #pace;
@@ -25,25 +25,20 @@ export class Quote {
   /** `onFields` receives the broken rules by field: none if the request was accepted. */
   constructor(onFields) {
     this.#onFields = onFields;
-    this.#pace = every(REFRESH_MS, REFRESH_IDLE_MS, () => this.#wish && this.#ask());
+    this.#pace = every(REFRESH_MS, REFRESH_IDLE_MS, () => this.#query && this.#ask());
     setInterval(() => this.#showAge(), 500);
     byId("quote-rate").addEventListener("click", () => {
-      if (this.#known) turnPair(this.#known.route.tokenIn, this.#known.route.tokenOut);
+      if (this.#known) invertPair(this.#known.route.tokenIn, this.#known.route.tokenOut);
     });
-    onTurn(() => this.#known && this.#show(this.#known.route));
+    onInvert(() => this.#known && this.#show(this.#known.route));
     onPrice(() => this.#showWorth());
   }
 
-  /** The quote that is shown; null if there is none. */
-  get shown() {
-    return this.#known?.route ?? null;
-  }
-
-  /** Quote this request from now on; null for none. */
-  async want(wish) {
-    this.#wish = wish;
+  /** Show quotes for this query from now on; null for none. */
+  async request(query) {
+    this.#query = query;
     this.#asked?.abort();
-    if (!wish) return this.#state("empty");
+    if (!query) return this.#state("empty");
     this.#asked = new AbortController();
     try {
       await pause(DEBOUNCE_MS, this.#asked.signal);
@@ -55,25 +50,25 @@ export class Quote {
     return undefined;
   }
 
-  /** The quote of a request: the one shown if it is new enough, otherwise a new one; null if there is no
-  answer. Throws the API's refusal of the request. */
-  async of(wish) {
+  /** The quote for a query: the one shown if it is new enough, otherwise a new one; null if there is no
+  answer. Throws the API's refusal of the query. */
+  async of(query) {
     const known = this.#known;
-    if (known && same(known.wish, wish) && Date.now() - known.at < FRESH_MS) return known.route;
+    if (known && same(known.query, query) && Date.now() - known.at < FRESH_MS) return known.route;
     try {
-      return await call("GET", "api/quote", { query: wish, signal: AbortSignal.timeout(ANSWER_MS_MAX) });
+      return await call("GET", "api/quote", { query, signal: AbortSignal.timeout(ANSWER_MS_MAX) });
     } catch (error) {
-      if (isPassing(error)) return null;
+      if (isTransient(error)) return null;
       throw error;
     }
   }
 
   async #ask() {
     const { signal } = this.#asked;
-    const wish = this.#wish;
+    const query = this.#query;
     try {
-      const route = await call("GET", "api/quote", { query: wish, signal });
-      this.#known = { wish, route, at: Date.now() };
+      const route = await call("GET", "api/quote", { query, signal });
+      this.#known = { query, route, at: Date.now() };
       this.#pace.restart();
       this.#onFields({});
       learnPrice(route.tokenIn, route.tokenOut, route.referencePrice);
@@ -88,23 +83,23 @@ export class Quote {
 
   #state(name, message = "Enter an amount to see what the venues offer.") {
     byId("quote").dataset.state = name;
-    say(byId("quote-message"), message);
+    setText(byId("quote-message"), message);
     if (name === "ready") return;
     this.#known = null;
-    say(byId("receive"), name === "loading" ? "…" : "–");
+    setText(byId("receive"), name === "loading" ? "…" : "–");
     this.#showWorth();
   }
 
   #showWorth() {
     const route = this.#known?.route;
-    say(byId("receive-worth"), route ? dollars(worth(route.tokenOut, route.outAmount)) : "");
-    fit(byId("receive"));
+    setText(byId("receive-worth"), route ? dollars(worth(route.tokenOut, route.outAmount)) : "");
+    fitText(byId("receive"));
   }
 
   #showAge() {
     if (!this.#known) return;
     const next = this.#pace.next();
-    say(byId("quote-age"), `Quoted ${countdown(Date.now() - this.#known.at)} ago · ${next > 0 ? `again in ${countdown(next)}` : "asking again"}`);
+    setText(byId("quote-age"), `Quoted ${countdown(Date.now() - this.#known.at)} ago · ${next > 0 ? `again in ${countdown(next)}` : "asking again"}`);
   }
 
   #show(route) {
@@ -112,18 +107,18 @@ export class Quote {
     const { base, quote } = pairOf(tokenIn, tokenOut);
     const rate = Number(route.outAmount) / Number(route.inAmount);
     const gained = againstMarket(route);
-    say(byId("receive"), amount(route.outAmount, tokenOut));
+    setText(byId("receive"), amount(route.outAmount, tokenOut));
     byId("receive").title = route.outAmount;
     byId("quote-venues").replaceChildren(...venueBars(route));
     byId("quote-route").replaceChildren(routeSteps(route));
-    say(byId("quote-rate"), `1 ${base} = ${price(shownPrice(route, rate))} ${quote} ⇄`);
+    setText(byId("quote-rate"), `1 ${base} = ${price(shownPrice(route, rate))} ${quote} ⇄`);
     byId("quote-rate").setAttribute("aria-label", `1 ${base} = ${price(shownPrice(route, rate))} ${quote}: invert the rate`);
-    say(byId("quote-market"), gain(gained));
+    setText(byId("quote-market"), gain(gained));
     byId("quote-market").classList.toggle("warn", gained < -WARNING);
-    say(byId("quote-impact"), percent(route.priceImpactPct));
+    setText(byId("quote-impact"), percent(route.priceImpactPct));
     byId("quote-impact").classList.toggle("warn", Number(route.priceImpactPct) > WARNING);
-    say(byId("quote-minimum"), `${amount(route.otherAmountThreshold, tokenOut)} ${tokenOut}`);
-    say(byId("quote-reason"), route.reason);
+    setText(byId("quote-minimum"), `${amount(route.otherAmountThreshold, tokenOut)} ${tokenOut}`);
+    setText(byId("quote-reason"), route.reason);
     this.#showAge();
     this.#showWorth();
   }
@@ -144,8 +139,7 @@ export function venueBars(route) {
     const behind = offered[i] ? bpsBetween(offered[i], best) : 0;
     const offer = quote.error ? quoteError(quote.error) : amount(quote.outAmount, route.tokenOut ?? route.routePlan.at(-1).tokenOut);
     const rank = quote.error ? "" : behind === 0 ? "best alone" : bps(behind);
-    const bar = share(h("span", { class: "bar-fill", "data-venue": quote.venue }),
-      quote.error ? 0 : Math.max(4, 100 + behind));
+    const bar = venueBar(quote.venue, quote.error ? 0 : Math.max(4, 100 + behind));
     return h("li", { "data-failed": Boolean(quote.error) || null },
       h("b", {}, title(quote.venue)), h("span", { class: "bar-track" }, bar),
       h("span", { class: "offer" }, offer), h("small", {}, rank));

@@ -3,11 +3,11 @@
 
 import { COLUMNS, quality } from "./columns.js";
 import { marketPrice, onPrice } from "./dollars.js";
-import { addressWith } from "./address.js";
-import { byId, h, say } from "./dom.js";
+import { byId, h, setText } from "./dom.js";
 import { canCancel, canChange, dropKnownAt, feeOf, inStatusMs, isOpen, stepReached } from "./orders.js";
-import { isStable, onTurn, shownPrice } from "./pairs.js";
-import { DROP_KNOWN_AFTER_MS, STEPS } from "./stack.js";
+import { isStable, onInvert, shownPrice } from "./pairs.js";
+import { STEPS } from "./stack.js";
+import { urlWith } from "./url.js";
 import { branchesOf, countdown, duration, gain, number, price, reason, routeText, shortId, statusName, timeOf, title } from "./words.js";
 
 const TICK_MS = 200;
@@ -26,7 +26,7 @@ export class Rows {
   #wanted = () => true;
   #sort = { column: "time", down: true };
   #near = new Set();
-  #sight = new IntersectionObserver((entries) => this.#see(entries), { rootMargin: NEAR });
+  #observer = new IntersectionObserver((entries) => this.#updateVisible(entries), { rootMargin: NEAR });
   #onShown;
   #onAct;
 
@@ -46,7 +46,7 @@ export class Rows {
     this.#showSort();
     byId("rows").addEventListener("click", (event) => this.#click(event));
     setInterval(() => this.#tick(), TICK_MS);
-    onTurn(() => this.#redraw(() => true));
+    onInvert(() => this.#redraw(() => true));
     onPrice(() => this.#redraw((order) => isOpen(order) || !order.route || !isStable(order.tokenOut)));
   }
 
@@ -62,13 +62,8 @@ export class Rows {
     return this.#sorted.filter(({ element }) => !element.hidden).map(({ order }) => order);
   }
 
-  /** Whether the newest order is on top. */
-  get byTime() {
-    return this.#sort.column === "time" && this.#sort.down;
-  }
-
   clear() {
-    this.#sight.disconnect();
+    this.#observer.disconnect();
     this.#near.clear();
     this.#rows.clear();
     this.#changed.clear();
@@ -133,7 +128,7 @@ export class Rows {
       else high = middle;
     }
     byId("rows").insertBefore(row.element, this.#sorted[low]?.element ?? null);
-    this.#sight.observe(row.element);
+    this.#observer.observe(row.element);
     this.#sorted.splice(low, 0, row);
     this.#rows.set(row.order.orderId, row);
     return row;
@@ -153,7 +148,7 @@ export class Rows {
     for (const row of this.#near) if (isOpen(row.order)) row.tick(now, this.#orders.frozen);
   }
 
-  #see(entries) {
+  #updateVisible(entries) {
     for (const { target, isIntersecting } of entries) {
       const row = this.#rows.get(target.dataset.id);
       if (!row) continue; // it belonged to the previous key
@@ -228,7 +223,7 @@ class Row {
     const steps = STEPS.map((step, i) => {
       const state = i < reached ? "done" : i > reached ? "todo" : "now";
       return h("li", { "data-state": state, title: title(step), "aria-current": state === "now" ? "step" : null },
-        h("span", { class: "step-name" }, title(step)));
+        h("span", { class: "unseen" }, title(step)));
     });
     return this.#liveCell("progress", h("ol", { class: "steps", "aria-label": "Progress" }, ...steps));
   }
@@ -241,7 +236,7 @@ class Row {
 
   /** Update the live text for the time `now`; with `frozen`, it says "last known". */
   tick(now, frozen) {
-    if (this.#live) say(this.#live, frozen ? "last known" : liveText(this.order, now));
+    if (this.#live) setText(this.#live, frozen ? "last known" : liveText(this.order, now));
   }
 }
 
@@ -257,7 +252,7 @@ function plain(id, order) {
 }
 
 function pairCell(order) {
-  const link = h("a", { class: "asked", href: addressWith({ order: order.orderId }), "data-act": "open" },
+  const link = h("a", { class: "asked", href: urlWith({ order: order.orderId }), "data-act": "open" },
     COLUMNS.pair.text(order), h("span", { class: "unseen" }, `, ${number(order.amount)} ${order.tokenIn} to ${order.tokenOut}, order ${shortId(order.orderId)}`));
   return cell("pair", 1, link);
 }
@@ -291,7 +286,7 @@ function liveText(order, now) {
   const retry = order.nextRetryAt ? Date.parse(order.nextRetryAt) - now : 0;
   if (retry > 0) parts.push(`next try in ${countdown(retry)}`);
   if (order.status === "submitted" && inStatusMs(order, now) > LANDS_WITHIN_MS) {
-    const known = dropKnownAt(order, DROP_KNOWN_AFTER_MS) - now;
+    const known = dropKnownAt(order) - now;
     if (known > 0) parts.push(`if dropped, known in ${countdown(known)}`);
   }
   return parts.join(" · ");

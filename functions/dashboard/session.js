@@ -1,6 +1,7 @@
 // The owner whose orders are shown: signed out without a key, signed in with one.
 
 import { call, useKey, whenRefused } from "./api.js";
+import { keep, kept } from "./storage.js";
 
 const KEY = "oee.apiKey";
 const OWNER = "oee.owner";
@@ -8,7 +9,6 @@ const OWNER = "oee.owner";
 /** Calls `onIn` with the owner whenever somebody signs in, and `onOut` with the reason after a sign-out. */
 export class Session {
   #key = undefined; // null when signed out, undefined before `start`
-  #kept = true;
   #onIn;
   #onOut;
   owner = "";
@@ -33,20 +33,22 @@ export class Session {
 
   /** Sign in or out as the browser's stored data says, if that differs from the present state. */
   start() {
-    const key = this.#stored(KEY, this.#key ?? null);
+    const key = kept(KEY) || null;
     if (key === this.#key) return;
-    if (key) this.#enter(key, this.#stored(OWNER, ""));
+    if (key) this.#enter(key, kept(OWNER) ?? "");
     else this.#leave("");
   }
 
   /** Sign in with a key that is known to work. */
   signIn(key, owner) {
-    this.#keep({ [OWNER]: owner, [KEY]: key });
+    keep(OWNER, owner);
+    keep(KEY, key);
     this.#enter(key, owner);
   }
 
   signOut(why = "") {
-    this.#keep({ [KEY]: null, [OWNER]: null });
+    keep(KEY, null);
+    keep(OWNER, null);
     this.#leave(why);
   }
 
@@ -62,26 +64,6 @@ export class Session {
     this.owner = "";
     useKey(null);
     this.#onOut(why);
-  }
-
-  #stored(name, otherwise) {
-    try {
-      return this.#kept ? localStorage.getItem(name) || null : otherwise;
-    } catch {
-      return otherwise; // the browser stores nothing, so the page itself keeps the key
-    }
-  }
-
-  #keep(items) {
-    try {
-      for (const [name, value] of Object.entries(items)) {
-        if (value === null) localStorage.removeItem(name);
-        else localStorage.setItem(name, value);
-      }
-      this.#kept = true;
-    } catch {
-      this.#kept = false;
-    }
   }
 }
 

@@ -69,7 +69,7 @@ export class Stream {
     this.#socket = socket;
     this.#after(SILENCE_MS_MAX, () => this.#isOpen || this.#retry());
     socket.onopen = () => this.#subscribe(1);
-    socket.onmessage = ({ data }) => this.#hear(data);
+    socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = () => this.#retry();
   }
 
@@ -87,7 +87,7 @@ export class Stream {
     });
   }
 
-  #hear(data) {
+  #receive(data) {
     this.#heardAt = Date.now();
     const message = parsed(data);
     if (message.type === "subscribed" && message.orderId === "*") this.#subscribed();

@@ -26,7 +26,7 @@ export class Sync {
   // By query ("" for all, or for example "status=failed"): the next page's cursor, null at the end, and the
   // timestamp (horizon) of the oldest order that is loaded.
   #lists = new Map();
-  #wanted = new Set();
+  #toRead = new Set();
   #openLoaded = false;
 
   constructor(orders) {
@@ -48,14 +48,14 @@ export class Sync {
     this.#session?.abort(new DOMException("The session has ended.", "AbortError"));
     this.#orders.clear();
     this.#lists.clear();
-    this.#wanted.clear();
+    this.#toRead.clear();
     this.#openLoaded = false;
   }
 
   /** Apply an update; resolves when the reads that it causes are done. */
   async take(update) {
     const outcome = this.#orders.apply(update);
-    if (outcome === "gap" || outcome === "unknown") await this.#want([update.orderId]);
+    if (outcome === "gap" || outcome === "unknown") await this.#readOrders([update.orderId]);
   }
 
   /** Note that every update up to now has arrived, because the live connection sent a message. */
@@ -73,7 +73,7 @@ export class Sync {
     const older = this.#orders.open().filter(({ createdAt }) => createdAt < covered).sort(byCreation);
     // If they are too many to be read one by one, load the list back to the oldest.
     if (older.length > READS_MAX) await this.#load(Date.parse(older[0].createdAt));
-    else await this.#want(older.map(({ orderId }) => orderId));
+    else await this.#readOrders(older.map(({ orderId }) => orderId));
     this.#knownTo = now;
     this.#catchingUp = false;
     await this.#loadOpen();
@@ -168,14 +168,14 @@ export class Sync {
   }
 
   /** Read these orders; if they are many, with the list. Calls in quick succession are combined. */
-  async #want(orderIds) {
+  async #readOrders(orderIds) {
     const { signal } = this.#session;
-    const first = !this.#wanted.size;
-    for (const id of orderIds) this.#wanted.add(id);
-    if (!first || !this.#wanted.size) return; // the first call reads them all
+    const first = !this.#toRead.size;
+    for (const id of orderIds) this.#toRead.add(id);
+    if (!first || !this.#toRead.size) return; // the first call reads them all
     await pause(GATHER_MS, signal);
-    const missing = new Set(this.#wanted);
-    this.#wanted.clear();
+    const missing = new Set(this.#toRead);
+    this.#toRead.clear();
     if (missing.size > READS_AT_ONCE) {
       const { orders } = await call("GET", "api/orders", { query: { limit: 100 }, signal });
       for (const order of orders) {

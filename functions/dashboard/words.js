@@ -149,12 +149,12 @@ export function branchesOf({ routePlan }) {
     if (share) share[1] += part;
     else hop.shares.push([venue, part]);
   }
-  for (const { hops } of branches.values()) for (const hop of hops) hop.shares = wholes(hop.shares);
+  for (const { hops } of branches.values()) for (const hop of hops) hop.shares = wholePercents(hop.shares);
   return [...branches.values()].sort((one, other) => other.part - one.part);
 }
 
 /** Shares as whole percents of their sum, greatest first. */
-function wholes(shares) {
+function wholePercents(shares) {
   const sum = shares.reduce((total, [, part]) => total + part, 0);
   const whole = shares.map(([name, part]) => [name, Math.round((part * 100) / sum)]);
   whole.sort((one, other) => other[1] - one[1]);

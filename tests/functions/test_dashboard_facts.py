@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
+from collections.abc import Callable
 from textwrap import dedent
 from typing import Any
 
@@ -15,11 +16,12 @@ from functions.contract import iso
 from functions.dex.tokens import TOKENS
 from functions.http.bundle import bundle
 from functions.http.pages import Pages
+from functions.orders.failures import FAILURE_WORDS, QUOTE_ERROR_WORDS
 from functions.orders.order import OrderType, Status
 from functions.runtime import settings
 from infra.cli.node import NODE
 from tests.orders import ORDER
-from tests.world import World
+from tests.world import Answer, World
 
 Json = dict[str, Any]
 DAY_MS = 86_400_000
@@ -31,8 +33,8 @@ TERMS: dict[OrderType, Json] = {
     OrderType.TWAP: {"slices": 2, "intervalSeconds": 1},
 }
 MODULES = (
-    *("address", "api", "columns", "decimal", "dollars", "dom", "orders", "pace", "pairs"),
-    *("session", "stack", "terms", "words"),
+    *("api", "columns", "decimal", "dollars", "dom", "orders", "pace", "pairs"),
+    *("session", "stack", "storage", "terms", "words"),
 )
 
 
@@ -65,10 +67,9 @@ def orders_in_two_states(world: World) -> list[list[Json]]:
         world.submit(simulate={"fault": "venue_down"}),
     ]
     work(world)
-    path = f"/api/orders/{resting['orderId']}"
     change = {"limitPrice": "800", "expiresAt": iso(runtime.now_ms() + DAY_MS)}
-    assert world.http("change_order", path=path, body=change).status == 200
-    assert world.http("cancel_order", path=path).status == 200
+    assert world.change(resting["orderId"], change).status == 200
+    assert world.cancel(resting["orderId"]).status == 200
     work(world)
     return [[order, world.read(order["orderId"])] for order in accepted]
 
@@ -108,24 +109,66 @@ def test_the_page_exports_what_the_api_exports(
     assert rows == {}
 
 
-def test_the_page_offers_a_cancellation_where_the_api_accepts_one(
-    orders_in_two_states: list[list[Json]],
+@pytest.fixture
+def an_order_in_each_status(world: World) -> list[Json]:
+    limit = {"type": "limit", "limitPrice": "1"}  # it executes at once
+    world.submit(**limit)
+    world.submit(**limit, simulate={"fault": "venue_down"})
+    world.submit(**limit | {"limitPrice": "900"})
+    world.submit(**limit | {"limitPrice": "900", "timeInForce": "IOC"})
+    world.submit(type="twap", slices=2, intervalSeconds=60)
+    work(world)
+    cancelled = world.submit(**limit)["orderId"]
+    assert world.cancel(cancelled).status == 200
+    for call in ("send", "sign", "ask"):
+        world.killed_in(call, **limit)
+        world.sqs.receive_message(
+            QueueUrl=world.queue_url, VisibilityTimeout=600
+        )  # hidden from then on
+    world.submit(**limit)
+    orders = [order for page in world.pages() for order in page if "parentId" not in order]
+    assert sorted(order["status"] for order in orders) == sorted(Status)
+    return orders
+
+
+def test_the_page_offers_a_cancellation_and_a_change_where_the_api_accepts_them(
+    world: World, an_order_in_each_status: list[Json]
 ) -> None:
-    statuses = [*Status, "of a later release"]
     offered = result_on_the_page(
         """
         import { canCancel, canChange, isOpen } from "./orders.js";
-        const can = [isOpen, canCancel, canChange];
-        const answer = (statuses) => statuses.map((status) => can.map((is) => is({ status })));""",
-        statuses,
+        const can = [isOpen, canChange, canCancel];
+        const answer = (orders) => orders.map((order) => can.map((is) => is(order)));""",
+        [*an_order_in_each_status, {"status": "of a later release"}],
     )
-    by_status = dict(zip(statuses, offered, strict=True))
-    assert by_status["pending"] == by_status["working"] == [True, True, False]
-    assert by_status["resting"] == [True, True, True]
-    assert by_status["routing"] == by_status["of a later release"] == [True, False, False]
-    assert [status for status in Status if not by_status[status][0]] == [
-        *("confirmed", "failed", "cancelled", "expired")
-    ]
+    assert offered.pop() == [True, False, False]
+    open_ids = world.listed_ids(status="open")
+    later = {"expiresAt": iso(runtime.now_ms() + DAY_MS)}
+
+    def accepts(order_id: str, request: Callable[..., Answer], *arguments: Json) -> bool:
+        before = world.read(order_id)
+        request(order_id, *arguments)
+        return world.read(order_id) != before
+
+    for order, is_offered in zip(an_order_in_each_status, offered, strict=True):
+        order_id = order["orderId"]
+        is_open = order_id in open_ids
+        changes, cancels = (
+            accepts(order_id, world.change, later),
+            accepts(order_id, world.cancel),
+        )
+        assert is_offered == [is_open, changes, cancels], order["status"]
+
+
+def test_the_page_explains_every_code_as_the_engine_does() -> None:
+    explained = result_on_the_page(
+        """
+        import { quoteError, reason } from "./words.js";
+        const answer = ([failures, quoteErrors]) =>
+          [failures.map((code) => reason({ code, message: "" })), quoteErrors.map(quoteError)];""",
+        [[*FAILURE_WORDS], [*QUOTE_ERROR_WORDS]],
+    )
+    assert explained == [[*FAILURE_WORDS.values()], [*QUOTE_ERROR_WORDS.values()]]
 
 
 @pytest.mark.parametrize("kind", OrderType)

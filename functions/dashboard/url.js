@@ -3,24 +3,24 @@
 const listeners = [];
 
 /** A parameter of the URL; "" if it is absent. */
-export const inAddress = (name) => new URLSearchParams(location.search).get(name) ?? "";
+export const urlParam = (name) => new URLSearchParams(location.search).get(name) ?? "";
 
-/** Set parameters of the URL, and remove those that are empty. With `enter`, this makes a new entry in the
-history. */
-export function toAddress(changes, { enter = false } = {}) {
-  const url = addressWith(changes);
+/** Set parameters of the URL, and remove those that are empty. With `newEntry`, the user can go back to the
+previous URL. */
+export function setUrlParams(changes, { newEntry = false } = {}) {
+  const url = urlWith(changes);
   if (url === location.href) return;
-  if (enter) history.pushState(null, "", url);
+  if (newEntry) history.pushState(null, "", url);
   else history.replaceState(history.state, "", url);
 }
 
 /** Remove all parameters from the URL. */
-export function clearAddress() {
+export function clearUrlParams() {
   if (location.search) history.replaceState(history.state, "", location.pathname);
 }
 
 /** The page's URL with these parameters changed. */
-export function addressWith(changes) {
+export function urlWith(changes) {
   const url = new URL(location.href);
   for (const [name, value] of Object.entries(changes)) {
     if (value) url.searchParams.set(name, value);
@@ -31,7 +31,7 @@ export function addressWith(changes) {
 }
 
 /** Call `act` when the user goes back or forward. */
-export function onTravel(act) {
+export function onHistoryMove(act) {
   listeners.push(act);
 }
 
