@@ -1,8 +1,8 @@
 """The Lambda functions, one module each, and the modules that they share.
 
 The garbage collector is off while Lambda imports a function: nearly all objects that an import
-creates are permanent, and the collector would scan them again and again. `telemetry.observed`,
-which wraps every handler, turns it on.
+creates are permanent, and the collector would scan them again and again. It is turned on by
+`telemetry.with_telemetry`, which wraps every handler.
 """
 
 import gc

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import Annotated, Any
-from urllib.parse import urlencode
+from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
-from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import telemetry
@@ -19,6 +17,7 @@ from functions.http import (
     changes,
     collection,
     guide,
+    lists,
     market,
     openapi,
     problems,
@@ -26,12 +25,12 @@ from functions.http import (
 )
 from functions.http.answers import finished
 from functions.http.models import (
-    OPEN,
     AmountQuery,
     ChangeRequest,
-    ClientKey,
+    ClientOrderIdQuery,
     CreatedFromQuery,
     CreatedToQuery,
+    CursorQuery,
     FromQuery,
     IdempotencyKey,
     IfNoneMatch,
@@ -50,12 +49,13 @@ from functions.http.models import (
     TokenInQuery,
     TokenOutQuery,
     ToQuery,
+    TypeQuery,
     WebhookId,
     WebhookRequest,
 )
 from functions.http.openapi import documented, documented_text
 from functions.http.pages import Pages
-from functions.http.problems import Problem, bad_field
+from functions.http.problems import Problem
 from functions.http.submission import submit
 from functions.messages import (
     CandleList,
@@ -70,9 +70,7 @@ from functions.messages import (
     Webhook,
     WebhookList,
 )
-from functions.orders import sheet, slices
-from functions.orders.ids import id_of_key
-from functions.orders.order import DEFAULT_SLIPPAGE_BPS, Model, Order, OrderType
+from functions.orders.order import DEFAULT_SLIPPAGE_BPS, Model, Order
 from functions.runtime import logger, now_ms, settings
 from functions.store import access, orders
 
@@ -81,7 +79,7 @@ app.exception_handler(Exception)(problems.answer)
 pages = Pages(settings)
 
 
-@telemetry.observed
+@telemetry.with_telemetry
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one HTTP request (payload format 2.0); events/http_*.json show its shape."""
     logger.set_correlation_id(event["requestContext"]["requestId"])
@@ -138,32 +136,18 @@ def get_order(order_id: OrderId) -> Response[Any]:
 def list_orders(
     *,
     status: StatusQuery | None = None,
-    order_type: Annotated[OrderType | None, Query(alias="type")] = None,
+    order_type: TypeQuery = None,
     token_in: OptionalTokenInQuery = None,
     token_out: OptionalTokenOutQuery = None,
     parent_id: ParentQuery = None,
-    client_order_id: Annotated[ClientKey | None, Query(alias="clientOrderId")] = None,
+    client_order_id: ClientOrderIdQuery = None,
     limit: LimitQuery = 20,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    cursor: CursorQuery = None,
 ) -> Response[Any]:
     """Newest first. With a filter, a page may have fewer orders and still a nextCursor."""
-    wanted = {
-        "open": True if status == OPEN else None,
-        "status": None if status == OPEN else status,
-        "type": order_type,
-        "token_in": token_in and market.token("tokenIn", token_in).symbol,
-        "token_out": token_out and market.token("tokenOut", token_out).symbol,
-    }
-    wanted = {field: value for field, value in wanted.items() if value is not None}
-    page: dict[str, Any] = {"limit": limit, "cursor": cursor, "wanted": wanted}
-    if client_order_id is not None:
-        ids = [id_of_key(_owner(), client_order_id)]
-        found, following = orders.list_by_ids(ids, **page)
-    elif parent_id is not None:
-        found, following = orders.list_by_ids(_slice_ids(str(parent_id)), **page)
-    else:
-        found, following = orders.list_orders(_owner(), **page)
-    return _json(OrderList(orders=tuple(found), next_cursor=following))
+    wanted = lists.filters(status, order_type, token_in, token_out)
+    only = lists.ids(_owner(), parent_id, client_order_id)
+    return _json(lists.page(_owner(), wanted, only, limit, cursor))
 
 
 @app.get(
@@ -177,32 +161,11 @@ def export_orders(
     first: CreatedFromQuery = None,
     end: CreatedToQuery = None,
     limit: RowsQuery = 1000,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    cursor: CursorQuery = None,
 ) -> Response[Any]:
     """Newest first. The header Link (RFC 8288) gives the next page, which has no column names."""
-    end = now_ms() + 1 if end is None else end
-    first = first or 0
-    if end <= first:
-        raise bad_field("INVALID_REQUEST", "to", "must be later than from")
-    found, following = orders.list_orders(
-        _owner(), limit=limit, cursor=cursor, created=(iso(first), iso(end - 1))
-    )
-    headers = {"Content-Disposition": 'attachment; filename="orders.csv"'}
-    if following:
-        query = urlencode({"from": iso(first), "to": iso(end), "limit": limit, "cursor": following})
-        headers["Link"] = f'<orders.csv?{query}>; rel="next"'
-    text = sheet.text(found, header=cursor is None)
+    text, headers = lists.export(_owner(), first, end, limit, cursor)
     return Response(HTTPStatus.OK, "text/csv; charset=utf-8", text, headers={**headers})
-
-
-def _slice_ids(parent_id: str) -> list[str]:
-    try:
-        parent = orders.get_order(parent_id, _owner())
-    except orders.OrderNotFound:
-        parent = None
-    if parent is None or parent.type is not OrderType.TWAP:
-        raise bad_field("INVALID_REQUEST", "parentId", "must be the id of a twap order of yours")
-    return slices.ids(parent)
 
 
 @app.delete(
@@ -419,10 +382,7 @@ def get_asyncapi() -> Response[Any]:
 
 @app.get("/collection.json", include_in_schema=False)
 def get_collection() -> Response[Any]:
-    """The parameter `baseUrl` is the URL at which the client reaches this API."""
-    event = app.current_event
-    base_url = (event.query_string_parameters or {}).get("baseUrl")
-    base_url = base_url or f"https://{event.request_context.domain_name}"
+    base_url = collection.base_url(app.current_event.raw_event)
     return _document(collection.document(_openapi(), base_url))
 
 

@@ -11,7 +11,7 @@ from functions.runtime import now_ms
 from functions.store import access
 
 
-@telemetry.observed
+@telemetry.with_telemetry
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Authorize an HTTP request (payload format 2.0) or a WebSocket's $connect.
 

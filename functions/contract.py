@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 from uuid import UUID
 
 from annotated_types import Ge, Interval, MaxLen
@@ -72,13 +72,21 @@ def ended_partition(owner: str, status: str) -> str:
     return f"{status} {owner}"
 
 
-# The indexes of resting orders, which contain only keys. Their partition key is wakePair. An order
-# is woken when the pair's best price is at least its wakeAbove or at most its wakeBelow: these are
-# the sort keys.
+# The indexes of resting orders. An order is woken when its pair's best price is at least its
+# wakeAbove or at most its wakeBelow: these are the sort keys.
 WAKE_ABOVE_INDEX = "wakeAbove"
 WAKE_BELOW_INDEX = "wakeBelow"
+# The indexes of the orders table, which contain only keys: partition key, and sort key if any.
+ORDER_INDEXES: Mapping[str, tuple[str, ...]] = {
+    OWNER_INDEX: ("owner", "createdAt"),
+    OPEN_ORDERS_INDEX: ("openShard", "idleSince"),
+    OPEN_BY_OWNER_INDEX: ("openOwner",),
+    WAKE_ABOVE_INDEX: ("wakePair", WAKE_ABOVE_INDEX),
+    WAKE_BELOW_INDEX: ("wakePair", WAKE_BELOW_INDEX),
+}
 # The item of the orders table that names the pairs with resting orders; it is not an order.
 WATCHED_PAIRS_ID = "watched-pairs"
+BATCH_GET_MAX = 100  # items that one BatchGetItem reads, at most
 
 _WAKE_DIGITS = 40
 _WAKE_SCALE = 10**18
@@ -100,6 +108,7 @@ def wake_key(price: Fraction) -> str:
 # --- the order queue --------------------------------------------------------------------------
 
 BATCH_SIZE = 10  # orders that one invocation of the worker executes, at most
+SEND_BATCH_MAX = 10  # messages that one SendMessageBatch sends, at most
 DELAY_SECONDS_MAX = 900  # the longest delay of a message in SQS
 MAX_ATTEMPTS = 3  # of an order; a refusal after which the order rests again does not count
 RETRY_BASE_MS_MAX = DELAY_SECONDS_MAX * 1000 // 2 ** (MAX_ATTEMPTS - 1)
@@ -136,6 +145,9 @@ def is_woken(message_body: str) -> bool:
 
 # --- pushes -----------------------------------------------------------------------------------
 
+# The id of every order, for a subscription.
+EveryOrder = Literal["*"]
+EVERY_ORDER: EveryOrder = "*"
 PUBLISHERS_PER_SHARD = 10  # publishers that read one shard of the stream at once, at most
 
 # The publisher closes a connection that has not taken its part of a batch within this time, so that
@@ -159,6 +171,11 @@ class SecretKind:
 
     text_prefix: str
     item_prefix: str
+
+    @property
+    def form(self) -> str:
+        """How such a secret begins, for documents."""
+        return f"{self.text_prefix}…"
 
     def new(self) -> str:
         """A new secret of 256 random bits."""

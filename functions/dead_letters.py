@@ -23,7 +23,7 @@ class StillUnderWay(Exception):
     """The order may still proceed, or its transaction may still land."""
 
 
-@telemetry.observed
+@telemetry.with_telemetry
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, list[dict[str, str]]]:
     """End each message's order; SQS redelivers a message whose order cannot be ended yet."""
     failed = [record for record in event["Records"] if not _process(record)]
@@ -69,8 +69,8 @@ def _end(order_id: str) -> None:
     if due_ms is None or now_ms() - due_ms < settings.sweep_idle_seconds * 1000:
         raise StillUnderWay
     changed = orders.append_update(order, owner, _last_update(order, transaction))
-    telemetry.count_ending(changed)
-    queue.tell_parent(changed)
+    telemetry.count_ended_order(changed)
+    queue.requeue_parent(changed)
     logger.error("order ended by its dead letter", status=changed.status)
 
 
@@ -85,4 +85,4 @@ def _last_update(order: Order, signed: str | None) -> Update:
     outcome = network.outcome(signed)
     if isinstance(outcome, Pending):
         raise StillUnderWay
-    return settlement.ending(order, outcome, now_ms(), network.reference)
+    return settlement.ending_update(order, outcome, now_ms(), network.reference)

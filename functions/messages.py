@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
+from functions.contract import EVERY_ORDER, EveryOrder
 from functions.orders.order import UPDATES_MAX, DecimalText, Model, Order, Route, Timestamp
 
 # --- problems of the HTTP API -----------------------------------------------------------------
@@ -56,6 +57,8 @@ class ProblemDetails(Model):
 
 
 # --- answers of the HTTP API ------------------------------------------------------------------
+
+Interval = Literal["second", "minute", "hour"]  # of candles
 
 
 class OrderList(Model):
@@ -170,7 +173,7 @@ class CandleList(Model):
 
     token_in: str
     token_out: str
-    interval: Literal["second", "minute", "hour"]
+    interval: Interval
     candles: tuple[CandleView, ...]
 
 
@@ -193,7 +196,7 @@ class Subscribe(_Message):
     """Follow one order after `sinceSequence`, or every order ("*") from now on."""
 
     action: Literal["subscribe"] = "subscribe"
-    order_id: UUID | Literal["*"]
+    order_id: UUID | EveryOrder
     since_sequence: int = Field(
         default=0, ge=0, le=UPDATES_MAX, strict=True, description="the last sequence received"
     )
@@ -203,7 +206,7 @@ class Unsubscribe(_Message):
     """End the subscription to one order, or to every order ("*")."""
 
     action: Literal["unsubscribe"]
-    order_id: UUID | Literal["*"]
+    order_id: UUID | EveryOrder
 
 
 class Ping(_Message):
@@ -211,6 +214,8 @@ class Ping(_Message):
 
     action: Literal["ping"]
 
+
+ToServer = Subscribe | Unsubscribe | Ping
 
 # --- messages from the WebSocket, other than updates ------------------------------------------
 
@@ -237,7 +242,7 @@ class Subscribed(Model):
     """The answer to a subscription to every order; the answer for one order is its replay."""
 
     type: Literal["subscribed"] = "subscribed"
-    order_id: Literal["*"] = "*"
+    order_id: EveryOrder = EVERY_ORDER
 
 
 class Unsubscribed(Model):

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions import delivery, telemetry
+from functions import delivery, runtime, telemetry
 from functions.contract import WEBHOOK_RECEIVES_MAX, Metric, iso
 from functions.delivery import Undeliverable
-from functions.runtime import at_once, logger, now_ms, settings
+from functions.runtime import logger, now_ms, settings
 from functions.store import notices, webhooks
 from functions.store.notices import Notice
 from functions.store.webhooks import StoredWebhook
@@ -30,15 +30,15 @@ class Delivery(NamedTuple):
     webhook: StoredWebhook
 
 
-@telemetry.observed
+@telemetry.with_telemetry
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, list[dict[str, str]]]:
     """Deliver a batch concurrently; SQS redelivers a failed message after a growing delay."""
     due = [found for record in event["Records"] if (found := _delivery(record))]
-    results = at_once([partial(_deliver, each) for each in due], DELIVERY_SECONDS_MAX)
+    results = runtime.at_once([partial(_deliver, each) for each in due], DELIVERY_SECONDS_MAX)
     failed = [
         each.record["messageId"]
         for each, result in zip(due, results, strict=True)
-        if not _settle(each, result or "no answer in time")
+        if not _store_result(each, result or "no answer in time")
     ]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
@@ -68,7 +68,7 @@ def _deliver(delivery_: Delivery) -> int | str:
         return str(reason)
 
 
-def _settle(delivery_: Delivery, result: int | str) -> bool:
+def _store_result(delivery_: Delivery, result: int | str) -> bool:
     """Store the result of a delivery; False if it must be retried."""
     notice, webhook = delivery_.notice, delivery_.webhook
     logger.append_keys(

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
-from functions import telemetry
+from functions import runtime, telemetry
 from functions.contract import CONNECTION_SECONDS_MAX, WATCHED_PAIRS_ID, Metric, unix_ms
 from functions.orders.stored import entries
 from functions.push import close, push
-from functions.runtime import at_once, logger, monotonic, now_ms
+from functions.runtime import logger, monotonic, now_ms
 from functions.store import connections, notices, orders
 from functions.store.notices import Notice
 from functions.store.webhooks import ID_PREFIX
@@ -71,7 +71,7 @@ class Message(NamedTuple):
     live: bool
 
 
-@telemetry.observed
+@telemetry.with_telemetry
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     """Push a batch of stream records: connections concurrently, the messages of each in order.
 
@@ -174,7 +174,7 @@ def _deliver_all(queues: list[list[Message]], noted: list[Notice]) -> list[tuple
     if len(queues) == 1 and not noted:  # a thread would cost as much as the push
         return [_deliver(*queues)]
     pushes = [partial(_deliver, messages) for messages in queues]
-    return at_once([*pushes, partial(_queue, noted)] if noted else pushes)
+    return runtime.at_once([*pushes, partial(_queue, noted)] if noted else pushes)
 
 
 def _queue(noted: list[Notice]) -> tuple[list[int], bool]:
@@ -196,7 +196,7 @@ def _deliver(messages: list[Message]) -> tuple[list[int], bool]:
                 raise OutOfTime
             if not push(connection_id, message.text):
                 logger.info("connection gone")
-                _forget(messages)
+                _remove_connection(messages)
                 return lags_ms, True
             logger.debug("update pushed")
             if message.live:
@@ -205,12 +205,12 @@ def _deliver(messages: list[Message]) -> tuple[list[int], bool]:
             logger.exception("connection closed")
             # If closing fails as well, the endpoint is at fault, and the batch fails.
             close(connection_id)
-            _forget(messages)
+            _remove_connection(messages)
             return lags_ms, True
     return lags_ms, False
 
 
-def _forget(messages: list[Message]) -> None:
+def _remove_connection(messages: list[Message]) -> None:
     gone = messages[0]
     try:
         connections.disconnect(gone.owner, gone.connection_id)

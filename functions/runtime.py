@@ -90,6 +90,8 @@ def at_once(
 ) -> list[T] | list[T | None]:
     """Make calls in threads, `CALLS_AT_ONCE` at a time, and return their results.
 
+    Handlers call `runtime.at_once`, so that a test can put its own function there.
+
     With `seconds`, the result of a call that is not finished in time is None; the call continues,
     because a thread cannot be ended. Raises what a call raised.
     """

@@ -6,10 +6,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import telemetry
 from functions.contract import (
-    BATCH_SIZE,
     DELAY_SECONDS_MAX,
     DUE_SHARDS,
     OPEN_SHARDS,
+    SEND_BATCH_MAX,
     Metric,
     iso,
     unix_ms,
@@ -25,7 +25,7 @@ STOP_MS_BEFORE_TIMEOUT = 10_000
 LONG_IDLE_FACTOR = 5
 
 
-@telemetry.observed
+@telemetry.with_telemetry
 def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]:
     """Re-queue idle orders, the longest idle first; then send the messages of orders due soon.
 
@@ -36,12 +36,12 @@ def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]
     """
     now = now_ms()
     idle = _idle_orders(now, context)
-    due = idle[: _due(idle, now)] if idle else []
+    due = idle[: _requeue_count(idle, now)] if idle else []
     swept = 0
-    for start in range(0, len(due), BATCH_SIZE):
+    for start in range(0, len(due), SEND_BATCH_MAX):
         if context.get_remaining_time_in_millis() < STOP_MS_BEFORE_TIMEOUT:
             break
-        swept += _requeue(due[start : start + BATCH_SIZE])
+        swept += _requeue(due[start : start + SEND_BATCH_MAX])
     left = len(idle) - swept
     if left:
         logger.warning("idle orders left", left=left)
@@ -72,10 +72,10 @@ def _queue_due(now: int, context: LambdaContext) -> None:
         if context.get_remaining_time_in_millis() < 2 * STOP_MS_BEFORE_TIMEOUT:
             return
         due = orders.idle_orders(shard, before, limit=IDLE_ORDERS_MAX)
-        for start in range(0, len(due), BATCH_SIZE):
+        for start in range(0, len(due), SEND_BATCH_MAX):
             if context.get_remaining_time_in_millis() < STOP_MS_BEFORE_TIMEOUT:
                 return
-            batch = due[start : start + BATCH_SIZE]
+            batch = due[start : start + SEND_BATCH_MAX]
             delays = [max(0, -(-(unix_ms(each.idle_since) - now) // 1000)) for each in batch]
             refused = queue.enqueue_all(
                 [each.order_id for each in batch], woken=True, delays=delays
@@ -85,7 +85,7 @@ def _queue_due(now: int, context: LambdaContext) -> None:
                     orders.leave_due_shard(each)
 
 
-def _due(idle: list[IdleOrder], now: int) -> int:
+def _requeue_count(idle: list[IdleOrder], now: int) -> int:
     """The number of idle orders to re-queue.
 
     Each message that waits in the queue may belong to an idle order, and a second message would
@@ -95,7 +95,7 @@ def _due(idle: list[IdleOrder], now: int) -> int:
     """
     long_ago = iso(now - LONG_IDLE_FACTOR * settings.sweep_idle_seconds * 1000)
     long_idle = sum(order.idle_since < long_ago for order in idle)
-    return max(len(idle) - queue.waiting_messages(), min(long_idle, BATCH_SIZE))
+    return max(len(idle) - queue.waiting_messages(), min(long_idle, SEND_BATCH_MAX))
 
 
 def _requeue(batch: list[IdleOrder]) -> int:

@@ -22,16 +22,16 @@ Handler = Callable[..., Any]
 # The environment sets the namespace and the service, which depends on the stage.
 _metrics = Metrics()
 # These keys are removed: logs are billed by the byte, and the log group names the function.
-_KNOWN_ANYWAY = ("function_arn", "function_memory_size", "function_name")
+_REDUNDANT_LOG_KEYS = ("function_arn", "function_memory_size", "function_name")
 _lock = Lock()  # the worker's orders report from threads of their own
 
 
-def observed(handler: Handler) -> Handler:
+def with_telemetry(handler: Handler) -> Handler:
     """Wrap a handler: clear the log's keys before each call; write the metrics even if it fails."""
 
     @wraps(handler)
     def counted(event: dict[str, Any], context: Any) -> Any:
-        logger.remove_keys(_KNOWN_ANYWAY)
+        logger.remove_keys(_REDUNDANT_LOG_KEYS)
         try:
             return handler(event, context)
         finally:
@@ -57,7 +57,7 @@ def time(metric: Metric, milliseconds: int) -> None:
         _metrics.add_metric(name=metric, unit=MetricUnit.Milliseconds, value=milliseconds)
 
 
-def count_ending(order: Order) -> None:
+def count_ended_order(order: Order) -> None:
     """Count the attempts of an order that has ended, and whether it was confirmed or failed.
 
     Only market orders add to the time to confirm: the other types wait for a price or for slices.

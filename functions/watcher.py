@@ -9,7 +9,7 @@ from itertools import islice
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import telemetry
-from functions.contract import BATCH_SIZE, Metric, wake_key
+from functions.contract import SEND_BATCH_MAX, Metric, wake_key
 from functions.dex import tokens
 from functions.runtime import logger, monotonic, now_ms, settings, sleep
 from functions.simulation.network import SECOND_BEGINS_MS, Network
@@ -46,7 +46,7 @@ class Pair:
     queued: set[str] = field(default_factory=set)
 
 
-@telemetry.observed
+@telemetry.with_telemetry
 def handler(_event: dict[str, object], context: LambdaContext) -> dict[str, int]:
     """Tick each second until the next watcher takes over; returns how many orders it woke.
 
@@ -144,7 +144,7 @@ def _wake(order_ids: Iterator[str], pair: Pair, end: float) -> int:
 def _queue(order_ids: Iterator[str], pair: Pair, end: float) -> int:
     """Queue orders while there is time; returns how many. The next tick retries those refused."""
     queued = 0
-    while monotonic() < end and (batch := list(islice(order_ids, BATCH_SIZE))):
+    while monotonic() < end and (batch := list(islice(order_ids, SEND_BATCH_MAX))):
         taken = set(batch) - queue.enqueue_all(batch, woken=True)
         pair.queued |= taken
         queued += len(taken)

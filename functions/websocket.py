@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import Field, TypeAdapter, ValidationError
 
-from functions import telemetry
+from functions import contract, telemetry
 from functions.messages import (
     ErrorCode,
     ErrorDetails,
@@ -17,6 +17,7 @@ from functions.messages import (
     Pong,
     Subscribe,
     Subscribed,
+    ToServer,
     Unsubscribe,
     Unsubscribed,
 )
@@ -29,11 +30,9 @@ from functions.store import connections, orders
 # before the subscription was stored. The margin is for clocks that run at different rates.
 ANSWER_AFTER_SECONDS = connections.LOOKUP_SECONDS + 0.5
 
-MESSAGE: TypeAdapter[Subscribe | Unsubscribe | Ping] = TypeAdapter(
-    Annotated[Subscribe | Unsubscribe | Ping, Field(discriminator="action")]
-)
+MESSAGE: TypeAdapter[ToServer] = TypeAdapter(Annotated[ToServer, Field(discriminator="action")])
 MESSAGE_CHARACTERS_MAX = 4096
-_ACTIONS = ("subscribe", "unsubscribe", "ping")
+_ACTIONS = [get_args(each.model_fields["action"].annotation)[0] for each in get_args(ToServer)]
 
 
 class Refused(Exception):
@@ -44,7 +43,7 @@ class Refused(Exception):
         self.code = code
 
 
-@telemetry.observed
+@telemetry.with_telemetry
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     """Handle one event of a connection; events/websocket_*.json show the shapes.
 
@@ -109,13 +108,13 @@ def _answer(owner: str, connection_id: str, body: str, request_id: str) -> Model
     match message:
         case Ping():
             return Pong()
-        case Subscribe(order_id="*"):
+        case Subscribe(order_id=contract.EVERY_ORDER):
             connections.follow_all(owner, connection_id)
             sleep(ANSWER_AFTER_SECONDS)
             return Subscribed()
-        case Unsubscribe(order_id="*"):
+        case Unsubscribe(order_id=contract.EVERY_ORDER):
             connections.unfollow_all(owner, connection_id)
-            return Unsubscribed(order_id="*")
+            return Unsubscribed(order_id=contract.EVERY_ORDER)
         case Unsubscribe():
             orders.unfollow(str(message.order_id), connection_id)
             return Unsubscribed(order_id=str(message.order_id))
@@ -145,7 +144,7 @@ def _subscribe(owner: str, connection_id: str, message: Subscribe, request_id: s
     logger.info("order followed", order_id=order_id, since_sequence=message.since_sequence)
 
 
-def _parse(body: str) -> Subscribe | Unsubscribe | Ping:
+def _parse(body: str) -> ToServer:
     if len(body) > MESSAGE_CHARACTERS_MAX:
         raise Refused(
             ErrorCode.MESSAGE_TOO_LARGE,

@@ -10,7 +10,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions import telemetry
+from functions import runtime, telemetry
 from functions.contract import Metric, is_woken, order_id_of, unix_ms, wake_pair
 from functions.dex import router, tokens
 from functions.dex.errors import DexError, NoRoutesFound
@@ -18,7 +18,6 @@ from functions.dex.pools import Snapshot
 from functions.orders import retries, routes, settlement, slices, waiting
 from functions.orders.failures import FailureCode
 from functions.orders.order import (
-    REVERTS_MAX,
     Order,
     OrderError,
     OrderType,
@@ -31,7 +30,7 @@ from functions.orders.order import (
 from functions.orders.settlement import Landed, Pending
 from functions.orders.stored import StoredOrder
 from functions.orders.waiting import AT_ONCE, Wake
-from functions.runtime import at_once, logger, monotonic, now_ms, settings, sleep
+from functions.runtime import logger, monotonic, now_ms, settings, sleep
 from functions.simulation.network import Network, TooLate
 from functions.store import orders, queue, resting
 
@@ -65,7 +64,7 @@ class BrokenOrder(Exception):
     """The stored order lacks a value that its status requires."""
 
 
-@telemetry.observed
+@telemetry.with_telemetry
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
     """Execute the orders of up to ten messages; SQS redelivers those that are reported as failed.
 
@@ -83,7 +82,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dic
         for number, group in enumerate(groups):
             now = monotonic()
             until = now + (end - now) / (len(groups) - number)
-            results = at_once([partial(_process, each, until) for each in group], until - now)
+            results = runtime.at_once(
+                [partial(_process, each, until) for each in group], until - now
+            )
             failed += [each for each, done in zip(group, results, strict=True) if not done]
     return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in failed]}
 
@@ -95,12 +96,12 @@ def _groups(records: Sequence[Record]) -> list[list[Record]]:
     of them crashes its worker each time, all others of the batch are finished after two receives.
     """
     first = [record for record in records if _receives(record) == 1]
-    again = sorted(
+    redelivered = sorted(
         (record for record in records if _receives(record) > 1),
         key=lambda record: str(record["messageId"]),
         reverse=max(map(_receives, records)) % 2 == 0,
     )
-    return ([first] if first else []) + [[record] for record in again]
+    return ([first] if first else []) + [[record] for record in redelivered]
 
 
 def _receives(record: Record) -> int:
@@ -114,8 +115,8 @@ def _process(record: Record, end: float) -> bool:
     try:
         order_id = order_id_of(record["body"])
         logger.thread_safe_append_keys(order_id=order_id)
-        again = _receives(record) > 1
-        _execute(order_id, end, woken=is_woken(record["body"]), again=again)
+        redelivered = _receives(record) > 1
+        _execute(order_id, end, woken=is_woken(record["body"]), redelivered=redelivered)
     except Exception:  # noqa: BLE001 - it is logged, and SQS delivers the message again
         logger.exception("message failed", body=record["body"][:200])
         return False
@@ -167,10 +168,10 @@ class Wait:
 Next = Append | Hold | Requeue | Rest | Begin | Wait
 
 
-def _execute(order_id: str, end: float, *, woken: bool, again: bool) -> None:
+def _execute(order_id: str, end: float, *, woken: bool, redelivered: bool) -> None:
     """Take the order's steps until it has ended, waits, or is re-queued.
 
-    `again`: the message is a redelivery, so an earlier worker may have crashed with it.
+    `redelivered`: the message is a redelivery, so an earlier worker may have crashed with it.
     """
     order, owner, signed, stored_wake = _load(order_id, woken=woken)
     logger.thread_safe_append_keys(owner=owner, attempt=order.attempt)
@@ -179,22 +180,22 @@ def _execute(order_id: str, end: float, *, woken: bool, again: bool) -> None:
         while not order.status.terminal:
             if monotonic() > end:
                 raise OutOfTime(order_id)
-            match _next(order, signed):
+            match _next_step(order, signed):
                 case Append(update, signed):
                     order = orders.append_update(order, owner, update, transaction=signed)
                     _report(order)
                 case Rest() as rest:
-                    return _rest(order, owner, rest, stored_wake, again=again)
+                    return _rest(order, owner, rest, stored_wake, redelivered=redelivered)
                 case Begin(child):
-                    return _begin(child, owner)
+                    return _begin_slice(child, owner)
                 case Wait():
-                    return _await(order)
+                    return _queue_when_due(order)
                 case Hold(ms) if monotonic() + ms / 1000 < end:
                     sleep(ms / 1000)
                 case Hold(ms) | Requeue(ms):  # SQS counts in whole seconds
                     queue.enqueue(order_id, delay_seconds=-(-ms // 1000))
                     return None
-        queue.tell_parent(order)
+        queue.requeue_parent(order)
     except orders.StaleOrder:
         # The writer that was first has a message of its own, so this message can be acknowledged.
         logger.info("order taken on elsewhere", sequence=order.sequence)
@@ -212,20 +213,20 @@ def _load(order_id: str, *, woken: bool) -> StoredOrder:
     return orders.begin_order(routing_update(order_id, now_ms()))
 
 
-def _rest(order: Order, owner: str, rest: Rest, stored: Wake, *, again: bool) -> None:
+def _rest(order: Order, owner: str, rest: Rest, stored: Wake, *, redelivered: bool) -> None:
     """Let the order rest, so that its price or its expiry wakes it."""
     if rest.update:
         # Send the message first, so that a worker that crashes here leaves no order without one.
-        _await(order.apply(rest.update))
+        _queue_when_due(order.apply(rest.update))
         order = orders.append_update(order, owner, rest.update, wake=rest.wake)
         _report(order)
     else:
         due = waiting.due_ms(order)
         if due is not None and due - now_ms() < EXPIRY_NEAR_MS:
-            _await(order)
-        if waiting.improves(rest.wake, stored, _best_price(order)):
-            orders.rest_on(order, rest.wake)
-        elif not again:
+            _queue_when_due(order)
+        if waiting.is_worth_storing(rest.wake, stored, _best_price(order)):
+            orders.set_wake_keys(order, rest.wake)
+        elif not redelivered:
             if _is_new_at_rest(order) and not resting.watched().ticks:
                 queue.enqueue(order.order_id, delay_seconds=1, woken=True)
             return
@@ -238,7 +239,7 @@ def _is_new_at_rest(order: Order) -> bool:
     return now_ms() - unix_ms(order.updated_at) < WITHOUT_WATCHER_MS
 
 
-def _begin(child: Order, owner: str) -> None:
+def _begin_slice(child: Order, owner: str) -> None:
     try:
         orders.create_order(child, owner)
     except orders.OrderExists:
@@ -248,7 +249,7 @@ def _begin(child: Order, owner: str) -> None:
     queue.enqueue(child.order_id)
 
 
-def _await(order: Order) -> None:
+def _queue_when_due(order: Order) -> None:
     """Send the delayed message of an order that is due soon; the sweeper sends those due later."""
     delay = waiting.message_delay(order, now_ms())
     if delay is not None:
@@ -263,22 +264,22 @@ def _report(order: Order) -> None:
     if order.error:
         logger.warning("attempt failed", code=order.error.code, reason=order.error.message)
     if order.status.terminal:
-        telemetry.count_ending(order)
+        telemetry.count_ended_order(order)
 
 
-def _next(order: Order, signed: str | None) -> Next:
+def _next_step(order: Order, signed: str | None) -> Next:
     """The order's next step; `signed` is the last signed transaction, if there is one."""
     if order.type is OrderType.TWAP:
-        return _slice(order)
+        return _next_twap_step(order)
     match order.status:
         case Status.ROUTING:
             return _route(order)
         case Status.RESTING:
-            return _judge_resting(order)
+            return _check_resting(order)
         case Status.BUILDING:
             return _build(order)
         case _:
-            return _settle(order, signed)
+            return _send_and_wait(order, signed)
 
 
 def _route(order: Order) -> Next:
@@ -296,33 +297,34 @@ def _route(order: Order) -> Next:
         silent = [f"{each.venue} ({each.pools})" for each in answers if isinstance(each.pools, str)]
         if silent:
             message = f"There is no route without {' and '.join(silent)}."
-            return _retry(order, OrderError(code=FailureCode.QUOTES_UNAVAILABLE, message=message))
-        if order.waits:
-            return _judge(order, None)
+            why = OrderError(code=FailureCode.QUOTES_UNAVAILABLE, message=message)
+            return _after_failure(order, why)
+        if order.waits_for_price:
+            return _check_price(order, None)
         why = OrderError(code=error.code, message=str(error))
         return Append(order.next_update(Status.FAILED, now_ms(), error=why))
-    if order.waits:
-        return _judge(order, route)
-    return Append(order.next_update(Status.BUILDING, now_ms(), route=routes.shown(route)))
+    if order.waits_for_price:
+        return _check_price(order, route)
+    return Append(order.next_update(Status.BUILDING, now_ms(), route=routes.to_client(route)))
 
 
-def _judge_resting(order: Order) -> Next:
+def _check_resting(order: Order) -> Next:
     """Check a resting order against the present pools."""
     if order.has_expired(now_ms()):
         return _expire(order)
     try:
-        return _judge(order, _best_route(order, network.snapshots()))
+        return _check_price(order, _best_route(order, network.snapshots()))
     except NoRoutesFound:
-        return _judge(order, None)
+        return _check_price(order, None)
 
 
-def _judge(order: Order, route: router.Route | None) -> Next:
+def _check_price(order: Order, route: router.Route | None) -> Next:
     """Build the order if its price is reached; otherwise let it rest, or expire an IOC order."""
     out_amount = None if route is None else route.out_amount
-    trigger = waiting.reached(order, out_amount)
+    trigger = waiting.reached_trigger(order, out_amount)
     if route and trigger:
         least_out = waiting.limit_out(order) if trigger is Trigger.LIMIT else None
-        shown = routes.shown(route, least_out=least_out)
+        shown = routes.to_client(route, least_out=least_out)
         return Append(order.next_update(Status.BUILDING, now_ms(), trigger=trigger, route=shown))
     if order.time_in_force is TimeInForce.IOC:
         return _expire(order)
@@ -346,22 +348,24 @@ def _pair(order: Order) -> tuple[tokens.Token, tokens.Token]:
     return tokens.find(order.token_in), tokens.find(order.token_out)
 
 
-def _expire(order: Order, error: OrderError | None = None) -> Append:
-    return Append(order.next_update(Status.EXPIRED, now_ms(), error=error))
+def _expire(order: Order) -> Append:
+    return Append(order.next_update(Status.EXPIRED, now_ms()))
 
 
-def _slice(order: Order) -> Next:
+def _next_twap_step(order: Order) -> Next:
     """Begin a twap order's next slice when it is due and the slice before it has ended."""
     now = now_ms()
     if slices.is_under_way(order):
         try:
             child = orders.load_order(slices.current_id(order)).order
         except orders.OrderNotFound:
-            return Begin(slices.child(order))
-        return Append(slices.after(order, child, now)) if child.status.terminal else Wait()
+            return Begin(slices.slice_order(order))
+        if not child.status.terminal:
+            return Wait()
+        return Append(slices.update_after_slice(order, child, now))
     if order.next_slice_at and unix_ms(order.next_slice_at) > now:
         return Wait()
-    return Append(slices.begin(order, now))
+    return Append(slices.begin_slice(order, now))
 
 
 def _build(order: Order) -> Next:
@@ -369,14 +373,14 @@ def _build(order: Order) -> Next:
     if order.route is None:
         raise BrokenOrder(f"{order.order_id} is building without a route")
     try:
-        signed = network.sign(order, routes.taken(order.route))
+        signed = network.sign(order, routes.from_client(order.route))
     except TooLate:
         return _expire(order)
     update = order.next_update(Status.SUBMITTED, now_ms(), tx_hash=signed.signature)
     return Append(update, signed.text)
 
 
-def _settle(order: Order, signed: str | None) -> Next:
+def _send_and_wait(order: Order, signed: str | None) -> Next:
     """Send the transaction, and wait until the network knows its outcome.
 
     Sending a signed transaction again is harmless, so a worker can resume here after a crash.
@@ -389,19 +393,12 @@ def _settle(order: Order, signed: str | None) -> Next:
             # A long wait in the invocation would be billed.
             return Hold(wait_ms) if wait_ms <= settings.hold_ms else Requeue(wait_ms)
         case Landed() as landed:
-            return Append(settlement.ending(order, landed, now_ms(), network.reference))
+            return Append(settlement.ending_update(order, landed, now_ms(), network.reference))
         case error:
-            return _retry(order, error)
+            return _after_failure(order, error)
 
 
-def _retry(order: Order, error: OrderError) -> Next:
-    """The step after a failed attempt: a new attempt, a rest, or the end."""
-    if order.has_expired(now_ms()) or order.time_in_force is TimeInForce.IOC:
-        return _expire(order, error)
-    refused = order.status is Status.SUBMITTED and error.code != FailureCode.FAILED_TO_LAND
-    if order.trigger is Trigger.LIMIT and refused:
-        if order.reverts >= REVERTS_MAX or order.full:
-            return Append(order.next_update(Status.FAILED, now_ms(), error=error))
-        # The watcher's next tick wakes the order, because its price may be available again.
-        return Rest(AT_ONCE, order.resting_update(now_ms(), attempt=order.attempt + 1, error=error))
-    return Append(retries.after_failure(order, error, now_ms(), settings.retry_base_ms))
+def _after_failure(order: Order, error: OrderError) -> Next:
+    update = retries.after_failure(order, error, now_ms(), settings.retry_base_ms)
+    # The watcher's next tick wakes a resting order, because its price may be available again.
+    return Rest(AT_ONCE, update) if update.status is Status.RESTING else Append(update)

@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from infra.cli.node import NODE, NPX, with_node
 
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "order-execution-engine"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # This package contains a headless shell and the libraries that a small machine lacks.
 PACKAGE = "@sparticuz/chromium@153.0.0"
@@ -86,12 +87,13 @@ def fetched() -> Chromium:
         )
     package = npm_package(PACKAGE)
     unpacked = package / "unpacked"
-    if not unpacked.exists():
-        with TemporaryDirectory(dir=package) as folder:
-            _unpack(package / "bin", Path(folder, "unpacked"))
-            fonts = _FONTS.format(own=unpacked / "fonts", cache=unpacked / "fonts-cache")
-            Path(folder, "unpacked", "fonts.conf").write_text(fonts)
-            _move(Path(folder, "unpacked"), unpacked)
+
+    def unpack(folder: Path) -> None:
+        _unpack(package / "bin", folder)
+        fonts = _FONTS.format(own=unpacked / "fonts", cache=unpacked / "fonts-cache")
+        (folder / "fonts.conf").write_text(fonts)
+
+    _made_once(unpacked, unpack)
     return Chromium(unpacked / "chromium", unpacked / "al2023" / "lib")
 
 
@@ -114,30 +116,25 @@ def axe_source() -> str:
 
 def npm_package(name: str) -> Path:
     """The folder of an npm package, fetched once; npm checks the package's hash."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "order-execution-engine" / name.replace("/", "-").removeprefix("@")
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent) as temporary:
-            _npm("pack", "--silent", "--pack-destination", temporary, name)
-            (archive,) = Path(temporary).glob("*.tgz")
-            with tarfile.open(archive) as packed:
-                packed.extractall(temporary, filter="data")
-            _move(Path(temporary, "package"), folder)
-    return folder
+
+    def fetch(folder: Path) -> None:
+        beside = folder.parent
+        _npm("pack", "--silent", "--pack-destination", str(beside), name)
+        (archive,) = beside.glob("*.tgz")
+        with tarfile.open(archive) as packed:
+            packed.extractall(beside, filter="data")
+        (beside / "package").rename(folder)
+
+    return _made_once(CACHE / name.replace("/", "-").removeprefix("@"), fetch)
 
 
 def npm_installed(name: str) -> Path:
     """The folder with an npm package and its dependencies in node_modules, installed once."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "order-execution-engine" / f"{name}-installed"
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent) as temporary:
-            made = Path(temporary, "made")
-            _npm("install", "--silent", "--no-audit", "--no-fund", "--prefix", str(made), name)
-            _move(made, folder)
-    return folder
+
+    def install(folder: Path) -> None:
+        _npm("install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), name)
+
+    return _made_once(CACHE / f"{name}-installed", install)
 
 
 def _npm(*arguments: str) -> None:
@@ -163,10 +160,19 @@ def _inflate(compressed: Path, file: Path) -> None:
     subprocess.run([str(NODE), "-e", _INFLATE, str(compressed), str(file)], check=True)
 
 
-def _move(made: Path, place: Path) -> None:
-    """Two processes may fetch the package at once; the folder of the first one stays."""
-    try:
-        made.rename(place)
-    except OSError:
-        if not place.exists():
-            raise
+def _made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """Return the folder; if it does not exist, make it under another name first.
+
+    Two processes may make it at once; the folder of the first one stays.
+    """
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent) as temporary:
+            made = Path(temporary, "made")
+            make(made)
+            try:
+                made.rename(folder)
+            except OSError:
+                if not folder.exists():
+                    raise
+    return folder

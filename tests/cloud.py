@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -279,9 +279,10 @@ def http_answer(cloud: Cloud, request: Any) -> AWSResponse:
         return http_response(request.url, 400, error.body)
 
 
-def http_response(url: str, status: int, body: Json, error: str = "") -> AWSResponse:
-    """An HTTP response as botocore reads it; `error` is the error's code, for REST services."""
-    content = json.dumps(body).encode()
+def http_response(
+    url: str, status: int, body: Json | bytes = b"", headers: Mapping[str, str] | None = None
+) -> AWSResponse:
+    """An HTTP response as botocore reads it, without a socket."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
     raw = SimpleNamespace(stream=lambda **_: iter([content]))
-    headers = HTTPHeaders.from_pairs([("x-amzn-ErrorType", error)] if error else [])
-    return AWSResponse(url, status, headers, raw)
+    return AWSResponse(url, status, HTTPHeaders.from_pairs((headers or {}).items()), raw)

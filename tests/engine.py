@@ -19,10 +19,10 @@ from websockets.sync.server import Server, ServerConnection, serve
 
 from functions.contract import API_KEY
 from infra.cli.deployed import Deployed
+from tests.orders import TERMINAL
 
 Json = dict[str, Any]
 KEY = API_KEY.new()
-TERMINAL = ("confirmed", "failed", "cancelled", "expired")
 PRICES = {
     "tokenIn": "SOL",
     "tokenOut": "USDC",
@@ -237,18 +237,6 @@ class Engine:
 class _Http(BaseHTTPRequestHandler):
     engine: Engine
 
-    def do_GET(self) -> None:
-        self._handle()
-
-    def do_POST(self) -> None:
-        self._handle()
-
-    def do_PATCH(self) -> None:
-        self._handle()
-
-    def do_DELETE(self) -> None:
-        self._handle()
-
     def _handle(self) -> None:
         url, engine = urlsplit(self.path), self.engine
         length = int(self.headers.get("Content-Length") or 0)
@@ -280,6 +268,8 @@ class _Http(BaseHTTPRequestHandler):
         self.end_headers()
         with suppress(OSError):
             self.wfile.write(text)
+
+    do_GET = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815
 
     def _posted(self, path: str, body: Json | None) -> tuple[int, Json]:
         engine = self.engine

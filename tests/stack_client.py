@@ -18,9 +18,9 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from functions.client import AsyncClient, Patience
-from functions.orders.order import Status
+from functions.client import AsyncClient, Timeouts
 from infra.cli.watch import as_json
+from tests.orders import TERMINAL
 
 Json = dict[str, Any]
 # Each concurrent request needs two Lambda environments, its own and the authorizer's; the emulator
@@ -30,7 +30,6 @@ AT_ONCE = 6
 OPEN_SECONDS_MAX = 300
 MESSAGE_SECONDS_MAX = 300
 TRY_AGAIN_SECONDS = 0.5
-TERMINAL = {status.value for status in Status if status.terminal}
 # At the default slippage the market makes one order in some thousands fail.
 ORDER: Json = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 1, "slippageBps": 1000}
 
@@ -63,7 +62,7 @@ class Client:
             http_url,
             api_key,
             web_socket_url=web_socket_url,
-            patience=Patience(request=MESSAGE_SECONDS_MAX, call=MESSAGE_SECONDS_MAX),
+            timeouts=Timeouts(request=MESSAGE_SECONDS_MAX, call=MESSAGE_SECONDS_MAX),
             tls=self.tls,
             trust_env=False,
         )

@@ -7,9 +7,7 @@ from contextvars import ContextVar
 from threading import Semaphore, Thread
 from typing import Any
 
-
-class Killed(BaseException):
-    """Ends an invocation as if its process were killed; `except Exception` does not catch it."""
+from tests.errors import Killed
 
 
 class Stepped:
@@ -75,7 +73,7 @@ def one_by_one(calls: Sequence[Callable[[], Any]], _seconds: float = 0) -> list[
     return [call() for call in calls]
 
 
-def in_turns(calls: Sequence[Callable[[], Any]], _seconds: float) -> list[Any]:
+def in_turns(calls: Sequence[Callable[[], Any]], _seconds: float = 0) -> list[Any]:
     """Make the calls in turns, one step each; returns their results in order."""
     running = [Stepped(call) for call in calls]
     try:

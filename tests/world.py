@@ -33,7 +33,7 @@ from functions.contract import API_KEY
 from functions.runtime import settings
 from functions.simulation.network import Network
 from functions.store import clients
-from tests.cloud import Cloud, serve
+from tests.cloud import Cloud, Key, serve, tables
 from tests.events import Json, event, sqs_event, sqs_message
 from tests.orders import ORDER
 
@@ -71,30 +71,34 @@ class Context(LambdaContext):
         return round(self._seconds * 1000)
 
 
-class FailingNetwork:
-    """A network that raises in one of its calls; if `order_id` is given, for that order only."""
+class InterruptedNetwork:
+    """A network on which `first` runs before one of its calls; with an id, for that order only."""
 
     def __init__(
-        self, network: Network, call: str, error: BaseException, order_id: str = ""
+        self, network: Network, call: str, first: Callable[[], object], order_id: str = ""
     ) -> None:
-        self._network, self._call, self._error = network, call, error
+        self._network, self._call, self._first = network, call, first
         self._order_id = order_id
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._network, name)
-        return partial(self._fail, call) if name == self._call else call
+        return partial(self._interrupted, call) if name == self._call else call
 
-    def _fail(self, call: Callable[..., Any], *arguments: Any) -> Any:
+    def _interrupted(self, call: Callable[..., Any], *arguments: Any) -> Any:
         if not self._order_id or arguments[0].order_id == self._order_id:
-            raise self._error
+            self._first()
         return call(*arguments)
 
 
 @contextmanager
 def failing_network(call: str, error: BaseException, order_id: str = "") -> Iterator[None]:
     """Let the worker's network raise in one of its calls, for the block."""
+
+    def fail() -> None:
+        raise error
+
     network = worker.network
-    worker.network = cast(Network, FailingNetwork(network, call, error, order_id))
+    worker.network = cast(Network, InterruptedNetwork(network, call, fail, order_id))
     try:
         yield
     finally:
@@ -202,6 +206,12 @@ class World:
         order: Json = answer.json
         return order
 
+    def change(self, order_id: str, body: Json, **changes: Any) -> Answer:
+        return self.http("change_order", path=f"/api/orders/{order_id}", body=body, **changes)
+
+    def cancel(self, order_id: str, **changes: Any) -> Answer:
+        return self.http("cancel_order", path=f"/api/orders/{order_id}", **changes)
+
     def pages(self, **query: Any) -> Iterator[list[Json]]:
         """The orders on each page of the list."""
         cursor: Json = {}
@@ -307,7 +317,7 @@ class World:
             self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=handles[message_id])
         return [dict(failure) for failure in failures]
 
-    def killed_in(self, call: str, **fields: Any) -> Json:
+    def order_killed_in(self, call: str, **fields: Any) -> Json:
         """A new order whose worker was killed in this call of the network."""
         order_id = self.submit(**fields)["orderId"]
         with failing_network(call, SystemError("killed")):
@@ -353,7 +363,7 @@ class World:
         if records:
             publisher.handler({"Records": records}, Context())
 
-    def settle(self) -> None:
+    def work_until_empty(self) -> None:
         """Work and publish until the queue is empty."""
         for _ in range(20):
             self.publish()
@@ -361,6 +371,11 @@ class World:
                 return
             self.work()
         raise AssertionError("the queue is never empty")
+
+    def item(self, order_id: str) -> Json:
+        """The stored item of an order."""
+        key = {"orderId": {"S": order_id}}
+        return dict(self.dynamodb.get_item(TableName="orders", Key=key)["Item"])
 
     def table(self, name: str) -> Any:
         """Moto's own table, which a test can read and fill without a request."""
@@ -379,29 +394,28 @@ class World:
 
 
 def create_tables(dynamodb: DynamoDBClient) -> None:
-    """Create the tables with the keys and indexes of infra/stack/storage.py."""
-    keys = ["orderId", "owner", "createdAt", "openShard", "openOwner", "idleSince"]
-    keys += ["wakePair", "wakeAbove", "wakeBelow"]
-    dynamodb.create_table(
-        TableName="orders",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": k, "AttributeType": "S"} for k in keys],
-        KeySchema=_keys("orderId"),
-        GlobalSecondaryIndexes=[
-            _index("byOwner", "owner", "createdAt"),
-            _index("openOrders", "openShard", "idleSince"),
-            _index("openByOwner", "openOwner"),
-            _index("wakeAbove", "wakePair", "wakeAbove"),
-            _index("wakeBelow", "wakePair", "wakeBelow"),
-        ],
-        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
-    )
-    for name, table_keys in (("connections", ("owner", "connectionId")), ("access", ("id",))):
+    """Create the tables of `tests.cloud`."""
+    for name, table in tables().items():
+        more: Any = {}
+        if table.indexes:
+            more["GlobalSecondaryIndexes"] = [
+                {
+                    "IndexName": index,
+                    "KeySchema": _key_schema(keys),
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                }
+                for index, keys in table.indexes.items()
+            ]
+        if table.streams:
+            stream = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+            more["StreamSpecification"] = stream
+        keys = {key for each in (table.keys, *table.indexes.values()) for key in each}
         dynamodb.create_table(
             TableName=name,
             BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": k, "AttributeType": "S"} for k in table_keys],
-            KeySchema=_keys(*table_keys),
+            AttributeDefinitions=[{"AttributeName": k, "AttributeType": "S"} for k in sorted(keys)],
+            KeySchema=_key_schema(table.keys),
+            **more,
         )
 
 
@@ -441,17 +455,9 @@ def query_parameters(raw: str) -> dict[str, str]:
     return query
 
 
-def _keys(partition: str, sort: str | None = None) -> Any:
-    names = [(partition, "HASH")] + ([(sort, "RANGE")] if sort else [])
-    return [{"AttributeName": name, "KeyType": kind} for name, kind in names]
-
-
-def _index(name: str, partition: str, sort: str | None = None) -> Any:
-    return {
-        "IndexName": name,
-        "KeySchema": _keys(partition, sort),
-        "Projection": {"ProjectionType": "KEYS_ONLY"},
-    }
+def _key_schema(keys: Key) -> Any:
+    kinds = zip(keys, ("HASH", "RANGE"), strict=False)
+    return [{"AttributeName": name, "KeyType": kind} for name, kind in kinds]
 
 
 def _as_lambda(value: bytes | datetime) -> str:

@@ -4,7 +4,7 @@ Install it with `pip install "order-execution-engine[client] @ git+…"`.
 """
 
 from functions.client.blocking import Client
-from functions.client.client import AsyncClient, Patience
+from functions.client.client import AsyncClient, Timeouts
 from functions.client.errors import (
     EngineError,
     KeyRefused,
@@ -27,11 +27,11 @@ __all__ = [
     "Order",
     "OrderType",
     "OrderUnknown",
-    "Patience",
     "ProblemCode",
     "QuoteAnswer",
     "Refused",
     "Status",
     "TimeInForce",
+    "Timeouts",
     "Update",
 ]

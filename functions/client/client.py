@@ -39,7 +39,7 @@ from functions.messages import (
     TokenList,
     TokenView,
 )
-from functions.orders.order import Model, Order, OrderType, TimeInForce, Update
+from functions.orders.order import OPEN, Model, Order, OrderType, TimeInForce, Update
 
 PAGE = 100
 SUBSCRIPTIONS_MAX = 3  # without an answer, on one connection
@@ -50,7 +50,7 @@ M = TypeVar("M", bound=Model)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class Timeouts:
     """How long to wait, in seconds.
 
     API Gateway closes a connection after ten idle minutes, and any connection after two hours:
@@ -88,7 +88,7 @@ class AsyncClient:
         key: str | Callable[[], str],
         *,
         web_socket_url: str = "",
-        patience: Patience | None = None,
+        timeouts: Timeouts | None = None,
         tls: ssl.SSLContext | None = None,
         trust_env: bool = True,
         tell: Callable[[str], None] = lambda _sentence: None,
@@ -96,9 +96,9 @@ class AsyncClient:
     ) -> None:
         self._key = key if callable(key) else lambda: key
         self._web_socket_url, self._tell = web_socket_url, tell
-        self._patience = patience or Patience()
+        self._timeouts = timeouts or Timeouts()
         self._transport: Transport = transport or Internet(
-            url, tls=tls, trust_env=trust_env, seconds=self._patience.request
+            url, tls=tls, trust_env=trust_env, seconds=self._timeouts.request
         )
 
     async def __aenter__(self) -> Self:
@@ -210,7 +210,7 @@ class AsyncClient:
         while True:
             page = await self._call(OrderList, "GET", "/api/orders", query=query)
             for order in page.orders:
-                if since and order.created_at < since and status != "open":
+                if since and order.created_at < since and status != OPEN:
                     return
                 yield order
             if page.next_cursor is None:
@@ -276,13 +276,13 @@ class AsyncClient:
 
     async def _follow(self, subject: OneOrder | AllOrders) -> AsyncIterator[Update]:
         transport = self._transport
-        begun, failures, lost_at, wait = False, 0, transport.monotonic(), self._patience.call
+        begun, failures, lost_at, wait = False, 0, transport.monotonic(), self._timeouts.call
 
         def answered() -> None:
             nonlocal failures, wait
             if failures:
                 self._tell("Connected again.")
-            failures, wait = 0, self._patience.lost
+            failures, wait = 0, self._timeouts.lost
 
         while not subject.ended:
             socket: Socket | None = None
@@ -310,7 +310,7 @@ class AsyncClient:
         self, subject: OneOrder | AllOrders, socket: Socket, answered: Callable[[], None]
     ) -> AsyncIterator[Update]:
         """Subscribe on a connection, and yield the updates that arrive; raises Lost."""
-        patience, clock = self._patience, self._transport.monotonic
+        timeouts, clock = self._timeouts, self._transport.monotonic
         unanswered, subscribe_at = 0, clock()
         while not subject.ended:
             left = subscribe_at - clock()
@@ -319,14 +319,14 @@ class AsyncClient:
                     raise Lost("subscriptions are not answered")
                 unanswered += 1
                 await socket.send(json.dumps(subject.subscription()))
-                subscribe_at = clock() + patience.answer
+                subscribe_at = clock() + timeouts.answer
                 continue
             message = _message(await socket.receive(left))
             _check(message, subject)
             step = await subject.take(message)
             if step.answers:
                 answered()
-                unanswered, subscribe_at = 0, clock() + patience.renew
+                unanswered, subscribe_at = 0, clock() + timeouts.renew
             elif step.gap and not unanswered:
                 subscribe_at = clock()
             for update in step.updates:
@@ -360,7 +360,7 @@ class AsyncClient:
         given = {name: str(value) for name, value in _given(**(query or {})).items()}
         text = None if body is None else json.dumps(body)
         transport = self._transport
-        end = transport.monotonic() + self._patience.call
+        end = transport.monotonic() + self._timeouts.call
         for number in count():
             key, wait = self._key(), self._backoff(number)
             sent = {**_bearer(key), **(headers or {})}
@@ -385,8 +385,8 @@ class AsyncClient:
         raise AssertionError  # not reached: count() does not end
 
     def _backoff(self, failures: int) -> float:
-        patience = self._patience
-        ceiling = min(patience.backoff_max, patience.backoff * 2.0 ** min(failures, 30))
+        timeouts = self._timeouts
+        ceiling = min(timeouts.backoff_max, timeouts.backoff * 2.0 ** min(failures, 30))
         return ceiling * (0.5 + self._transport.chance() / 2)  # spreads the retries of many clients
 
 

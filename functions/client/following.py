@@ -11,10 +11,9 @@ from typing import Any, NamedTuple, Protocol
 from pydantic import ValidationError
 
 from functions.client.errors import NotUnderstood, OrderUnknown
-from functions.contract import iso, unix_ms
-from functions.orders.order import Order, Update
+from functions.contract import EVERY_ORDER, iso, unix_ms
+from functions.orders.order import OPEN, Order, Update
 
-ALL = "*"
 # Without `since`, the client first reads the orders that were created within this time, and all
 # open orders, to know which of their updates are old.
 RECENT_MS = 3_600_000
@@ -93,7 +92,7 @@ class AllOrders:
 
     async def begin(self) -> None:
         """Mark the present updates of the older orders as old."""
-        noted = {order.order_id: order async for order in self._api.orders(status="open")}
+        noted = {order.order_id: order async for order in self._api.orders(status=OPEN)}
         if not self._replays:
             noted |= await self._recent()
         for order in noted.values():
@@ -102,11 +101,11 @@ class AllOrders:
 
     def subscription(self) -> Message:
         """The subscription to every update from now on."""
-        return {"orderId": ALL}
+        return {"orderId": EVERY_ORDER}
 
     async def take(self, message: Message) -> Step:
         """The new updates in a message; missing ones are read."""
-        if message.get("type") == "subscribed" and message.get("orderId") == ALL:
+        if message.get("type") == "subscribed" and message.get("orderId") == EVERY_ORDER:
             return Step(await self._missed(), answers=True)
         if "status" not in message or "orderId" not in message:
             return Step()
@@ -135,7 +134,7 @@ class AllOrders:
 
     async def _missed(self) -> tuple[Update, ...]:
         """The updates that were stored while there was no subscription."""
-        orders = {order.order_id: order async for order in self._api.orders(status="open")}
+        orders = {order.order_id: order async for order in self._api.orders(status=OPEN)}
         orders |= await self._recent()
         for order_id in self._open - orders.keys():
             try:

@@ -19,7 +19,7 @@ from functions.dex.errors import (
     ZeroAmount,
     ZeroOutput,
 )
-from functions.dex.sides import IMPACT_SCALE, NOWHERE, USABLE_PERCENT, Fill, Piece, Side
+from functions.dex.sides import DEPTH_UNREACHABLE, IMPACT_SCALE, USABLE_PERCENT, Fill, Piece, Side
 
 DLMM = Program("meteora-dlmm", "Swap2", slippage=6003)
 ONE = 1 << 64
@@ -366,7 +366,7 @@ class Ladder:
             return False
         return 0 < self.amount_out(amount) <= self._usable_out
 
-    def pieces(self, limit: int, depth_max: int = NOWHERE) -> Sequence[Piece]:
+    def pieces(self, limit: int, depth_max: int = DEPTH_UNREACHABLE) -> Sequence[Piece]:
         """The bins as pieces of one price each: see `Side.pieces`.
 
         They end at USABLE_PERCENT of the output that the bins hold.

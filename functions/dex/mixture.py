@@ -16,8 +16,8 @@ from itertools import combinations
 from math import isqrt
 from typing import NamedTuple
 
-from functions.dex.pools import EDGE_SCALE, PoolSide
-from functions.dex.sides import NOWHERE, Piece
+from functions.dex.pools import RATE_BOUND_SCALE, PoolSide
+from functions.dex.sides import DEPTH_UNREACHABLE, Piece
 
 ONE = 1 << 64
 # The most swaps in one transaction. Solana allows 1,232 bytes and 1,400,000 compute units: see
@@ -117,7 +117,7 @@ def curve_of(pieces: Iterable[Piece], limit: int) -> Curve:
         slope += slopes.get(corner, 0)
         if taken >= limit:
             break
-    return Curve(depths or [NOWHERE], ins or [0], outs or [0])
+    return Curve(depths or [DEPTH_UNREACHABLE], ins or [0], outs or [0])
 
 
 def curve_of_one(pieces: Iterable[Piece]) -> Curve:
@@ -138,7 +138,7 @@ def curve_of_one(pieces: Iterable[Piece]) -> Curve:
         depths.append(end)
         ins.append(taken)
         outs.append(given)
-    return Curve(depths or [NOWHERE], ins or [0], outs or [0])
+    return Curve(depths or [DEPTH_UNREACHABLE], ins or [0], outs or [0])
 
 
 def chained(first: Curve, second: Curve, limit: int, depth_max: int) -> Curve:
@@ -289,7 +289,7 @@ class Mixer:
         try:
             best = self._mixture(paths)
         except TooShallow:
-            best = self._with_less_between(paths)
+            best = self._with_smaller_first_hop(paths)
         while best.legs > self._legs_max:
             best = self._with_least_loss(best)
         while best.legs > 1 and (better := self._with_better_net(best)) is not None:
@@ -299,10 +299,10 @@ class Mixer:
     def most(self, path: Path) -> int:
         """An upper bound of the path's output for the amount."""
         if self._reference is None:
-            return NOWHERE
+            return DEPTH_UNREACHABLE
         return most_of(self._reference, path)
 
-    def _with_less_between(self, paths: Sequence[Path]) -> Mixture:
+    def _with_smaller_first_hop(self, paths: Sequence[Path]) -> Mixture:
         """The best mixture in which one path's first hop has fewer pools; raises TooShallow.
 
         Near full depth, the best first hop can give more than the second hop takes.
@@ -370,7 +370,7 @@ class Mixer:
         depth_max = self._best_depth(paths)
         used = [path for path in paths if self._start(path) < depth_max]
         parts = [amount]
-        if len(used) != 1 or depth_max == NOWHERE:
+        if len(used) != 1 or depth_max == DEPTH_UNREACHABLE:
             used, parts = self._shared(used, depth_max)
         flows = []
         for path, part in zip(used, parts, strict=True):
@@ -387,12 +387,12 @@ class Mixer:
         return Mixture(tuple(flows), amount_out, legs, amount_out - legs * self._leg_cost)
 
     def _best_depth(self, paths: Sequence[Path]) -> int:
-        """The depth at which the best direct pool alone takes the amount; NOWHERE if none does."""
+        """The depth at which the best direct pool alone takes the amount, or DEPTH_UNREACHABLE."""
         sides = [side for path in paths if len(path) == 1 for side in path[0]]
         if not sides:
-            return NOWHERE
-        curve = self._curve([max(sides, key=lambda side: side.edge)], self._amount)
-        return curve.depth_of(self._amount) if curve.most >= self._amount else NOWHERE
+            return DEPTH_UNREACHABLE
+        curve = self._curve([max(sides, key=lambda side: side.rate_bound)], self._amount)
+        return curve.depth_of(self._amount) if curve.most >= self._amount else DEPTH_UNREACHABLE
 
     def _shared(self, paths: Sequence[Path], depth_max: int) -> tuple[list[Path], list[int]]:
         """The paths that begin at a smaller depth than the others end, and their parts."""
@@ -414,7 +414,7 @@ class Mixer:
         """A lower bound of the depth at which the path begins."""
         square = self._start_squared
         for hop in path:
-            square = square * EDGE_SCALE // _edge(hop)
+            square = square * RATE_BOUND_SCALE // _rate_bound(hop)
         return isqrt(square)
 
     def _path_curve(self, path: Path, depth_max: int) -> Curve:
@@ -442,15 +442,17 @@ class Mixer:
 
         Pools that begin deeper than the best pool ends are left out.
         """
-        best = max(sides, key=lambda side: side.edge)
+        best = max(sides, key=lambda side: side.rate_bound)
         curve = self._curve([best], amount)
         if curve.most < amount:
-            return sides, amount, NOWHERE
+            return sides, amount, DEPTH_UNREACHABLE
         depth = curve.depth_of(amount)
         near = [side for side in sides if side is best or self._start([[side]]) < depth]
         return near, amount, depth
 
-    def _curve(self, sides: Sequence[PoolSide], limit: int, depth_max: int = NOWHERE) -> Curve:
+    def _curve(
+        self, sides: Sequence[PoolSide], limit: int, depth_max: int = DEPTH_UNREACHABLE
+    ) -> Curve:
         """The curve of all these pools together, up to an input of `limit` or `depth_max`."""
         key = tuple(sides)
         known = self._curves.get(key)
@@ -519,22 +521,22 @@ def _reaches(known: tuple[int, int, Curve], limit: int, depth_max: int) -> bool:
 
 
 def _first_depth(side: PoolSide) -> int:
-    """The depth at which the pool begins; NOWHERE if it holds nothing."""
+    """The depth at which the pool begins; DEPTH_UNREACHABLE if it holds nothing."""
     pieces = side.pieces(1)
-    return pieces[0].start if pieces else NOWHERE
+    return pieces[0].start if pieces else DEPTH_UNREACHABLE
 
 
 def most_of(reference: int, path: Path) -> int:
     """An upper bound of the path's output for an input that is worth `reference`."""
     most = reference + 1
     for hop in path:
-        most = most * _edge(hop) // EDGE_SCALE + 1
+        most = most * _rate_bound(hop) // RATE_BOUND_SCALE + 1
     return most
 
 
-def _edge(hop: Sequence[PoolSide]) -> int:
-    """The best of the pools' edges."""
-    return max([side.edge for side in hop])
+def _rate_bound(hop: Sequence[PoolSide]) -> int:
+    """The best of the pools' rate bounds."""
+    return max([side.rate_bound for side in hop])
 
 
 def _depth(flow: Flow) -> int:
@@ -566,14 +568,14 @@ def _parts(mixture: Mixture) -> list[_Part]:
     for f, flow in enumerate(mixture.flows):
         size = flow[0].amount_in * 10**6 // total
         if len(mixture.flows) > 1:
-            surplus = flow[-1].amount_out - _given(flow[0].amount_in, _depth(flow))
+            surplus = flow[-1].amount_out - _output_at(flow[0].amount_in, _depth(flow))
             parts.append(_Part(surplus, sum(len(hop.shares) for hop in flow), size, f, None))
         for h, hop in enumerate(flow):
             if len(hop.shares) > 1:
                 for i, leg in enumerate(hop.shares):
-                    surplus = leg.amount_out - _given(leg.amount_in, hop.depth)
+                    surplus = leg.amount_out - _output_at(leg.amount_in, hop.depth)
                     if h + 1 < len(flow):
-                        surplus = _given(surplus, flow[-1].depth)
+                        surplus = _output_at(surplus, flow[-1].depth)
                     share_size = size * leg.amount_in // hop.amount_in
                     parts.append(_Part(surplus, 1, share_size, f, (h, i)))
     return parts
@@ -593,7 +595,7 @@ def _with_fewer_legs(mixture: Mixture, leg_cost: int) -> Iterator[list[Path]]:
         yield _without(mixture, [part])
 
 
-def _given(amount: int, depth: int) -> int:
+def _output_at(amount: int, depth: int) -> int:
     """The output of `amount` at the marginal price of a depth."""
     return (amount << 128) // (depth * depth)
 

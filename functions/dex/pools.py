@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from functions.dex.errors import Program
-from functions.dex.sides import NOWHERE, Fill, Piece, Side
+from functions.dex.sides import DEPTH_UNREACHABLE, Fill, Piece, Side
 from functions.dex.tokens import Token
 
-# Edges are billionths of the reference price.
-EDGE_SCALE = 10**9
+# Rate bounds are billionths of the reference price.
+RATE_BOUND_SCALE = 10**9
 
 
 class State(Protocol):
@@ -21,9 +21,9 @@ class State(Protocol):
 class Pool:
     """A venue's pool; X (or A) is `base`, Y (or B) is `quote`; `make` computes its state.
 
-    The state is computed when it is first needed. `edges` are known without it: for an input of X
-    and of Y, an upper bound of a swap's output, in billionths of the output at the pair's reference
-    price. The router uses them to skip pools with bad prices.
+    The state is computed when it is first needed. `rate_bounds` are known without it: for an input
+    of X and of Y, an upper bound of a swap's output, in billionths of the output at the pair's
+    reference price. The router uses them to skip pools with bad prices.
     """
 
     __slots__ = (
@@ -32,9 +32,9 @@ class Pool:
         "_state",
         "address",
         "base",
-        "edges",
         "program",
         "quote",
+        "rate_bounds",
         "venue",
     )
 
@@ -47,11 +47,11 @@ class Pool:
         quote: Token,
         *,
         make: Callable[[], State],
-        edges: tuple[int, int] = (EDGE_SCALE, EDGE_SCALE),
+        rate_bounds: tuple[int, int] = (RATE_BOUND_SCALE, RATE_BOUND_SCALE),
     ) -> None:
         self.address, self.venue, self.program = address, venue, program
         self.base, self.quote = base, quote
-        self.edges, self._make = edges, make
+        self.rate_bounds, self._make = rate_bounds, make
         self._state: State | None = None
         self._sides: dict[bool, Side] = {}
 
@@ -81,17 +81,17 @@ class Pool:
 class PoolSide:
     """A pool for one input token, as a Side, with the tokens that it swaps.
 
-    `edge` is an upper bound of a swap's output, in billionths of that at the reference price.
+    `rate_bound` is an upper bound of a swap's output, in billionths of that at the reference price.
     """
 
-    __slots__ = ("_side", "edge", "pool", "token_in", "token_out", "x_to_y")
+    __slots__ = ("_side", "pool", "rate_bound", "token_in", "token_out", "x_to_y")
 
     def __init__(self, pool: Pool, x_to_y: bool) -> None:
         self.pool, self.x_to_y = pool, x_to_y
         self.token_in, self.token_out = (
             (pool.base, pool.quote) if x_to_y else (pool.quote, pool.base)
         )
-        self.edge = pool.edges[0 if x_to_y else 1]
+        self.rate_bound = pool.rate_bounds[0 if x_to_y else 1]
         self._side: Side | None = None
 
     def amount_out(self, amount: int) -> int:
@@ -102,7 +102,7 @@ class PoolSide:
         """Whether `amount` gives an output and does not go beyond the end of `pieces`."""
         return self._known().takes(amount)
 
-    def pieces(self, limit: int, depth_max: int = NOWHERE) -> Sequence[Piece]:
+    def pieces(self, limit: int, depth_max: int = DEPTH_UNREACHABLE) -> Sequence[Piece]:
         """The curve, shallowest piece first: see `Side.pieces`."""
         return self._known().pieces(limit, depth_max)
 

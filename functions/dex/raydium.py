@@ -15,7 +15,7 @@ from functions.dex.errors import (
     ZeroAmount,
     ZeroOutput,
 )
-from functions.dex.sides import IMPACT_SCALE, NOWHERE, Fill, Piece, Side
+from functions.dex.sides import DEPTH_UNREACHABLE, IMPACT_SCALE, Fill, Piece, Side
 
 CPMM = Program("raydium-cpmm", "SwapBaseInput", slippage=6005)
 AMM_V4 = Program("raydium-amm-v4", "SwapBaseInV2", slippage=30)
@@ -147,11 +147,7 @@ class Curve:
         """Whether `amount` gives an output and is at most the pool's reserve of the input token."""
         return amount <= self._reserve_in and self.amount_out(amount) > 0
 
-    def pieces(
-        self,
-        limit: int,  # noqa: ARG002 - it is one piece
-        depth_max: int = NOWHERE,  # noqa: ARG002
-    ) -> Sequence[Piece]:
+    def pieces(self, _limit: int, _depth_max: int = DEPTH_UNREACHABLE) -> Sequence[Piece]:
         """One piece, fees included.
 
         The curve has no end. The piece ends where the input equals the pool's reserve of its token,

@@ -21,8 +21,8 @@ from functions.dex.mixture import (
     most_of,
 )
 from functions.dex.pools import PoolSide, Snapshot
-from functions.dex.sides import IMPACT_DECIMALS, IMPACT_SCALE, NOWHERE, Fill
-from functions.dex.tokens import TOKENS, UNITS_MAX, Token, to_text
+from functions.dex.sides import DEPTH_UNREACHABLE, IMPACT_DECIMALS, IMPACT_SCALE, Fill
+from functions.dex.tokens import TOKENS, UNITS_MAX, Token, bps_text, to_text
 
 BPS = 10_000
 
@@ -137,7 +137,7 @@ def find_route(
         other_amount_threshold=threshold_exact_in(best.amount_out, slippage_bps),
         slippage_bps=slippage_bps,
         price_impact_pct=account.impact,
-        reference_difference_bps=_bps(worth - best.amount_out, worth),
+        reference_difference_bps=bps_text(worth - best.amount_out, worth),
         route_plan=legs,
         quotes=tuple(search.quote(venue, offer) for venue, offer in alone.items()),
         slot=live[0].slot,
@@ -262,7 +262,7 @@ class _Search:
         """An upper bound of the path's output, for which only its first pool is computed."""
         first, *rest = path
         if len(first) > 1 or not rest:
-            return NOWHERE
+            return DEPTH_UNREACHABLE
         (side,) = first
         given = side.amount_out(self._amount) if side.takes(self._amount) else 0
         hub, token_out = side.token_out, rest[0][0].token_out
@@ -304,10 +304,10 @@ class _Search:
     def _account(self, mixture: Mixture) -> tuple[Fills, _Account]:
         known = self._known.get(id(mixture))
         if known is None:
-            known = self._known[id(mixture)] = self._worked_out(mixture)
+            known = self._known[id(mixture)] = self._compute_account(mixture)
         return known
 
-    def _worked_out(self, mixture: Mixture) -> tuple[Fills, _Account]:
+    def _compute_account(self, mixture: Mixture) -> tuple[Fills, _Account]:
         fills = [
             [[share.side.fill(share.amount_in) for share in hop.shares] for hop in flow]
             for flow in mixture.flows
@@ -409,12 +409,7 @@ def percents(amounts: Sequence[int]) -> list[int]:
 
 def _advantage(best: Mixture, other: Mixture) -> str:
     """By how many bps `best` gives more net: text with two decimal places, rounded down."""
-    return _bps(best.net - other.net, other.amount_out)
-
-
-def _bps(part: int, whole: int) -> str:
-    """`part` of `whole` in bps: text with two decimal places, rounded down."""
-    return to_text(part * BPS * 100 // max(whole, 1), 2)
+    return bps_text(best.net - other.net, other.amount_out)
 
 
 def _reason(

@@ -13,7 +13,7 @@ IMPACT_SCALE = 10**IMPACT_DECIMALS
 # prices can move, and with them the end of the liquidity; a first hop can give more than planned.
 USABLE_PERCENT = 94
 # A depth is 1/√(marginal output per input), Q64: it grows with the input. No pool reaches this one.
-NOWHERE = 1 << 192
+DEPTH_UNREACHABLE = 1 << 192
 
 
 class Piece(NamedTuple):
@@ -60,7 +60,7 @@ class Side(Protocol):
     def takes(self, amount: int, /) -> bool:
         """Whether `amount` gives an output and does not go beyond the end of `pieces`."""
 
-    def pieces(self, limit: int, depth_max: int = NOWHERE, /) -> Sequence[Piece]:
+    def pieces(self, limit: int, depth_max: int = DEPTH_UNREACHABLE, /) -> Sequence[Piece]:
         """The curve, shallowest piece first; empty only if the pool holds nothing.
 
         It reaches at least an input of `limit` or the depth `depth_max`, whichever comes first,

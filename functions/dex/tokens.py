@@ -74,6 +74,11 @@ def to_units(amount: Decimal | int | str, token: Token) -> int:
     raise AmountTooLarge(f"must be at most {to_text(UNITS_MAX, token.decimals)}")
 
 
+def units_or_zero(text: str | None, token: Token) -> int:
+    """Like `to_units`, but None and "0" are 0: a stored fee, sum or threshold can be 0."""
+    return 0 if text is None or text == "0" else to_units(text, token)
+
+
 def to_price(text: str) -> Fraction:
     """The exact price in decimal text: whole tokens out per whole token in.
 
@@ -112,6 +117,11 @@ def price_text(in_units: int, token_in: Token, out_units: int, token_out: Token)
     if surplus > 0:
         quotient -= quotient % 10**surplus
     return to_text(quotient, places)
+
+
+def bps_text(part: int | Fraction, whole: int | Fraction) -> str:
+    """`part` of `whole` in bps: plain text with two decimal places, rounded down."""
+    return to_text(part * 1_000_000 // (whole or 1), 2)
 
 
 def _parts(amount: Decimal | int | str) -> tuple[int, str, int]:

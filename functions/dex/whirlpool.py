@@ -21,7 +21,7 @@ from functions.dex.errors import (
     ZeroAmount,
     ZeroOutput,
 )
-from functions.dex.sides import IMPACT_SCALE, NOWHERE, USABLE_PERCENT, Fill, Piece, Side
+from functions.dex.sides import DEPTH_UNREACHABLE, IMPACT_SCALE, USABLE_PERCENT, Fill, Piece, Side
 
 TICK_MIN, TICK_MAX = -443_636, 443_636
 SQRT_PRICE_MIN, SQRT_PRICE_MAX = 4_295_048_016, 79_226_673_515_401_279_992_447_579_055
@@ -278,8 +278,8 @@ def ranges(pool: Pool, a_to_b: bool) -> list[Range]:
                 # A partial fill multiplies liquidity by price, and the product must fit too.
                 if a_to_b and liquidity * price >= _U192:
                     break
-                net_in = _fixed(liquidity, price, target, a_to_b, True)
-                out = _other(liquidity, price, target, a_to_b, True)
+                net_in = _specified_amount(liquidity, price, target, a_to_b, True)
+                out = _other_amount(liquidity, price, target, a_to_b, True)
                 gross = net_in - (-net_in * pool.fee_rate // (FEE_SCALE - pool.fee_rate))
                 total_in, total_out = total_in + gross, total_out + out
                 if total_in >= _U64 or total_out >= _U64:
@@ -319,7 +319,9 @@ class Ranges:
             return before[index]
         piece = self._ranges[index - 1]
         end = self._end(piece, amount - gross_in[index - 1])
-        return before[index - 1] + _other(piece.liquidity, piece.start, end, self._a_to_b, True)
+        return before[index - 1] + _other_amount(
+            piece.liquidity, piece.start, end, self._a_to_b, True
+        )
 
     def _end(self, piece: Range, left: int) -> int:
         """The price at which an input of `left` ends in a range that takes more."""
@@ -330,12 +332,8 @@ class Ranges:
         """Whether `amount` gives an output within the usable share of the ranges."""
         return 0 < self.amount_out(amount) <= self._usable_out
 
-    def pieces(
-        self,
-        limit: int,  # noqa: ARG002 - there are few pieces
-        depth_max: int = NOWHERE,  # noqa: ARG002
-    ) -> Sequence[Piece]:
-        """The ranges as pieces of a curve, fee included.
+    def pieces(self, _limit: int, _depth_max: int = DEPTH_UNREACHABLE) -> Sequence[Piece]:
+        """All ranges, which are few, as pieces of a curve, fee included.
 
         They end at USABLE_PERCENT of the output that the ranges hold.
         """
@@ -374,7 +372,7 @@ class Ranges:
             net = self._net_in[index + 1]
         else:
             end = self._end(piece, left)
-            net = self._net_in[index] + _fixed(
+            net = self._net_in[index] + _specified_amount(
                 piece.liquidity, piece.start, end, self._a_to_b, True
             )
         price = self._pool.sqrt_price**2
@@ -476,7 +474,7 @@ def _step(
     """Price after one step towards `target`, input, output, fee. Source: `swap_math.rs`."""
     usable = left * (FEE_SCALE - rate) // FEE_SCALE if exact_in else left
     try:
-        whole: int | None = _fixed(liquidity, price, target, a_to_b, exact_in)
+        whole: int | None = _specified_amount(liquidity, price, target, a_to_b, exact_in)
     except _TooBig:
         whole = None
     if whole is not None and whole <= usable:
@@ -485,22 +483,22 @@ def _step(
         moved = _moved_by_a(liquidity, price, usable, exact_in)
     else:
         moved = _moved_by_b(liquidity, price, usable, exact_in)
-    other = _other(liquidity, price, moved, a_to_b, exact_in)
+    other = _other_amount(liquidity, price, moved, a_to_b, exact_in)
     if whole is None or moved != target:
-        whole = _fixed(liquidity, price, moved, a_to_b, exact_in)
+        whole = _specified_amount(liquidity, price, moved, a_to_b, exact_in)
     amount_in, amount_out = (whole, other) if exact_in else (other, min(whole, left))
     if exact_in and moved != target:
         return moved, amount_in, amount_out, left - amount_in
     return moved, amount_in, amount_out, -(-amount_in * rate // (FEE_SCALE - rate))
 
 
-def _fixed(liquidity: int, one: int, other: int, a_to_b: bool, exact_in: bool) -> int:
+def _specified_amount(liquidity: int, one: int, other: int, a_to_b: bool, exact_in: bool) -> int:
     """The specified token's amount between two prices; an input is rounded up."""
     amount = _amount_a if a_to_b == exact_in else _amount_b
     return amount(liquidity, min(one, other), max(one, other), exact_in)
 
 
-def _other(liquidity: int, one: int, other: int, a_to_b: bool, exact_in: bool) -> int:
+def _other_amount(liquidity: int, one: int, other: int, a_to_b: bool, exact_in: bool) -> int:
     """The other token's amount between two prices; an input is rounded up."""
     amount = _amount_b if a_to_b == exact_in else _amount_a
     return amount(liquidity, min(one, other), max(one, other), not exact_in)

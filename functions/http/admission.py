@@ -13,8 +13,9 @@ from urllib.parse import parse_qsl
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 
-from functions.contract import is_public
+from functions.contract import API_KEY, is_public
 from functions.http.problems import Problem, bad_field
+from functions.messages import ProblemCode
 
 BODY_BYTES_MAX = 10 * 1024
 INTEGER_CHARACTERS_MAX = 1000
@@ -37,8 +38,9 @@ def require_owner(event: dict[str, Any]) -> str:
     if owner is None:
         raise Problem(
             HTTPStatus.UNAUTHORIZED,
-            "UNAUTHORIZED",
-            "This request needs a valid API key in its header: Authorization: Bearer oee_…",
+            ProblemCode.UNAUTHORIZED,
+            "This request needs a valid API key in its header:"
+            f" Authorization: Bearer {API_KEY.form}",
             headers={"WWW-Authenticate": "Bearer"},
         )
     return owner
@@ -81,7 +83,7 @@ def _check_method(method: str, allowed: Sequence[str]) -> None:
     if method not in allowed:
         raise Problem(
             HTTPStatus.METHOD_NOT_ALLOWED,
-            "METHOD_NOT_ALLOWED",
+            ProblemCode.METHOD_NOT_ALLOWED,
             f"This path allows only {', '.join(allowed)}.",
             headers={"Allow": ", ".join(allowed)},
         )
@@ -97,9 +99,9 @@ def _check_parameters(route: Any, query: str) -> None:
         name for name, _ in parse_qsl(query, keep_blank_values=True)
     ).items():
         if name not in known:
-            raise bad_field("INVALID_REQUEST", name, "is not a parameter of this request")
+            raise bad_field(name, "is not a parameter of this request")
         if times > 1:
-            raise bad_field("INVALID_REQUEST", name, "is given twice")
+            raise bad_field(name, "is given twice")
 
 
 def _body_text(event: dict[str, Any]) -> str | None:
@@ -110,13 +112,13 @@ def _body_text(event: dict[str, Any]) -> str | None:
     if len(raw) > BODY_BYTES_MAX:
         raise Problem(
             HTTPStatus.BAD_REQUEST,
-            "BODY_TOO_LARGE",
+            ProblemCode.BODY_TOO_LARGE,
             f"A body may have at most {BODY_BYTES_MAX} bytes.",
         )
     try:
         return cast("str", raw.decode())
     except UnicodeDecodeError:
-        raise bad_field("INVALID_REQUEST", "body", "must be JSON in UTF-8") from None
+        raise bad_field("body", "must be JSON in UTF-8") from None
 
 
 def parse_object(text: str) -> dict[str, Any]:
@@ -143,7 +145,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members: dict[str, Any] = {}
     for name, value in pairs:
         if name in members:
-            raise bad_field("INVALID_REQUEST", name, "is given twice")
+            raise bad_field(name, "is given twice")
         members[name] = value
     return members
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic.json_schema import models_json_schema
 
+from functions.contract import API_KEY
 from functions.messages import (
     ErrorFrame,
     GatewayFrame,
@@ -147,7 +148,7 @@ def document(version: str, web_socket_url: str) -> str:
                 "apiKey": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "an API key: oee_…",
+                    "description": f"an API key: {API_KEY.form}",
                 },
                 "ticket": {
                     "type": "httpApiKey",

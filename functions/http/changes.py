@@ -12,6 +12,7 @@ from functions.dex import tokens
 from functions.http import conditions
 from functions.http.models import ChangeRequest
 from functions.http.problems import Problem, bad_field
+from functions.messages import ProblemCode
 from functions.orders import slices, waiting
 from functions.orders.order import CHANGES_MAX, Order, Status, Update
 from functions.runtime import logger, now_ms
@@ -32,7 +33,7 @@ def cancel(order_id: str, owner: str) -> Order:
         if order.status is Status.CANCELLED:
             return order
         try:
-            return _append(order, owner, _cancellation(order, owner))
+            return _store_cancellation(order, owner, _cancellation(order, owner))
         except orders.StaleOrder:
             logger.info("order moved on before it was cancelled")
     raise _not_cancellable(f"The order is {order.status} and keeps changing; try again.")
@@ -55,7 +56,7 @@ def _cancellation(order: Order, owner: str) -> Update:
     except orders.OrderNotFound:
         raise _not_cancellable("A slice of the order is just beginning; try again.") from None
     if child.status in (Status.PENDING, Status.RESTING):
-        child = _append(child, owner, child.next_update(Status.CANCELLED, now_ms()))
+        child = _store_cancellation(child, owner, child.next_update(Status.CANCELLED, now_ms()))
     if not child.status.terminal:
         raise _not_cancellable(
             f"Its slice {child.order_id} is {child.status}; try again when that has ended."
@@ -63,7 +64,7 @@ def _cancellation(order: Order, owner: str) -> Update:
     return slices.cancelled(order, child, now_ms())
 
 
-def _queued(send: Callable[[], None]) -> None:
+def _send_or_log(send: Callable[[], None]) -> None:
     """Send a message; if that fails, the watcher or the sweeper sends one a little later."""
     try:
         send()
@@ -71,15 +72,15 @@ def _queued(send: Callable[[], None]) -> None:
         logger.exception("order not queued")
 
 
-def _append(order: Order, owner: str, update: Update) -> Order:
+def _store_cancellation(order: Order, owner: str, update: Update) -> Order:
     cancelled = orders.append_update(order, owner, update)
     logger.info("order cancelled", attempt=order.attempt)
-    _queued(lambda: queue.tell_parent(cancelled))
+    _send_or_log(lambda: queue.requeue_parent(cancelled))
     return cancelled
 
 
 def _not_cancellable(detail: str) -> Problem:
-    return Problem(HTTPStatus.CONFLICT, "ORDER_NOT_CANCELLABLE", detail)
+    return Problem(HTTPStatus.CONFLICT, ProblemCode.ORDER_NOT_CANCELLABLE, detail)
 
 
 def change(request: ChangeRequest, order_id: str, owner: str) -> Order:
@@ -98,7 +99,7 @@ def change(request: ChangeRequest, order_id: str, owner: str) -> Order:
         raise _not_changeable("The order is a slice of a twap order and cannot be changed alone.")
     if all(getattr(order, name) == value for name, value in changes.items()):
         return order
-    if order.sequence >= CHANGES_MAX or order.full:
+    if order.sequence >= CHANGES_MAX or order.is_full:
         raise _not_changeable("The order has been changed too often; cancel it and submit another.")
     try:
         changed = orders.append_update(order, owner, order.resting_update(now, changes))
@@ -108,7 +109,7 @@ def change(request: ChangeRequest, order_id: str, owner: str) -> Order:
             f"The order moved on before it was changed: it is {order.status} now."
         ) from None
     logger.info("order changed", sequence=changed.sequence)
-    _queued(lambda: _wake(changed))
+    _send_or_log(lambda: _queue_changed(changed))
     return changed
 
 
@@ -116,7 +117,7 @@ def _changes(request: ChangeRequest, order: Order) -> dict[str, str | None]:
     """The new values, by the field's name in an order; raises a Problem."""
     given = request.model_fields_set
     if not given:
-        raise bad_field("INVALID_REQUEST", "body", "must have limitPrice, stopPrice or expiresAt")
+        raise bad_field("body", "must have limitPrice, stopPrice or expiresAt")
     conditions.check_fields(order.type, {to_camel(name) for name in given}, needed=frozenset())
     source, target = tokens.find(order.token_in), tokens.find(order.token_out)
     units = tokens.to_units(order.amount, source)
@@ -136,7 +137,7 @@ def _changes(request: ChangeRequest, order: Order) -> dict[str, str | None]:
     return changes
 
 
-def _wake(order: Order) -> None:
+def _queue_changed(order: Order) -> None:
     """Queue a changed order now, and once more for its expiry if that is soon."""
     queue.enqueue(order.order_id, woken=True)
     delay = waiting.message_delay(order, now_ms())
@@ -145,4 +146,4 @@ def _wake(order: Order) -> None:
 
 
 def _not_changeable(detail: str) -> Problem:
-    return Problem(HTTPStatus.CONFLICT, "ORDER_NOT_CHANGEABLE", detail)
+    return Problem(HTTPStatus.CONFLICT, ProblemCode.ORDER_NOT_CHANGEABLE, detail)

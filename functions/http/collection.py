@@ -13,6 +13,12 @@ _MADE = {"executeOrder": "orderId", "createWebhook": "webhookId"}
 Json = dict[str, Any]
 
 
+def base_url(event: Json) -> str:
+    """The parameter `baseUrl`: where the client reaches this API. By default, the API's own URL."""
+    asked = (event.get("queryStringParameters") or {}).get("baseUrl")
+    return str(asked or f"https://{event['requestContext']['domainName']}")
+
+
 def document(openapi: Json, base_url: str) -> str:
     """The collection of all operations of an OpenAPI document, at this base URL, as JSON."""
     folders: dict[str, list[Json]] = defaultdict(list)

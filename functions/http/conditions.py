@@ -12,7 +12,7 @@ from functions.dex.errors import InvalidAmount
 from functions.dex.tokens import Token
 from functions.http.models import TIME_RULE
 from functions.http.problems import Problem, bad_field
-from functions.messages import FieldError
+from functions.messages import FieldError, ProblemCode
 from functions.orders.order import OrderType
 from functions.orders.terms import EXPIRY_DAYS_MAX, FIELDS, NEEDED, OPTIONAL
 
@@ -34,10 +34,10 @@ def check_fields(kind: OrderType, given: Set[str], needed: Set[str] | None = Non
             rule = f"does not apply to type {kind}, only to {listed(takers)}"
             errors.append(FieldError(field=field, rule=rule))
     if errors:
-        raise Problem(HTTPStatus.BAD_REQUEST, "INVALID_REQUEST", "", *errors)
+        raise Problem(HTTPStatus.BAD_REQUEST, ProblemCode.INVALID_REQUEST, "", *errors)
     if kind is OrderType.TWAP and {"limitPrice", "slippageBps"} <= given:
         rule = "does not apply to a twap order with a limitPrice, which sets the least it accepts"
-        raise bad_field("INVALID_REQUEST", "slippageBps", rule)
+        raise bad_field("slippageBps", rule)
 
 
 def price(field: str, text: str, units: int, source: Token, target: Token) -> str:
@@ -48,16 +48,16 @@ def price(field: str, text: str, units: int, source: Token, target: Token) -> st
     try:
         asked = tokens.to_price(text)
     except InvalidAmount as error:
-        raise bad_field("INVALID_PRICE", field, error.rule) from None
+        raise bad_field(field, error.rule, ProblemCode.INVALID_PRICE) from None
     out = asked * Fraction(units * 10**target.decimals, 10**source.decimals)
     if out > tokens.UNITS_MAX:
         most = tokens.to_text(tokens.UNITS_MAX, target.decimals)
         rule = f"must not make the amount worth more than {most} {target.symbol}"
-        raise bad_field("INVALID_PRICE", field, rule)
+        raise bad_field(field, rule, ProblemCode.INVALID_PRICE)
     if out < 1:
         least = tokens.to_text(1, target.decimals)
         rule = f"must not make the amount worth less than {least} {target.symbol}"
-        raise bad_field("INVALID_PRICE", field, rule)
+        raise bad_field(field, rule, ProblemCode.INVALID_PRICE)
     return tokens.to_text(int(asked * 10**tokens.PRICE_PLACES_MAX), tokens.PRICE_PLACES_MAX)
 
 
@@ -68,7 +68,7 @@ def check_prices(limit_price: str | None, stop_price: str | None) -> None:
         and stop_price is not None
         and tokens.to_price(stop_price) >= tokens.to_price(limit_price)
     ):
-        raise bad_field("INVALID_PRICE", "stopPrice", "must be less than limitPrice")
+        raise bad_field("stopPrice", "must be less than limitPrice", ProblemCode.INVALID_PRICE)
 
 
 def expiry(text: str) -> str:
@@ -76,7 +76,7 @@ def expiry(text: str) -> str:
     try:
         return iso(unix_ms(text))
     except (ValueError, OverflowError):
-        raise bad_field("INVALID_REQUEST", "expiresAt", TIME_RULE) from None
+        raise bad_field("expiresAt", TIME_RULE) from None
 
 
 def expiry_problem(expires_at: str | None, now_ms: int) -> Problem | None:
@@ -84,10 +84,10 @@ def expiry_problem(expires_at: str | None, now_ms: int) -> Problem | None:
     if expires_at is None:
         return None
     if unix_ms(expires_at) <= now_ms:
-        return bad_field("INVALID_REQUEST", "expiresAt", "must be in the future")
+        return bad_field("expiresAt", "must be in the future")
     if unix_ms(expires_at) > now_ms + EXPIRY_DAYS_MAX * _DAY_MS:
         rule = f"must be at most {EXPIRY_DAYS_MAX} days from now"
-        return bad_field("INVALID_REQUEST", "expiresAt", rule)
+        return bad_field("expiresAt", rule)
     return None
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from functions.contract import API_KEY
 from functions.http.asyncapi import FROM_SERVER, TO_SERVER
+from functions.http.conditions import listed
 from functions.messages import ErrorCode, ProblemCode
 from functions.orders.failures import FAILURE_WORDS
 from functions.orders.order import Status
+from functions.simulation.network import VENUE_NAMES
 
 _HEAD = """# Order execution engine
 
-> Swaps tokens over Raydium, Meteora and Orca. Orders are submitted by HTTPS and executed exactly
+> Swaps tokens over {venues}. Orders are submitted by HTTPS and executed exactly
 > once; every status is pushed by WebSocket. All requests except health and the documents need the
-> header `Authorization: Bearer oee_…`.
+> header `Authorization: Bearer {key}`.
 
 - A body is JSON in camelCase. Send amounts and prices as decimal text; times are ISO 8601 in UTC.
 - Give each order an `Idempotency-Key` header of your own. After a lost answer, a 5xx or a 429 (wait
@@ -37,7 +40,8 @@ _HEAD = """# Order execution engine
 
 def page(openapi: dict[str, Any]) -> str:
     """The page as Markdown."""
-    lines = [_HEAD.format(terminal=", ".join(s for s in Status if s.terminal))]
+    terminal = ", ".join(status for status in Status if status.terminal)
+    lines = [_HEAD.format(venues=listed(VENUE_NAMES), key=API_KEY.form, terminal=terminal)]
     for path, operations in openapi["paths"].items():
         for method, operation in operations.items():
             names = [

@@ -8,7 +8,6 @@ from functions.contract import iso
 from functions.dex import router, tokens
 from functions.dex.errors import (
     AmountTooLarge,
-    CircularArbitrage,
     InvalidAmount,
     NoRoutesFound,
     TokenNotTradable,
@@ -19,8 +18,10 @@ from functions.http.problems import bad_field
 from functions.messages import (
     CandleList,
     CandleView,
+    Interval,
     PriceList,
     PricePoint,
+    ProblemCode,
     QuoteAnswer,
     TokenList,
     TokenView,
@@ -31,7 +32,7 @@ from functions.simulation.network import Network
 
 PRICE_POINTS_MAX = 300
 # By name: the milliseconds of a candle, and the most that a request may cover, also in words.
-INTERVALS = {
+INTERVALS: Mapping[Interval, tuple[int, int, str]] = {
     "second": (1_000, 900_000, "15 minutes"),
     "minute": (60_000, 86_400_000, "24 hours"),
     "hour": (3_600_000, 604_800_000, "7 days"),
@@ -72,7 +73,7 @@ def _route(
         if most == 0:
             raise
         rule = f"must be at most {tokens.to_text(most, source.decimals)}, the most that routes now"
-        raise bad_field(InvalidAmount.code, "amount", rule) from None
+        raise bad_field("amount", rule, ProblemCode.INVALID_AMOUNT) from None
 
 
 def amount_units(amount: str, token: Token) -> int:
@@ -82,14 +83,15 @@ def amount_units(amount: str, token: Token) -> int:
     except AmountTooLarge:
         return tokens.UNITS_MAX + 1
     except InvalidAmount as error:
-        raise bad_field(error.code, "amount", error.rule) from None
+        raise bad_field("amount", error.rule, ProblemCode(error.code)) from None
 
 
 def pair(token_in: str, token_out: str) -> tuple[Token, Token]:
     """Both tokens, by symbol or mint; raises a Problem that names the field at fault."""
     source, target = token("tokenIn", token_in), token("tokenOut", token_out)
     if source == target:
-        raise bad_field(CircularArbitrage.code, "tokenOut", "must differ from tokenIn")
+        rule, code = "must differ from tokenIn", ProblemCode.CIRCULAR_ARBITRAGE_IS_DISABLED
+        raise bad_field("tokenOut", rule, code)
     return source, target
 
 
@@ -98,7 +100,8 @@ def token(field: str, name: str) -> Token:
     try:
         return tokens.find(name)
     except TokenNotTradable as error:
-        raise bad_field(error.code, field, "must be the symbol or mint of a listed token") from None
+        rule = "must be the symbol or mint of a listed token"
+        raise bad_field(field, rule, ProblemCode(error.code)) from None
 
 
 def quote(token_in: str, token_out: str, amount: str, slippage_bps: int) -> QuoteAnswer:
@@ -114,7 +117,7 @@ def quote(token_in: str, token_out: str, amount: str, slippage_bps: int) -> Quot
         token_out=target.symbol,
         reference_price=priced["reference"],
         limit_price=_limit_price(route),
-        **dict(routes.shown(route)),
+        **dict(routes.to_client(route)),
     )
 
 
@@ -141,7 +144,7 @@ def prices(token_in: str, token_out: str, minutes: int, since: str | None) -> Pr
 
 
 def candles(
-    token_in: str, token_out: str, interval: str, first_ms: int | None, end_ms: int | None
+    token_in: str, token_out: str, interval: Interval, first_ms: int | None, end_ms: int | None
 ) -> tuple[CandleList, bool]:
     """The candles from the one that contains `first_ms` to the last that begins before `end_ms`.
 
@@ -156,10 +159,10 @@ def candles(
     if first_ms is None:
         first_ms = (last - CANDLES + 1) * length_ms
     if first_ms >= end_ms:
-        raise bad_field("INVALID_REQUEST", "from", "must be before to, and not after now")
+        raise bad_field("from", "must be before to, and not after now")
     # One more candle is allowed, because "now" is later here than it was for the client.
     if end_ms - first_ms > most_ms + length_ms:
-        raise bad_field("INVALID_REQUEST", "from", f"must be at most {most} before to")
+        raise bad_field("from", f"must be at most {most} before to")
     first = first_ms // length_ms
     until = min((last + 1) * length_ms, now + 1)
     found = network.candles(source, target, length_ms, first * length_ms, until)

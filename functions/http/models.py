@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated, Literal
+from functools import partial
+from typing import Annotated
 from uuid import UUID
 
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
@@ -13,8 +14,10 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonVal
 
 from functions.contract import unix_ms
 from functions.delivery import URL_CHARACTERS_MAX
+from functions.messages import Interval
 from functions.orders.order import (
     DEFAULT_SLIPPAGE_BPS,
+    OPEN,
     SLIPPAGE_BPS_MAX,
     Model,
     OrderType,
@@ -74,25 +77,16 @@ def _time(value: object) -> int:
     return time_ms
 
 
-def _listed(value: str) -> str:
-    return _one_of(LISTED, value)
-
-
-def _venue(value: str) -> str:
-    return _one_of(VENUES, value)
-
-
 def _one_of(options: Sequence[str], value: str) -> str:
     if value not in options:
         raise ValueError(f"must be {', '.join(map(repr, options[:-1]))} or {options[-1]!r}")
     return value
 
 
-OPEN = "open"
 LISTED = (*(status.value for status in Status), OPEN)
 StatusQuery = Annotated[
     str,
-    AfterValidator(_listed),
+    AfterValidator(partial(_one_of, LISTED)),
     WithJsonSchema({"type": "string", "enum": LISTED}),
     Query(description="open: every order that has not ended, in no particular order"),
 ]
@@ -121,7 +115,9 @@ TokenName = Annotated[str, Field(description="symbol or mint", examples=["SOL"],
 SlippageBps = Annotated[int, Field(ge=0, le=SLIPPAGE_BPS_MAX, description="in units of 0.01 %")]
 ClientKey = Annotated[str, Field(pattern=KEY_PATTERN, examples=["my-order-1"])]
 Venue = Annotated[
-    str, AfterValidator(_venue), WithJsonSchema({"type": "string", "enum": [*VENUES]})
+    str,
+    AfterValidator(partial(_one_of, VENUES)),
+    WithJsonSchema({"type": "string", "enum": [*VENUES]}),
 ]
 
 OrderId = Annotated[UUID, BeforeValidator(_uuid), Path(alias="orderId")]
@@ -132,6 +128,9 @@ Time = Annotated[
 ]
 WebhookId = Annotated[UUID, BeforeValidator(_uuid), Path(alias="webhookId")]
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
+TypeQuery = Annotated[OrderType | None, Query(alias="type")]
+ClientOrderIdQuery = Annotated[ClientKey | None, Query(alias="clientOrderId")]
+CursorQuery = Annotated[str | None, Query(max_length=200)]
 LimitQuery = Annotated[WholeNumber, Query(ge=1, le=100)]
 MinutesQuery = Annotated[WholeNumber, Query(ge=1, le=60)]
 ParentQuery = Annotated[
@@ -153,9 +152,7 @@ SinceQuery = Annotated[
     str | None,
     Query(pattern=TIME_PATTERN, description="the timestamp of a point: only points after it"),
 ]
-IntervalQuery = Annotated[
-    Literal["second", "minute", "hour"], Query(description="how long a candle lasts")
-]
+IntervalQuery = Annotated[Interval, Query(description="how long a candle lasts")]
 FromQuery = Annotated[
     Time | None,
     Query(alias="from", description="the first candle contains this time; if absent, 120 candles"),

@@ -10,12 +10,14 @@ from typing import Any
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 
-from functions.contract import is_public
+from functions.contract import API_KEY, is_public
+from functions.http.conditions import listed
 from functions.http.problems import CONTENT_TYPE
 from functions.messages import ProblemDetails
 from functions.orders.order import Model
+from functions.simulation.network import VENUE_NAMES
 
-_API_KEY = {"type": "http", "scheme": "bearer", "description": "an API key: oee_…"}
+_API_KEY = {"type": "http", "scheme": "bearer", "description": f"an API key: {API_KEY.form}"}
 _EXAMPLES = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1.5"}
 _UNAUTHORIZED = {
     "description": "Without a key, the gateway's own answer; with a wrong key, a problem",
@@ -63,7 +65,7 @@ def document(app: APIGatewayHttpResolver, version: str) -> str:
         app.get_openapi_json_schema(
             title="Order execution engine",
             version=version,
-            description="Orders over Raydium, Meteora and Orca, executed exactly once.",
+            description=f"Orders over {listed(VENUE_NAMES)}, executed exactly once.",
         )
     )
     described["servers"] = [{"url": "./", "description": "the server of this document"}]

@@ -25,7 +25,7 @@ class Problem(Exception):
     def __init__(
         self,
         status: HTTPStatus,
-        code: str,
+        code: ProblemCode,
         detail: str = "",
         *errors: FieldError,
         headers: dict[str, str] | None = None,
@@ -37,12 +37,12 @@ class Problem(Exception):
             title=status.phrase,
             status=status,
             detail=detail or "; ".join(f"{error.field} {error.rule}" for error in errors),
-            code=ProblemCode(code),
+            code=code,
             errors=errors,
         )
 
 
-def bad_field(code: str, field: str, rule: str) -> Problem:
+def bad_field(field: str, rule: str, code: ProblemCode = ProblemCode.INVALID_REQUEST) -> Problem:
     """A Problem (400) for one field and the rule that it breaks."""
     return Problem(HTTPStatus.BAD_REQUEST, code, "", FieldError(field=_shown(field), rule=rule))
 
@@ -74,29 +74,26 @@ def _problem(error: Exception) -> Problem:
         case Problem():
             return error
         case RequestValidationError():
-            return Problem(
-                HTTPStatus.BAD_REQUEST,
-                "INVALID_REQUEST",
-                "",
-                *dict.fromkeys(_field_error(e) for e in error.errors()),
-            )
+            fields = dict.fromkeys(_field_error(each) for each in error.errors())
+            return Problem(HTTPStatus.BAD_REQUEST, ProblemCode.INVALID_REQUEST, "", *fields)
         case NoRoutesFound():
-            return Problem(HTTPStatus.BAD_REQUEST, error.code, str(error))
+            return Problem(HTTPStatus.BAD_REQUEST, ProblemCode(error.code), str(error))
         case orders.OrderNotFound():
-            return Problem(
-                HTTPStatus.NOT_FOUND, "ORDER_NOT_FOUND", f"There is no order {error.args[0]}."
-            )
+            detail = f"There is no order {error.args[0]}."
+            return Problem(HTTPStatus.NOT_FOUND, ProblemCode.ORDER_NOT_FOUND, detail)
         case webhooks.WebhookNotFound():
             detail = f"There is no webhook {error.args[0]}."
-            return Problem(HTTPStatus.NOT_FOUND, "WEBHOOK_NOT_FOUND", detail)
+            return Problem(HTTPStatus.NOT_FOUND, ProblemCode.WEBHOOK_NOT_FOUND, detail)
         case orders.InvalidCursor():
-            return bad_field("INVALID_CURSOR", "cursor", "must be a nextCursor of this list")
+            rule = "must be a nextCursor of this list"
+            return bad_field("cursor", rule, ProblemCode.INVALID_CURSOR)
         case NotFoundError():
-            return Problem(HTTPStatus.NOT_FOUND, "NOT_FOUND", "There is nothing at this path.")
+            detail = "There is nothing at this path."
+            return Problem(HTTPStatus.NOT_FOUND, ProblemCode.NOT_FOUND, detail)
     logger.exception("unexpected error", exc_info=error)
     return Problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
-        "INTERNAL",
+        ProblemCode.INTERNAL,
         "Something failed on our side; sending the request again is safe.",
     )
 

@@ -15,6 +15,7 @@ from functions.http import conditions
 from functions.http.market import amount_units, pair, swap
 from functions.http.models import OrderRequest
 from functions.http.problems import Problem, bad_field
+from functions.messages import ProblemCode
 from functions.orders import terms
 from functions.orders.ids import id_of_key, new_id
 from functions.orders.order import (
@@ -57,9 +58,9 @@ def submit(request: OrderRequest, owner: str, key_header: str | None) -> Submitt
     order = _new_order(request, owner, _key(request, key_header))
     # A repeat of an accepted order gets the stored order, even after its expiry or over the limit.
     if problem := conditions.expiry_problem(order.expires_at, now_ms()):
-        return _stored_or(problem, order, owner)
+        return _replay_or_raise(problem, order, owner)
     if not has_room(owner):
-        return _stored_or(_too_many_open_orders(), order, owner)
+        return _replay_or_raise(_too_many_open_orders(), order, owner)
     logger.append_keys(order_id=order.order_id, attempt=order.attempt)
     try:
         orders.create_order(order, owner)
@@ -77,7 +78,7 @@ def submit(request: OrderRequest, owner: str, key_header: str | None) -> Submitt
 
 def _key(request: OrderRequest, header: str | None) -> str | None:
     if header and request.client_order_id and header != request.client_order_id:
-        raise bad_field("INVALID_REQUEST", "clientOrderId", "must equal the Idempotency-Key header")
+        raise bad_field("clientOrderId", "must equal the Idempotency-Key header")
     return header or request.client_order_id
 
 
@@ -125,13 +126,13 @@ def _swap(request: OrderRequest) -> tuple[tokens.Token, tokens.Token, int]:
     units = amount_units(request.amount, source)
     if units < request.slices:
         rule = f"must be at most {units}, for each slice swaps at least one base unit"
-        raise bad_field("INVALID_REQUEST", "slices", rule)
+        raise bad_field("slices", rule)
     largest = tokens.to_text(-(-units // request.slices), source.decimals)
     try:
         swap(source.symbol, target.symbol, largest)
     except Problem as problem:
         (error,) = problem.details.errors
-        raise bad_field(problem.details.code, "amount", f"of each slice {error.rule}") from None
+        raise bad_field("amount", f"of each slice {error.rule}", problem.details.code) from None
     return source, target, units
 
 
@@ -139,11 +140,11 @@ def _simulate(request: OrderRequest) -> Simulate | None:
     if request.simulate is None:
         return None
     if not settings.simulate_allowed:
-        raise bad_field("INVALID_REQUEST", "simulate", "is not allowed on this stack")
+        raise bad_field("simulate", "is not allowed on this stack")
     asked = Simulate(**dict(request.simulate))
     if asked.venue and asked.fault not in FAULTS_OF_A_VENUE:
         rule = f"applies only to the faults {' and '.join(FAULTS_OF_A_VENUE)}"
-        raise bad_field("INVALID_REQUEST", "simulate.venue", rule)
+        raise bad_field("simulate.venue", rule)
     return asked
 
 
@@ -167,7 +168,7 @@ def has_room(owner: str) -> bool:
     return True
 
 
-def _stored_or(problem: Problem, order: Order, owner: str) -> Submitted:
+def _replay_or_raise(problem: Problem, order: Order, owner: str) -> Submitted:
     """The order that is stored under the same key; raises the problem if there is none."""
     try:
         return _replayed(orders.get_order(order.order_id, owner), order)
@@ -178,17 +179,17 @@ def _stored_or(problem: Problem, order: Order, owner: str) -> Submitted:
 def _too_many_open_orders() -> Problem:
     return Problem(
         HTTPStatus.TOO_MANY_REQUESTS,
-        "TOO_MANY_OPEN_ORDERS",
+        ProblemCode.TOO_MANY_OPEN_ORDERS,
         f"At most {settings.max_open_orders} of your orders may be open at once.",
         headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
     )
 
 
 def _replayed(stored: Order, asked: Order) -> Submitted:
-    if not stored.asks_the_same(asked):
+    if not stored.has_same_request(asked):
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
-            "IDEMPOTENCY_KEY_REUSED",
+            ProblemCode.IDEMPOTENCY_KEY_REUSED,
             f"The key {asked.client_order_id} was used for another order.",
         )
     return Submitted(stored, replayed=True)

@@ -10,7 +10,7 @@ from functions.contract import iso
 from functions.delivery import InvalidUrl
 from functions.http.models import WebhookRequest
 from functions.http.problems import Problem, bad_field
-from functions.messages import NewWebhook, Webhook
+from functions.messages import NewWebhook, ProblemCode, Webhook
 from functions.orders.ids import new_id
 from functions.runtime import logger, now_ms, settings
 from functions.store import notices, webhooks
@@ -27,10 +27,10 @@ def create(owner: str, request: WebhookRequest) -> NewWebhook:
     try:
         delivery.check_url(request.url, loopback=settings.webhook_loopback_allowed)
     except InvalidUrl as error:
-        raise bad_field("INVALID_REQUEST", "url", str(error)) from None
+        raise bad_field("url", str(error)) from None
     if len(webhooks.of_owner(owner)) >= WEBHOOKS_MAX:
         detail = f"You have {WEBHOOKS_MAX} webhooks, which is the limit; delete one first."
-        raise Problem(HTTPStatus.CONFLICT, "TOO_MANY_WEBHOOKS", detail)
+        raise Problem(HTTPStatus.CONFLICT, ProblemCode.TOO_MANY_WEBHOOKS, detail)
     now = now_ms()
     webhook = StoredWebhook(
         new_id(now), request.url, frozenset(request.statuses), delivery.new_secret(), iso(now)

@@ -6,51 +6,47 @@ The OpenAPI document and the dashboard use them; a test compares the table in fu
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 
-class FailureCode(StrEnum):
+class _Explained(StrEnum):
+    """A code, and the same in words."""
+
+    words: str
+
+    def __new__(cls, code: str, words: str = "") -> Self:
+        member = str.__new__(cls, code)
+        member._value_, member.words = code, words
+        return member
+
+
+class FailureCode(_Explained):
     """The codes of the errors in an order's updates."""
 
-    QUOTES_UNAVAILABLE = "QUOTES_UNAVAILABLE"
-    NO_ROUTES_FOUND = "NO_ROUTES_FOUND"
-    SLIPPAGE_TOLERANCE_EXCEEDED = "SLIPPAGE_TOLERANCE_EXCEEDED"
-    INSUFFICIENT_LIQUIDITY = "INSUFFICIENT_LIQUIDITY"
-    ZERO_AMOUNT = "ZERO_AMOUNT"
-    ZERO_OUTPUT = "ZERO_OUTPUT"
-    POOL_ERROR = "POOL_ERROR"
-    FAILED_TO_LAND = "FAILED_TO_LAND"
-    INTERNAL = "INTERNAL"
+    QUOTES_UNAVAILABLE = "QUOTES_UNAVAILABLE", "No venue gave a quote"
+    NO_ROUTES_FOUND = "NO_ROUTES_FOUND", "No route takes this amount"
+    SLIPPAGE_TOLERANCE_EXCEEDED = (
+        "SLIPPAGE_TOLERANCE_EXCEEDED",
+        "The price moved beyond your slippage",
+    )
+    INSUFFICIENT_LIQUIDITY = "INSUFFICIENT_LIQUIDITY", "A pool was no longer deep enough"
+    ZERO_AMOUNT = "ZERO_AMOUNT", "Nothing was left to swap in a pool"
+    ZERO_OUTPUT = "ZERO_OUTPUT", "The amount is so small that a pool gives nothing for it"
+    POOL_ERROR = "POOL_ERROR", "A pool refused the swap"
+    FAILED_TO_LAND = "FAILED_TO_LAND", "The network dropped the transaction"
+    INTERNAL = "INTERNAL", "Something failed on our side"
 
 
-FAILURE_WORDS = {
-    FailureCode.QUOTES_UNAVAILABLE: "No venue gave a quote",
-    FailureCode.NO_ROUTES_FOUND: "No route takes this amount",
-    FailureCode.SLIPPAGE_TOLERANCE_EXCEEDED: "The price moved beyond your slippage",
-    FailureCode.INSUFFICIENT_LIQUIDITY: "A pool was no longer deep enough",
-    FailureCode.ZERO_AMOUNT: "Nothing was left to swap in a pool",
-    FailureCode.ZERO_OUTPUT: "The amount is so small that a pool gives nothing for it",
-    FailureCode.POOL_ERROR: "A pool refused the swap",
-    FailureCode.FAILED_TO_LAND: "The network dropped the transaction",
-    FailureCode.INTERNAL: "Something failed on our side",
-}
-
-
-class QuoteErrorCode(StrEnum):
+class QuoteErrorCode(_Explained):
     """The reasons why a venue gave no quote."""
 
-    VENUE_DOWN = "VENUE_DOWN"
-    QUOTE_TIMEOUT = "QUOTE_TIMEOUT"
-    QUOTE_ERROR = "QUOTE_ERROR"
-    NO_POOL = "NO_POOL"
-    INSUFFICIENT_LIQUIDITY = "INSUFFICIENT_LIQUIDITY"
-    AMOUNT_TOO_SMALL = "AMOUNT_TOO_SMALL"
+    VENUE_DOWN = "VENUE_DOWN", "venue is down"
+    QUOTE_TIMEOUT = "QUOTE_TIMEOUT", "no answer in time"
+    QUOTE_ERROR = "QUOTE_ERROR", "quote failed"
+    NO_POOL = "NO_POOL", "no pool for this pair"
+    INSUFFICIENT_LIQUIDITY = "INSUFFICIENT_LIQUIDITY", "not enough liquidity"
+    AMOUNT_TOO_SMALL = "AMOUNT_TOO_SMALL", "amount too small"
 
 
-QUOTE_ERROR_WORDS = {
-    QuoteErrorCode.VENUE_DOWN: "venue is down",
-    QuoteErrorCode.QUOTE_TIMEOUT: "no answer in time",
-    QuoteErrorCode.QUOTE_ERROR: "quote failed",
-    QuoteErrorCode.NO_POOL: "no pool for this pair",
-    QuoteErrorCode.INSUFFICIENT_LIQUIDITY: "not enough liquidity",
-    QuoteErrorCode.AMOUNT_TOO_SMALL: "amount too small",
-}
+FAILURE_WORDS = {code: code.words for code in FailureCode}
+QUOTE_ERROR_WORDS = {code: code.words for code in QuoteErrorCode}

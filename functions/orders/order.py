@@ -16,7 +16,7 @@ from functions.orders.failures import FailureCode, QuoteErrorCode
 DEFAULT_SLIPPAGE_BPS, SLIPPAGE_BPS_MAX = 50, 10_000
 # How often an order rests again after its transaction was refused at landing; the next refusal
 # fails the order.
-REVERTS_MAX = 50
+REFUSALS_MAX = 50
 # A resting order with this many updates can no longer be changed, so that its item has room for
 # every refusal.
 CHANGES_MAX = 200
@@ -118,6 +118,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.CANCELLED: frozenset(),
     Status.EXPIRED: frozenset(),
 }
+OPEN = "open"  # in the place of a status: every order that has not ended
 # The statuses of a market order that is executed at its first attempt.
 STEPS = (Status.PENDING, Status.ROUTING, Status.BUILDING, Status.SUBMITTED, Status.CONFIRMED)
 
@@ -145,8 +146,12 @@ class Model(BaseModel):
 
 
 Fault = Literal["venue_down", "quote_timeout", "dropped_transaction", "slippage"]
-# The other faults affect a whole transaction, which may have legs on several venues.
-FAULTS_OF_A_VENUE = ("venue_down", "quote_timeout")
+# The faults of a single venue, and why it then gives no quote. The other faults affect a whole
+# transaction, which may have legs on several venues.
+FAULTS_OF_A_VENUE: Mapping[Fault, QuoteErrorCode] = {
+    "venue_down": QuoteErrorCode.VENUE_DOWN,
+    "quote_timeout": QuoteErrorCode.QUOTE_TIMEOUT,
+}
 
 
 class Simulate(Model):
@@ -365,19 +370,19 @@ class Order(Model):
         return unix_ms(self.next_retry_at or self.updated_at)
 
     @property
-    def waits(self) -> bool:
+    def waits_for_price(self) -> bool:
         """Whether the order executes only at its price: false once its stop has triggered it."""
         return self.type.rests and self.trigger is not Trigger.STOP
 
     @property
-    def reverts(self) -> int:
+    def refusals(self) -> int:
         """How often the order's transaction was refused and the order rested again."""
         return sum(
             update.status is Status.RESTING and update.error is not None for update in self.updates
         )
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """Whether the order's item has no room for further changes or refusals."""
         return sum(len(update.to_json()) for update in self.updates) > UPDATES_BYTES_MAX
 
@@ -385,7 +390,7 @@ class Order(Model):
         """Whether the order's expiry has passed."""
         return self.expires_at is not None and unix_ms(self.expires_at) <= now_ms
 
-    def asks_the_same(self, other: Order) -> bool:
+    def has_same_request(self, other: Order) -> bool:
         """Whether both orders were submitted by the same request, later changes aside."""
         one, another = self._as_submitted(), other._as_submitted()
         return all(getattr(one, field) == getattr(another, field) for field in REQUEST_FIELDS)

@@ -54,13 +54,13 @@ _KNOWN = b"".join(
 )
 
 
-def packed(text: str, known: Iterable[str] = ()) -> bytes:
+def pack(text: str, known: Iterable[str] = ()) -> bytes:
     """The text as bytes, which can be unpacked only with the same `known` texts."""
     packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS, zdict=_dictionary(known))
     return packer.compress(text.encode()) + packer.flush()
 
 
-def unpacked(data: bytes, known: Iterable[str] = ()) -> str:
+def unpack(data: bytes, known: Iterable[str] = ()) -> str:
     """The text that was packed with the same `known` texts."""
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS, zdict=_dictionary(known))
     return unpacker.decompress(data).decode()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functions.dex import router
-from functions.dex.tokens import Token, find, to_text, to_units
+from functions.dex.tokens import find, to_text, units_or_zero
 from functions.orders.order import Leg, Quote, Route
 
 
-def shown(route: router.Route, *, least_out: int | None = None) -> Route:
+def to_client(route: router.Route, *, least_out: int | None = None) -> Route:
     """The route as clients read it, in decimal text of whole tokens.
 
     `least_out`, in base units, replaces the threshold that follows from the slippage.
@@ -21,24 +21,24 @@ def shown(route: router.Route, *, least_out: int | None = None) -> Route:
         price_impact_pct=route.price_impact_pct,
         reference_difference_bps=route.reference_difference_bps,
         slippage_bps=route.slippage_bps if least_out is None else None,
-        route_plan=tuple(_shown_leg(leg) for leg in route.route_plan),
-        quotes=tuple(_shown_quote(quote, decimals_in, decimals_out) for quote in route.quotes),
+        route_plan=tuple(_leg_to_client(leg) for leg in route.route_plan),
+        quotes=tuple(_quote_to_client(quote, decimals_in, decimals_out) for quote in route.quotes),
         reason=route.reason,
         advantage_bps=route.advantage_bps,
         slot=route.slot,
     )
 
 
-def taken(route: Route) -> router.Route:
-    """The route in base units that `shown` converted, without its quotes."""
-    plan = tuple(_taken_leg(leg) for leg in route.route_plan)
+def from_client(route: Route) -> router.Route:
+    """The route in base units that `to_client` converted, without its quotes."""
+    plan = tuple(_leg_from_client(leg) for leg in route.route_plan)
     token_in, token_out = plan[0].token_in, plan[-1].token_out
     return router.Route(
         token_in=token_in,
         token_out=token_out,
-        in_amount=_units(route.in_amount, token_in),
-        out_amount=_units(route.out_amount, token_out),
-        other_amount_threshold=_units(route.other_amount_threshold, token_out),
+        in_amount=units_or_zero(route.in_amount, token_in),
+        out_amount=units_or_zero(route.out_amount, token_out),
+        other_amount_threshold=units_or_zero(route.other_amount_threshold, token_out),
         slippage_bps=route.slippage_bps or 0,  # a transaction uses only the threshold
         price_impact_pct=route.price_impact_pct,
         reference_difference_bps=route.reference_difference_bps,
@@ -50,7 +50,7 @@ def taken(route: Route) -> router.Route:
     )
 
 
-def _shown_leg(leg: router.Leg) -> Leg:
+def _leg_to_client(leg: router.Leg) -> Leg:
     return Leg(
         venue=leg.venue,
         pool=leg.pool,
@@ -63,21 +63,21 @@ def _shown_leg(leg: router.Leg) -> Leg:
     )
 
 
-def _taken_leg(leg: Leg) -> router.Leg:
+def _leg_from_client(leg: Leg) -> router.Leg:
     token_in, token_out = find(leg.token_in), find(leg.token_out)
     return router.Leg(
         venue=leg.venue,
         pool=leg.pool,
         token_in=token_in,
         token_out=token_out,
-        in_amount=_units(leg.in_amount, token_in),
-        out_amount=_units(leg.out_amount, token_out),
-        fee_amount=_units(leg.fee_amount, token_in),
+        in_amount=units_or_zero(leg.in_amount, token_in),
+        out_amount=units_or_zero(leg.out_amount, token_out),
+        fee_amount=units_or_zero(leg.fee_amount, token_in),
         percent=leg.percent,
     )
 
 
-def _shown_quote(quote: router.Quote, decimals_in: int, decimals_out: int) -> Quote:
+def _quote_to_client(quote: router.Quote, decimals_in: int, decimals_out: int) -> Quote:
     if quote.error is not None:
         return Quote(venue=quote.venue, error=quote.error)
     return Quote(
@@ -86,8 +86,3 @@ def _shown_quote(quote: router.Quote, decimals_in: int, decimals_out: int) -> Qu
         price_impact_pct=quote.price_impact_pct,
         fee_amount=to_text(quote.fee_amount, decimals_in),
     )
-
-
-def _units(text: str, token: Token) -> int:
-    """Like `to_units`, but 0 is allowed: a fee, or the threshold at 100 % slippage, can be 0."""
-    return 0 if text == "0" else to_units(text, token)

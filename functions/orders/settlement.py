@@ -39,7 +39,7 @@ Outcome = Landed | OrderError
 Reference = Callable[[Token, Token, int], Fraction]
 
 
-def ending(order: Order, outcome: Outcome, now_ms: int, reference: Reference) -> Update:
+def ending_update(order: Order, outcome: Outcome, now_ms: int, reference: Reference) -> Update:
     """The update that ends a submitted order: confirmed if its transaction landed, else failed."""
     if isinstance(outcome, OrderError):
         return order.next_update(Status.FAILED, now_ms, error=outcome)
@@ -74,8 +74,8 @@ def _execution(order: Order, landed: Landed, price: Fraction) -> Execution | Non
     )
     return Execution(
         network_fee_lamports=landed.network_fee_lamports,
-        quote_slippage_bps=_bps(quoted - given, quoted),
-        shortfall_bps=_bps(amount * price - given, amount * price),
+        quote_slippage_bps=tokens.bps_text(quoted - given, quoted),
+        shortfall_bps=tokens.bps_text(amount * price - given, amount * price),
         fills=tuple(
             _filled(leg, *fill)
             for leg, fill in zip(order.route.route_plan, landed.fills, strict=True)
@@ -89,8 +89,3 @@ def _filled(leg: Leg, amount_in: int, amount_out: int) -> Filled:
         for units, symbol in ((amount_in, leg.token_in), (amount_out, leg.token_out))
     )
     return Filled(in_amount=None if in_text == leg.in_amount else in_text, out_amount=out_text)
-
-
-def _bps(part: Fraction, whole: Fraction) -> str:
-    """`part` of `whole` in bps: text with two decimal places, rounded down."""
-    return tokens.to_text(part * 1_000_000 // whole, 2)

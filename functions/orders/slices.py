@@ -22,7 +22,7 @@ from functions.orders.order import (
 )
 
 # The least time for a slice with a limit price, because a transaction lands after a few seconds.
-TURN_MS_MIN = 10_000
+SLICE_MS_MIN = 10_000
 
 
 def is_under_way(order: Order) -> bool:
@@ -40,14 +40,14 @@ def ids(order: Order) -> list[str]:
     return [slice_id(order.identity, number) for number in range(order.slice or 0, 0, -1)]
 
 
-def turn_ends_ms(order: Order) -> int:
+def slice_ends_ms(order: Order) -> int:
     """When the time for the present slice ends (Unix time in milliseconds)."""
     starts = _starts_ms(order)
     due_ms = starts[0] + len(starts) * _interval_ms(order)
-    return max(due_ms, starts[-1] + TURN_MS_MIN)
+    return max(due_ms, starts[-1] + SLICE_MS_MIN)
 
 
-def child(order: Order) -> Order:
+def slice_order(order: Order) -> Order:
     """The present slice as an order of its own; every worker computes the same one."""
     began = order.updates[-1]
     fields: dict[str, Any] = {
@@ -63,18 +63,18 @@ def child(order: Order) -> Order:
         fields |= {
             "type": OrderType.LIMIT,
             "limit_price": order.limit_price,
-            "expires_at": iso(turn_ends_ms(order)),
+            "expires_at": iso(slice_ends_ms(order)),
             "time_in_force": TimeInForce.GTC,
         }
     return order_of(fields, [first_update(current_id(order), unix_ms(began.timestamp))])
 
 
-def begin(order: Order, now_ms: int, ended: Order | None = None) -> Update:
+def begin_slice(order: Order, now_ms: int, ended: Order | None = None) -> Update:
     """The update with which the next slice begins; its sums contain the slice that `ended`."""
     number = (order.slice or 0) + 1
-    done = _accounts(order, ended)
+    done = _sums(order, ended)
     source = tokens.find(order.token_in)
-    filled = _units(done.get("filled_amount", order.filled_amount), source)
+    filled = tokens.units_or_zero(done.get("filled_amount", order.filled_amount), source)
     upto = tokens.to_units(order.amount, source) * number // (order.slices or 1)
     start_ms = now_ms if order.slice is None else _starts_ms(order)[0]
     last = number == order.slices
@@ -88,33 +88,33 @@ def begin(order: Order, now_ms: int, ended: Order | None = None) -> Update:
     )
 
 
-def after(order: Order, ended: Order, now_ms: int) -> Update:
+def update_after_slice(order: Order, ended: Order, now_ms: int) -> Update:
     """The update after a slice has ended: the next begins now or later, or the order ends."""
     if order.slice != order.slices:
         if order.next_slice_at is None or unix_ms(order.next_slice_at) <= now_ms:
-            return begin(order, now_ms, ended)
+            return begin_slice(order, now_ms, ended)
         return order.next_update(
             Status.WORKING,
             now_ms,
             slice=order.slice,
             next_slice_at=order.next_slice_at,
-            **_accounts(order, ended),
+            **_sums(order, ended),
         )
-    accounts = _accounts(order, ended)
-    filled = accounts.get("filled_amount", order.filled_amount)
+    sums = _sums(order, ended)
+    filled = sums.get("filled_amount", order.filled_amount)
     if filled is not None:
-        accounts |= {"out_amount": accounts.get("out_amount", order.out_amount)}
-        accounts |= {"executed_price": accounts.get("executed_price", order.executed_price)}
-        return order.next_update(Status.CONFIRMED, now_ms, **accounts)
-    return order.next_update(ended.status, now_ms, error=ended.error, **accounts)
+        sums |= {"out_amount": sums.get("out_amount", order.out_amount)}
+        sums |= {"executed_price": sums.get("executed_price", order.executed_price)}
+        return order.next_update(Status.CONFIRMED, now_ms, **sums)
+    return order.next_update(ended.status, now_ms, error=ended.error, **sums)
 
 
 def cancelled(order: Order, ended: Order | None, now_ms: int) -> Update:
     """The update that cancels the rest of the order; `ended` is its present slice, if any."""
-    return order.next_update(Status.CANCELLED, now_ms, **_accounts(order, ended))
+    return order.next_update(Status.CANCELLED, now_ms, **_sums(order, ended))
 
 
-def _accounts(order: Order, ended: Order | None) -> dict[str, Any]:
+def _sums(order: Order, ended: Order | None) -> dict[str, Any]:
     """The sums of the slices up to `ended`, as fields of an update."""
     if ended is None:
         return {}
@@ -124,18 +124,15 @@ def _accounts(order: Order, ended: Order | None) -> dict[str, Any]:
         done["network_fee_lamports"] = fees
     if ended.status is Status.CONFIRMED:
         source, target = tokens.find(order.token_in), tokens.find(order.token_out)
-        filled = _units(order.filled_amount, source) + _units(ended.amount, source)
-        out = _units(order.out_amount, target) + _units(ended.out_amount, target)
+        units = tokens.units_or_zero
+        filled = units(order.filled_amount, source) + units(ended.amount, source)
+        out = units(order.out_amount, target) + units(ended.out_amount, target)
         done |= {
             "filled_amount": tokens.to_text(filled, source.decimals),
             "out_amount": tokens.to_text(out, target.decimals),
             "executed_price": tokens.price_text(filled, source, out, target),
         }
     return done
-
-
-def _units(text: str | None, token: tokens.Token) -> int:
-    return 0 if text in (None, "0") else tokens.to_units(str(text), token)
 
 
 def _interval_ms(order: Order) -> int:

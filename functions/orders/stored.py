@@ -29,7 +29,7 @@ from functions.orders.order import (
     Update,
     order_of,
 )
-from functions.orders.packed import packed, unpacked
+from functions.orders.packed import pack, unpack
 from functions.orders.waiting import AT_ONCE, Wake, due_ms
 
 IDLE_GRID_MS = 30_000
@@ -57,7 +57,7 @@ def new_item(order: Order, owner: str, *, writer: str) -> dict[str, Any]:
         "orderId": {"S": order.order_id},
         "owner": {"S": owner},
         "createdAt": {"S": listing_key(order)},
-        "request": {"B": packed(request_json(order), [order.order_id])},
+        "request": {"B": pack(request_json(order), [order.order_id])},
         "sequence": {"N": str(order.sequence)},
         "updates": {"L": [_first(order)]},
         "followers": {"M": {}},
@@ -70,7 +70,7 @@ def new_item(order: Order, owner: str, *, writer: str) -> dict[str, Any]:
 
 def _first(order: Order) -> dict[str, Any]:
     (first,) = order.updates
-    return {"B": packed(first.text, [order.order_id, order.created_at])}
+    return {"B": pack(first.text, [order.order_id, order.created_at])}
 
 
 def entry_of(update: Update, earlier: Sequence[Update], transaction: str | None) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def entry_of(update: Update, earlier: Sequence[Update], transaction: str | None)
     without having read the order.
     """
     text = update.text if transaction is None else f"{update.text}\n{transaction}"
-    return {"B": packed(text, _known(update.order_id, [each.text for each in earlier]))}
+    return {"B": pack(text, _known(update.order_id, [each.text for each in earlier]))}
 
 
 def entries(item: dict[str, Any]) -> list[Entry]:
@@ -97,19 +97,9 @@ def entries(item: dict[str, Any]) -> list[Entry]:
         known = _known(order_id, [each.text for each in found])
         if not found:
             known.append(item["createdAt"]["S"].split(" ")[0])
-        text, _, transaction = unpacked(_bytes(element), known).partition("\n")
+        text, _, transaction = unpack(_bytes(element), known).partition("\n")
         found.append(Entry(text, transaction or None))
     return found
-
-
-def transactions(item: dict[str, Any]) -> list[str]:
-    """The signed transactions of an order (JSON), in the order in which they were stored."""
-    return _signed(item, entries(item))
-
-
-def _signed(item: dict[str, Any], found: Sequence[Entry]) -> list[str]:
-    signed = [each.transaction for each in found if each.transaction is not None]
-    return [item["transaction"]["S"], *signed] if "transaction" in item else signed
 
 
 def _known(order_id: str, earlier: Sequence[str]) -> list[str]:
@@ -124,9 +114,7 @@ def _bytes(value: dict[str, Any]) -> bytes:
 def request_of(item: dict[str, Any]) -> dict[str, Any]:
     """The fields of an order that never change, as `request_json` wrote them."""
     stored = item["request"]
-    packed_or_not = (
-        stored["S"] if "S" in stored else unpacked(_bytes(stored), [item["orderId"]["S"]])
-    )
+    packed_or_not = stored["S"] if "S" in stored else unpack(_bytes(stored), [item["orderId"]["S"]])
     fields: dict[str, Any] = json.loads(packed_or_not)
     return fields
 
@@ -134,10 +122,11 @@ def request_of(item: dict[str, Any]) -> dict[str, Any]:
 def stored_order(item: dict[str, Any]) -> StoredOrder:
     """The order of an item."""
     found = entries(item)
+    signed = [each.transaction for each in found if each.transaction is not None]
     return StoredOrder(
         order_of(request_of(item), [Update.from_text(each.text) for each in found]),
         item["owner"]["S"],
-        next(reversed(_signed(item, found)), None),
+        signed[-1] if signed else item.get("transaction", {}).get("S"),
         Wake(item.get("wakeAbove", {}).get("S"), item.get("wakeBelow", {}).get("S")),
     )
 

@@ -42,7 +42,7 @@ def stop_out(order: Order) -> int:
     return floor(_out_at(order, order.stop_price))
 
 
-def reached(order: Order, out_amount: int | None) -> Trigger | None:
+def reached_trigger(order: Order, out_amount: int | None) -> Trigger | None:
     """Which price of the order the best route's output reaches; None if it reaches none.
 
     `out_amount` is in base units, and None if there is no route.
@@ -81,7 +81,7 @@ def wake(order: Order, out_amount: int | None, best_price: Fraction) -> Wake:
     return Wake(above, below)
 
 
-def improves(new: Wake, stored: Wake, best_price: Fraction) -> bool:
+def is_worth_storing(new: Wake, stored: Wake, best_price: Fraction) -> bool:
     """Whether replacing the stored keys of an order that was woken too early is worth a write.
 
     It is if the stored keys could miss the order's price, or if they would wake the order every
@@ -105,7 +105,7 @@ def due_ms(order: Order) -> int | None:
     if order.status is Status.WORKING and not slices.is_under_way(order) and order.next_slice_at:
         return unix_ms(order.next_slice_at)
     if order.status is Status.WORKING and order.limit_price is not None:
-        return slices.turn_ends_ms(order)
+        return slices.slice_ends_ms(order)
     return order.idle_from_ms
 
 

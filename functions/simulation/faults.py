@@ -3,29 +3,27 @@
 from typing import Literal
 
 from functions.orders.draws import draw
-from functions.orders.order import Simulate
+from functions.orders.failures import QuoteErrorCode
+from functions.orders.order import FAULTS_OF_A_VENUE, Simulate
 
 PPM = 1_000_000
-QUOTE_TIMEOUT = "QUOTE_TIMEOUT"
 
 Fate = Literal["land", "drop", "slip"]
-
-_QUOTE_ERRORS = {"venue_down": "VENUE_DOWN", "quote_timeout": QUOTE_TIMEOUT}
 
 
 def quote_error(
     identity: str, attempt: int, venue: str, simulate: Simulate | None, error_ppm: int
-) -> str | None:
+) -> QuoteErrorCode | None:
     """Why `venue` gives no quote in this attempt (counted from 1), or None.
 
     `error_ppm` is the chance of an error that the order did not request, in parts per million.
     """
     if simulate is not None and attempt <= simulate.attempts and simulate.venue in {None, venue}:
-        asked = _QUOTE_ERRORS.get(simulate.fault)
+        asked = FAULTS_OF_A_VENUE.get(simulate.fault)
         if asked is not None:
             return asked
     drawn = draw(0, PPM - 1, "quote", identity, attempt, venue)
-    return "QUOTE_ERROR" if drawn < error_ppm else None
+    return QuoteErrorCode.QUOTE_ERROR if drawn < error_ppm else None
 
 
 def fate(identity: str, attempt: int, simulate: Simulate | None, drop_ppm: int) -> Fate:

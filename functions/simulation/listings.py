@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from functions.dex import base58, meteora, raydium, whirlpool
 from functions.dex.errors import Program
-from functions.dex.pools import EDGE_SCALE, State
+from functions.dex.pools import RATE_BOUND_SCALE, State
 from functions.dex.tokens import TOKENS
 
 BINS_EACH_SIDE = 35
@@ -61,6 +61,7 @@ class Listing(ABC):
     """
 
     venue: ClassVar[str]
+    venue_name: ClassVar[str]  # in sentences
     program: ClassVar[Program]
 
     base: str
@@ -81,7 +82,7 @@ class Listing(ABC):
         return 0
 
     @abstractmethod
-    def state(self, price: int, lot: int, mid: int) -> State:
+    def state(self, price: int, lot: int, mid: int, /) -> State:
         """The pool at a price: base units of the quote per `lot` base units of the base.
 
         `mid` is the price around which the pool was made.
@@ -89,13 +90,13 @@ class Listing(ABC):
 
     @cached_property
     def kept(self) -> int:
-        """An upper bound of a swap's output, in parts per EDGE_SCALE of that at the venue's price.
+        """An upper bound of a swap's output, as a share (RATE_BOUND_SCALE) of the venue's price.
 
         The pool's price can be half a step better than the venue's, and the fee is subtracted. A
         hundred-thousandth is added, because reserves and prices are rounded.
         """
         kept = (10**6 - self.fee_ppm) * (20_000 + self.step_bps)
-        return kept * EDGE_SCALE // (20_000 * 10**6) + EDGE_SCALE // 10**5
+        return kept * RATE_BOUND_SCALE // (20_000 * 10**6) + RATE_BOUND_SCALE // 10**5
 
     @cached_property
     def address(self) -> str:
@@ -110,7 +111,7 @@ class Listing(ABC):
 class Curve(Listing):
     """A pool of Raydium; `depth` is its quote reserve, `fee_rate` parts per million."""
 
-    venue = "raydium"
+    venue, venue_name = "raydium", "Raydium"
     program = raydium.CPMM
 
     fee_rate: int = 2_500
@@ -144,7 +145,7 @@ class OldCurve(Curve):
 class Ladder(Listing):
     """A pool of Meteora; `depth` is the quote in each bin."""
 
-    venue = "meteora"
+    venue, venue_name = "meteora", "Meteora"
     program = meteora.DLMM
 
     bin_step: int
@@ -179,7 +180,7 @@ class Ladder(Listing):
 class Ranges(Listing):
     """A pool of Orca; `depth` is the liquidity of its full-range position."""
 
-    venue = "whirlpool"
+    venue, venue_name = "whirlpool", "Orca"
     program = whirlpool.WHIRLPOOL
 
     fee_rate: int
@@ -189,7 +190,7 @@ class Ranges(Listing):
     def fee_ppm(self) -> int:
         return self.fee_rate
 
-    def state(self, price: int, lot: int, mid: int) -> State:  # noqa: ARG002 - depth is enough
+    def state(self, price: int, lot: int, _mid: int) -> State:
         """Positions in layers around the price, and one over the full range."""
         sqrt_price = isqrt((price << 128) // lot)
         tick = whirlpool.tick_of_sqrt_price(sqrt_price)

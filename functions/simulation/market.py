@@ -28,8 +28,14 @@ from functions.simulation.listings import LISTINGS, REFERENCES, Listing
 VERSION = 2  # the version in which this release quotes and signs
 LAST_KNOWN_VERSION = 2  # the last version in which this release can settle a transaction
 VENUES = tuple(dict.fromkeys(listing.venue for listing in LISTINGS))
+VENUE_NAMES = tuple(dict.fromkeys(listing.venue_name for listing in LISTINGS))
 
 SLOT_MS = 400
+# By symbol: the lot of base units to which the token's price refers.
+LOTS: Mapping[str, int] = {
+    symbol: 10 ** (REFERENCES[symbol].lot if symbol in REFERENCES else token.decimals)
+    for symbol, token in TOKENS.items()
+}
 
 # What a leg costs on the network: its compute units at the price that transactions bid.
 UNIT_PRICE_MICRO_LAMPORTS = 50_000
@@ -75,8 +81,7 @@ class Snapshot:
             _value_at(token.symbol, seconds_at(self.slot), self.seed, self.version)
             for token in (token_in, token_out)
         )
-        lots = _LOTS
-        return amount * one * lots[token_out.symbol] // (other * lots[token_in.symbol])
+        return amount * one * LOTS[token_out.symbol] // (other * LOTS[token_in.symbol])
 
     def leg_cost(self, token_out: Token) -> int:
         """The network fee of one more leg, in base units of `token_out`."""
@@ -89,11 +94,6 @@ class Snapshot:
         if listing.venue != self.venue or listing.since > self.version:
             raise KeyError(address)
         return _pool_at(listing, seconds_at(self.slot), self.seed, self.version)
-
-
-def lot_of(token: Token) -> int:
-    """The base units to which the token's price refers."""
-    return _LOTS[token.symbol]
 
 
 def program_of(address: str) -> Program:
@@ -133,7 +133,7 @@ def snapshots(slot: int, seed: str = "") -> dict[str, Snapshot]:
 def reference_price(
     base: Token, quote: Token, slot: int, seed: str = "", version: int = VERSION
 ) -> int:
-    """The reference price: quote base units per lot of the base token (see `lot_of`)."""
+    """The reference price: quote base units per lot of the base token (see `LOTS`)."""
     return _price(base.symbol, quote.symbol, seconds_at(slot), seed, version)
 
 
@@ -142,23 +142,9 @@ def exact_price(
 ) -> Fraction:
     """The reference price without rounding: whole `token_out` for one whole `token_in`."""
     second = seconds_at(slot)
-    above = _value_at(token_in.symbol, second, seed, version) * _LOTS[token_out.symbol]
-    below = _value_at(token_out.symbol, second, seed, version) * _LOTS[token_in.symbol]
+    above = _value_at(token_in.symbol, second, seed, version) * LOTS[token_out.symbol]
+    below = _value_at(token_out.symbol, second, seed, version) * LOTS[token_in.symbol]
     return Fraction(above * 10**token_in.decimals, below * 10**token_out.decimals)
-
-
-def venue_price(
-    venue: str, base: Token, quote: Token, slot: int, *, seed: str = "", version: int = VERSION
-) -> int:
-    """The price of the venue's pools of this pair, in the unit of `reference_price`.
-
-    Raises LookupError if the venue has no pool of this pair.
-    """
-    listing = _by_venue(base, quote, version).get(venue)
-    if listing is None:
-        raise LookupError(f"{venue} has no pool of {base.symbol} and {quote.symbol}")
-    price = reference_price(base, quote, slot, seed, version)
-    return _at_venue(listing, base, price, seconds_at(slot), seed=seed, version=version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,13 +192,13 @@ class PriceSeries:
         self, ups: Mapping[str, list[int]], downs: Mapping[str, list[int]], count: int
     ) -> list[int]:
         """The prices if the base token's chain moves by `ups`, and the quote's by `downs`."""
-        lot = _LOTS[self.quote]
+        lot = LOTS[self.quote]
         bases = _values(self.base, ups, count)
         quotes = _values(self.quote, downs, count)
         return [base * lot // quote for base, quote in zip(bases, quotes, strict=True)]
 
     def _text(self, symbol: str) -> str:
-        return _world(self.seed, symbol, REFERENCES[symbol].quote)
+        return _price_key(self.seed, symbol, REFERENCES[symbol].quote)
 
 
 def _chain(symbol: str) -> list[str]:
@@ -225,8 +211,8 @@ def _values(symbol: str, offsets: Mapping[str, list[int]], count: int) -> list[i
     """Micro-USDC per lot of the token at each of these offsets by symbol."""
     reference = REFERENCES.get(symbol)
     if reference is None:
-        return [_LOTS[symbol]] * count
-    base, damping, lot = reference.base, reference.damping, _LOTS[reference.quote]
+        return [LOTS[symbol]] * count
+    base, damping, lot = reference.base, reference.damping, LOTS[reference.quote]
     return [
         prices.moved(base, offset // damping) * quote // lot
         for offset, quote in zip(
@@ -243,7 +229,7 @@ def candle_texts(
     "open", "high", "low" and "close" are of the reference price; "venues" has each venue's last
     price.
     """
-    lot = _lot(base.symbol)
+    lot = LOTS[base.symbol]
 
     def text(price: int) -> str:
         return price_text(lot, base, price, quote)
@@ -270,15 +256,24 @@ def candle_texts(
     return found
 
 
+def pair_prices(
+    base: Token, quote: Token, slot: int, seed: str = "", version: int = VERSION
+) -> dict[str, int]:
+    """The "reference" price, and that of each venue with a pool, as `reference_price` has it."""
+    reference = reference_price(base, quote, slot, seed, version)
+    second = seconds_at(slot)
+    return {"reference": reference} | {
+        venue: _at_venue(listing, base, reference, second, seed=seed, version=version)
+        for venue, listing in _by_venue(base, quote, version).items()
+    }
+
+
 def price_texts(base: Token, quote: Token, slot: int, seed: str = "") -> dict[str, str]:
     """Whole quote tokens for one base token, as text: the "reference", and by venue with a pool."""
-    lot = _lot(base.symbol)
-    found = {"reference": reference_price(base, quote, slot, seed)}
-    for venue, listing in _by_venue(base, quote).items():
-        found[venue] = _at_venue(
-            listing, base, found["reference"], seconds_at(slot), seed=seed, version=VERSION
-        )
-    return {source: price_text(lot, base, price, quote) for source, price in found.items()}
+    return {
+        source: price_text(LOTS[base.symbol], base, price, quote)
+        for source, price in pair_prices(base, quote, slot, seed).items()
+    }
 
 
 def _by_venue(one: Token, other: Token, version: int = VERSION) -> dict[str, Listing]:
@@ -329,7 +324,7 @@ def _pool_at(listing: Listing, second: int, seed: str, version: int) -> Pool:
         TOKENS[listing.base],
         TOKENS[listing.quote],
         make=partial(_state_at, listing, second, seed, version, own - reference),
-        edges=(listing.kept * own // reference + 1, listing.kept * reference // own + 1),
+        rate_bounds=(listing.kept * own // reference + 1, listing.kept * reference // own + 1),
     )
 
 
@@ -341,20 +336,20 @@ def _state_at(listing: Listing, second: int, seed: str, version: int, parts: int
 @lru_cache(maxsize=256)
 def _lot_and_mid(listing: Listing) -> tuple[int, int]:
     """The base token's lot in base units, and the pair's price if no token has moved."""
-    mid = _value(listing.base) * _lot(listing.quote) // _value(listing.quote)
-    return _lot(listing.base), mid
+    mid = _value(listing.base) * LOTS[listing.quote] // _value(listing.quote)
+    return LOTS[listing.base], mid
 
 
 def _venue_parts(listing: Listing, second: int, seed: str, version: int) -> int:
     """The deviation of the listing's venue from the reference price, in parts per 10**8."""
-    text, reach, damping = _band(listing, seed, version)
+    text, reach, damping = _deviation_terms(listing, seed, version)
     if version == 1:
         return first_prices.venue_offset(text, second)
     return prices.venue_offset(text, second, reach) // damping
 
 
 @lru_cache(maxsize=256)
-def _band(listing: Listing, seed: str, version: int) -> tuple[str, int, int]:
+def _deviation_terms(listing: Listing, seed: str, version: int) -> tuple[str, int, int]:
     """The text that the venue's offset is drawn by, its greatest size, and its divisor.
 
     The greatest size is the smallest band of the venue's pools of this pair, open or closed, so
@@ -366,14 +361,14 @@ def _band(listing: Listing, seed: str, version: int) -> tuple[str, int, int]:
         if (each.venue, each.base, each.quote) == (listing.venue, listing.base, listing.quote)
         and each.since <= version
     )
-    text = f"{_world(seed, listing.base, listing.quote)}|{listing.venue}"
+    text = f"{_price_key(seed, listing.base, listing.quote)}|{listing.venue}"
     return text, reach, REFERENCES[listing.base].damping
 
 
 def _price(base: str, quote: str, second: int, seed: str, version: int) -> int:
     """Every pair's price follows from both tokens' values, so no cycle of pairs gains."""
     value = _value_at(base, second, seed, version)
-    return value * _lot(quote) // _value_at(quote, second, seed, version)
+    return value * LOTS[quote] // _value_at(quote, second, seed, version)
 
 
 @lru_cache(maxsize=1 << 12)
@@ -381,30 +376,20 @@ def _value_at(symbol: str, second: int, seed: str, version: int) -> int:
     """Micro-USDC per lot of the token at a second."""
     reference = REFERENCES.get(symbol)
     if reference is None:
-        return _lot(symbol)
+        return LOTS[symbol]
     offset = first_prices.offset if version == 1 else prices.offset
-    parts = offset(_world(seed, symbol, reference.quote), second) // reference.damping
+    parts = offset(_price_key(seed, symbol, reference.quote), second) // reference.damping
     value = _value_at(reference.quote, second, seed, version)
-    return prices.moved(reference.base, parts) * value // _lot(reference.quote)
+    return prices.moved(reference.base, parts) * value // LOTS[reference.quote]
 
 
 def _value(symbol: str) -> int:
     """Micro-USDC per lot of the token if no token has moved."""
     reference = REFERENCES.get(symbol)
     if reference is None:
-        return _lot(symbol)
-    return reference.base * _value(reference.quote) // _lot(reference.quote)
+        return LOTS[symbol]
+    return reference.base * _value(reference.quote) // LOTS[reference.quote]
 
 
-def _lot(symbol: str) -> int:
-    return _LOTS[symbol]
-
-
-def _world(seed: str, base: str, quote: str) -> str:
+def _price_key(seed: str, base: str, quote: str) -> str:
     return f"{seed}:{base}/{quote}" if seed else f"{base}/{quote}"
-
-
-_LOTS: Mapping[str, int] = {
-    symbol: 10 ** (REFERENCES[symbol].lot if symbol in REFERENCES else token.decimals)
-    for symbol, token in TOKENS.items()
-}

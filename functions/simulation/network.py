@@ -16,11 +16,12 @@ from functions.dex.pools import Snapshot
 from functions.dex.router import Route
 from functions.dex.tokens import Token
 from functions.orders.draws import draw
+from functions.orders.failures import QuoteErrorCode
 from functions.orders.order import Order, Simulate
 from functions.orders.settlement import Outcome, Pending
 from functions.simulation import chain, faults, market
 
-VENUES = market.VENUES
+VENUES, VENUE_NAMES = market.VENUES, market.VENUE_NAMES
 
 # The same latencies as the original Node implementation, so that both can be compared.
 QUOTE_MS = (200, 400)
@@ -97,7 +98,7 @@ class Network:
             error = faults.quote_error(*key, venue, self._simulate(order), self.quote_error_ppm)
             took_ms = (
                 QUOTE_TIMEOUT_MS
-                if error == faults.QUOTE_TIMEOUT
+                if error is QuoteErrorCode.QUOTE_TIMEOUT
                 else draw(*QUOTE_MS, *key, "quote", venue)
             )
             answers.append(Answer(venue, error or pools[venue], self._scaled(took_ms)))

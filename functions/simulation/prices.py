@@ -23,8 +23,6 @@ _SLOW = tuple((2**octave, 4**octave) for octave in range(7, 10))
 _VENUE = tuple(4**octave for octave in range(3, 6))
 WINDOW = 7_200
 JUMP_MAX = 800_000
-# 16 · (1000 · (128 + 256 + 512) + 2400 · 127) + JUMP_MAX: no offset is further from 0.
-OFFSET_MAX = 20_012_800
 # `ranges` bounds the offsets in blocks of this many seconds; WINDOW is a multiple of it.
 BLOCK = 16
 

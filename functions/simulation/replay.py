@@ -19,7 +19,15 @@ from functions.dex.sides import usable
 from functions.dex.tokens import Token
 from functions.orders import routes, settlement
 from functions.orders.failures import QuoteErrorCode
-from functions.orders.order import Order, OrderError, Route, Status, Update, order_of
+from functions.orders.order import (
+    DEFAULT_SLIPPAGE_BPS,
+    Order,
+    OrderError,
+    Route,
+    Status,
+    Update,
+    order_of,
+)
 from functions.orders.stored import request_json
 from functions.simulation import chain, market
 
@@ -28,7 +36,7 @@ Json = dict[str, Any]
 Refused = DexError
 
 # Why a venue gave no quote although the market has its pools.
-_SILENT = {QuoteErrorCode.VENUE_DOWN, QuoteErrorCode.QUOTE_TIMEOUT, QuoteErrorCode.QUOTE_ERROR}
+_NO_ANSWER = {QuoteErrorCode.VENUE_DOWN, QuoteErrorCode.QUOTE_TIMEOUT, QuoteErrorCode.QUOTE_ERROR}
 
 
 def moment(
@@ -85,7 +93,8 @@ def _plain(value: object) -> object:
 def _route(source: Token, target: Token, amount: str, snapshots: Mapping[str, Snapshot]) -> Json:
     units = tokens.to_units(amount, source)
     try:
-        return _json(routes.shown(router.find_route(source, target, units, 50, snapshots)))
+        route = router.find_route(source, target, units, DEFAULT_SLIPPAGE_BPS, snapshots)
+        return _json(routes.to_client(route))
     except NoRoutesFound as none:
         return {"error": str(none)}
 
@@ -117,7 +126,7 @@ def _explained(order: Order, update: Update, stored: Route, seed: str, version: 
     source, target = tokens.find(order.token_in), tokens.find(order.token_out)
     snapshots: dict[str, Snapshot | str] = {
         quote.venue: quote.error
-        if quote.error in _SILENT
+        if quote.error in _NO_ANSWER
         else market.snapshot(quote.venue, stored.slot, seed, version)
         for quote in stored.quotes
     }
@@ -127,7 +136,7 @@ def _explained(order: Order, update: Update, stored: Route, seed: str, version: 
     units = tokens.to_units(order.amount, source)
     try:
         route = router.find_route(source, target, units, stored.slippage_bps or 0, snapshots)
-        derived = _json(routes.shown(route, least_out=least_out))
+        derived = _json(routes.to_client(route, least_out=least_out))
     except NoRoutesFound as none:
         derived = {"reason": str(none)}
     return {
@@ -168,7 +177,7 @@ def _landing(order: Order, transaction: chain.Transaction, seed: str) -> Json:
         def reference(token_in: Token, token_out: Token, at_ms: int) -> Any:
             return market.exact_price(token_in, token_out, market.slot_at(at_ms), seed)
 
-        ended = settlement.ending(before, outcome, unix_ms(after[0].timestamp), reference)
+        ended = settlement.ending_update(before, outcome, unix_ms(after[0].timestamp), reference)
         derived = _json(ended)
         landing["execution"] = derived.get("execution")
     elif after and after[0].error:

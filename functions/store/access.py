@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
 from functions.contract import API_KEY, TICKET, SecretKind
 from functions.runtime import settings
 from functions.store import clients
@@ -54,7 +52,7 @@ def redeem_ticket(ticket: str, now_ms: int) -> str | None:
     """
     if not TICKET.matches(ticket):
         return None
-    try:
+    with clients.conditional_write() as write:
         answer = clients.dynamodb().delete_item(
             TableName=settings.access_table,
             Key=_id(TICKET, ticket),
@@ -62,10 +60,7 @@ def redeem_ticket(ticket: str, now_ms: int) -> str | None:
             ExpressionAttributeValues={":now": {"N": str(now_ms // 1000)}},
             ReturnValues="ALL_OLD",
         )
-    except ClientError as error:
-        clients.refused_item(error)
-        return None
-    return answer["Attributes"]["owner"]["S"]
+    return answer["Attributes"]["owner"]["S"] if write.refused is None else None
 
 
 def _id(kind: SecretKind, secret: str) -> dict[str, AttributeValueTypeDef]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
+
+from botocore.exceptions import ClientError
 
 from functions.aws import make_client
 
 if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
@@ -27,12 +31,23 @@ def sqs() -> SQSClient:
     return client
 
 
-def refused_item(error: ClientError) -> dict[str, Any]:
-    """The item that failed a write's condition, empty if there is none; raises any other error.
+@dataclass
+class Write:
+    """A conditional write. `refused` is None, or the item that failed the condition.
 
-    DynamoDB returns the item only if the write has ReturnValuesOnConditionCheckFailure.
+    It is empty if there is no item, or unless the write has ReturnValuesOnConditionCheckFailure.
     """
-    if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-        raise error
-    response = cast("dict[str, Any]", error.response)
-    return cast("dict[str, Any]", response.get("Item", {}))
+
+    refused: dict[str, Any] | None = None
+
+
+@contextmanager
+def conditional_write() -> Iterator[Write]:
+    """A block with one conditional write; raises any error but that of a failed condition."""
+    write = Write()
+    try:
+        yield write
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            raise
+        write.refused = cast("dict[str, Any]", error.response).get("Item", {})

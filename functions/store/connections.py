@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from functions.runtime import settings
 from functions.store import clients
 
@@ -26,7 +24,7 @@ class ConnectionGone(Exception):
 
 def connect(owner: str, connection_id: str, now_ms: int) -> None:
     """Store a connection of the owner until it disconnects or its time to live ends."""
-    try:
+    with clients.conditional_write():
         clients.dynamodb().put_item(
             TableName=settings.connections_table,
             Item={
@@ -36,8 +34,6 @@ def connect(owner: str, connection_id: str, now_ms: int) -> None:
             # A late repeat of this put must not undo a later `follow_all`.
             ConditionExpression="attribute_not_exists(connectionId)",
         )
-    except ClientError as error:
-        clients.refused_item(error)
 
 
 def disconnect(owner: str, connection_id: str) -> None:
@@ -84,7 +80,7 @@ def followers_of_all(owner: str) -> dict[str, frozenset[str]]:
 
 
 def _set_follows_all(owner: str, connection_id: str, *, follows: bool) -> None:
-    try:
+    with clients.conditional_write() as write:
         clients.dynamodb().update_item(
             TableName=settings.connections_table,
             Key=_key(owner, connection_id),
@@ -93,9 +89,8 @@ def _set_follows_all(owner: str, connection_id: str, *, follows: bool) -> None:
             ConditionExpression="attribute_exists(expiresAt)",
             ExpressionAttributeValues={":follows": {"BOOL": follows}},
         )
-    except ClientError as error:
-        clients.refused_item(error)
-        raise ConnectionGone(connection_id) from None
+    if write.refused is not None:
+        raise ConnectionGone(connection_id)
 
 
 def _matching(owner: str, condition: str, values: dict[str, Any]) -> list[dict[str, Any]]:

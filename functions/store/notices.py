@@ -6,10 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from functions.contract import SEND_BATCH_MAX
 from functions.runtime import settings
 from functions.store import clients
-
-BATCH_MAX = 10  # SendMessageBatch takes no more
 
 
 class NoticesRefused(Exception):
@@ -47,12 +46,12 @@ def notice_of_test(owner: str, webhook_id: str, request_id: str, timestamp: str)
 
 def send(notices: Sequence[Notice]) -> None:
     """Queue notices; raises NoticesRefused. A retry is safe: receivers ignore repeated ids."""
-    for start in range(0, len(notices), BATCH_MAX):
+    for start in range(0, len(notices), SEND_BATCH_MAX):
         answer = clients.sqs().send_message_batch(
             QueueUrl=settings.webhook_queue_url,
             Entries=[
                 {"Id": str(number), "MessageBody": json.dumps(notice._asdict())}
-                for number, notice in enumerate(notices[start : start + BATCH_MAX])
+                for number, notice in enumerate(notices[start : start + SEND_BATCH_MAX])
             ],
         )
         if failed := answer.get("Failed"):

@@ -10,11 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from uuid import UUID, uuid4  # noqa: TID251 - a writer recognises its own put
 
-from botocore.exceptions import ClientError
-
 from functions.contract import (
+    BATCH_GET_MAX,
     OPEN_BY_OWNER_INDEX,
     OPEN_ORDERS_INDEX,
+    ORDER_INDEXES,
     OWNER_INDEX,
     due_shard,
     ended_partition,
@@ -51,7 +51,6 @@ MAX_FOLLOWERS = 100
 LIST_READS_MAX, LIST_KEYS_MAX = 10, 1000
 # A Lambda answer has at most 6 MB. Only the updates of an order are counted: the rest is small.
 PAGE_BYTES_MAX = 2_500_000
-BATCH_GET_MAX = 100  # the limit of BatchGetItem
 
 
 class OrderNotFound(Exception):
@@ -95,18 +94,16 @@ class InvalidCursor(Exception):
 def create_order(order: Order, owner: str) -> None:
     """Store a new order; raises OrderExists with the stored one if its id is taken."""
     item = new_item(order, owner, writer=uuid4().hex[:12])
-    try:
+    with clients.conditional_write() as write:
         clients.dynamodb().put_item(
             TableName=settings.orders_table,
             Item=item,
             ConditionExpression="attribute_not_exists(orderId)",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
-    except ClientError as error:
-        stored = clients.refused_item(error)
-        # The answer to this put may have been lost, and botocore may have repeated the put.
-        if stored.get("writer") != item["writer"]:
-            raise OrderExists(stored_order(stored).order) from None
+    # The answer to this put may have been lost, and botocore may have repeated the put.
+    if write.refused is not None and write.refused.get("writer") != item["writer"]:
+        raise OrderExists(stored_order(write.refused).order)
 
 
 def get_order(order_id: str, owner: str) -> Order:
@@ -132,14 +129,14 @@ def begin_order(update: Update) -> StoredOrder:
 
     This is one call in either case, because a refused write returns the item. Raises OrderNotFound.
     """
-    try:
-        element = entry_of(update, (), None)
+    element = entry_of(update, (), None)
+    with clients.conditional_write() as write:
         answer = _append(update, element, {"idleSince": idle_since(update)}, returned="ALL_NEW")
-    except ClientError as error:
-        if not (stored := clients.refused_item(error)):
-            raise OrderNotFound(update.order_id) from None
-        return stored_order(stored)
-    return stored_order(answer["Attributes"])
+    if write.refused is None:
+        return stored_order(answer["Attributes"])
+    if not write.refused:
+        raise OrderNotFound(update.order_id)
+    return stored_order(write.refused)
 
 
 def append_update(
@@ -156,17 +153,15 @@ def append_update(
     another writer was first. Returns the order after the update.
     """
     changed = order.apply(update)
-    try:
-        _append(
-            update, entry_of(update, order.updates, transaction), index_keys(changed, owner, wake)
-        )
-    except ClientError as error:
+    element = entry_of(update, order.updates, transaction)
+    with clients.conditional_write() as write:
+        _append(update, element, index_keys(changed, owner, wake))
+    if write.refused is not None:
         # The answer to this write may have been lost, and botocore may have repeated the write.
         # Two writers of the same update and transaction do no harm: both may continue from it.
-        stored = clients.refused_item(error)
-        found = entries(stored)[order.sequence : update.sequence] if stored else []
+        found = entries(write.refused)[order.sequence : update.sequence] if write.refused else []
         if found != [Entry(update.text, transaction)]:
-            raise StaleOrder(order.order_id) from None
+            raise StaleOrder(order.order_id)
     return changed
 
 
@@ -202,10 +197,10 @@ def _append(
     )
 
 
-def rest_on(order: Order, wake: Wake) -> None:
+def set_wake_keys(order: Order, wake: Wake) -> None:
     """Replace the wake keys of a resting order; raises StaleOrder if it has a newer update."""
     sets, removes, values = _key_changes({"wakeAbove": wake.above, "wakeBelow": wake.below})
-    try:
+    with clients.conditional_write() as write:
         clients.dynamodb().update_item(
             TableName=settings.orders_table,
             Key={"orderId": {"S": order.order_id}},
@@ -214,9 +209,8 @@ def rest_on(order: Order, wake: Wake) -> None:
             ExpressionAttributeNames={"#sequence": "sequence"},
             ExpressionAttributeValues={**values, ":read": {"N": str(order.sequence)}},
         )
-    except ClientError as error:
-        clients.refused_item(error)
-        raise StaleOrder(order.order_id) from None
+    if write.refused is not None:
+        raise StaleOrder(order.order_id)
 
 
 def _key_changes(
@@ -268,7 +262,7 @@ def _add_follower(
     follower: AttributeValueTypeDef = {
         "M": {"since": {"N": str(since_sequence)}, "request": {"S": request_id}}
     }
-    try:
+    with clients.conditional_write() as write:
         clients.dynamodb().update_item(
             TableName=settings.orders_table,
             Key={"orderId": {"S": order_id}},
@@ -283,16 +277,16 @@ def _add_follower(
             },
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
-    except ClientError as error:
-        stored = clients.refused_item(error)
-        if not stored or stored["owner"]["S"] != owner:
-            raise OrderNotFound(order_id) from None
-        raise TooManyFollowers(order_id, stored["followers"]["M"]) from None
+    if write.refused is None:
+        return
+    if not write.refused or write.refused["owner"]["S"] != owner:
+        raise OrderNotFound(order_id)
+    raise TooManyFollowers(order_id, write.refused["followers"]["M"])
 
 
 def unfollow(order_id: str, connection_id: str) -> None:
     """Remove a connection from an order's followers; no error if it is not among them."""
-    try:
+    with clients.conditional_write():
         clients.dynamodb().update_item(
             TableName=settings.orders_table,
             Key={"orderId": {"S": order_id}},
@@ -300,8 +294,6 @@ def unfollow(order_id: str, connection_id: str) -> None:
             ConditionExpression="attribute_exists(followers.#connection)",
             ExpressionAttributeNames={"#connection": connection_id},
         )
-    except ClientError as error:
-        clients.refused_item(error)
 
 
 # --- many orders ------------------------------------------------------------------------------
@@ -331,7 +323,7 @@ def idle_orders(shard: str, before: str, *, limit: int) -> list[IdleOrder]:
 
 def restart_idle_time(order: IdleOrder, now_ms: int) -> bool:
     """Restart the order's idle time now; returns False if the order has changed or ended."""
-    try:
+    with clients.conditional_write() as write:
         clients.dynamodb().update_item(
             TableName=settings.orders_table,
             Key={"orderId": {"S": order.order_id}},
@@ -342,15 +334,12 @@ def restart_idle_time(order: IdleOrder, now_ms: int) -> bool:
                 ":found": {"S": order.idle_since},
             },
         )
-    except ClientError as error:
-        clients.refused_item(error)
-        return False
-    return True
+    return write.refused is None
 
 
 def leave_due_shard(order: IdleOrder) -> None:
     """Move an order whose message has been sent to its open shard: it is idle once it is due."""
-    try:
+    with clients.conditional_write():  # the order may have changed
         clients.dynamodb().update_item(
             TableName=settings.orders_table,
             Key={"orderId": {"S": order.order_id}},
@@ -362,8 +351,6 @@ def leave_due_shard(order: IdleOrder) -> None:
                 ":found": {"S": order.idle_since},
             },
         )
-    except ClientError as error:
-        clients.refused_item(error)  # the order has changed
 
 
 Wanted = Mapping[str, object]  # values that an order must have, by the names of its fields
@@ -394,7 +381,7 @@ def list_orders(
     elif status and status != Status.CONFIRMED:
         following = _take_ended(page, owner, Status(str(status)), start)
     else:
-        pick = partial(_unless_ended_otherwise, owner, set(_open_ids(owner))) if status else None
+        pick = partial(_keep_confirmed, owner, set(_open_ids(owner))) if status else None
         following = _take_from(page, _of_owner(owner, created), start, pick)
     return page.orders, following and _cursor(following)
 
@@ -434,20 +421,18 @@ class _Source(NamedTuple):
     """A partition of an index, whose sort keys are listing keys."""
 
     index_name: str
-    key: tuple[str, str]  # the name of its key, and the key
-    sort_name: str
+    partition: str
     between: tuple[str, str] | None = None
 
 
 def _of_owner(owner: str, created: tuple[str, str] | None = None) -> _Source:
     # After the time, a key has the type and the tokens, all of which sort before "~".
     between = created and (created[0], f"{created[1]}~")
-    return _Source(OWNER_INDEX, ("owner", owner), "createdAt", between)
+    return _Source(OWNER_INDEX, owner, between)
 
 
 def _ended(owner: str, status: Status) -> _Source:
-    partition = ended_partition(owner, status)
-    return _Source(OPEN_ORDERS_INDEX, ("openShard", partition), "idleSince")
+    return _Source(OPEN_ORDERS_INDEX, ended_partition(owner, status))
 
 
 def _take_open(page: _Page, owner: str, start: Place | None) -> Place | None:
@@ -480,13 +465,13 @@ def _of_earlier_release(places: list[Place]) -> list[Place]:
     return [place for place in places if " " not in place.key]
 
 
-def _unless_ended_otherwise(owner: str, open_ids: set[str], places: list[Place]) -> list[Place]:
+def _keep_confirmed(owner: str, open_ids: set[str], places: list[Place]) -> list[Place]:
     """The confirmed orders: those that are neither open nor in another status's partition."""
     if not places:
         return []
     known = set(open_ids)
     between = (places[-1].key, places[0].key)
-    for status in (Status.FAILED, Status.CANCELLED, Status.EXPIRED):
+    for status in [each for each in Status if each.terminal and each is not Status.CONFIRMED]:
         found, _ = _places(_ended(owner, status)._replace(between=between), len(places), None)
         known.update(place.order_id for place in found)
     return [place for place in places if place.order_id not in known]
@@ -524,17 +509,17 @@ def _places(
 ) -> tuple[list[Place], bool]:
     """Up to `limit` places after `start`, and whether there are more."""
     request: dict[str, Any] = {}
-    name, partition = source.key
-    values: dict[str, AttributeValueTypeDef] = {":partition": {"S": partition}}
+    name, sort_name = ORDER_INDEXES[source.index_name]
+    values: dict[str, AttributeValueTypeDef] = {":partition": {"S": source.partition}}
     condition = "#partition = :partition"
     if source.between:
-        condition += f" AND {source.sort_name} BETWEEN :first AND :last"
+        condition += f" AND {sort_name} BETWEEN :first AND :last"
         first, last = source.between
         values |= {":first": {"S": first}, ":last": {"S": last}}
     if start:
         request["ExclusiveStartKey"] = {
-            name: {"S": partition},
-            source.sort_name: {"S": start.key},
+            name: {"S": source.partition},
+            sort_name: {"S": start.key},
             "orderId": {"S": start.order_id},
         }
     answer = clients.dynamodb().query(
@@ -547,7 +532,7 @@ def _places(
         Limit=limit,
         **request,
     )
-    places = [Place(item[source.sort_name]["S"], item["orderId"]["S"]) for item in answer["Items"]]
+    places = [Place(item[sort_name]["S"], item["orderId"]["S"]) for item in answer["Items"]]
     return places, "LastEvaluatedKey" in answer
 
 

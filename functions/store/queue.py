@@ -45,7 +45,7 @@ def enqueue_all(
     return {order_ids[int(failed["Id"])] for failed in answer.get("Failed", [])}
 
 
-def tell_parent(ended: Order) -> None:
+def requeue_parent(ended: Order) -> None:
     """If the order that has ended is a slice, ask the worker to continue its twap order.
 
     If this fails, the sweeper asks later.

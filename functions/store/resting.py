@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from botocore.exceptions import ClientError
-
 from functions.contract import WAKE_ABOVE_INDEX, WAKE_BELOW_INDEX, WATCHED_PAIRS_ID
 from functions.runtime import now_ms, settings
 from functions.store import clients
@@ -57,7 +55,7 @@ class Nearest(NamedTuple):
         return [WAKE_ABOVE_INDEX] * rises + [WAKE_BELOW_INDEX] * falls
 
 
-class Wake(NamedTuple):
+class IndexEntry(NamedTuple):
     """An order that a price wakes, and the key under which the index had it."""
 
     order_id: str
@@ -98,7 +96,7 @@ def take_over(since_ms: int) -> bool:
 
     Returns False if a watcher that began at the same time or later has taken over.
     """
-    try:
+    with clients.conditional_write() as write:
         clients.dynamodb().update_item(
             TableName=settings.orders_table,
             Key=_KEY,
@@ -107,15 +105,12 @@ def take_over(since_ms: int) -> bool:
             ExpressionAttributeNames={"#watcher": _WATCHER},
             ExpressionAttributeValues={":since": {"N": str(since_ms)}},
         )
-    except ClientError as error:
-        clients.refused_item(error)
-        return False
-    return True
+    return write.refused is None
 
 
 def forget(pair: str, version: int) -> None:
     """Remove a pair without resting orders from the watched ones, if its version is unchanged."""
-    try:
+    with clients.conditional_write():
         clients.dynamodb().update_item(
             TableName=settings.orders_table,
             Key=_KEY,
@@ -124,8 +119,6 @@ def forget(pair: str, version: int) -> None:
             ExpressionAttributeNames={"#pair": pair},
             ExpressionAttributeValues={":version": {"N": str(version)}},
         )
-    except ClientError as error:
-        clients.refused_item(error)
 
 
 def nearest(pair: str) -> Nearest:
@@ -147,7 +140,9 @@ def woken(pair: str, key: str, indexes: Iterable[str]) -> Iterator[str]:
             yield wake.order_id
 
 
-def _wakes(index: str, pair: str, *, until: str = "", limit: int | None = None) -> Iterator[Wake]:
+def _wakes(
+    index: str, pair: str, *, until: str = "", limit: int | None = None
+) -> Iterator[IndexEntry]:
     """The entries of a pair in an index, in the order in which the price reaches their keys.
 
     The sort key of each index has the index's name.
@@ -168,7 +163,7 @@ def _wakes(index: str, pair: str, *, until: str = "", limit: int | None = None) 
             **request,
         )
         for item in answer["Items"]:
-            yield Wake(item["orderId"]["S"], item[index]["S"])
+            yield IndexEntry(item["orderId"]["S"], item[index]["S"])
         if "LastEvaluatedKey" not in answer:
             return
         request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]

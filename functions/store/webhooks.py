@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from botocore.exceptions import ClientError
-
 from functions.contract import iso
 from functions.runtime import settings
 from functions.store import clients
@@ -117,7 +115,7 @@ def _update(
     owner: str, webhook_id: str, change: str, values: dict[str, AttributeValueTypeDef]
 ) -> str | None:
     given: dict[str, Any] = {"ExpressionAttributeValues": values} if values else {}
-    try:
+    with clients.conditional_write() as write:
         answer = clients.dynamodb().update_item(
             TableName=settings.connections_table,
             Key=_key(owner, webhook_id),
@@ -127,8 +125,7 @@ def _update(
             ReturnValues="ALL_NEW",
             **given,
         )
-    except ClientError as error:
-        clients.refused_item(error)
+    if write.refused is not None:
         return None
     return answer["Attributes"].get("failingSince", {}).get("S")
 

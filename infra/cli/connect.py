@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from functions.client import Client, KeyRefused, Patience
+from functions.client import Client, KeyRefused, Timeouts
 from functions.contract import API_KEY
 from infra.cli.command import Problem
 from infra.cli.deployed import find
@@ -35,7 +35,7 @@ def connected(
         stack.http_url,
         key,
         web_socket_url=stack.web_socket_url,
-        patience=Patience(),
+        timeouts=Timeouts(),
         tls=ssl.create_default_context(cafile=stack.ca_bundle),
         trust_env=stack.endpoint_url is None,  # no proxy leads to a local stack
         tell=tell,

@@ -17,13 +17,13 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from functions.client import Client, Patience, Update
+from functions.client import Client, Timeouts, Update
 from functions.contract import API_KEY
 from tests.engine import KEY, Engine, Json
 from tests.eventually import SECONDS_MAX, eventually
 
 # The client gives up after a minute, so that the run also passes on a slow machine.
-QUICK = Patience(
+QUICK = Timeouts(
     request=20, call=60, lost=60, answer=0.2, renew=0.3, backoff=0.002, backoff_max=0.02
 )
 STEPS = ("routing", "building", "submitted")
@@ -71,7 +71,7 @@ class Run:
         self.outcome = Outcome()
         self.keys = [KEY]
         self.client = Client(
-            self.engine.http_url, lambda: self.keys[-1], patience=QUICK, trust_env=False
+            self.engine.http_url, lambda: self.keys[-1], timeouts=QUICK, trust_env=False
         )
         # Received by the follower of all orders, and by the followers of one order.
         self.received: dict[str, list[Update]] = defaultdict(list)

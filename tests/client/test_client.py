@@ -27,10 +27,10 @@ from functions.client import (
     NotUnderstood,
     OrderType,
     OrderUnknown,
-    Patience,
     ProblemCode,
     Refused,
     Status,
+    Timeouts,
     Update,
 )
 from functions.client.internet import Internet
@@ -40,8 +40,8 @@ from tests.engine import KEY, Engine
 from tests.eventually import eventually, eventually_async
 from tests.orders import LIFE
 
-QUICK = Patience(call=30, lost=30, answer=10, renew=0.3, backoff=0.01, backoff_max=0.05)
-IMPATIENT = Patience(call=0.3, lost=0.3, answer=0.05, renew=0.3, backoff=0.01, backoff_max=0.05)
+QUICK = Timeouts(call=30, lost=30, answer=10, renew=0.3, backoff=0.01, backoff_max=0.05)
+IMPATIENT = Timeouts(call=0.3, lost=0.3, answer=0.05, renew=0.3, backoff=0.01, backoff_max=0.05)
 
 
 @pytest.fixture
@@ -57,9 +57,9 @@ async def client(engine: Engine) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-def new_client(engine: Engine, patience: Patience = QUICK, **more: Any) -> AsyncClient:
+def new_client(engine: Engine, timeouts: Timeouts = QUICK, **more: Any) -> AsyncClient:
     given = {"key": KEY, **more}
-    return AsyncClient(engine.http_url, patience=patience, trust_env=False, **given)
+    return AsyncClient(engine.http_url, timeouts=timeouts, trust_env=False, **given)
 
 
 def statuses(updates: list[Update]) -> list[str]:
@@ -333,7 +333,7 @@ async def test_leaving_the_iteration_closes_the_connection(
 
 
 def test_the_client_without_asyncio_has_the_same_calls(engine: Engine) -> None:
-    with Client(engine.http_url, KEY, patience=QUICK, trust_env=False) as client:
+    with Client(engine.http_url, KEY, timeouts=QUICK, trust_env=False) as client:
         order = client.submit("SOL", "USDC", "2", key="k")
         assert client.order(order.order_id).amount == "2"
         for status in LIFE[1:]:
@@ -375,7 +375,7 @@ def interrupting() -> Iterator[threading.Event]:
 def test_a_follower_without_asyncio_can_be_interrupted(
     engine: Engine, interrupting: threading.Event
 ) -> None:
-    with Client(engine.http_url, KEY, patience=QUICK, trust_env=False) as client:
+    with Client(engine.http_url, KEY, timeouts=QUICK, trust_env=False) as client:
         updates = client.follow(engine.new_order("pending"))
         next(updates)
         interrupting.set()

@@ -20,7 +20,7 @@ from infra.cli.deployed import Deployed
 from infra.cli.keys import create
 from infra.cli.local import EMULATOR_LOG, running_stack
 from tests.browser import launched
-from tests.e2e.dashboard import ALONE, Dashboard, MadeUpEngine, tab
+from tests.e2e.dashboard import NO_STACK, Dashboard, FakeEngine, tab
 from tests.stack_client import Client
 
 # Venues answer ten times as fast as by default, only requested faults happen, the authorizer caches
@@ -129,15 +129,15 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def dashboard(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Dashboard]:
     """A tab with a fresh profile: on the stack's dashboard, or on a page that `engine` serves."""
-    alone = "engine" in request.fixturenames
-    with tab(browser, ALONE if alone else request.getfixturevalue("target")) as dashboard:
+    no_stack = "engine" in request.fixturenames
+    with tab(browser, NO_STACK if no_stack else request.getfixturevalue("target")) as dashboard:
         yield dashboard
 
 
 @pytest.fixture
-def engine(dashboard: Dashboard) -> MadeUpEngine:
+def engine(dashboard: Dashboard) -> FakeEngine:
     """A fake engine that answers the dashboard, so that the test needs no stack."""
-    return MadeUpEngine(dashboard)
+    return FakeEngine(dashboard)
 
 
 @pytest.fixture

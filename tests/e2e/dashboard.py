@@ -26,9 +26,9 @@ from playwright.sync_api import (
 )
 
 from functions.http.pages import Pages
-from functions.orders.order import Status
 from functions.runtime import settings
 from tests.browser import axe_source
+from tests.orders import TERMINAL
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Target
@@ -41,7 +41,7 @@ PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1440, "height": 900}
 _run, _amounts = random.randint(2, 99), count(1)
 # Problems of a busy stack from which the page recovers: it reconnects, and `call` retries.
-PASSING = (
+TEMPORARY_PROBLEMS = (
     "WebSocket is closed before the connection is established",
     r"WebSocket handshake: Unexpected response code: (403|429|5\d\d)",
     r"server responded with a status of (429|5\d\d) .*/api/",
@@ -56,14 +56,14 @@ def new_amount() -> str:
 class Dashboard:
     """One tab with the dashboard, and the problems that it reported."""
 
-    def __init__(self, page: Page, target: Target | Alone) -> None:
+    def __init__(self, page: Page, target: Target | NoStack) -> None:
         self.page, self.target = page, target
         self.problems: list[str] = []
-        self.forgiven: list[str] = [] if target is ALONE else [*PASSING]
+        self.ignored: list[str] = [] if target is NO_STACK else [*TEMPORARY_PROBLEMS]
         page.set_default_timeout(WAIT_MS_MAX)
-        if target is not ALONE:
+        if target is not NO_STACK:
             # If a busy stack sends no quote in time, the page asks before it submits.
-            page.add_locator_handler(page.locator("#guard[open]"), submit_all_the_same)
+            page.add_locator_handler(page.locator("#guard[open]"), confirm_submission)
         own = {urlsplit(url).netloc for url in (target.http_url, target.web_socket_url)}
 
         def check_host(url: str) -> None:
@@ -84,13 +84,13 @@ class Dashboard:
         self.open_link(key or self.target.api_key)
         self.page.click("#gate-use")
         if live:
-            self.is_live()
+            self.expect_live()
 
     def open_link(self, key: str) -> None:
         """Open a link with a key."""
         self.page.goto(f"{self.target.http_url}/#key={key}")
 
-    def is_live(self) -> None:
+    def expect_live(self) -> None:
         expect(self.page.locator("#connection")).to_have_attribute("data-state", "live")
 
     def connect_now(self) -> None:
@@ -110,17 +110,17 @@ class Dashboard:
         self.page.click("#submit")
         return self.row(amount)
 
-    def forgive(self, pattern: str) -> None:
+    def ignore_problems(self, pattern: str) -> None:
         """Ignore the problems that match; the test causes them on purpose."""
-        self.forgiven.append(pattern)
+        self.ignored.append(pattern)
 
 
-def submit_all_the_same(question: Locator) -> None:
+def confirm_submission(question: Locator) -> None:
     question.get_by_role("button", name="Submit it all the same").click()
 
 
 @contextmanager
-def tab(browser: Browser, target: Target | Alone, **options: Any) -> Iterator[Dashboard]:
+def tab(browser: Browser, target: Target | NoStack, **options: Any) -> Iterator[Dashboard]:
     """A tab with a fresh profile; it must have reported no problem by the end."""
     common = {"viewport": DESKTOP, "ignore_https_errors": True, "locale": "en-US"}
     options = {**common, **options}
@@ -131,12 +131,12 @@ def tab(browser: Browser, target: Target | Alone, **options: Any) -> Iterator[Da
     problems = [
         problem
         for problem in dashboard.problems
-        if not any(re.search(pattern, problem) for pattern in dashboard.forgiven)
+        if not any(re.search(pattern, problem) for pattern in dashboard.ignored)
     ]
     assert not problems, problems
 
 
-def has_status(row: Locator, status: str) -> None:
+def expect_status(row: Locator, status: str) -> None:
     expect(row).to_have_count(1)
     expect(row).to_have_attribute("data-status", status)
 
@@ -173,7 +173,7 @@ def axe_violations(page: Page) -> list[str]:
 # --- a fake engine ----------------------------------------------------------------------------
 
 
-def made_up_order(number: int, status: str = "routing", **fields: Any) -> Json:
+def fake_order(number: int, status: str = "routing", **fields: Any) -> Json:
     """An order as the API returns it; the greater the number, the newer."""
     order_id = f"00000000-0000-4000-8000-{number:012}"
     time = f"{NOON + timedelta(seconds=number):%Y-%m-%dT%H:%M:%S.000Z}"
@@ -254,18 +254,20 @@ QUOTE: Json = {**ROUTE, "tokenIn": "SOL", "tokenOut": "USDC", "referencePrice": 
 
 
 @dataclass(frozen=True)
-class Alone:
-    """The addresses of a page without a stack; `MadeUpEngine` answers it."""
+class NoStack:
+    """The addresses of a page without a stack; `FakeEngine` answers it."""
 
     http_url: str = "https://engine.test"
     web_socket_url: str = "wss://updates.engine.test"
-    api_key: str = "oee_made_up"
+    api_key: str = "oee_fake"
 
 
-ALONE = Alone()
+NO_STACK = NoStack()
 # The dashboard of a stack with the simulated network's usual latency.
 PAGES = Pages(
-    replace(settings, web_socket_url=ALONE.web_socket_url, simulate_allowed=True, latency_scale=1)
+    replace(
+        settings, web_socket_url=NO_STACK.web_socket_url, simulate_allowed=True, latency_scale=1
+    )
 )
 
 
@@ -278,16 +280,16 @@ def serve_files(page: Page) -> None:
         kind = {"Content-Type": str(file.content_type)}
         route.fulfill(body=file.body, headers=kind | {k: str(v) for k, v in file.headers.items()})
 
-    page.context.route(f"{ALONE.http_url}/**", answer)
+    page.context.route(f"{NO_STACK.http_url}/**", answer)
 
 
-class MadeUpEngine:
+class FakeEngine:
     """Answers the page's HTTP requests and its WebSocket in place of the stack."""
 
     def __init__(self, dashboard: Dashboard) -> None:
         page = dashboard.page
         self._target = dashboard.target
-        if dashboard.target is ALONE:
+        if dashboard.target is NO_STACK:
             serve_files(page)
         self.orders: list[Json] = []  # newest first
         self.quote: Json = dict(QUOTE)
@@ -342,14 +344,13 @@ class MadeUpEngine:
         elif name == "prices":
             route.fulfill(json={"points": self.prices})
         elif name == "candles":
-            route.fulfill(json={"candles": made_up_candles(query)})
+            route.fulfill(json={"candles": fake_candles(query)})
         else:
             route.fulfill(json=next(o for o in self.orders if o["orderId"] == name))
 
     def _page(self, query: dict[str, str]) -> Json:
         if query.get("status") == "open":
-            ended = {status for status in Status if status.terminal}
-            return {"orders": [o for o in self.orders if o["status"] not in ended]}
+            return {"orders": [o for o in self.orders if o["status"] not in TERMINAL]}
         filters = {"status", "type", "clientOrderId", "parentId"} & query.keys()
         found = [o for o in self.orders if all(o.get(name) == query[name] for name in filters)]
         start, limit = int(query.get("cursor", "0")), int(query.get("limit", "20"))
@@ -373,7 +374,7 @@ class MadeUpEngine:
 INTERVALS = {"second": 1, "minute": 60, "hour": 3600}
 
 
-def made_up_candles(query: dict[str, str]) -> list[Json]:
+def fake_candles(query: dict[str, str]) -> list[Json]:
     """Candles of a price that swings around 150."""
     start, end = (datetime.fromisoformat(query[name]).timestamp() for name in ("from", "to"))
     step = INTERVALS[query["interval"]]

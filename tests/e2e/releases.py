@@ -36,9 +36,7 @@ def release(folder: Path, *changes: tuple[str, str, str]) -> Path:
 
 def sweep(stack: Stack) -> None:
     """Run the sweeper now, as its schedule does each minute."""
-    stack.client("lambda").invoke(
-        FunctionName=_name(stack, "AWS::Lambda::Function", "Sweeper")
-    )
+    stack.client("lambda").invoke(FunctionName=_name(stack, "AWS::Lambda::Function", "Sweeper"))
 
 
 @contextmanager
@@ -78,9 +76,7 @@ def no_sweeps(stack: Stack) -> Iterator[None]:
 
 
 def _attributes(stack: Stack, url: str, *names: str) -> dict[str, str]:
-    answer = stack.client("sqs").get_queue_attributes(
-        QueueUrl=url, AttributeNames=list(names)
-    )
+    answer = stack.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=list(names))
     attributes: dict[str, str] = answer["Attributes"]
     return attributes
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from uuid import uuid4
 
@@ -208,26 +208,28 @@ async def test_invalid_frames_are_answered_or_close_their_connection_and_affect_
     order = await client.accepted()
     async with client.socket() as other_socket:
         await other_socket.send(json.dumps({"orderId": order["orderId"]}))
-        for huge in ("x" * 100_000, b"\xff" * 30_000):
-            await send_frames(client, [huge])
-        for start in range(0, len(frames), 20):
-            await send_frames(client, frames[start : start + 20])
+        binary = [frame for frame in frames if isinstance(frame, bytes)]
+        for unsupported in (["x" * 100_000], [b"\xff" * 30_000], binary):
+            # AWS closes a connection after a binary frame, and after one of more than 32 KB:
+            # https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-binary-media-types.html
+            with suppress(ConnectionClosed):
+                await send_frames(client, unsupported)
+        texts = [frame for frame in frames if isinstance(frame, str)]
+        for start in range(0, len(texts), 20):
+            await send_frames(client, texts[start : start + 20])
         await send_frames(client, ['{"action":"ping"}'] * 100)  # a flood
         updates = await updates_of(other_socket, order["orderId"])
         assert [update["sequence"] for update in updates] == [1, 2, 3, 4, 5]
 
 
-async def send_frames(client: Client, frames: list[str | bytes]) -> None:
-    """Send all messages at once; each must be answered unless the connection is closed."""
-    try:
-        async with client.socket() as socket:
-            for frame in frames:
-                await socket.send(frame)
-            for _ in frames:
-                answer = await receive(socket)
-                assert "error" in answer or answer["type"] == "pong"
-    except ConnectionClosed:
-        pass
+async def send_frames(client: Client, frames: Sequence[str | bytes]) -> None:
+    """Send all messages at once; each must be answered."""
+    async with client.socket() as socket:
+        for frame in frames:
+            await socket.send(frame)
+        for _ in frames:
+            answer = await receive(socket)
+            assert "error" in answer or answer["type"] == "pong"
 
 
 @pytest.mark.emulator

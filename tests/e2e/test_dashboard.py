@@ -18,13 +18,13 @@ from tests.e2e.dashboard import (
     NOON,
     ROUTE,
     Dashboard,
+    FakeEngine,
     Json,
-    MadeUpEngine,
     answer_as_the_engine,
     close_dialog,
     execute,
-    has_status,
-    made_up_order,
+    expect_status,
+    fake_order,
     new_amount,
 )
 
@@ -48,7 +48,7 @@ def test_an_order_goes_from_the_form_to_confirmed(dashboard: Dashboard) -> None:
     expect(page.locator("#quote-minimum")).to_have_text(re.compile(r"^[\d.,]+ USDC$"))
     expect(page.locator("#quote-reason")).to_have_text(re.compile("beats|only"))
     row = dashboard.submit(amount)
-    has_status(row, "confirmed")
+    expect_status(row, "confirmed")
     sold = re.compile(rf"Sold {amount} SOL for [\d.,]+ USDC")
     expect(page.locator("#news")).to_contain_text(sold)
     expect(page.locator("#announcer")).to_have_text(re.compile("confirmed$"))
@@ -71,21 +71,21 @@ def test_a_limit_order_is_changed_and_cancelled_and_a_twap_order_is_confirmed(
     page.get_by_role("radio", name="Limit").check()
     page.fill("#limit-price", "900")
     row = dashboard.submit(amount)
-    has_status(row, "resting")
+    expect_status(row, "resting")
     expect(row.locator(".live")).to_have_text(re.compile(r"limit 900\.000 \(\+\d"))
     row.get_by_role("button", name="Change order").click()
     page.fill("#change-limit", "910")
     page.click("#change-submit")
     expect(row.locator(".live")).to_have_text(re.compile(r"limit 910\.000"))
     row.get_by_role("button", name="Cancel order").click()
-    has_status(row, "cancelled")
+    expect_status(row, "cancelled")
     page.get_by_role("radio", name="TWAP").check()
     page.fill("#limit-price", "")
     page.fill("#slices", "2")
     page.fill("#interval", "1")
     sliced = new_amount()
     row = dashboard.submit(sliced)
-    has_status(row, "confirmed")
+    expect_status(row, "confirmed")
     row.get_by_role("link").click()
     expect(page.locator("#detail .legs li")).to_have_count(2)
 
@@ -100,7 +100,7 @@ def test_text_typed_after_the_choice_of_a_token_replaces_it(dashboard: Dashboard
     keyboard.type("SOL")
     keyboard.press("Tab")
     expect(page.locator("#token-in")).to_have_value("SOL")
-    has_status(dashboard.submit(amount), "confirmed")
+    expect_status(dashboard.submit(amount), "confirmed")
 
 
 def test_a_real_route_over_another_token_is_shown_hop_by_hop(dashboard: Dashboard) -> None:
@@ -122,7 +122,7 @@ def test_a_double_click_makes_one_order(
     dashboard.open()
     dashboard.page.fill("#amount", amount)
     dashboard.page.dblclick("#submit")
-    has_status(dashboard.row(amount), "confirmed")
+    expect_status(dashboard.row(amount), "confirmed")
     listed = api(dashboard.target.api_key).get("/api/orders", params={"limit": 20}).json()["orders"]
     assert [order["amount"].startswith(amount) for order in listed].count(True) == 1
 
@@ -145,10 +145,10 @@ def test_a_submission_whose_answer_was_lost_is_retried_as_the_same_order(
     row = dashboard.submit(new_amount())
     # The row comes by the WebSocket, perhaps before the second submission.
     expect(dashboard.page.locator("#form-status")).to_have_text(re.compile(r"^Order \w+ accepted"))
-    has_status(row, "confirmed")
+    expect_status(row, "confirmed")
     assert len(keys) >= 2
     assert len(set(keys)) == 1
-    dashboard.forgive("ERR_FAILED .*/execute")
+    dashboard.ignore_problems("ERR_FAILED .*/execute")
 
 
 def test_the_button_for_five_orders_places_five_and_all_are_confirmed(dashboard: Dashboard) -> None:
@@ -167,7 +167,7 @@ def test_a_failed_order_shows_its_reason_in_words_and_all_its_updates(dashboard:
     page = dashboard.page
     dashboard.open()
     row = dashboard.submit(new_amount(), fault="slippage")
-    has_status(row, "failed")
+    expect_status(row, "failed")
     expect(row.locator(".c-why")).to_have_text("The price moved beyond your slippage")
     row.get_by_role("link").click()
     detail = page.get_by_role("dialog")
@@ -179,61 +179,24 @@ def test_a_failed_order_shows_its_reason_in_words_and_all_its_updates(dashboard:
     expect(detail).to_contain_text("Slippage, first 3 attempts")
 
 
-def test_a_filter_shows_only_orders_of_its_status(
-    dashboard: Dashboard, api: Callable[[str], httpx.Client]
-) -> None:
-    page = dashboard.page
-    good, bad = new_amount(), new_amount()
-    client = api(dashboard.target.api_key)
-    execute(client, good)
-    execute(client, bad, simulate={"fault": "venue_down"})
-    dashboard.open()
-    has_status(dashboard.row(bad), "failed")
-    page.get_by_role("radio", name="Failed").check()
-    expect(dashboard.row(bad)).to_be_visible()
-    expect(dashboard.row(good)).to_be_hidden()
-    page.get_by_role("radio", name="Confirmed").check()
-    expect(dashboard.row(good)).to_be_visible()
-    expect(dashboard.row(bad)).to_be_hidden()
-    page.get_by_role("radio", name="Cancelled").check()  # other tests cancel orders of this owner
-    expect(dashboard.row(good)).to_be_hidden()
-    expect(dashboard.row(bad)).to_be_hidden()
-
-
-def test_invalid_input_is_reported_next_to_its_field_and_not_sent(dashboard: Dashboard) -> None:
-    page = dashboard.page
-    dashboard.open()
-    for amount, rule in {
-        "-1": "must be a number",
-        "0": "must be greater than 0",
-        "1.0000000001": "must have at most 9 decimal places",
-        "": "is needed",
-    }.items():
-        page.fill("#amount", amount)
-        page.click("#submit")
-        expect(page.locator("#amount-error")).to_contain_text(rule)
-        expect(page.locator("#amount")).to_have_attribute("aria-invalid", "true")
-    expect(page.locator("#form-status")).to_be_empty()
-
-
 def test_a_pending_order_can_be_cancelled_in_its_dialog(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
-    page, order = dashboard.page, made_up_order(1, "pending")
+    page, order = dashboard.page, fake_order(1, "pending")
     engine.orders = [order]
-    engine.refusals[f"DELETE {order['orderId']}"] = (200, made_up_order(1, "cancelled"))
+    engine.refusals[f"DELETE {order['orderId']}"] = (200, fake_order(1, "cancelled"))
     dashboard.open()
     page.locator(".row").get_by_role("link").click()
     page.click("#detail-cancel")
-    has_status(page.locator(".row"), "cancelled")
+    expect_status(page.locator(".row"), "cancelled")
     expect(page.locator("#detail-cancel")).to_be_hidden()
     expect(page.locator(".timeline b")).to_have_text(["Pending", "Cancelled"])
 
 
 def test_a_refused_cancellation_is_reported_in_the_orders_dialog(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
-    page, order = dashboard.page, made_up_order(1, "pending")
+    page, order = dashboard.page, fake_order(1, "pending")
     engine.orders = [order]
     why = "The order is routing; only a pending order can be cancelled."
     engine.refusals[f"DELETE {order['orderId']}"] = (409, {"detail": why})
@@ -242,7 +205,7 @@ def test_a_refused_cancellation_is_reported_in_the_orders_dialog(
     page.click("#detail-cancel")
     expect(page.get_by_role("dialog").get_by_role("alert")).to_have_text(f"Not cancelled. {why}")
     expect(page.get_by_role("dialog").get_by_role("alert")).to_be_in_viewport()
-    dashboard.forgive("409")
+    dashboard.ignore_problems("409")
 
 
 # --- the connection ---------------------------------------------------------------------------
@@ -255,7 +218,7 @@ def test_after_a_reload_an_open_order_is_shown_once_with_all_its_updates(
     row = dashboard.submit(new_amount(), fault="quote_timeout", attempts="2")
     expect(row).to_have_count(1)
     dashboard.page.reload()
-    has_status(row, "confirmed")
+    expect_status(row, "confirmed")
     row.get_by_role("link").click()
     expect(dashboard.page.locator(".timeline b")).to_have_text(STEPS_WITH_TWO_RETRIES)
 
@@ -302,12 +265,12 @@ def test_over_a_lost_connection_no_update_is_lost_or_shown_twice(
     expect(dashboard.row(meanwhile[0])).to_have_count(0)
     cut = False
     dashboard.connect_now()
-    dashboard.is_live()
+    dashboard.expect_live()
     for amount in meanwhile:
-        has_status(dashboard.row(amount), "confirmed")
-    has_status(slow, "confirmed")
+        expect_status(dashboard.row(amount), "confirmed")
+    expect_status(slow, "confirmed")
     assert {message["orderId"] for message in sent if "orderId" in message} == {"*"}
-    dashboard.forgive("ERR_FAILED")
+    dashboard.ignore_problems("ERR_FAILED")
     slow.get_by_role("link").click()
     expect(page.locator(".timeline b")).to_have_text(STEPS_WITH_TWO_RETRIES)
 
@@ -321,7 +284,7 @@ def test_an_order_placed_elsewhere_appears_without_a_reload(
     for amount in amounts:
         execute(client, amount)
     for amount in amounts:
-        has_status(dashboard.row(amount), "confirmed")
+        expect_status(dashboard.row(amount), "confirmed")
 
 
 def test_a_failed_load_of_the_orders_is_reported_and_retried(
@@ -334,32 +297,32 @@ def test_a_failed_load_of_the_orders_is_reported_and_retried(
     expect(page.locator("#list-message")).to_have_text("The orders could not be loaded.")
     expect(page.get_by_role("button", name="Load the orders again")).to_be_visible()
     page.unroute_all()
-    has_status(dashboard.row(amount), "confirmed")
+    expect_status(dashboard.row(amount), "confirmed")
     expect(page.locator("#list-state")).not_to_have_attribute("data-state", "error")
-    dashboard.forgive("503")
+    dashboard.ignore_problems("503")
 
 
 def test_without_the_chart_library_the_page_shows_orders_and_can_load_the_chart_again(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page, lost = dashboard.page, True
-    engine.orders = [made_up_order(1, "confirmed")]
+    engine.orders = [fake_order(1, "confirmed")]
     page.route(
         "**/lightweight-charts.*.js",
         lambda route: route.fulfill(status=503) if lost else route.fallback(),
     )
     dashboard.open()
-    has_status(page.locator(".row"), "confirmed")
+    expect_status(page.locator(".row"), "confirmed")
     expect(page.locator("#chart-message")).to_have_text("The chart could not be loaded.")
     lost = False
     page.get_by_role("button", name="Load the chart again").click()
     expect(page.locator("#chart canvas").first).to_be_visible()
     expect(page.locator("#chart-state")).to_be_hidden()
-    dashboard.forgive("503")
+    dashboard.ignore_problems("503")
 
 
 def test_a_subscription_whose_answer_was_lost_is_sent_again(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     """A throttling API Gateway answers with its own frame and does not invoke the function."""
     lost = {"message": "Internal server error", "connectionId": "c=", "requestId": "r="}
@@ -370,11 +333,11 @@ def test_a_subscription_whose_answer_was_lost_is_sent_again(
         else:
             answer_as_the_engine(socket, message)
 
-    engine.orders = [order := made_up_order(1, "pending")]
+    engine.orders = [order := fake_order(1, "pending")]
     engine.on_message = lose_the_first
     dashboard.open(live=False)
-    has_status(dashboard.page.locator(".row"), "pending")
-    dashboard.is_live()
+    expect_status(dashboard.page.locator(".row"), "pending")
+    dashboard.expect_live()
     # A live page would not have sent the second subscription.
     assert engine.sent[:2] == [{"action": "subscribe", "orderId": "*"}] * 2
     assert len(engine.sockets) == 1
@@ -382,12 +345,12 @@ def test_a_subscription_whose_answer_was_lost_is_sent_again(
     for text in (json.dumps(lost), json.dumps(refused), "[]", "null", "7", "no JSON"):
         engine.sockets[-1].send(text)
     engine.push(order, "routing", attempt=1)
-    has_status(dashboard.page.locator(".row"), "routing")
-    dashboard.is_live()
+    expect_status(dashboard.page.locator(".row"), "routing")
+    dashboard.expect_live()
 
 
 def test_a_connection_without_answers_is_replaced_by_another(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     engine.on_message = lambda _socket, _message: None
     dashboard.page.clock.install()
@@ -402,7 +365,7 @@ def test_a_connection_without_answers_is_replaced_by_another(
     engine.on_message = answer_as_the_engine
     for _ in range(20):
         dashboard.page.clock.run_for(1000)
-    dashboard.is_live()
+    dashboard.expect_live()
 
 
 def test_with_the_websocket_blocked_orders_are_read_by_http_and_the_page_says_so(
@@ -418,32 +381,32 @@ def test_with_the_websocket_blocked_orders_are_read_by_http_and_the_page_says_so
 
     page.route_web_socket(re.compile("ticket="), relay)
     dashboard.open(live=False)
-    has_status(dashboard.submit(new_amount()), "confirmed")
+    expect_status(dashboard.submit(new_amount()), "confirmed")
     expect(page.locator("#connection")).to_have_attribute("data-state", "reading")
     expect(page.locator("#connection")).to_have_text("Not live: reading every few seconds")
     expect(page.locator("body")).not_to_have_attribute("data-stale", "")
     blocked = False
     dashboard.connect_now()
-    dashboard.is_live()
-    has_status(dashboard.submit(new_amount()), "confirmed")
+    dashboard.expect_live()
+    expect_status(dashboard.submit(new_amount()), "confirmed")
 
 
 def test_an_order_placed_elsewhere_is_read_while_the_websocket_is_blocked(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     engine.web_socket_reachable = False
     dashboard.open(live=False)
     expect(dashboard.page.locator("#connection")).to_have_attribute("data-state", "reading")
-    engine.orders = [made_up_order(1, "confirmed")]
-    has_status(dashboard.page.locator(".row"), "confirmed")
+    engine.orders = [fake_order(1, "confirmed")]
+    expect_status(dashboard.page.locator(".row"), "confirmed")
 
 
 def test_while_offline_times_stop_and_the_page_shows_when_it_was_last_current(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
     page.clock.install(time=NOON)
-    engine.orders = [order := made_up_order(1, "routing")]
+    engine.orders = [order := fake_order(1, "routing")]
     dashboard.open()
     row = page.locator(".row")
     step = row.locator(".live")
@@ -461,16 +424,16 @@ def test_while_offline_times_stop_and_the_page_shows_when_it_was_last_current(
     expect(row).to_have_css("filter", re.compile("grayscale"))
     engine.push(order, "building", route=ROUTE)
     page.context.set_offline(False)
-    has_status(row, "building")
-    dashboard.is_live()
+    expect_status(row, "building")
+    dashboard.expect_live()
     expect(row.locator(".live")).not_to_have_text("last known")
 
 
 def test_while_the_engine_cannot_be_reached_orders_are_marked_as_last_known(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
-    engine.orders = [made_up_order(1, "routing")]
+    engine.orders = [fake_order(1, "routing")]
     dashboard.open()
     engine.reachable = engine.web_socket_reachable = False
     engine.cut()
@@ -478,39 +441,39 @@ def test_while_the_engine_cannot_be_reached_orders_are_marked_as_last_known(
     expect(page.locator(".row .live")).to_have_text("last known")
     engine.reachable = engine.web_socket_reachable = True
     dashboard.connect_now()
-    dashboard.is_live()
-    dashboard.forgive("ERR_FAILED")
+    dashboard.expect_live()
+    dashboard.ignore_problems("ERR_FAILED")
 
 
 def test_orders_placed_and_ended_while_the_page_was_disconnected_are_found(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     """One of them is older than the newest known order."""
     page = dashboard.page
     page.clock.install(time=NOON + timedelta(seconds=110))
-    known = [made_up_order(number, "confirmed") for number in (100, 99, 97)]
+    known = [fake_order(number, "confirmed") for number in (100, 99, 97)]
     engine.orders = [*known]
     dashboard.open()
     expect(page.locator(".row")).to_have_count(3)
     engine.reachable = engine.web_socket_reachable = False
     engine.cut()
     expect(page.locator("#connection")).not_to_have_attribute("data-state", "live")
-    meanwhile = [made_up_order(number, "confirmed") for number in range(148, 100, -1)]
-    missed = made_up_order(98, "failed", error={"code": "INTERNAL", "message": "It broke."})
+    meanwhile = [fake_order(number, "confirmed") for number in range(148, 100, -1)]
+    missed = fake_order(98, "failed", error={"code": "INTERNAL", "message": "It broke."})
     engine.orders = [*meanwhile, *known[:2], missed, known[2]]
     engine.reachable = engine.web_socket_reachable = True
-    dashboard.is_live()
+    dashboard.expect_live()
     expect(page.locator(".row")).to_have_count(52)
-    has_status(page.locator(f".row[data-id='{missed['orderId']}']"), "failed")
-    dashboard.forgive("ERR_FAILED")
+    expect_status(page.locator(f".row[data-id='{missed['orderId']}']"), "failed")
+    dashboard.ignore_problems("ERR_FAILED")
 
 
 def test_an_old_order_that_ended_while_the_page_was_disconnected_is_read(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
-    old = made_up_order(1, "routing")
-    newer = [made_up_order(number, "confirmed") for number in range(1100, 1000, -1)]
+    old = fake_order(1, "routing")
+    newer = [fake_order(number, "confirmed") for number in range(1100, 1000, -1)]
     engine.orders = [*newer, old]
     dashboard.open()
     page.get_by_role("radio", name="Open").check()
@@ -518,14 +481,14 @@ def test_an_old_order_that_ended_while_the_page_was_disconnected_is_read(
     while page.locator(".row").count() < 101:
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
         page.wait_for_timeout(50)
-    has_status(page.locator(f".row[data-id='{old['orderId']}']"), "routing")
+    expect_status(page.locator(f".row[data-id='{old['orderId']}']"), "routing")
     engine.web_socket_reachable = False
     engine.cut()
     expect(page.locator("#connection")).not_to_have_attribute("data-state", "live")
-    old |= {**made_up_order(1, "confirmed")}
+    old |= {**fake_order(1, "confirmed")}
     engine.web_socket_reachable = True
-    dashboard.is_live()
-    has_status(page.locator(f".row[data-id='{old['orderId']}']"), "confirmed")
+    dashboard.expect_live()
+    expect_status(page.locator(f".row[data-id='{old['orderId']}']"), "confirmed")
 
 
 # --- loading ----------------------------------------------------------------------------------
@@ -547,16 +510,16 @@ def test_a_file_that_failed_to_load_is_requested_again(dashboard: Dashboard, nam
     dashboard.page.reload()
     # A style sheet that arrives during a click moves the button.
     expect(dashboard.page.locator(".bar")).to_have_css("position", "sticky")
-    dashboard.is_live()
-    has_status(dashboard.submit(new_amount()), "confirmed")
+    dashboard.expect_live()
+    expect_status(dashboard.submit(new_amount()), "confirmed")
     assert len(requests) == 3
-    dashboard.forgive("503")
+    dashboard.ignore_problems("503")
 
 
 def test_the_page_works_without_the_script_that_requests_files_again(dashboard: Dashboard) -> None:
     dashboard.page.route("**/retry.*.js", lambda route: route.fulfill(status=503))
     dashboard.open()
-    dashboard.forgive("503")
+    dashboard.ignore_problems("503")
 
 
 REQUESTS = """["navigation", "resource"].flatMap((type) => performance.getEntriesByType(type))
@@ -569,7 +532,7 @@ def test_the_first_render_takes_at_most_six_requests_and_120_kb(dashboard: Dashb
     """From an empty cache until orders are shown; a small account allows few concurrent calls."""
     page = dashboard.page
     dashboard.open()
-    has_status(dashboard.submit(new_amount()), "confirmed")
+    expect_status(dashboard.submit(new_amount()), "confirmed")
     page.context.new_cdp_session(page).send("Network.clearBrowserCache")
     page.reload()
     expect(page.locator(".row .status").first).to_be_visible()
@@ -605,11 +568,11 @@ LONGEST_TASK_UNITS = 10
 
 
 def test_a_thousand_orders_are_loaded_and_a_hundred_updates_at_once_make_no_long_task(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     """`uv run pytest -s tests/e2e/test_dashboard.py -k thousand` prints the figures."""
     page = dashboard.page
-    orders = engine.orders = [made_up_order(number) for number in range(1000, 0, -1)]
+    orders = engine.orders = [fake_order(number) for number in range(1000, 0, -1)]
     dashboard.open()
     rows = page.locator("#rows > .row")
     deadline = time.monotonic() + 120
@@ -674,7 +637,7 @@ def test_an_order_is_placed_and_read_with_the_keyboard_alone(dashboard: Dashboar
     page.focus("#amount")
     keyboard.press("Enter")
     row = page.locator(".row", has_text=f"{amount} JUP")
-    has_status(row, "confirmed")
+    expect_status(row, "confirmed")
     row.get_by_role("link").focus()
     keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_contain_text("Timeline")

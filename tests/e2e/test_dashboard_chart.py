@@ -10,11 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Request, Route, expect
 
-from tests.e2e.dashboard import ALONE, PAGES, Dashboard, Json, MadeUpEngine, made_up_order, stamp
+from tests.e2e.dashboard import NO_STACK, PAGES, Dashboard, FakeEngine, Json, fake_order, stamp
 
 
 def test_the_chart_has_ranges_candles_lines_venues_a_crosshair_and_own_orders(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
     requests: list[dict[str, str]] = []
@@ -27,9 +27,9 @@ def test_the_chart_has_ranges_candles_lines_venues_a_crosshair_and_own_orders(
     page.on("request", note)
     ended = {"confirmedAt": stamp(timedelta(minutes=-2)), "createdAt": stamp(timedelta(minutes=-2))}
     engine.orders = [
-        made_up_order(3, "resting", type="limit", limitPrice="160"),
-        made_up_order(2, "confirmed", **ended),
-        made_up_order(1, "confirmed", tokenIn="USDC", tokenOut="SOL", **ended),
+        fake_order(3, "resting", type="limit", limitPrice="160"),
+        fake_order(2, "confirmed", **ended),
+        fake_order(1, "confirmed", tokenIn="USDC", tokenOut="SOL", **ended),
     ]
     dashboard.open()
     chart, values = page.locator("#chart"), page.locator("#chart-values")
@@ -75,10 +75,10 @@ def test_the_chart_has_ranges_candles_lines_venues_a_crosshair_and_own_orders(
 
 
 def test_amounts_show_dollars_a_quote_shows_its_age_and_a_rate_can_be_inverted(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
-    engine.orders = [made_up_order(1, "confirmed")]
+    engine.orders = [fake_order(1, "confirmed")]
     engine.prices = [{"timestamp": "2026-01-31T12:00:00.000Z", "reference": "0.5"}]
     dashboard.open()
     page.fill("#amount", "2")
@@ -95,7 +95,7 @@ def test_amounts_show_dollars_a_quote_shows_its_age_and_a_rate_can_be_inverted(
     expect(page.locator("td.c-price")).to_have_text("0.0066578")
     page.click("#quote-rate")
     expect(page.locator("td.c-price")).to_have_text("150.200")
-    page.goto(f"{ALONE.http_url}/?pair=JUP-RAY&amount=10")  # neither token is a stablecoin
+    page.goto(f"{NO_STACK.http_url}/?pair=JUP-RAY&amount=10")  # neither token is a stablecoin
     expect(page.locator("#amount-worth")).to_have_text("$5.00")
 
 
@@ -103,7 +103,7 @@ def test_amounts_show_dollars_a_quote_shows_its_age_and_a_rate_can_be_inverted(
 
 
 def test_prices_amounts_and_terms_are_read_and_shown_exactly(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
 
@@ -113,7 +113,7 @@ def test_prices_amounts_and_terms_are_read_and_shown_exactly(
         route.fulfill(content_type="text/javascript", body=text)
 
     page.route("**/modules/*", serve)
-    page.goto(ALONE.http_url)
+    page.goto(NO_STACK.http_url)
 
     def module(name: str, script: str) -> Any:
         return page.evaluate(f"import('/modules/{name}').then((m) => {script})")

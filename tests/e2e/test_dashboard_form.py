@@ -10,27 +10,27 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.e2e.dashboard import (
-    ALONE,
+    NO_STACK,
     NOON,
     QUOTE,
     ROUTE,
     Dashboard,
+    FakeEngine,
     Json,
-    MadeUpEngine,
     close_dialog,
-    made_up_order,
+    fake_order,
     tab,
 )
 
 
 @pytest.fixture
-def placed(dashboard: Dashboard, engine: MadeUpEngine) -> list[Json]:
+def placed(dashboard: Dashboard, engine: FakeEngine) -> list[Json]:
     """The bodies of the orders that the page submits to the fake engine."""
     bodies: list[Json] = []
 
     def accept(route: Route) -> None:
         bodies.append(route.request.post_data_json or {})
-        route.fulfill(status=202, json=made_up_order(len(bodies), "pending"))
+        route.fulfill(status=202, json=fake_order(len(bodies), "pending"))
 
     dashboard.page.route("**/api/orders/execute", accept)
     return bodies
@@ -51,7 +51,7 @@ REFUSED_AMOUNTS = {
 
 
 def test_an_ambiguous_amount_is_refused_with_the_reason(
-    dashboard: Dashboard, engine: MadeUpEngine, placed: list[Json]
+    dashboard: Dashboard, engine: FakeEngine, placed: list[Json]
 ) -> None:
     page = dashboard.page
     dashboard.open()
@@ -124,8 +124,8 @@ def test_an_ambiguous_slippage_is_refused_with_the_reason(
 def test_the_keypad_of_a_phone_has_a_decimal_point_in_each_locale(
     browser: Browser, locale: str, keypad: str
 ) -> None:
-    with tab(browser, ALONE, locale=locale) as dashboard:
-        MadeUpEngine(dashboard)
+    with tab(browser, NO_STACK, locale=locale) as dashboard:
+        FakeEngine(dashboard)
         dashboard.open()
         for field in ("#amount", "#slippage-percent"):
             expect(dashboard.page.locator(field)).to_have_attribute("inputmode", keypad)
@@ -258,7 +258,7 @@ def test_a_limit_far_below_the_market_or_a_stop_above_it_needs_a_confirmation(
 # --- tokens, by keyboard ----------------------------------------------------------------------
 
 
-def test_tab_selects_the_highlighted_token(dashboard: Dashboard, engine: MadeUpEngine) -> None:
+def test_tab_selects_the_highlighted_token(dashboard: Dashboard, engine: FakeEngine) -> None:
     page, keyboard = dashboard.page, dashboard.page.keyboard
     dashboard.open()
     page.focus("#token-in")
@@ -271,7 +271,7 @@ def test_tab_selects_the_highlighted_token(dashboard: Dashboard, engine: MadeUpE
 
 
 def test_the_arrows_move_the_highlight_and_enter_selects_the_token(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page, keyboard = dashboard.page, dashboard.page.keyboard
     dashboard.open()
@@ -298,7 +298,7 @@ def test_the_arrows_move_the_highlight_and_enter_selects_the_token(
     expect(page.locator("#form-status")).to_be_empty()  # Enter did not submit the form
 
 
-def test_escape_restores_the_selected_token(dashboard: Dashboard, engine: MadeUpEngine) -> None:
+def test_escape_restores_the_selected_token(dashboard: Dashboard, engine: FakeEngine) -> None:
     page, keyboard = dashboard.page, dashboard.page.keyboard
     dashboard.open()
     page.focus("#token-in")
@@ -311,7 +311,7 @@ def test_escape_restores_the_selected_token(dashboard: Dashboard, engine: MadeUp
 
 
 def test_the_exact_symbol_is_listed_before_tokens_that_contain_it(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
     dashboard.open()
@@ -344,7 +344,7 @@ def test_no_order_is_placed_with_a_text_that_is_no_token(
 
 
 def test_choosing_the_other_sides_token_swaps_them(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
     dashboard.open()
@@ -358,7 +358,7 @@ def test_choosing_the_other_sides_token_swaps_them(
 
 
 def test_an_order_that_loses_much_of_its_value_needs_a_confirmation(
-    dashboard: Dashboard, engine: MadeUpEngine, placed: list[Json]
+    dashboard: Dashboard, engine: FakeEngine, placed: list[Json]
 ) -> None:
     page = dashboard.page
     engine.quote |= {"outAmount": "126", "referencePrice": "150", "priceImpactPct": "0.17"}
@@ -399,7 +399,7 @@ def test_a_large_slippage_needs_a_confirmation(dashboard: Dashboard, placed: lis
 
 
 def test_an_order_without_a_quote_needs_a_confirmation(
-    dashboard: Dashboard, engine: MadeUpEngine, placed: list[Json]
+    dashboard: Dashboard, engine: FakeEngine, placed: list[Json]
 ) -> None:
     page = dashboard.page
     dashboard.open()
@@ -409,11 +409,11 @@ def test_an_order_without_a_quote_needs_a_confirmation(
     question = page.get_by_role("dialog", name="This order may lose much of its value")
     expect(question).to_contain_text("There is no quote at the moment")
     assert placed == []
-    dashboard.forgive("503")
+    dashboard.ignore_problems("503")
 
 
 def test_an_order_without_a_route_is_refused_in_the_form(
-    dashboard: Dashboard, engine: MadeUpEngine, placed: list[Json]
+    dashboard: Dashboard, engine: FakeEngine, placed: list[Json]
 ) -> None:
     page = dashboard.page
     dashboard.open()
@@ -424,7 +424,7 @@ def test_an_order_without_a_route_is_refused_in_the_form(
     expect(page.locator("#amount-error")).to_have_text("The amount must be at most 7.")
     expect(page.locator("#form-status")).to_have_text("amount must be at most 7")
     assert placed == []
-    dashboard.forgive("400")
+    dashboard.ignore_problems("400")
 
 
 def test_a_simulated_fault_is_shown_while_its_settings_are_closed(
@@ -464,7 +464,7 @@ def test_a_venue_can_be_chosen_only_for_a_fault_of_one_venue(
 
 
 def test_a_price_below_the_market_is_shown_even_if_the_pool_has_no_price_impact(
-    dashboard: Dashboard, engine: MadeUpEngine, placed: list[Json]
+    dashboard: Dashboard, engine: FakeEngine, placed: list[Json]
 ) -> None:
     page = dashboard.page
     engine.quote = {**QUOTE, "outAmount": "73", "referencePrice": "100", "priceImpactPct": "0"}
@@ -484,7 +484,7 @@ def leg(venue: str, token_in: str, token_out: str, percent: int) -> Json:
 
 
 def test_a_route_shows_its_hops_in_sequence_and_its_splits_in_parallel(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
     plan = [
@@ -495,7 +495,7 @@ def test_a_route_shows_its_hops_in_sequence_and_its_splits_in_parallel(
     ]
     route = {**ROUTE, "routePlan": plan}
     engine.quote |= {"routePlan": plan}
-    engine.orders = [made_up_order(1, "confirmed", route=route)]
+    engine.orders = [fake_order(1, "confirmed", route=route)]
     dashboard.open()
     steps = page.locator("#quote-route li")
     path = "SOL → USDC Meteora 60 % · Raydium 25 % · Orca 15 %, then USDC → BONK Raydium 100 %"
@@ -510,7 +510,7 @@ def test_a_route_shows_its_hops_in_sequence_and_its_splits_in_parallel(
 
 
 def test_a_route_over_several_tokens_shows_the_share_of_each_path(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
     plan = [
@@ -523,7 +523,7 @@ def test_a_route_over_several_tokens_shows_the_share_of_each_path(
         leg("meteora", "JUP", "USDC", 100),
     ]
     engine.quote |= {"routePlan": plan}
-    engine.orders = [made_up_order(1, "confirmed", route={**ROUTE, "routePlan": plan})]
+    engine.orders = [fake_order(1, "confirmed", route={**ROUTE, "routePlan": plan})]
     dashboard.open()
     expect(page.locator("#quote-route li .text")).to_have_text(
         [
@@ -541,7 +541,7 @@ def test_a_route_over_several_tokens_shows_the_share_of_each_path(
 
 
 def test_an_idle_page_sends_few_requests_and_only_for_new_data(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
     queries: list[dict[str, list[str]]] = []

@@ -13,17 +13,17 @@ from tests.e2e.dashboard import (
     NOON,
     ROUTE,
     Dashboard,
+    FakeEngine,
     Json,
-    MadeUpEngine,
-    has_status,
-    made_up_order,
+    expect_status,
+    fake_order,
 )
 
 REVERTED = {"code": "SLIPPAGE_TOLERANCE_EXCEEDED", "message": "The price moved."}
 
 
 def cells(page: Page, number: int) -> list[str]:
-    row = page.locator(f".row[data-id='{made_up_order(number)['orderId']}']")
+    row = page.locator(f".row[data-id='{fake_order(number)['orderId']}']")
     return [re.sub(r"\n, .*", "", text.strip()) for text in row.locator("td").all_inner_texts()]
 
 
@@ -34,7 +34,7 @@ def shown(page: Page) -> list[int]:
 
 
 def test_an_ended_order_is_one_line_under_column_heads_and_fifteen_fit_a_laptops_screen(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
     page.clock.install(time=NOON + timedelta(minutes=1))
@@ -42,11 +42,11 @@ def test_an_ended_order_is_one_line_under_column_heads_and_fifteen_fit_a_laptops
     leg = {**ROUTE["routePlan"][0], "tokenIn": "USDC", "tokenOut": "SOL", "feeAmount": "0.75"}
     route = {**ROUTE, "inAmount": "301", "outAmount": "2.001", "routePlan": [leg]}
     engine.orders = [
-        made_up_order(43, "thawing", type="iceberg"),
-        made_up_order(42, "submitted"),
-        made_up_order(41, "failed", error=REVERTED),
-        made_up_order(40, "confirmed", tokenOut="SOL", route=route, **bought),
-        *(made_up_order(number, "confirmed") for number in range(39, 0, -1)),
+        fake_order(43, "thawing", type="iceberg"),
+        fake_order(42, "submitted"),
+        fake_order(41, "failed", error=REVERTED),
+        fake_order(40, "confirmed", tokenOut="SOL", route=route, **bought),
+        *(fake_order(number, "confirmed") for number in range(39, 0, -1)),
     ]
     dashboard.open()
     expect(page.locator(".row")).to_have_count(43)
@@ -67,18 +67,18 @@ def test_an_ended_order_is_one_line_under_column_heads_and_fifteen_fit_a_laptops
 
 
 def test_orders_are_found_by_status_pair_type_day_and_id_and_the_url_keeps_the_filters(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
     page.clock.install(time=NOON + timedelta(minutes=1))
-    older = made_up_order(7, "confirmed", clientOrderId="desk-77")
+    older = fake_order(7, "confirmed", clientOrderId="desk-77")
     engine.orders = [
-        made_up_order(6, "resting", type="limit", limitPrice="160"),
-        made_up_order(5, "failed", error=REVERTED),
-        made_up_order(4, "confirmed", tokenIn="JUP", tokenOut="BONK"),
-        made_up_order(3, "confirmed", tokenIn="USDC", tokenOut="SOL"),
-        made_up_order(2, "cancelled"),
-        made_up_order(1, "confirmed", createdAt="2026-01-29T12:00:00.000Z"),
+        fake_order(6, "resting", type="limit", limitPrice="160"),
+        fake_order(5, "failed", error=REVERTED),
+        fake_order(4, "confirmed", tokenIn="JUP", tokenOut="BONK"),
+        fake_order(3, "confirmed", tokenIn="USDC", tokenOut="SOL"),
+        fake_order(2, "cancelled"),
+        fake_order(1, "confirmed", createdAt="2026-01-29T12:00:00.000Z"),
     ]
     dashboard.open()
     expect(page.locator("#list-message")).to_have_text("These are all.")
@@ -86,8 +86,9 @@ def test_orders_are_found_by_status_pair_type_day_and_id_and_the_url_keeps_the_f
     expect(page.locator("#filters label")).to_have_text(counts)
     page.get_by_role("radio", name="Expired").check()
     expect(page.locator("#list-message")).to_have_text("No expired orders.")
-    page.get_by_role("radio", name="Confirmed").check()
-    assert shown(page) == [4, 3, 1]
+    for status, numbers in (("Failed", [5]), ("Cancelled", [2]), ("Confirmed", [4, 3, 1])):
+        page.get_by_role("radio", name=status).check()
+        assert shown(page) == numbers
     page.click("#filter-more")
     page.select_option("#filter-pair", label="SOL/USDC")
     assert shown(page) == [3, 1]
@@ -103,7 +104,7 @@ def test_orders_are_found_by_status_pair_type_day_and_id_and_the_url_keeps_the_f
     page.select_option("#filter-type", label="Limit")
     assert shown(page) == [6]
     page.click("#filter-none")
-    page.fill("#find", made_up_order(5)["orderId"][-12:])
+    page.fill("#find", fake_order(5)["orderId"][-12:])
     assert shown(page) == [5]
     engine.orders.append(older)
     page.fill("#find", older["orderId"])  # the page has not loaded this order
@@ -116,12 +117,12 @@ def test_orders_are_found_by_status_pair_type_day_and_id_and_the_url_keeps_the_f
 
 
 def test_orders_are_sorted_by_each_column_and_exported_in_the_shown_order(
-    dashboard: Dashboard, engine: MadeUpEngine, tmp_path: Path
+    dashboard: Dashboard, engine: FakeEngine, tmp_path: Path
 ) -> None:
     page = dashboard.page
     outs = {1: "100", 2: "300", 3: "200"}
     engine.orders = [
-        made_up_order(number, "confirmed", outAmount=out, clientOrderId='=1+1,"x"')
+        fake_order(number, "confirmed", outAmount=out, clientOrderId='=1+1,"x"')
         for number, out in reversed(outs.items())
     ]
     dashboard.open()
@@ -146,21 +147,21 @@ def test_orders_are_sorted_by_each_column_and_exported_in_the_shown_order(
 
 
 def test_an_order_is_repeated_and_cancelled_in_its_row_and_all_are_cancelled_at_once(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
     terms = {"tokenIn": "JUP", "tokenOut": "BONK", "amount": "25.5", "slippageBps": 30}
     engine.orders = [
-        made_up_order(4, "pending"),
-        made_up_order(3, "resting", type="limit", limitPrice="160"),
-        made_up_order(2, "pending"),
-        made_up_order(1, "confirmed", **terms),
+        fake_order(4, "pending"),
+        fake_order(3, "resting", type="limit", limitPrice="160"),
+        fake_order(2, "pending"),
+        fake_order(1, "confirmed", **terms),
     ]
     ids = [order["orderId"] for order in engine.orders]
     why = "The order is routing; only a pending order can be cancelled."
     engine.refusals[f"DELETE {ids[0]}"] = (409, {"detail": why})
     for number in (3, 2):
-        done = {**made_up_order(number, "cancelled"), "sequence": 9}
+        done = {**fake_order(number, "cancelled"), "sequence": 9}
         engine.refusals[f"DELETE {ids[4 - number]}"] = (200, done)
     dashboard.open()
     page.get_by_role("button", name="Cancel order 00000004").click()
@@ -174,7 +175,7 @@ def test_an_order_is_repeated_and_cancelled_in_its_row_and_all_are_cancelled_at_
     page.get_by_role("button", name="Cancel them").click()
     expect(page.locator("#news")).to_contain_text("2 of 3 orders cancelled")
     for number in (3, 2):
-        has_status(page.locator(f".row[data-id='{ids[4 - number]}']"), "cancelled")
+        expect_status(page.locator(f".row[data-id='{ids[4 - number]}']"), "cancelled")
     page.get_by_role("button", name="Repeat order 00000001").click()
     expect(page.locator("#token-in")).to_have_value("JUP")
     expect(page.locator("#token-out")).to_have_value("BONK")
@@ -182,18 +183,18 @@ def test_an_order_is_repeated_and_cancelled_in_its_row_and_all_are_cancelled_at_
     expect(page.locator("#slippage-percent")).to_have_value("0.3")
     expect(page.locator("#submit")).to_be_focused()
     assert "POST orders/execute" not in engine.calls
-    dashboard.forgive("409")
+    dashboard.ignore_problems("409")
 
 
 def test_a_resting_order_shows_price_distance_and_expiry_and_is_changed_in_its_row(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
     page.clock.install(time=NOON + timedelta(minutes=1))
     buy = {"tokenIn": "USDC", "tokenOut": "SOL", "limitPrice": "0.007", "stopPrice": "0.006"}
     engine.orders = [
-        made_up_order(2, "resting", type="oco", **buy),
-        limit := made_up_order(
+        fake_order(2, "resting", type="oco", **buy),
+        limit := fake_order(
             1, "resting", type="limit", limitPrice="165", expiresAt="2026-01-31T14:01:00.000Z"
         ),
     ]
@@ -237,15 +238,15 @@ def test_a_resting_order_shows_price_distance_and_expiry_and_is_changed_in_its_r
     # The page shows a price that another tab changed.
     engine.push(limit | changed, "resting", limitPrice="175")
     expect(live.nth(1)).to_have_text(re.compile(r"^limit 175\.000 "))
-    dashboard.forgive("409")
+    dashboard.ignore_problems("409")
 
 
 def test_an_order_that_has_rested_for_long_is_among_the_open_ones(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     """The order is far beyond the first pages of the list."""
-    newer = [made_up_order(number, "confirmed") for number in range(400, 100, -1)]
-    engine.orders = [*newer, made_up_order(1, "resting", type="limit", limitPrice="160")]
+    newer = [fake_order(number, "confirmed") for number in range(400, 100, -1)]
+    engine.orders = [*newer, fake_order(1, "resting", type="limit", limitPrice="160")]
     dashboard.open()
     expect(dashboard.page.locator("#filters label").nth(1)).to_have_text("Open 1")
     dashboard.page.get_by_role("radio", name="Open").check()
@@ -254,14 +255,14 @@ def test_an_order_that_has_rested_for_long_is_among_the_open_ones(
 
 
 def test_an_order_in_slices_shows_its_progress_and_its_slices(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
     page.clock.install(time=NOON + timedelta(seconds=30))
     done = {"slicesDone": 3, "filledAmount": "0.3", "outAmount": "45", "executedPrice": "150"}
-    twap = made_up_order(1, "working", type="twap", slices=10, intervalSeconds=60, amount="1")
+    twap = fake_order(1, "working", type="twap", slices=10, intervalSeconds=60, amount="1")
     twap |= {**done, "nextSliceAt": "2026-01-31T12:10:00.000Z"}
-    slices = [made_up_order(n, "confirmed", parentId=twap["orderId"]) for n in (4, 3, 2)]
+    slices = [fake_order(n, "confirmed", parentId=twap["orderId"]) for n in (4, 3, 2)]
     engine.orders = [*slices, twap]
     dashboard.open()
     row = page.locator(f".row[data-id='{twap['orderId']}']")
@@ -277,13 +278,13 @@ def test_an_order_in_slices_shows_its_progress_and_its_slices(
     ended = {"slicesDone": 10, "filledAmount": "1", "outAmount": "150"}
     engine.push(twap, "confirmed", **ended, networkFeeLamports=125_000)
     expect(page.locator("#news")).to_contain_text("Sold 1 SOL for 150.00 USDC at 150.000 SOL/USDC")
-    has_status(row, "confirmed")
+    expect_status(row, "confirmed")
     page.locator("#detail-body [data-order]").click()
     expect(page.locator("#detail-body")).to_contain_text("0.000125 SOL")
 
 
 def test_an_order_that_neither_the_first_list_nor_a_push_contained_appears(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     lists: list[str] = []
 
@@ -291,7 +292,7 @@ def test_an_order_that_neither_the_first_list_nor_a_push_contained_appears(
         if "status=open" not in route.request.url:
             lists.append(route.request.url)
         if len(lists) == 3:  # the page has read two lists: at its start, and once it was live
-            engine.orders = [made_up_order(1, "confirmed")]
+            engine.orders = [fake_order(1, "confirmed")]
         route.fallback()
 
     dashboard.page.route("**/api/orders?*", lack_it_at_first)

@@ -10,19 +10,19 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.dashboard import (
-    ALONE,
     DESKTOP,
+    NO_STACK,
     NOON,
     PHONE,
     QUOTE,
     ROUTE,
     Dashboard,
+    FakeEngine,
     Json,
-    MadeUpEngine,
     axe_violations,
     close_dialog,
-    has_status,
-    made_up_order,
+    expect_status,
+    fake_order,
     tab,
 )
 
@@ -54,12 +54,12 @@ HOPS = [
 def every_kind_of_order() -> list[Json]:
     """Orders in each status, with each failure reason, and with the longest numbers and routes."""
     failed = [
-        made_up_order(10 + i, "failed", error={"code": code, "message": "Words of the engine."})
+        fake_order(10 + i, "failed", error={"code": code, "message": "Words of the engine."})
         for i, code in enumerate(REASONS)
     ]
     statuses = ["pending", "routing", "building", "submitted", "confirmed", "cancelled", "expired"]
-    others = [made_up_order(20 + i, status) for i, status in enumerate(statuses)]
-    long = made_up_order(
+    others = [fake_order(20 + i, status) for i, status in enumerate(statuses)]
+    long = fake_order(
         30,
         "confirmed",
         **SMALL,
@@ -68,15 +68,15 @@ def every_kind_of_order() -> list[Json]:
         route={**ROUTE, "routePlan": HOPS, "inAmount": "1234567.12345", "outAmount": "0.136113"},
     )
     venues = [{**ROUTE["routePlan"][0], "venue": v} for v in ("whirlpool", "raydium", "meteora")]
-    mixed = made_up_order(32, "confirmed", route={**ROUTE, "routePlan": venues})
-    again = made_up_order(
+    mixed = fake_order(32, "confirmed", route={**ROUTE, "routePlan": venues})
+    again = fake_order(
         31, "routing", attempt=3, nextRetryAt="2026-01-31T12:00:31.500Z", error=failed[0]["error"]
     )
     waiting = [
-        made_up_order(40, "resting", type="limit", limitPrice="160", expiresAt=FAR),
-        made_up_order(41, "resting", type="oco", limitPrice="0.00712345", stopPrice="0.006", **BUY),
-        made_up_order(42, "working", type="twap", slices=100, **SLICED),
-        made_up_order(43, "thawing", type="iceberg"),  # a status of a later release
+        fake_order(40, "resting", type="limit", limitPrice="160", expiresAt=FAR),
+        fake_order(41, "resting", type="oco", limitPrice="0.00712345", stopPrice="0.006", **BUY),
+        fake_order(42, "working", type="twap", slices=100, **SLICED),
+        fake_order(43, "thawing", type="iceberg"),  # a status of a later release
     ]
     return [*reversed(waiting), mixed, again, long, *reversed(others), *reversed(failed)]
 
@@ -119,7 +119,7 @@ def cut_off(page: Page, width: int) -> list[str]:
     return found
 
 
-def test_no_text_is_cut_off_at_any_width(dashboard: Dashboard, engine: MadeUpEngine) -> None:
+def test_no_text_is_cut_off_at_any_width(dashboard: Dashboard, engine: FakeEngine) -> None:
     page = dashboard.page
     page.clock.install(time=NOON + timedelta(seconds=30))
     engine.orders = every_kind_of_order()
@@ -149,8 +149,8 @@ def test_no_text_is_cut_off_at_any_width(dashboard: Dashboard, engine: MadeUpEng
 @pytest.mark.parametrize("width", [1440, 1280, 390, 320])
 def test_a_row_keeps_its_height_in_every_status(browser: Browser, width: int) -> None:
     """A row that grew would move the rows below it away from the pointer."""
-    with tab(browser, ALONE, viewport={"width": width, "height": 900}) as dashboard:
-        page, engine = dashboard.page, MadeUpEngine(dashboard)
+    with tab(browser, NO_STACK, viewport={"width": width, "height": 900}) as dashboard:
+        page, engine = dashboard.page, FakeEngine(dashboard)
         engine.orders = every_kind_of_order()
         dashboard.open()
         expect(page.locator(".row")).to_have_count(len(engine.orders))
@@ -169,14 +169,14 @@ def test_a_row_keeps_its_height_in_every_status(browser: Browser, width: int) ->
         ]
         for status, fields in steps:
             engine.push(order, status, **fields)
-            has_status(row, status)
+            expect_status(row, status)
             assert row.evaluate("row => row.getBoundingClientRect().height") == heights[0]
 
 
-def test_no_two_buttons_have_the_same_name(dashboard: Dashboard, engine: MadeUpEngine) -> None:
+def test_no_two_buttons_have_the_same_name(dashboard: Dashboard, engine: FakeEngine) -> None:
     page = dashboard.page
     engine.orders = [
-        made_up_order(number, "confirmed", amount="1", txHash=f"{number}".rjust(88, "3"))
+        fake_order(number, "confirmed", amount="1", txHash=f"{number}".rjust(88, "3"))
         for number in range(5)
     ]
     dashboard.open()
@@ -197,7 +197,7 @@ def test_no_two_buttons_have_the_same_name(dashboard: Dashboard, engine: MadeUpE
 
 
 def test_the_state_of_a_step_is_shown_by_shape_and_word_besides_colour(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
     engine.orders = every_kind_of_order()
@@ -218,8 +218,8 @@ def test_the_state_of_a_step_is_shown_by_shape_and_word_besides_colour(
 
 
 def test_with_forced_colours_each_state_is_distinguishable(browser: Browser) -> None:
-    with tab(browser, ALONE, forced_colors="active") as dashboard:
-        page, engine = dashboard.page, MadeUpEngine(dashboard)
+    with tab(browser, NO_STACK, forced_colors="active") as dashboard:
+        page, engine = dashboard.page, FakeEngine(dashboard)
         engine.orders = every_kind_of_order()
         engine.quote = {**QUOTE, "routePlan": HOPS}
         dashboard.open()
@@ -260,21 +260,21 @@ LOOKS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: " ".join(map(str, look.values())))
 def test_axe_finds_nothing_serious(browser: Browser, look: dict[str, Any]) -> None:
-    with tab(browser, ALONE, **look) as dashboard:
-        page, engine = dashboard.page, MadeUpEngine(dashboard)
+    with tab(browser, NO_STACK, **look) as dashboard:
+        page, engine = dashboard.page, FakeEngine(dashboard)
         engine.orders = every_kind_of_order()
         engine.quote |= {"routePlan": HOPS}
-        engine.refusals["POST execute"] = (202, made_up_order(99, "pending"))
+        engine.refusals["POST execute"] = (202, fake_order(99, "pending"))
         found: list[str] = []
 
         def check(state: str) -> None:
             found.extend(f"{state}: {violation}" for violation in axe_violations(page))
 
-        dashboard.open_link(ALONE.api_key)
+        dashboard.open_link(NO_STACK.api_key)
         expect(page.locator("#gate-use")).to_be_visible()
         check("a key in a link")
         page.click("#gate-use")
-        dashboard.is_live()
+        dashboard.expect_live()
         expect(page.locator("#quote")).to_have_attribute("data-state", "ready")
         expect(page.locator("#chart canvas").first).to_be_visible()
         page.click("#filter-more")
@@ -288,7 +288,7 @@ def test_axe_finds_nothing_serious(browser: Browser, look: dict[str, Any]) -> No
         page.fill("#slippage-percent", "50")
         page.click("#submit")
         expect(page.locator("#guard")).to_be_visible()
-        check("the question before ruin")
+        check("the confirmation of a bad price")
         page.get_by_role("button", name="Submit it all the same").click()
         expect(page.locator("#news li")).to_have_count(1)
         check("news")
@@ -296,13 +296,13 @@ def test_axe_finds_nothing_serious(browser: Browser, look: dict[str, Any]) -> No
         expect(page.locator("#connection")).to_have_attribute("data-state", "offline")
         check("offline")
         page.context.set_offline(False)
-        dashboard.is_live()
+        dashboard.expect_live()
         assert page.evaluate("document.documentElement.scrollWidth") <= look["viewport"]["width"]
         page.click("#change-key")
         page.get_by_role("button", name="Sign out").click()
         check("signed out")
         assert found == [], "\n".join(found)
-        dashboard.forgive("ERR_INTERNET_DISCONNECTED")
+        dashboard.ignore_problems("ERR_INTERNET_DISCONNECTED")
 
 
 def check_dialogs(page: Page, check: Callable[[str], None]) -> None:
@@ -342,7 +342,7 @@ def refused(page: Page, amount: str, slippage: str) -> None:
 
 
 def test_axe_finds_nothing_serious_while_updates_are_read_by_http(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     engine.web_socket_reachable = False
     engine.orders = every_kind_of_order()

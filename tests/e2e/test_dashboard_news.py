@@ -8,14 +8,14 @@ from datetime import timedelta
 from playwright.sync_api import Browser, expect
 
 from tests.e2e.dashboard import (
-    ALONE,
+    NO_STACK,
     NOON,
     PHONE,
     ROUTE,
     Dashboard,
-    MadeUpEngine,
+    FakeEngine,
     close_dialog,
-    made_up_order,
+    fake_order,
     tab,
 )
 
@@ -23,14 +23,14 @@ FAILED = {"code": "FAILED_TO_LAND", "message": "It never landed."}
 
 
 def test_an_order_has_a_url_that_others_with_the_key_can_open(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
-    one, other = made_up_order(2, "confirmed"), made_up_order(1, "confirmed")
+    one, other = fake_order(2, "confirmed"), fake_order(1, "confirmed")
     engine.orders = [one]
     dashboard.open()
     page.locator(".row").get_by_role("link").click()
-    assert page.url == f"{ALONE.http_url}/?order={one['orderId']}"
+    assert page.url == f"{NO_STACK.http_url}/?order={one['orderId']}"
     page.go_back()
     expect(page.locator("#detail")).to_be_hidden()
     page.go_forward()
@@ -38,35 +38,35 @@ def test_an_order_has_a_url_that_others_with_the_key_can_open(
     page.reload()
     expect(page.locator("#detail-title")).to_have_text("2 SOL → USDC")
     close_dialog(page)
-    expect(page).to_have_url(f"{ALONE.http_url}/")
+    expect(page).to_have_url(f"{NO_STACK.http_url}/")
     engine.orders = [one, other]
-    page.goto(f"{ALONE.http_url}/?order={other['orderId']}")
+    page.goto(f"{NO_STACK.http_url}/?order={other['orderId']}")
     expect(page.locator("#detail-title")).to_have_text("1 SOL → USDC")
     engine.refusals["GET 00000000-0000-4000-8000-000000000009"] = (404, {"detail": "None."})
-    page.goto(f"{ALONE.http_url}/?order=00000000-0000-4000-8000-000000000009")
+    page.goto(f"{NO_STACK.http_url}/?order=00000000-0000-4000-8000-000000000009")
     expect(page.locator("#detail-error")).to_have_text("There is no such order of this key.")
-    dashboard.forgive("404")
+    dashboard.ignore_problems("404")
 
 
 def test_a_url_fills_in_the_form_and_changes_with_it(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
     dashboard.open()
-    page.goto(f"{ALONE.http_url}/?pair=JUP-BONK&amount=25")
+    page.goto(f"{NO_STACK.http_url}/?pair=JUP-BONK&amount=25")
     expect(page.locator("#understood")).to_contain_text("Sells 25 JUP for BONK")
     page.fill("#amount", "26")
     page.click("#flip")
     assert "pair=BONK-JUP&amount=26" in page.url
     page.reload()
     expect(page.locator("#understood")).to_contain_text("Sells 26 BONK for JUP")
-    page.goto(f"{ALONE.http_url}/?pair=JUP-NONE&amount=x")
+    page.goto(f"{NO_STACK.http_url}/?pair=JUP-NONE&amount=x")
     expect(page.locator("#token-in")).to_have_value("SOL")
     expect(page.locator("#amount-error")).to_contain_text("must be a number")
 
 
 def test_a_fill_is_announced_by_a_toast_the_title_the_icon_and_a_notification(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
     page.add_init_script(
@@ -75,7 +75,7 @@ def test_a_fill_is_announced_by_a_toast_the_title_the_icon_and_a_notification(
         Notification.permission = "default";
         Notification.requestPermission = async () => (Notification.permission = "granted");"""
     )
-    engine.orders = orders = [made_up_order(n, "submitted") for n in range(109, 0, -1)]
+    engine.orders = orders = [fake_order(n, "submitted") for n in range(109, 0, -1)]
     fill = {"outAmount": "301", "executedPrice": "150.5", "txHash": "x"}
     dashboard.open()
     expect(page).to_have_title(re.compile(r"^1\d\d\.\d{3} SOL/USDC · Order execution engine$"))
@@ -108,11 +108,11 @@ def test_a_fill_is_announced_by_a_toast_the_title_the_icon_and_a_notification(
 
 
 def test_the_timeline_groups_updates_by_attempt_and_shows_when_a_drop_will_be_known(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
     page.clock.install(time=NOON + timedelta(seconds=11))
-    order = made_up_order(1, "submitted")
+    order = fake_order(1, "submitted")
     engine.orders = [order]
     dashboard.open()
     live = page.locator(".row .live")
@@ -132,9 +132,9 @@ def test_the_timeline_groups_updates_by_attempt_and_shows_when_a_drop_will_be_kn
 
 
 def test_on_a_phone_the_result_of_a_submit_is_in_view(browser: Browser) -> None:
-    with tab(browser, ALONE, viewport=PHONE, has_touch=True) as dashboard:
-        page, engine = dashboard.page, MadeUpEngine(dashboard)
-        order = made_up_order(1, "pending")
+    with tab(browser, NO_STACK, viewport=PHONE, has_touch=True) as dashboard:
+        page, engine = dashboard.page, FakeEngine(dashboard)
+        order = fake_order(1, "pending")
         engine.refusals["POST execute"] = (202, order)
         dashboard.open()
         expect(page.locator("#quote")).to_have_attribute("data-state", "ready")
@@ -152,10 +152,10 @@ def test_on_a_phone_the_result_of_a_submit_is_in_view(browser: Browser) -> None:
 
 
 def test_the_end_of_an_order_is_announced_even_if_it_arrives_before_the_answer_to_its_submission(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
-    order = made_up_order(1, "submitted")
+    order = fake_order(1, "submitted")
     engine.refusals["POST execute"] = (202, dict(order))
     engine.orders = [order]
     dashboard.open()

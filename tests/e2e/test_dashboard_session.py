@@ -12,11 +12,11 @@ from playwright.sync_api import BrowserContext, Route, expect
 
 from tests.e2e.dashboard import (
     Dashboard,
-    MadeUpEngine,
+    FakeEngine,
     close_dialog,
     execute,
-    has_status,
-    made_up_order,
+    expect_status,
+    fake_order,
     new_amount,
 )
 
@@ -27,7 +27,7 @@ def test_the_key_is_removed_from_the_url_and_stored_in_the_browser(dashboard: Da
     assert page.url == f"{dashboard.target.http_url}/"
     assert dashboard.target.api_key not in page.content()
     page.reload()
-    dashboard.is_live()
+    dashboard.expect_live()
     expect(page.locator("#gate")).to_be_hidden()
 
 
@@ -53,10 +53,10 @@ def test_an_invalid_key_is_reported_and_a_valid_one_is_accepted(dashboard: Dashb
     expect(page.locator("#gate-error")).to_have_text("This key is not valid here, or no longer.")
     page.fill("#gate-key", dashboard.target.api_key)
     page.keyboard.press("Enter")
-    dashboard.is_live()
+    dashboard.expect_live()
     expect(page.locator("#gate")).to_be_hidden()
-    has_status(dashboard.submit(new_amount()), "confirmed")
-    dashboard.forgive("401")
+    expect_status(dashboard.submit(new_amount()), "confirmed")
+    dashboard.ignore_problems("401")
 
 
 def test_the_orders_of_another_owner_are_absent_before_and_after_a_change_of_key(
@@ -66,14 +66,14 @@ def test_the_orders_of_another_owner_are_absent_before_and_after_a_change_of_key
     dashboard.open()
     other_amount, own_amount = new_amount(), new_amount()
     execute(api(other_key), other_amount)
-    has_status(dashboard.submit(own_amount), "confirmed")
+    expect_status(dashboard.submit(own_amount), "confirmed")
     expect(dashboard.row(other_amount)).to_have_count(0)
     page.click("#change-key")
     page.fill("#gate-key", other_key)
     page.keyboard.press("Enter")
-    has_status(dashboard.row(other_amount), "confirmed")
+    expect_status(dashboard.row(other_amount), "confirmed")
     expect(dashboard.row(own_amount)).to_have_count(0)
-    dashboard.is_live()
+    dashboard.expect_live()
 
 
 # --- a key in a link --------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def test_the_key_of_a_link_is_used_only_if_the_user_accepts_it(
     """Otherwise a link could make users place orders for another owner without noticing."""
     page, own_amount = dashboard.page, new_amount()
     dashboard.open()
-    has_status(dashboard.submit(own_amount), "confirmed")
+    expect_status(dashboard.submit(own_amount), "confirmed")
     page.goto("about:blank")
     dashboard.open_link(other_key)
     expect(page.locator("#gate-link-text")).to_contain_text("A link has brought a key of other.")
@@ -98,7 +98,7 @@ def test_the_key_of_a_link_is_used_only_if_the_user_accepts_it(
     page.goto("about:blank")
     dashboard.open_link(other_key)
     page.click("#gate-use")
-    dashboard.is_live()
+    dashboard.expect_live()
     expect(page.locator("#change-key")).to_have_text("Key of other")
     expect(dashboard.row(own_amount)).to_have_count(0)
 
@@ -111,10 +111,10 @@ def test_an_invalid_key_in_a_link_does_not_replace_the_valid_one(dashboard: Dash
     expect(page.locator("#gate-link-text")).to_contain_text("This key is not valid here")
     expect(page.locator("#gate-use")).to_be_hidden()
     page.click("#gate-decline")
-    dashboard.is_live()
+    dashboard.expect_live()
     page.reload()
-    dashboard.is_live()
-    dashboard.forgive("401")
+    dashboard.expect_live()
+    dashboard.ignore_problems("401")
 
 
 def test_an_entered_invalid_key_does_not_replace_the_valid_one(dashboard: Dashboard) -> None:
@@ -126,15 +126,15 @@ def test_an_entered_invalid_key_does_not_replace_the_valid_one(dashboard: Dashbo
     expect(page.locator("#gate-error")).to_have_text("This key is not valid here, or no longer.")
     close_dialog(page)
     expect(page.locator("#gate")).to_be_hidden()
-    has_status(dashboard.submit(new_amount()), "confirmed")
-    dashboard.forgive("401")
+    expect_status(dashboard.submit(new_amount()), "confirmed")
+    dashboard.ignore_problems("401")
 
 
 def test_a_link_with_the_key_in_use_opens_no_dialog(dashboard: Dashboard) -> None:
     dashboard.open()
     dashboard.page.goto("about:blank")
     dashboard.open_link(dashboard.target.api_key)
-    dashboard.is_live()
+    dashboard.expect_live()
     expect(dashboard.page.locator("#gate")).to_be_hidden()
 
 
@@ -187,10 +187,10 @@ def disable_the_key(dashboard: Dashboard) -> None:
     ids=lambda end: str(end.__name__),
 )
 def test_after_the_key_is_gone_no_order_of_its_owner_is_shown_or_read(
-    dashboard: Dashboard, engine: MadeUpEngine, end: Callable[[Dashboard], None]
+    dashboard: Dashboard, engine: FakeEngine, end: Callable[[Dashboard], None]
 ) -> None:
     page = dashboard.page
-    engine.orders = [made_up_order(4321, "building"), made_up_order(1234, "confirmed")]
+    engine.orders = [fake_order(4321, "building"), fake_order(1234, "confirmed")]
     dashboard.open()
     page.locator(".row").first.get_by_role("link").click()
     expect(page.get_by_role("dialog")).to_contain_text("4,321 SOL")
@@ -211,26 +211,26 @@ def test_after_the_key_is_gone_no_order_of_its_owner_is_shown_or_read(
     page.clock.install()
     page.clock.run_for(60_000)
     assert engine.calls[calls:] == []
-    dashboard.forgive("401|ERR_FAILED")
+    dashboard.ignore_problems("401|ERR_FAILED")
 
 
 def test_a_key_entered_in_another_tab_is_used_here_too(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     page = dashboard.page
-    engine.orders = [made_up_order(1)]
+    engine.orders = [fake_order(1)]
     dashboard.open()
     expect(page.locator(".row")).to_have_count(1)
-    engine.orders = [made_up_order(2), made_up_order(3)]
+    engine.orders = [fake_order(2), fake_order(3)]
     keep = "localStorage.setItem('oee.owner', 'desk'); localStorage.setItem('oee.apiKey', 'oee_x')"
     in_another_tab(page.context, page.url, keep)
     expect(page.locator("#change-key")).to_have_text("Key of desk")
     expect(page.locator(".row")).to_have_count(2)
-    dashboard.is_live()
+    dashboard.expect_live()
 
 
 def test_an_answer_to_the_previous_key_is_not_shown(
-    dashboard: Dashboard, engine: MadeUpEngine
+    dashboard: Dashboard, engine: FakeEngine
 ) -> None:
     """The first owner's orders arrive only after the second owner has signed in."""
     page = dashboard.page
@@ -242,7 +242,7 @@ def test_an_answer_to_the_previous_key_is_not_shown(
         else:
             route.fallback()
 
-    engine.orders = [made_up_order(2)]
+    engine.orders = [fake_order(2)]
     page.route("**/api/orders?*", hold_back)
     dashboard.open(live=False)
     expect(page.locator("#main")).to_be_visible()
@@ -250,7 +250,7 @@ def test_an_answer_to_the_previous_key_is_not_shown(
     page.fill("#gate-key", "oee_other")
     page.keyboard.press("Enter")
     expect(page.locator(".row")).to_have_count(1)
-    late[0].fulfill(body=json.dumps({"orders": [made_up_order(1)]}))
-    dashboard.is_live()
+    late[0].fulfill(body=json.dumps({"orders": [fake_order(1)]}))
+    dashboard.expect_live()
     expect(page.locator(".row")).to_have_count(1)
-    assert page.locator(".row").get_attribute("data-id") == made_up_order(2)["orderId"]
+    assert page.locator(".row").get_attribute("data-id") == fake_order(2)["orderId"]

@@ -16,7 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.e2e.conftest import Target
-from tests.e2e.test_journey import LIFE, whole
+from tests.orders import LIFE, is_complete
 from tests.stack_client import Client, Json, Unanswered, follow_all, follow_with_cuts, receive
 
 PROC = Path("/proc")
@@ -49,7 +49,7 @@ async def test_two_hundred_orders_are_confirmed_though_workers_are_killed_and_co
     seen = {order_id: updates for share in followed for order_id, updates in share.items()}
     assert set(seen) >= set(ids)
     # A killed worker loses no status, and the next worker repeats none.
-    assert [order_id for order_id, updates in seen.items() if not whole(updates)] == []
+    assert [order_id for order_id, updates in seen.items() if not is_complete(updates)] == []
     stored = await asyncio.gather(*(client.read(order_id) for order_id in seen))
     assert {order["status"] for order in stored} == {"confirmed"}
     assert all(order["updates"] == seen[order["orderId"]] for order in stored)
@@ -59,7 +59,7 @@ async def test_a_subscriber_after_the_end_of_an_order_receives_all_its_updates(
     client: Client,
 ) -> None:
     order_id = (await client.accepted())["orderId"]
-    assert whole(await client.follow(order_id))
+    assert is_complete(await client.follow(order_id))
     assert [update["status"] for update in await client.follow(order_id)] == LIFE
 
 

@@ -10,22 +10,16 @@ from uuid import uuid4
 
 import pytest
 
+from tests.orders import LIFE, is_complete
 from tests.stack_client import ORDER, Client, Json, follow_all, receive, updates_of
 
-LIFE = ["pending", "routing", "building", "submitted", "confirmed"]
-
 INDEXED_SECONDS_MAX = 30  # DynamoDB's indexes lag their table by a moment
-
-
-def whole(updates: list[Json]) -> bool:
-    """Whether every status of LIFE arrived once and in order, with the sequences 1 to 5."""
-    return [(u["sequence"], u["status"]) for u in updates] == list(enumerate(LIFE, start=1))
 
 
 async def test_an_order_goes_from_https_to_a_confirmed_swap(client: Client) -> None:
     order = await client.accepted(amount="1.5")
     updates = await client.follow(order["orderId"])
-    assert whole(updates), updates
+    assert is_complete(updates), updates
     stored = await client.read(order["orderId"])
     assert stored["status"] == "confirmed"
     assert stored["updates"] == [
@@ -64,7 +58,7 @@ async def test_of_a_hundred_orders_at_once_each_subscriber_receives_every_update
         *(after() for _ in range(10)),
     )
     assert len(seen) == 100
-    assert [updates for updates in seen if not whole(updates)] == []
+    assert [updates for updates in seen if not is_complete(updates)] == []
 
 
 async def test_a_reconnected_subscriber_resumes_and_misses_nothing(client: Client) -> None:
@@ -73,7 +67,7 @@ async def test_a_reconnected_subscriber_resumes_and_misses_nothing(client: Clien
         await socket.send(json.dumps({"orderId": order["orderId"]}))
         first = [await receive(socket), await receive(socket)]
     rest = await client.follow(order["orderId"], since=first[-1]["sequence"])
-    assert whole(first + rest)
+    assert is_complete(first + rest)
 
 
 async def test_a_slow_subscriber_receives_the_terminal_status_too(client: Client) -> None:
@@ -82,7 +76,7 @@ async def test_a_slow_subscriber_receives_the_terminal_status_too(client: Client
         await socket.send(json.dumps({"orderId": order["orderId"]}))
         while (await client.read(order["orderId"]))["status"] != "confirmed":
             await asyncio.sleep(0.5)  # this subscriber reads nothing until the order has ended
-        assert whole(await updates_of(socket, order["orderId"]))
+        assert is_complete(await updates_of(socket, order["orderId"]))
 
 
 async def test_fifty_concurrent_posts_with_one_key_make_one_order(client: Client) -> None:
@@ -93,7 +87,7 @@ async def test_fifty_concurrent_posts_with_one_key_make_one_order(client: Client
     (order_id,) = {answer.json()["orderId"] for answer in answers}
     other = await client.submit(ORDER | {"amount": 2}, idempotency_key=key)
     assert (other.status_code, other.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
-    assert whole(await client.follow(order_id))
+    assert is_complete(await client.follow(order_id))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +140,7 @@ async def test_a_cancelled_order_stays_cancelled(client: Client) -> None:
         assert [update["status"] for update in updates] == ["pending", "cancelled"]
     else:
         assert (answer.status_code, answer.json()["code"]) == (409, "ORDER_NOT_CANCELLABLE")
-        assert whole(updates)
+        assert is_complete(updates)
 
 
 async def test_orders_are_paged_newest_first(client: Client) -> None:
@@ -172,7 +166,7 @@ async def test_an_unknown_order_is_an_error_and_the_connection_stays_open(client
 
 async def test_an_order_of_two_hops_is_confirmed(client: Client) -> None:
     order = await client.accepted(tokenIn="JUP", tokenOut="BONK", amount=100)
-    assert whole(await client.follow(order["orderId"]))
+    assert is_complete(await client.follow(order["orderId"]))
     route = (await client.read(order["orderId"]))["route"]
     hops = {(leg["tokenIn"], leg["tokenOut"]) for leg in route["routePlan"]}
     assert len(hops) == 2
@@ -185,7 +179,7 @@ async def simulated(client: Client, fault: str, **simulate: Any) -> list[Json]:
 
 async def test_an_order_is_routed_over_the_other_venues_if_one_is_down(client: Client) -> None:
     updates = await simulated(client, "venue_down", venue="meteora")
-    assert whole(updates)
+    assert is_complete(updates)
     assert "meteora" not in {leg["venue"] for leg in updates[2]["route"]["routePlan"]}
 
 

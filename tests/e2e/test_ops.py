@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -15,13 +12,14 @@ import pytest
 from infra.cli import ops
 from infra.cli.deployed import Deployed
 from infra.cli.ops import stuck
+from tests.e2e.actions import stopped
 from tests.e2e.conftest import Target
-from tests.e2e.test_journey import LIFE, whole
+from tests.eventually import eventually_async
+from tests.orders import LIFE, is_complete
 from tests.stack_client import Client, Json
 
 pytestmark = pytest.mark.emulator
 
-WAIT_SECONDS_MAX = 120
 POSTED = 5
 
 Run = Callable[..., tuple[int | str | None, list[Json]]]
@@ -50,47 +48,13 @@ def run(
     return run
 
 
-@contextmanager
-def stopped(stack: Deployed, *queues: str) -> Iterator[None]:
-    """Stop the functions that read these queues while the block runs."""
-    sqs, lambda_ = stack.client("sqs"), stack.client("lambda")
-    arns = [
-        sqs.get_queue_attributes(QueueUrl=stack.outputs[queue], AttributeNames=["QueueArn"])[
-            "Attributes"
-        ]["QueueArn"]
-        for queue in queues
-    ]
-    mappings = [
-        mapping["UUID"]
-        for page in lambda_.get_paginator("list_event_source_mappings").paginate()
-        for mapping in page["EventSourceMappings"]
-        if mapping["EventSourceArn"] in arns
-    ]
-    assert len(mappings) == len(queues)
-    for uuid in mappings:
-        lambda_.update_event_source_mapping(UUID=uuid, Enabled=False)
-    try:
-        yield
-    finally:
-        for uuid in mappings:
-            lambda_.update_event_source_mapping(UUID=uuid, Enabled=True)
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    """Wait until the condition is true."""
-    deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.5)
-
-
 async def test_the_trace_of_a_confirmed_order_has_its_updates_and_the_workers_log_lines(
     client: Client, run: Run
 ) -> None:
     order = await client.accepted(amount="1.5")
     other = await client.accepted()
     for made in (order, other):
-        assert whole(await client.follow(made["orderId"]))
+        assert is_complete(await client.follow(made["orderId"]))
 
     def timeline() -> list[Json]:
         code, (trace,) = run("trace", order["orderId"])
@@ -102,7 +66,7 @@ async def test_the_trace_of_a_confirmed_order_has_its_updates_and_the_workers_lo
     def of_worker() -> list[Json]:
         return [entry for entry in timeline() if entry["source"] == "worker"]
 
-    await eventually(lambda: {2, 4, 5} <= {e.get("sequence") for e in of_worker()})
+    await eventually_async(lambda: {2, 4, 5} <= {e.get("sequence") for e in of_worker()})
     trace = timeline()
     assert [e["status"] for e in trace if e["source"] == "update"] == LIFE
     assert [e["sequence"] for e in of_worker() if "sequence" in e] == [2, 4, 5]
@@ -112,7 +76,7 @@ async def test_the_trace_of_a_confirmed_order_has_its_updates_and_the_workers_lo
 
 async def test_no_confirmed_order_is_stuck(client: Client, run: Run) -> None:
     order = await client.accepted()
-    assert whole(await client.follow(order["orderId"]))
+    assert is_complete(await client.follow(order["orderId"]))
     assert run("stuck") == (0, [])
 
 
@@ -127,7 +91,7 @@ async def test_a_stuck_order_is_found_and_executes_once_it_is_queued_again(
             assert code == (stuck.FOUND if orders else 0)
             return {order["orderId"]: order for order in orders}
 
-        await eventually(lambda: order_id in found())
+        await eventually_async(lambda: order_id in found())
         assert found()[order_id]["status"] == "pending"
         deployed.client("sqs").purge_queue(QueueUrl=deployed.outputs["OrderQueueUrl"])
         code, orders = run("stuck", "--older-than", "1", "--requeue")
@@ -136,7 +100,7 @@ async def test_a_stuck_order_is_found_and_executes_once_it_is_queued_again(
         _, (figures,) = run("stats")
         assert figures["now"]["orderQueue"]["visible"] >= 1
         assert figures["now"]["openOrders"] >= 1
-    assert whole(await client.follow(order_id))
+    assert is_complete(await client.follow(order_id))
 
 
 async def test_a_dead_letter_is_moved_back_to_the_order_queue(
@@ -153,12 +117,12 @@ async def test_a_dead_letter_is_moved_back_to_the_order_queue(
             visible: int = trace["queues"]["deadLetters"]["visible"]
             return visible
 
-        await eventually(lambda: dead() > 0)
+        await eventually_async(lambda: dead() > 0)
         code, moved = run("redrive")
         assert code is None
         assert order_id in [message["orderId"] for message in moved]
         assert run("redrive") == (None, [])
-    assert whole(await client.follow(order_id))
+    assert is_complete(await client.follow(order_id))
 
 
 async def test_stats_count_the_posted_orders(client: Client, run: Run) -> None:
@@ -174,12 +138,12 @@ async def test_stats_count_the_posted_orders(client: Client, run: Run) -> None:
 
     query = {"status": "confirmed", "limit": "1"}
     for latest in (await client.http.get("/api/orders", params=query)).json()["orders"]:
-        await eventually(partial(logged, latest))
+        await eventually_async(partial(logged, latest))
     before = figures()  # these count all earlier orders
     for _ in range(POSTED):
         order = await client.accepted()
-        assert whole(await client.follow(order["orderId"]))
-    await eventually(lambda: figures()["confirmed"] - before["confirmed"] >= POSTED)
+        assert is_complete(await client.follow(order["orderId"]))
+    await eventually_async(lambda: figures()["confirmed"] - before["confirmed"] >= POSTED)
     after = figures()
     assert after["accepted"] - before["accepted"] == POSTED
     assert after["confirmed"] - before["confirmed"] == POSTED

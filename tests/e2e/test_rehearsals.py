@@ -17,11 +17,12 @@ from infra.cli.local import EMULATOR_LOG, ROOT, Stack, running_stack
 from infra.cli.ops.backlog import counts
 from infra.cli.ops.redrive import ORDERS as ORDERS_QUEUES
 from infra.cli.ops.redrive import redrive
+from tests.e2e.actions import stopped
 from tests.e2e.conftest import CONTEXT, ENFORCED
 from tests.e2e.releases import impatient, no_sweeps, release, sweep
-from tests.e2e.test_journey import whole
-from tests.e2e.test_ops import eventually, stopped
-from tests.stack_client import TERMINAL, Client, Json, Unanswered, follow_all, receive, updates_of
+from tests.eventually import eventually_async
+from tests.orders import TERMINAL, is_complete
+from tests.stack_client import Client, Json, Unanswered, follow_all, receive, updates_of
 
 pytestmark = pytest.mark.emulator
 
@@ -46,7 +47,11 @@ NEXT = (
 POISON = 'raise RuntimeError("poisoned")'
 LOAD = "order, owner, transaction, _ = orders.load_order(order_id)"
 BAD = (
-    ("functions/worker.py", "signed = network.sign(order, routes.taken(order.route))", POISON),
+    (
+        "functions/worker.py",
+        "signed = network.sign(order, routes.from_client(order.route))",
+        POISON,
+    ),
     ("functions/dead_letters.py", LOAD, POISON),
 )
 
@@ -85,9 +90,7 @@ def client_of(stack: Stack, api_key: str) -> Client:
 
 
 async def test_a_key_is_rotated_without_a_refusal_or_a_missed_update(stack: Stack) -> None:
-    first, second = (
-        client_of(stack, create(stack, name, "desk")) for name in ("old", "new")
-    )
+    first, second = (client_of(stack, create(stack, name, "desk")) for name in ("old", "new"))
     using, answers = [first], list[int]()
 
     async def keep_requesting() -> None:
@@ -105,10 +108,10 @@ async def test_a_key_is_rotated_without_a_refusal_or_a_missed_update(stack: Stac
         using.append(second)
         await several(answers)  # now all requests with the first key are answered
         disable(stack, "old")
-        assert whole(seen + await second.follow(cut, since=seen[-1]["sequence"]))
-        assert whole(await updates_of(staying, cut))
+        assert is_complete(seen + await second.follow(cut, since=seen[-1]["sequence"]))
+        assert is_complete(await updates_of(staying, cut))
         late = (await second.accepted())["orderId"]
-        assert whole(await updates_of(staying, late))
+        assert is_complete(await updates_of(staying, late))
         with pytest.raises(InvalidStatus):
             async with first.opened():
                 pass
@@ -159,8 +162,10 @@ async def test_after_a_faulty_release_a_redrive_completes_every_order(
     with no_sweeps(stack), ExitStack() as kept:
         with impatient(stack):
             ids = [await placed(client) for _ in range(POISONED)]
-            await eventually(lambda: dead_letters(stack) == POISONED)
-            await eventually(lambda: "dead letter not treated" in (work / EMULATOR_LOG).read_text())
+            await eventually_async(lambda: dead_letters(stack) == POISONED)
+            await eventually_async(
+                lambda: "dead letter not treated" in (work / EMULATOR_LOG).read_text()
+            )
             kept.enter_context(stopped(stack, "DeadLetterQueueUrl"))
             async with asyncio.timeout(SETTLED_SECONDS_MAX):
                 while {(await client.read(order_id))["status"] for order_id in ids} != {"building"}:
@@ -172,7 +177,7 @@ async def test_after_a_faulty_release_a_redrive_completes_every_order(
                 moved += await asyncio.to_thread(list, redrive(stack, *ORDERS_QUEUES))
             updates = [await followed(client, order_id) for order_id in ids]
     assert {order_id_of(body) for body in moved} == set(ids)
-    assert [each for each in updates if not whole(each)] == []
+    assert [each for each in updates if not is_complete(each)] == []
     assert dead_letters(stack) == 0
 
 
@@ -219,7 +224,7 @@ async def updates_over_a_deployment(stack: Stack, client: Client, project: Path)
                 await asyncio.to_thread(sweep, stack)
         of_followers = await asyncio.gather(*followers)
     assert set(updates) == set(posting.result())
-    assert [each for each in updates.values() if not whole(each)] == []
+    assert [each for each in updates.values() if not is_complete(each)] == []
     assert all(each == updates[each[0]["orderId"]] for each in of_followers)
     return updates
 

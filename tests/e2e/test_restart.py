@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from infra.cli.local import running_stack
+from tests.e2e.actions import price
 from tests.e2e.conftest import CONTEXT
-from tests.e2e.test_journey import whole
-from tests.e2e.test_waiting import price
+from tests.orders import is_complete
 from tests.stack_client import Client, Json, follow_with_cuts, receive
 
 FAR, NEAR = {"limitPrice": "100000"}, {"stopPrice": "0.000001", "slippageBps": 1000}
@@ -60,7 +60,7 @@ async def test_orders_under_way_and_orders_that_wait_survive_a_restart_with_the_
                 end_the_waiting(client, waiting, before),
             )
         await client.close()
-    assert [updates for updates in swapped.values() if not whole(updates)] == []
+    assert [updates for updates in swapped.values() if not is_complete(updates)] == []
 
 
 async def end_the_waiting(client: Client, ids: list[str], before: dict[str, list[Json]]) -> None:

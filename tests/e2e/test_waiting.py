@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 from functions.contract import iso, unix_ms
-from functions.dex import tokens
-from functions.dex.router import find_route
-from functions.simulation.market import SLOT_MS, VENUES, snapshot
+from tests.e2e.actions import now_ms, price
 from tests.stack_client import Client, Json
 
-WINDOW_SECONDS = 90
 PAIRS = (("SOL", "USDC"), ("RAY", "USDC"), ("JUP", "SOL"))
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def price(one: str, other: str, *, better_than: float) -> str:
-    """A price of one whole token, higher than this share of the prices in WINDOW_SECONDS.
-
-    The simulated market is known in advance, so the tests choose prices that it reaches soon.
-    """
-    source, target = tokens.find(one), tokens.find(other)
-    units = 10**source.decimals
-    outs = []
-    for ms in range(now_ms(), now_ms() + WINDOW_SECONDS * 1000, 2000):
-        pools = {venue: snapshot(venue, ms // SLOT_MS) for venue in VENUES}
-        outs.append(find_route(source, target, units, 0, pools).out_amount)
-    chosen = sorted(outs)[int(better_than * len(outs))]
-    return tokens.price_text(units, source, chosen, target)
 
 
 def statuses(updates: list[Json]) -> list[str]:

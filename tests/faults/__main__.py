@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 
@@ -23,7 +22,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--schedules", type=int, default=1000, help="random ones (1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the first random one (0)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (one a core)")
     parser.add_argument("--replay", type=int, metavar="SEED", help="print the steps of this one")
     parser.add_argument("--faults", help="for --replay: CALL:KIND,… instead of those drawn")
     arguments = parser.parse_args()
@@ -33,8 +31,8 @@ def main() -> None:
     started = time.monotonic()
     tasks = [*single_faults(), *random_faults(arguments.schedules, arguments.seed)]
     tally = Tally()
-    parts = run_all(tasks, arguments.jobs)
-    for part in track(parts, "Injecting faults", total=-(-len(tasks) // CHUNK), transient=True):
+    chunks = -(-len(tasks) // CHUNK)
+    for part in track(run_all(tasks), "Injecting faults", total=chunks, transient=True):
         tally.add(part)
     _print(Console(), tally, time.monotonic() - started)
     sys.exit(1 if tally.failures else 0)

@@ -18,12 +18,13 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.retries.quota import RetryQuota
 
 import tests.conftest  # noqa: F401 - the settings, before the handlers read them
-from functions import delivery, notifier, publisher, push, runtime, worker
+from functions import delivery, publisher, push, runtime, worker
 from functions.http import submission
 from functions.store import notices
 from tests.clock import VirtualClock
 from tests.cloud import Cloud, Json, Sent, http_answer, http_response, tables
-from tests.stepping import Killed, in_turns, one_by_one, pause, pause_at_calls
+from tests.errors import Killed
+from tests.stepping import in_turns, pause, pause_at_calls
 from tests.world import Connections, World, fresh_clients
 
 
@@ -221,11 +222,9 @@ def new_harness() -> Iterator[Harness]:
             pause_at_calls(client)
         patch.setattr(push, "client", lambda: connections)
         patch.setattr(runtime, "clock", clock)
-        for module in (publisher, notifier):
-            patch.setattr(module, "at_once", one_by_one)
         patch.setattr(delivery, "post", receiver.post)
         patch.setattr(notices, "hide", receiver.change_visibility)
-        patch.setattr(worker, "at_once", in_turns)
+        patch.setattr(runtime, "at_once", in_turns)
         patch.setattr(worker, "network", replace(worker.network, latency_scale=1))
         patch.setattr(worker, "settings", replace(runtime.settings, retry_base_ms=1000))
         # botocore's retries take no time here, and their number has no quota.

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 
 from tests.faults.injection import Harness, Kind, new_harness
 from tests.faults.schedule import BASE_SEEDS, Schedule, count_calls
+from tests.jobs import jobs
 
 CHUNK = 20
 
@@ -46,10 +47,10 @@ def random_faults(count: int, first_seed: int) -> Iterator[Task]:
     return ((seed, None) for seed in range(first_seed, first_seed + count))
 
 
-def run_all(tasks: list[Task], jobs: int) -> Iterator[Tally]:
-    """Run the tasks in `jobs` processes; yields a tally each time some are done."""
+def run_all(tasks: list[Task]) -> Iterator[Tally]:
+    """Run the tasks in several processes; yields a tally each time some are done."""
     chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
-    with get_context("spawn").Pool(jobs, _start_process) as pool:
+    with get_context("spawn").Pool(jobs(), _start_process) as pool:
         yield from pool.imap_unordered(_run, chunks)
 
 

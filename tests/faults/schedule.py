@@ -19,12 +19,12 @@ from functions.orders.order import Order, Status
 from functions.orders.settlement import Landed
 from functions.orders.stored import entries, stored_order
 from functions.simulation import chain
+from tests.clock import START_MS
+from tests.errors import Killed, Violation
 from tests.events import sqs_event, sqs_message
 from tests.faults.injection import Harness, Kind
-from tests.stepping import Killed
 from tests.world import Context, failing_network
 
-EPOCH_MS = 1_800_000_000_000
 VISIBILITY_MS = 360_000
 DEAD_LETTER_VISIBILITY_MS = 180_000
 WEBHOOK_VISIBILITY_MS = 180_000
@@ -50,10 +50,6 @@ CASES: list[tuple[Json | None, str]] = [
     ({"fault": "dropped_transaction"}, "FAILED_TO_LAND"),
     ({"fault": "venue_down"}, "QUOTES_UNAVAILABLE"),
 ]
-
-
-class Violation(AssertionError):
-    """The engine broke a promise."""
 
 
 @dataclass
@@ -211,7 +207,7 @@ class Schedule:
 
     def run(self) -> None:
         """Run until no event is left; raises Violation."""
-        self.harness.reset({}, EPOCH_MS + self.seed * 1000)
+        self.harness.reset({}, START_MS + self.seed * 1000)
         self.harness.connections.deliver = self._deliver
         self.harness.receiver.receive = self._receive_notice
         self.harness.receiver.hide = self._hide_notice
@@ -311,8 +307,7 @@ class Schedule:
     def _request(self, order: ClientOrder) -> None:
         kind = order.requests[0]
         if kind == "cancel":
-            path = f"/api/orders/{order.order_id}"
-            answer = self._invoke(kind, lambda: self.harness.world.http("cancel_order", path=path))
+            answer = self._invoke(kind, lambda: self.harness.world.cancel(order.order_id))
             if answer is None or answer.status >= 500:
                 return  # the client tries again
             if answer.status not in (200, 409):

@@ -10,14 +10,13 @@ from tests.faults.__main__ import main
 from tests.faults.injection import Harness, Kind
 from tests.faults.runs import Tally, Task, random_faults, run_all, single_faults
 from tests.faults.schedule import Schedule
-from tests.jobs import jobs
 
 SCHEDULES = 1000
 
 
 def run(tasks: list[Task]) -> Tally:
     tally = Tally()
-    for part in run_all(tasks, jobs()):
+    for part in run_all(tasks):
         tally.add(part)
     return tally
 

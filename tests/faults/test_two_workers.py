@@ -22,9 +22,10 @@ from functions import worker
 from functions.contract import order_message
 from functions.orders.order import Order, Status
 from functions.orders.stored import stored_order
+from tests.clock import START_MS
 from tests.events import sqs_event, sqs_message
 from tests.faults.injection import Harness
-from tests.faults.schedule import CASES, EPOCH_MS, SWEEP_AFTER_MS, Ledger
+from tests.faults.schedule import CASES, SWEEP_AFTER_MS, Ledger
 from tests.stepping import Stepped
 from tests.world import Context
 
@@ -59,7 +60,7 @@ class TwoWorkers(RuleBasedStateMachine):
     ) -> None:
         self.cancelled_at, self.dead_lettered_at = cancelled_at, dead_lettered_at
         self.harness = _harness[0]
-        self.harness.reset({}, EPOCH_MS)
+        self.harness.reset({}, START_MS)
         self.ledger = Ledger()
         self.messages: list[int] = []  # the time (Unix ms) at which each becomes visible
         self.running: list[Stepped] = []
@@ -114,7 +115,7 @@ class TwoWorkers(RuleBasedStateMachine):
             self.deliver_dead_letter()
 
     def cancel(self) -> None:
-        answer = self.harness.world.http("cancel_order", path=f"/api/orders/{self.order_id}")
+        answer = self.harness.world.cancel(self.order_id)
         assert answer.status in (200, 409)
         self.cancelled |= answer.status == 200
 

@@ -72,58 +72,6 @@ def test_a_token_may_be_named_by_its_mint(world: World) -> None:
     assert world.submit(tokenIn=mint)["tokenIn"] == "SOL"
 
 
-def refused(fields: dict[str, Any], code: str, field: str, rule: str) -> Any:
-    return pytest.param({**ORDER, **fields}, code, field, rule, id=f"{fields}"[:60])
-
-
-@pytest.mark.parametrize(
-    ("body", "code", "field", "rule"),
-    [
-        refused({"amount": -5}, "INVALID_AMOUNT", "amount", "greater than 0"),
-        refused({"amount": 0}, "INVALID_AMOUNT", "amount", "greater than 0"),
-        refused({"amount": "-0.0"}, "INVALID_AMOUNT", "amount", "greater than 0"),
-        refused({"amount": "NaN"}, "INVALID_AMOUNT", "amount", "finite"),
-        refused({"amount": float("inf")}, "INVALID_AMOUNT", "amount", "finite"),
-        refused({"amount": float("nan")}, "INVALID_AMOUNT", "amount", "finite"),
-        refused({"amount": "1.0000000001"}, "INVALID_AMOUNT", "amount", "decimal places"),
-        refused({"amount": "1e999999999"}, "INVALID_AMOUNT", "amount", "at most"),
-        refused({"amount": "9" * 5000}, "INVALID_AMOUNT", "amount", "at most"),
-        refused({"amount": 10**12}, "INVALID_AMOUNT", "amount", "at most"),
-        refused({"amount": "ten"}, "INVALID_AMOUNT", "amount", "number"),
-        refused({"amount": ""}, "INVALID_AMOUNT", "amount", "number"),
-        refused({"amount": True}, "INVALID_REQUEST", "amount", "number"),
-        refused({"amount": None}, "INVALID_REQUEST", "amount", "number"),
-        refused({"amount": [1]}, "INVALID_REQUEST", "amount", "number"),
-        refused({"tokenIn": "DOGE"}, "TOKEN_NOT_TRADABLE", "tokenIn", "listed token"),
-        refused({"tokenOut": "DOGE"}, "TOKEN_NOT_TRADABLE", "tokenOut", "listed token"),
-        refused({"tokenIn": 5}, "INVALID_REQUEST", "tokenIn", "string"),
-        refused({"tokenOut": "SOL"}, "CIRCULAR_ARBITRAGE_IS_DISABLED", "tokenOut", "differ"),
-        refused({"slippageBps": -1}, "INVALID_REQUEST", "slippageBps", "at least 0"),
-        refused({"slippageBps": 10_001}, "INVALID_REQUEST", "slippageBps", "at most 10000"),
-        refused({"slippageBps": "50"}, "INVALID_REQUEST", "slippageBps", "whole number"),
-        refused({"slippageBps": 0.5}, "INVALID_REQUEST", "slippageBps", "whole number"),
-        refused({"side": "buy"}, "INVALID_REQUEST", "side", "not a field"),
-        refused(
-            {"clientOrderId": "two words"}, "INVALID_REQUEST", "clientOrderId", "visible ASCII"
-        ),
-        refused({"clientOrderId": "x" * 129}, "INVALID_REQUEST", "clientOrderId", "visible ASCII"),
-        refused({"simulate": {"fault": "fire"}}, "INVALID_REQUEST", "simulate.fault", "must be"),
-    ],
-)
-def test_bad_input_is_refused_naming_the_field_and_the_rule(
-    world: World, body: dict[str, Any], code: str, field: str, rule: str
-) -> None:
-    answer = world.http("execute_order", body=body)
-    problem = answer.json
-    assert (answer.status, answer.headers["Content-Type"]) == (400, "application/problem+json")
-    assert (problem["status"], problem["title"]) == (400, "Bad Request")
-    assert problem["code"] == code
-    assert [error["field"] for error in problem["errors"]] == [field]
-    assert rule in problem["errors"][0]["rule"]
-    assert field in problem["detail"]
-    assert world.queued() == 0
-
-
 @pytest.mark.parametrize(
     "body",
     [
@@ -202,21 +150,6 @@ def test_client_order_id_and_idempotency_key_are_the_same_key(world: World) -> N
     assert (both.status, both.json["errors"][0]["field"]) == (400, "clientOrderId")
 
 
-def test_one_owner_cannot_see_list_find_or_cancel_the_order_of_another(world: World) -> None:
-    order = world.submit(key="k")
-    path = f"/api/orders/{order['orderId']}"
-    assert world.http("get_order", path=path, owner="other").status == 404
-    assert world.http("cancel_order", path=path, owner="other").status == 404
-    assert world.http("list_orders", query={}, owner="other").json["orders"] == []
-    by_key = world.http("list_orders", query={"clientOrderId": "k"}, owner="other")
-    assert by_key.json["orders"] == []
-    theirs = world.http(
-        "execute_order", body=ORDER, headers={"idempotency-key": "k"}, owner="other"
-    )
-    assert theirs.status == 202
-    assert theirs.json["orderId"] != order["orderId"]
-
-
 def test_an_order_is_accepted_though_its_message_cannot_be_sent(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,7 +170,7 @@ def test_reading_an_unknown_order_is_404_and_a_malformed_id_400(world: World) ->
 
 def test_an_order_is_read_with_all_its_updates(world: World) -> None:
     order_id = world.submit()["orderId"]
-    world.settle()
+    world.work_until_empty()
     order = world.read(order_id)
     assert statuses_of(order) == LIFE
     assert [update["sequence"] for update in order["updates"]] == [1, 2, 3, 4, 5]
@@ -264,7 +197,7 @@ def test_orders_are_listed_newest_first_in_pages(world: World) -> None:
 
 def test_orders_are_listed_by_status_across_pages(world: World) -> None:
     confirmed = [world.submit()["orderId"] for _ in range(3)]
-    world.settle()
+    world.work_until_empty()
     pending = [world.submit()["orderId"] for _ in range(3)]
     pages = list(world.pages(status="confirmed", limit=1))
     assert [order["orderId"] for page in pages for order in page] == confirmed[::-1]
@@ -276,7 +209,7 @@ def test_orders_are_listed_by_status_across_pages(world: World) -> None:
 def test_open_orders_are_listed_across_pages_without_those_that_have_ended(world: World) -> None:
     for _ in range(2):
         world.submit()
-    world.settle()
+    world.work_until_empty()
     pending = {world.submit(key=f"k{number}")["orderId"] for number in range(5)}
     assert world.http("execute_order", body=ORDER, owner="other").status == 202
     pages = list(world.pages(status="open", limit=2))
@@ -284,7 +217,7 @@ def test_open_orders_are_listed_across_pages_without_those_that_have_ended(world
     assert (len(listed), set(listed), len(pages)) == (5, pending, 3)
     by_key = {"clientOrderId": "k1", "status": "open"}
     assert len(world.http("list_orders", query=by_key).json["orders"]) == 1
-    world.settle()
+    world.work_until_empty()
     for query in ({"status": "open"}, by_key):
         assert world.http("list_orders", query=query).json["orders"] == []
 
@@ -297,49 +230,27 @@ def test_an_order_is_found_by_its_client_order_id(world: World) -> None:
     assert none["orders"] == []
 
 
-@pytest.mark.parametrize(
-    ("query", "field"),
-    [
-        ({"cursor": "nonsense"}, "cursor"),
-        ({"cursor": "AAAA"}, "cursor"),
-        ({"cursor": "é"}, "cursor"),
-        ({"limit": "0"}, "limit"),
-        ({"limit": "101"}, "limit"),
-        ({"limit": "many"}, "limit"),
-        ({"status": "lost"}, "status"),
-        ({"clientOrderId": "two words"}, "clientOrderId"),
-        ({"state": "pending"}, "state"),
-    ],
-)
-def test_a_list_refuses_an_invalid_parameter(
-    world: World, query: dict[str, str], field: str
-) -> None:
-    answer = world.http("list_orders", query=query)
-    assert (answer.status, answer.json["errors"][0]["field"]) == (400, field)
-
-
 def test_a_pending_order_is_cancelled_once_and_never_executed(world: World) -> None:
-    path = f"/api/orders/{world.submit()['orderId']}"
-    cancelled = world.http("cancel_order", path=path)
-    again = world.http("cancel_order", path=path)
+    order_id = world.submit()["orderId"]
+    cancelled, again = world.cancel(order_id), world.cancel(order_id)
     assert (cancelled.status, cancelled.json["status"]) == (200, "cancelled")
     assert again.json == cancelled.json
-    world.settle()
-    assert world.http("get_order", path=path).json == cancelled.json
+    world.work_until_empty()
+    assert world.read(order_id) == cancelled.json
 
 
 def test_an_order_that_has_begun_cannot_be_cancelled(world: World) -> None:
-    path = f"/api/orders/{world.submit()['orderId']}"
-    world.settle()
-    answer = world.http("cancel_order", path=path)
+    order_id = world.submit()["orderId"]
+    world.work_until_empty()
+    answer = world.cancel(order_id)
     assert (answer.status, answer.json["code"]) == (409, "ORDER_NOT_CANCELLABLE")
-    assert world.http("cancel_order", path=UNKNOWN).status == 404
-    assert world.http("cancel_order", path="/api/orders/x").status == 400
+    assert world.cancel(ORDER_ID).status == 404
+    assert world.cancel("x").status == 400
 
 
 def test_a_key_stays_in_use_after_its_order_was_cancelled(world: World) -> None:
     order = world.submit(key="k")
-    world.http("cancel_order", path=f"/api/orders/{order['orderId']}")
+    world.cancel(order["orderId"])
     again = world.http("execute_order", body=ORDER, headers={"idempotency-key": "k"})
     assert (again.status, again.json["status"]) == (200, "cancelled")
 
@@ -355,23 +266,6 @@ def test_a_quote_is_at_least_as_good_as_each_venue_and_stores_nothing(world: Wor
     assert sum(leg["percent"] for leg in quote["routePlan"] if leg["tokenIn"] == "SOL") == 100
     assert quote["reason"]
     assert world.http("list_orders", query={}).json["orders"] == []
-
-
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"amount": "-1"}, "amount"),
-        ({"amount": "1e12"}, "amount"),
-        ({"tokenOut": "SOL"}, "tokenOut"),
-        ({"tokenIn": "DOGE"}, "tokenIn"),
-        ({"slippageBps": "x"}, "slippageBps"),
-        ({"venue": "orca"}, "venue"),
-    ],
-)
-def test_a_quote_refuses_bad_input(world: World, change: dict[str, str], field: str) -> None:
-    query = PAIR | {"amount": "1"} | change
-    answer = world.http("get_quote", query=query)
-    assert (answer.status, answer.json["errors"][0]["field"]) == (400, field)
 
 
 def test_tokens_have_a_name_a_mint_and_decimals(world: World) -> None:
@@ -428,25 +322,6 @@ def test_a_pair_and_its_reverse_have_reciprocal_prices(
         return float(world.http("get_prices", query=query).json["points"][-1]["reference"])
 
     assert price("SOL", "USDC") * price("USDC", "SOL") == pytest.approx(1, abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"tokenIn": "DOGE"}, "tokenIn"),
-        ({"tokenOut": "SOL"}, "tokenOut"),
-        ({"minutes": "0"}, "minutes"),
-        ({"minutes": "61"}, "minutes"),
-        ({"minutes": "x"}, "minutes"),
-        ({"since": "yesterday"}, "since"),
-        ({"since": "2026-01-31T12:00:00Z"}, "since"),
-        ({"venue": "orca"}, "venue"),
-    ],
-)
-def test_prices_refuse_bad_input(world: World, change: dict[str, str], field: str) -> None:
-    query = PAIR | {"minutes": "1"} | change
-    answer = world.http("get_prices", query=query)
-    assert (answer.status, answer.json["errors"][0]["field"]) == (400, field)
 
 
 @pytest.mark.usefixtures("noon")
@@ -633,28 +508,6 @@ def test_the_openapi_document_describes_every_route_and_its_answers(world: World
         ("get", "/api/me"): {"200", "401"},
         ("get", "/api/health"): {"200"},
     }
-
-
-def test_the_documentation_page_loads_only_its_own_files(world: World) -> None:
-    docs = world.http("get_docs")
-    script = world.http("get_docs", path="/assets/swagger-ui-bundle.min.js")
-    assert docs.headers["Content-Type"].startswith("text/html")
-    assert "script-src 'self'" in docs.headers["Content-Security-Policy"]
-    assert "http" not in docs.text
-    assert script.status == 200
-    assert world.http("get_docs", path="/assets/store.py").status == 404
-
-
-def test_the_front_page_is_the_dashboard_under_a_policy_that_forbids_inline_code(
-    world: World,
-) -> None:
-    page = world.http("get_front_page")
-    policy = page.headers["Content-Security-Policy"]
-    assert page.headers["Content-Type"].startswith("text/html")
-    assert "script-src 'self';" in policy
-    assert "style-src 'self';" in policy
-    assert policy.endswith("connect-src 'self' wss://ws.example.com")
-    assert not re.search(r"https?:|style=|<style|<script(?! src)", page.text)
 
 
 def files_named_by(text: str) -> list[str]:

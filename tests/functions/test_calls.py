@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.load.calls import busy_and_first, total, with_a_webhook
+from tests.recording import busy_and_first, total, with_a_webhook
 
 
 def test_an_order_makes_twelve_aws_calls_and_an_owners_first_order_three_more() -> None:

@@ -121,7 +121,7 @@ def an_order_in_each_status(world: World) -> list[Json]:
     cancelled = world.submit(**limit)["orderId"]
     assert world.cancel(cancelled).status == 200
     for call in ("send", "sign", "ask"):
-        world.killed_in(call, **limit)
+        world.order_killed_in(call, **limit)
         world.sqs.receive_message(
             QueueUrl=world.queue_url, VisibilityTimeout=600
         )  # hidden from then on

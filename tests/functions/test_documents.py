@@ -123,7 +123,7 @@ def test_every_frame_that_the_websocket_sends_is_valid_by_the_document(
         {"action": "unknown"},
     ):
         world.send("c", message)
-    world.settle()
+    world.work_until_empty()
     kinds = {"pong": 0, "subscribed": 0, "unsubscribed": 0, "error": 0, "update": 0}
     for frame in world.connections.received["c"]:
         kind = frame.get("type") or ("update" if "status" in frame else "error")
@@ -232,7 +232,7 @@ def test_the_examples_of_the_openapi_document_succeed(world: World) -> None:
 
 def test_orders_are_exported_in_pages_with_one_header_line(world: World) -> None:
     made = [world.submit(key=key)["orderId"] for key in ("a", "=cmd()", "c", "d", "e")]
-    world.settle()
+    world.work_until_empty()
     text, path, query = "", "/api/orders.csv", {"limit": "2"}
     for pages in range(1, 10):  # noqa: B007 - the last value is the count
         answer = world.http("list_orders", path=path, query=query)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urljoin
@@ -11,7 +12,9 @@ from urllib.parse import urljoin
 import pytest
 
 from functions import runtime
+from functions.orders.order import Status
 from functions.simulation.network import VENUES
+from tests.events import Json
 from tests.orders import ORDER, ORDER_ID, PAIR
 from tests.world import Answer, World
 
@@ -29,73 +32,165 @@ def body(**values: str) -> str:
     return "{" + ",".join(f'"{name}":{value}' for name, value in written.items()) + "}"
 
 
-# --- numbers ----------------------------------------------------------------------------------
+def listed(values: Sequence[str]) -> str:
+    """The values as a rule lists them."""
+    *first, last = (f"'{value}'" for value in values)
+    return f"{', '.join(first)} or {last}"
 
 
-@pytest.mark.parametrize(
-    ("number", "rule"),
-    [
-        ("1e1000000000000000000", "must be at most"),
-        ("-1e1000000000000000000", "must be greater than 0"),
-        ("1e-1000000000000000000", "must have at most 9 decimal places"),
-        ("0e1000000000000000000", "must be greater than 0"),
-        ("1" + "0" * 5000, "must be at most"),
-        ("1." + "0" * 5000 + "1", "must have at most 9 decimal places"),
+# --- refusals ---------------------------------------------------------------------------------
+
+KEY_RULE = "must be 1 to 128 visible ASCII characters without spaces"
+NO_NUMBER = "must be a decimal number, as a number or as text"
+MOST = "must be at most N, the most that routes now"
+UNLISTED = "must be the symbol or mint of a listed token"
+OF_ONE_VENUE = "applies only to the faults venue_down and quote_timeout"
+HUGE, TINY, LONG = "1e1000000000000000000", "1e-1000000000000000000", "1" + "0" * 5000
+# For each problem: the fields, or the JSON, of submissions that have it.
+SUBMISSIONS: dict[str, list[Json | str]] = {
+    "INVALID_AMOUNT: amount must be greater than 0": [
+        *({"amount": -5}, {"amount": 0}, {"amount": "-0.0"}),
+        *(body(amount=f"-{HUGE}"), body(amount="0e1000000000000000000")),
     ],
-)
-def test_an_amount_that_is_too_large_too_small_or_too_precise_is_refused(
-    world: World, number: str, rule: str
-) -> None:
-    ((field, found_rule),) = errors_of(world.http("execute_order", body=body(amount=number)))
-    assert field == "amount"
-    assert found_rule.startswith(rule)
+    "INVALID_AMOUNT: amount must be finite": [
+        *({"amount": "NaN"}, {"amount": float("inf")}, {"amount": float("nan")})
+    ],
+    "INVALID_AMOUNT: amount must have at most 9 decimal places": [
+        {"amount": "1.0000000001"},
+        *(body(amount=TINY), body(amount="1." + "0" * 5000 + "1")),
+    ],
+    f"INVALID_AMOUNT: amount {MOST}": [
+        *({"amount": "1e999999999"}, {"amount": "9" * 5000}, {"amount": 10**12}),
+        *(body(amount=HUGE), body(amount=LONG)),
+    ],
+    "INVALID_AMOUNT: amount must be a decimal number": [{"amount": "ten"}, {"amount": ""}],
+    f"INVALID_REQUEST: amount {NO_NUMBER}": [
+        *({"amount": True}, {"amount": None}, {"amount": [1]}, {"amount": []})
+    ],
+    f"TOKEN_NOT_TRADABLE: tokenIn {UNLISTED}": [{"tokenIn": "DOGE"}],
+    f"TOKEN_NOT_TRADABLE: tokenOut {UNLISTED}": [{"tokenOut": "DOGE"}],
+    "CIRCULAR_ARBITRAGE_IS_DISABLED: tokenOut must differ from tokenIn": [{"tokenOut": "SOL"}],
+    "INVALID_REQUEST: tokenIn must be a string": [{"tokenIn": 5}],
+    "INVALID_REQUEST: tokenIn must have at most 64 characters": [{"tokenIn": "x" * 65}],
+    "INVALID_REQUEST: slippageBps must be at least 0": [{"slippageBps": -1}],
+    "INVALID_REQUEST: slippageBps must be at most 10000": [{"slippageBps": 10_001}],
+    "INVALID_REQUEST: slippageBps must be a whole number": [
+        *({"slippageBps": "50"}, {"slippageBps": 0.5}, {"slippageBps": None}),
+        *(body(slippageBps=number) for number in (HUGE, TINY, LONG, "50.5", "50.0")),
+    ],
+    "INVALID_REQUEST: side is not a field of this request": [{"side": "buy"}],
+    f"INVALID_REQUEST: clientOrderId {KEY_RULE}": [
+        *({"clientOrderId": "two words"}, {"clientOrderId": "x" * 129})
+    ],
+    "INVALID_REQUEST: clientOrderId must be a string": [{"clientOrderId": 5}],
+    "INVALID_REQUEST: simulate must be a JSON object": [
+        *({"simulate": "slippage"}, {"simulate": []})
+    ],
+    "INVALID_REQUEST: simulate.fault must be 'venue_down', 'quote_timeout', 'dropped_transaction'"
+    " or 'slippage'": [{"simulate": {"fault": "fire"}}],
+    "INVALID_REQUEST: simulate.fault is required": [{"simulate": {"attempts": 1}}],
+    "INVALID_REQUEST: simulate.often is not a field of this request": [
+        {"simulate": {"fault": "slippage", "often": 1}}
+    ],
+    "INVALID_REQUEST: simulate.attempts must be a whole number": [
+        {"simulate": {"fault": "slippage", "attempts": attempts}} for attempts in ("1", True, 1.5)
+    ],
+    "INVALID_REQUEST: simulate.attempts must be at least 1": [
+        {"simulate": {"fault": "slippage", "attempts": 0}}
+    ],
+    "INVALID_REQUEST: simulate.attempts must be at most 3": [
+        {"simulate": {"fault": "slippage", "attempts": 4}}
+    ],
+    f"INVALID_REQUEST: simulate.venue must be {listed(VENUES)}": [
+        {"simulate": {"fault": "venue_down", "venue": "orca"}}
+    ],
+    f"INVALID_REQUEST: simulate.venue {OF_ONE_VENUE}": [
+        {"simulate": {"fault": "slippage", "venue": "meteora"}},
+        {"simulate": {"fault": "dropped_transaction", "venue": "raydium"}},
+    ],
+}
+NO_CURSOR = "INVALID_CURSOR: cursor must be a nextCursor of this list"
+NO_TIME = "INVALID_REQUEST: since must be a time such as 2026-01-31T12:00:00.000Z"
+# For each problem: the requests that have it, by the name of the event, and their parameters.
+QUERIES: dict[str, list[tuple[str, dict[str, str]]]] = {
+    NO_CURSOR: [("list_orders", {"cursor": text}) for text in ("nonsense", "AAAA", "é")],
+    "INVALID_REQUEST: cursor must have at most 200 characters": [
+        ("list_orders", {"cursor": "x" * 201})
+    ],
+    "INVALID_REQUEST: limit must be at least 1": [("list_orders", {"limit": "0"})],
+    "INVALID_REQUEST: limit must be at most 100": [("list_orders", {"limit": "101"})],
+    "INVALID_REQUEST: limit must be a whole number": [("list_orders", {"limit": "many"})],
+    f"INVALID_REQUEST: status must be {listed([*Status, 'open'])}": [
+        ("list_orders", {"status": "lost"})
+    ],
+    f"INVALID_REQUEST: clientOrderId {KEY_RULE}": [("list_orders", {"clientOrderId": "a b"})],
+    "INVALID_REQUEST: state is not a parameter of this request": [
+        ("list_orders", {"state": "pending"})
+    ],
+    f"TOKEN_NOT_TRADABLE: tokenIn {UNLISTED}": [
+        ("list_orders", {"tokenIn": "DOGE"}),
+        ("get_prices", PAIR | {"tokenIn": "DOGE"}),
+        ("get_quote", PAIR | {"amount": "1", "tokenIn": "DOGE"}),
+    ],
+    "CIRCULAR_ARBITRAGE_IS_DISABLED: tokenOut must differ from tokenIn": [
+        ("get_prices", PAIR | {"tokenOut": "SOL"}),
+        ("get_quote", PAIR | {"amount": "1", "tokenOut": "SOL"}),
+    ],
+    "INVALID_REQUEST: minutes must be at least 1": [("get_prices", PAIR | {"minutes": "0"})],
+    "INVALID_REQUEST: minutes must be at most 60": [("get_prices", PAIR | {"minutes": "61"})],
+    "INVALID_REQUEST: minutes must be a whole number": [("get_prices", PAIR | {"minutes": "x"})],
+    NO_TIME: [
+        ("get_prices", PAIR | {"since": text}) for text in ("yesterday", "2026-01-31T12:00:00Z")
+    ],
+    "INVALID_REQUEST: venue is not a parameter of this request": [
+        ("get_prices", PAIR | {"venue": "orca"}),
+        ("get_quote", PAIR | {"amount": "1", "venue": "orca"}),
+    ],
+    "INVALID_REQUEST: amount is required": [("get_quote", PAIR)],
+    "INVALID_AMOUNT: amount must be greater than 0": [("get_quote", PAIR | {"amount": "-1"})],
+    f"INVALID_AMOUNT: amount {MOST}": [("get_quote", PAIR | {"amount": "1e12"})],
+    "INVALID_REQUEST: slippageBps must be a whole number": [
+        ("get_quote", PAIR | {"amount": "1", "slippageBps": "x"})
+    ],
+}
 
 
-@pytest.mark.parametrize(
-    "number", ["1e1000000000000000000", "1e-1000000000000000000", "1" + "0" * 5000, "50.5", "50.0"]
-)
-def test_a_number_that_is_too_large_or_not_whole_is_refused_as_slippage(
-    world: World, number: str
+def cases(table: dict[str, list[Any]]) -> list[Any]:
+    return [
+        pytest.param(problem, request, id=f"{request}"[:60])
+        for problem, requests in table.items()
+        for request in requests
+    ]
+
+
+def assert_refused(answer: Answer, problem: str) -> None:
+    """The answer is exactly this problem: its code, its field and its rule."""
+    code, _, detail = problem.partition(": ")
+    ((field, rule),) = errors_of(answer)
+    assert re.sub(r"[\d.]+(?=, the most that routes now)", "N", f"{field} {rule}") == detail
+    found = answer.json
+    assert (found["status"], found["title"], found["code"]) == (400, "Bad Request", code)
+    assert found["detail"] == f"{field} {rule}"
+
+
+@pytest.mark.parametrize(("problem", "given"), cases(SUBMISSIONS))
+def test_a_submission_is_refused_with_the_field_and_the_rule(
+    world: World, problem: str, given: Json | str
 ) -> None:
-    ((field, _),) = errors_of(world.http("execute_order", body=body(slippageBps=number)))
-    assert field == "slippageBps"
+    text = given if isinstance(given, str) else json.dumps(ORDER | given)
+    assert_refused(world.http("execute_order", body=text), problem)
+    assert world.queued() == 0
+
+
+@pytest.mark.parametrize(("problem", "given"), cases(QUERIES))
+def test_a_query_is_refused_with_the_field_and_the_rule(
+    world: World, problem: str, given: tuple[str, dict[str, str]]
+) -> None:
+    event, query = given
+    assert_refused(world.http(event, query=query), problem)
 
 
 # --- bodies -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("simulate", "expected"),
-    [
-        ('{"fault":"slippage","often":1}', "simulate.often is not a field of this request"),
-        ('{"fault":"slippage","attempts":"1"}', "simulate.attempts must be a whole number"),
-        ('{"fault":"slippage","attempts":true}', "simulate.attempts must be a whole number"),
-        ('{"fault":"slippage","attempts":1.5}', "simulate.attempts must be a whole number"),
-        ('{"fault":"slippage","attempts":0}', "simulate.attempts must be at least 1"),
-        ('{"fault":"slippage","attempts":4}', "simulate.attempts must be at most 3"),
-        ('{"attempts":1}', "simulate.fault is required"),
-        (
-            '{"fault":"venue_down","venue":"orca"}',
-            f"simulate.venue must be {', '.join(map(repr, VENUES[:-1]))} or {VENUES[-1]!r}",
-        ),
-        ('"slippage"', "simulate must be a JSON object"),
-        ("[]", "simulate must be a JSON object"),
-        (
-            '{"fault":"slippage","venue":"meteora"}',
-            "simulate.venue applies only to the faults venue_down and quote_timeout",
-        ),
-        (
-            '{"fault":"dropped_transaction","venue":"raydium"}',
-            "simulate.venue applies only to the faults venue_down and quote_timeout",
-        ),
-    ],
-)
-def test_a_simulated_fault_is_refused_unless_it_is_as_documented(
-    world: World, simulate: str, expected: str
-) -> None:
-    answer = world.http("execute_order", body=body(simulate=simulate))
-    assert [f"{field} {rule}" for field, rule in errors_of(answer)] == [expected]
-    assert world.queued() == 0
 
 
 def test_a_fault_of_one_venue_is_accepted_where_venues_answer(world: World) -> None:
@@ -189,62 +284,9 @@ def test_a_parameter_given_twice_is_refused(world: World) -> None:
     assert errors_of(answer) == [("clientOrderId", "is given twice")]
 
 
-# --- messages ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("fields_given", "detail"),
-    [
-        ({"simulate": "x"}, "simulate must be a JSON object"),
-        ({"amount": True}, "amount must be a decimal number, as a number or as text"),
-        ({"amount": []}, "amount must be a decimal number, as a number or as text"),
-        ({"tokenIn": 5}, "tokenIn must be a string"),
-        ({"tokenIn": "x" * 65}, "tokenIn must have at most 64 characters"),
-        (
-            {"clientOrderId": "two words"},
-            "clientOrderId must be 1 to 128 visible ASCII characters without spaces",
-        ),
-        ({"clientOrderId": 5}, "clientOrderId must be a string"),
-        ({"slippageBps": "50"}, "slippageBps must be a whole number"),
-        ({"slippageBps": None}, "slippageBps must be a whole number"),
-        ({"slippageBps": -1}, "slippageBps must be at least 0"),
-        ({"slippageBps": 10_001}, "slippageBps must be at most 10000"),
-        (
-            {"simulate": {"fault": "fire"}},
-            "simulate.fault must be 'venue_down', 'quote_timeout', 'dropped_transaction' or"
-            " 'slippage'",
-        ),
-        ({"side": "buy"}, "side is not a field of this request"),
-    ],
-)
-def test_a_refused_field_is_explained_in_a_sentence(
-    world: World, fields_given: dict[str, Any], detail: str
-) -> None:
-    assert world.http("execute_order", body=ORDER | fields_given).json["detail"] == detail
-
-
-@pytest.mark.parametrize(
-    ("event", "query", "detail"),
-    [
-        ("list_orders", {"status": "lost"}, "status must be 'pending', 'routing', "),
-        ("list_orders", {"limit": "0"}, "limit must be at least 1"),
-        ("list_orders", {"clientOrderId": "a b"}, "clientOrderId must be 1 to 128 visible ASCII"),
-        ("list_orders", {"cursor": "x" * 201}, "cursor must have at most 200 characters"),
-        ("get_prices", PAIR | {"since": "yesterday"}, "since must be a time such as 20"),
-        ("get_quote", PAIR, "amount is required"),
-        ("get_quote", PAIR | {"amount": "1", "x": "1"}, "x is not a parameter of this request"),
-    ],
-)
-def test_a_refused_parameter_is_explained_in_a_sentence(
-    world: World, event: str, query: dict[str, str], detail: str
-) -> None:
-    assert world.http(event, query=query).json["detail"].startswith(detail)
-
-
 def test_the_refusal_of_an_idempotency_key_names_its_header(world: World) -> None:
     answer = world.http("execute_order", body=ORDER, headers={"idempotency-key": "two words"})
-    rule = "must be 1 to 128 visible ASCII characters without spaces"
-    assert errors_of(answer) == [("Idempotency-Key", rule)]
+    assert errors_of(answer) == [("Idempotency-Key", KEY_RULE)]
 
 
 # --- methods and headers ----------------------------------------------------------------------
@@ -299,7 +341,7 @@ def test_every_answer_has_cache_control_and_nosniff(world: World) -> None:
         world.http("get_docs", headers={"if-none-match": world.http("get_docs").headers["ETag"]}),
         world.http("list_orders", owner=""),
         world.http("list_orders", method="PATCH"),
-        world.http("cancel_order", path=f"/api/orders/{order_id}"),
+        world.cancel(order_id),
     ]
     assert {answer.status for answer in answers} == {200, 201, 202, 304, 400, 401, 404, 405, 422}
     for answer in answers:

@@ -23,7 +23,7 @@ REFUSED = ClientError({"Error": {"Code": "LimitExceededException"}}, "PostToConn
 
 def submitted(world: World, **fields: Any) -> dict[str, Any]:
     """An order whose worker was killed just after it had stored the transaction."""
-    order = world.killed_in("send", **fields)
+    order = world.order_killed_in("send", **fields)
     assert order["status"] == "submitted"
     return order
 
@@ -142,12 +142,12 @@ def test_a_connection_that_refuses_pushes_is_closed_and_the_others_are_served(
 
     world.connections.before_post = refuse
     monkeypatch.setattr("functions.publisher.close", close)
-    world.settle()
+    world.work_until_empty()
     assert closed == ["stuck"]
     assert world.connections.statuses("here") == LIFE
     world.connections.before_post = lambda _connection_id: None
     world.send(world.connect("back"), {"orderId": order_id, "sinceSequence": 1})
-    world.settle()
+    world.work_until_empty()
     assert world.connections.statuses("back") == LIFE[1:]
 
 
@@ -209,19 +209,3 @@ def test_expired_followers_without_a_disconnect_make_room_for_new_ones(
     world.send(world.connect("later"), {"orderId": order_id})
     world.publish()
     assert world.connections.statuses("later") == ["pending"]
-
-
-def test_the_largest_update_fits_a_frame(world: World) -> None:
-    """API Gateway allows 32 KB for a WebSocket frame, and 128 KB for a message."""
-    submitted = [
-        world.submit(tokenIn="JUP", tokenOut="BONK", amount="1000"),
-        world.submit(simulate={"fault": "venue_down"}),
-        world.submit(simulate={"fault": "slippage"}),
-    ]
-    world.settle()
-    sizes = [
-        len(update.to_json().encode())
-        for order in submitted
-        for update in orders.load_order(order["orderId"]).order.updates
-    ]
-    assert max(sizes) < 32 * 1024 // 4

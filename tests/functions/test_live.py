@@ -12,6 +12,7 @@ from functions.contract import unix_ms
 from functions.orders.order import UPDATES_MAX
 from functions.runtime import settings
 from functions.store import connections, orders
+from tests.clock import START_MS
 from tests.events import event
 from tests.orders import LIFE, ORDER_ID
 from tests.world import World
@@ -30,7 +31,7 @@ def test_a_follower_receives_every_update_whenever_it_subscribes(world: World, w
         world.publish()
         world.work()
         world.send(client, {"orderId": order_id})
-    world.settle()
+    world.work_until_empty()
     if when == "after":
         world.send(client, {"orderId": order_id})
         world.publish()
@@ -43,7 +44,7 @@ def test_a_follower_receives_every_update_whenever_it_subscribes(world: World, w
 def test_updates_have_the_details_of_their_status(world: World) -> None:
     order_id = world.submit()["orderId"]
     world.send(world.connect("c1"), {"orderId": order_id})
-    world.settle()
+    world.work_until_empty()
     pending, routing, building, submitted, confirmed = world.connections.received["c1"]
     common = {"orderId", "sequence", "status", "timestamp"}
     assert set(pending) == set(routing) == common
@@ -54,7 +55,7 @@ def test_updates_have_the_details_of_their_status(world: World) -> None:
 
 def test_a_subscriber_resumes_after_the_sequence_that_it_has(world: World) -> None:
     order_id = world.submit()["orderId"]
-    world.settle()
+    world.work_until_empty()
     world.send(
         world.connect("c1"), {"action": "subscribe", "orderId": order_id, "sinceSequence": 3}
     )
@@ -64,7 +65,7 @@ def test_a_subscriber_resumes_after_the_sequence_that_it_has(world: World) -> No
 
 def test_a_repeated_subscription_replays_again(world: World) -> None:
     order_id = world.submit()["orderId"]
-    world.settle()
+    world.work_until_empty()
     for _ in range(2):
         world.send(world.connect("c1"), {"orderId": order_id})
         world.publish()
@@ -73,10 +74,10 @@ def test_a_repeated_subscription_replays_again(world: World) -> None:
 
 def test_all_orders_of_the_owner_are_followed_from_the_subscription_on(world: World) -> None:
     earlier = world.submit()["orderId"]
-    world.settle()
+    world.work_until_empty()
     world.send(world.connect("c1"), {"orderId": "*"})
     ids = [world.submit()["orderId"] for _ in range(3)]
-    world.settle()
+    world.work_until_empty()
     subscribed, *updates = world.connections.received["c1"]
     assert subscribed == {"type": "subscribed", "orderId": "*"}
     assert earlier not in {update["orderId"] for update in updates}
@@ -89,7 +90,7 @@ class DriftingClocks:
 
     def __init__(self, world: World, wall_rate: float = 1, monotonic_rate: float = 1) -> None:
         self._world, self._rates = world, (wall_rate, monotonic_rate)
-        self._now_ms, self._seconds = 1_800_000_000_000, 1000.0
+        self._now_ms, self._seconds = START_MS, 1000.0
 
     def now_ms(self) -> int:
         return self._now_ms
@@ -114,11 +115,11 @@ def test_from_the_answer_on_no_update_is_missed_whatever_the_clocks_do(
 ) -> None:
     monkeypatch.setattr(runtime, "clock", DriftingClocks(world, wall_rate, monotonic_rate))
     world.submit()
-    world.settle()  # the publisher has read the owner's followers
+    world.work_until_empty()  # the publisher has read the owner's followers
     world.send(world.connect("c1"), {"orderId": "*"})
     assert world.connections.received["c1"] == [{"type": "subscribed", "orderId": "*"}]
     world.submit()
-    world.settle()
+    world.work_until_empty()
     assert world.connections.statuses("c1") == LIFE
 
 
@@ -137,14 +138,14 @@ def test_a_look_up_of_followers_is_used_for_a_second(
     monkeypatch.setattr(connections, "followers_of_all", counted)
     for _ in range(2):
         world.submit()
-        world.settle()
+        world.work_until_empty()
     clock.sleep(0.9)
     world.submit()
-    world.settle()
+    world.work_until_empty()
     assert len(look_ups) == 1
     clock.sleep(0.2)
     world.submit()
-    world.settle()
+    world.work_until_empty()
     assert len(look_ups) == 2
 
 
@@ -175,7 +176,7 @@ def test_following_one_order_and_all_orders_gives_each_update_once(world: World)
     world.send(client, {"orderId": order_id})
     world.publish()
     world.send(client, {"orderId": "*"})
-    world.settle()
+    world.work_until_empty()
     updates = [m for m in world.connections.received[client] if "status" in m]
     assert [update["sequence"] for update in updates] == [1, 2, 3, 4, 5]
 
@@ -188,7 +189,7 @@ def test_after_an_unsubscription_no_update_is_pushed(world: World) -> None:
     world.send(client, {"orderId": "*"})
     world.send(client, {"action": "unsubscribe", "orderId": order_id})
     world.send(client, {"action": "unsubscribe", "orderId": "*"})
-    world.settle()
+    world.work_until_empty()
     assert world.connections.received[client][-1] == {"type": "unsubscribed", "orderId": "*"}
     assert world.connections.statuses(client) == ["pending"]
 
@@ -202,7 +203,7 @@ def test_a_late_repeat_of_the_write_that_stored_a_connection_leaves_it_a_followe
     world.send("c1", {"orderId": "*"})
     connections.connect(stored["owner"]["S"], "c1", runtime.now_ms())
     world.submit()
-    world.settle()
+    world.work_until_empty()
     assert world.connections.statuses("c1") == LIFE
 
 
@@ -259,7 +260,7 @@ def test_a_bad_message_is_answered_with_an_error_and_the_connection_stays_open(
 
 def test_a_client_may_resume_after_the_greatest_possible_sequence(world: World) -> None:
     order_id = world.submit(simulate={"fault": "slippage"})["orderId"]
-    world.settle()
+    world.work_until_empty()
     assert world.read(order_id)["updates"][-1]["sequence"] == 11
     world.send(world.connect("c1"), {"orderId": order_id, "sinceSequence": UPDATES_MAX})
     world.publish()
@@ -346,7 +347,7 @@ def test_an_order_has_at_most_100_followers(world: World, monkeypatch: pytest.Mo
     assert world.connections.received["c1"] == []
     world.disconnect("c0")
     world.send("c9", {"orderId": order_id})
-    world.settle()
+    world.work_until_empty()
     assert world.connections.statuses("c8") == LIFE
     assert world.connections.statuses("c9") == LIFE
 
@@ -356,12 +357,9 @@ def test_a_gone_connection_is_removed_and_the_others_are_served(world: World) ->
     for client in ("gone", "here"):
         world.send(world.connect(client), {"orderId": order_id})
     world.connections.gone.add("gone")
-    world.settle()
+    world.work_until_empty()
     assert world.connections.statuses("here") == LIFE
-    followers = world.dynamodb.get_item(TableName="orders", Key={"orderId": {"S": order_id}})[
-        "Item"
-    ]["followers"]["M"]
-    assert set(followers) == {"here"}
+    assert set(world.item(order_id)["followers"]["M"]) == {"here"}
     connections = world.dynamodb.scan(TableName="connections")["Items"]
     assert [item["connectionId"]["S"] for item in connections] == ["here"]
 
@@ -388,7 +386,7 @@ def test_a_push_that_fails_closes_its_connection_and_fails_no_batch(
             raise ArithmeticError
 
     world.connections.before_post = broken
-    world.settle()
+    world.work_until_empty()
     assert world.connections.gone == {"broken"}
     assert world.connections.statuses("here") == LIFE
 
@@ -407,7 +405,7 @@ def test_a_client_that_reconnects_as_documented_gets_the_updates_that_the_stream
         world.work()
     assert world.stream()  # Lambda dropped these records
     later = world.submit()["orderId"]
-    world.settle()
+    world.work_until_empty()
     assert world.connections.statuses("one") == LIFE[:1]
     # One update of the followed order, and all updates of the later one.
     assert world.connections.statuses("all") == [*LIFE[:1], *LIFE]
@@ -416,7 +414,7 @@ def test_a_client_that_reconnects_as_documented_gets_the_updates_that_the_stream
         world.disconnect(connection_id)
     world.send(world.connect("one again"), {"orderId": followed, "sinceSequence": 1})
     world.send(world.connect("all again"), {"orderId": "*"})
-    world.settle()
+    world.work_until_empty()
     assert world.connections.statuses("one again") == LIFE[1:]
     listed = world.http("list_orders", query={"limit": "100"}).json["orders"]
     found = {o["orderId"]: o for o in listed if unix_ms(o["createdAt"]) > listed_ms - 60_000}
@@ -431,7 +429,7 @@ def test_a_message_after_the_end_of_its_connection_leaves_nothing_behind(world: 
     world.send("c1", {"orderId": order_id})
     world.send("c1", {"orderId": "*"})
     assert world.dynamodb.scan(TableName="connections")["Items"] == []
-    world.settle()
+    world.work_until_empty()
     assert world.connections.received["c1"] == []
     assert world.dynamodb.scan(TableName="connections")["Items"] == []
 
@@ -453,21 +451,24 @@ def test_an_order_expires_only_with_the_setting_and_only_after_its_end(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def expiry(order_id: str) -> str | None:
-        item = world.dynamodb.get_item(TableName="orders", Key={"orderId": {"S": order_id}})["Item"]
-        return item.get("expiresAt", {}).get("N")
+        expires_at: str | None = world.item(order_id).get("expiresAt", {}).get("N")
+        return expires_at
 
     kept = world.submit()["orderId"]
-    world.settle()
+    world.work_until_empty()
     assert expiry(kept) is None
     monkeypatch.setattr(orders, "settings", replace(settings, order_expiry_days=30))
     order = world.submit()
     assert expiry(order["orderId"]) is None
-    world.settle()
+    world.work_until_empty()
     ended = world.read(order["orderId"])["confirmedAt"]
     assert expiry(order["orderId"]) == str(unix_ms(ended) // 1000 + 30 * 86_400)
 
 
-def test_a_connection_expires(world: World) -> None:
+def test_a_connection_expires_after_three_hours(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime.clock, "now_ms", lambda: START_MS + 999)
     world.connect("c1")
     (item,) = world.dynamodb.scan(TableName="connections")["Items"]
-    assert int(item["expiresAt"]["N"]) > connections.TTL_SECONDS
+    assert item["expiresAt"]["N"] == str(START_MS // 1000 + 3 * 3600)

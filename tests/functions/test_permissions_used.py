@@ -141,7 +141,7 @@ def use_a_webhook(world: World) -> None:
     webhook = world.create_webhook("http://127.0.0.1:9/", "pending")["webhookId"]
     world.http("list_orders", path="/api/webhooks", query={})
     world.submit()
-    world.settle()
+    world.work_until_empty()
     world.notify()
     path = f"/api/webhooks/{webhook}"
     world.http("execute_order", path=f"{path}/test", body=None, headers={})
@@ -175,8 +175,8 @@ def use_everything(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.connections.before_post = recording
     failing = world.submit(simulate={"fault": "venue_down"})["orderId"]
     cancelled = world.submit()["orderId"]
-    world.http("cancel_order", path=f"/api/orders/{cancelled}")
-    world.settle()
+    world.cancel(cancelled)
+    world.work_until_empty()
     assert world.read(followed)["status"] == "confirmed"
     assert world.read(failing)["status"] == "failed"
     world.http("list_orders", query={})

@@ -9,8 +9,9 @@ import pytest
 
 from functions import runtime, worker
 from functions.contract import BATCH_SIZE, RECEIVES_MAX, order_message
+from tests.errors import Killed
 from tests.events import sqs_event, sqs_message
-from tests.stepping import Killed, one_by_one
+from tests.stepping import one_by_one
 from tests.world import Context, World, failing_network
 
 HIDDEN_SECONDS = 360  # the order queue's visibility timeout
@@ -67,7 +68,7 @@ class EventSource:
 @pytest.fixture(autouse=True)
 def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run without threads, because a process that dies ends all of its threads at once."""
-    monkeypatch.setattr(worker, "at_once", one_by_one)
+    monkeypatch.setattr(runtime, "at_once", one_by_one)
 
 
 def submitted(world: World, count: int) -> list[str]:

@@ -14,7 +14,7 @@ from tests.world import World
 
 def executed(world: World, **request: Any) -> StoredOrder:
     order_id = world.submit(**request)["orderId"]
-    world.settle()
+    world.work_until_empty()
     return orders.load_order(order_id)
 
 

@@ -98,5 +98,7 @@ def test_the_publisher_ignores_the_item_of_the_watched_pairs(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     resting.announce(PAIR)
-    world.publish()
+    records = world.stream()
+    assert records
+    world.publish(records)
     assert caplog.records == []

@@ -18,7 +18,7 @@ from functions.orders.order import Order, OrderError, Status, Update, order_of
 from functions.store import orders, queue
 from tests.clock import START_MS, VirtualClock
 from tests.events import Json
-from tests.functions.test_waiting import cancel, item, priced, watch
+from tests.functions.waiting import price_times, watch
 from tests.orders import ORDER_ID, REQUEST, advanced, pending_order, statuses_of
 from tests.world import World
 
@@ -35,7 +35,7 @@ def submit(world: World, **fields: Any) -> Json:
     return world.submit(**(twap | fields))
 
 
-def proceed(world: World, order: Json, seconds: float = 0) -> Json:
+def work_until_idle(world: World, order: Json, seconds: float = 0) -> Json:
     """Let time pass, queue the order, and work until no message is visible."""
     runtime.sleep(seconds)
     queue.enqueue(order["orderId"], woken=True)
@@ -65,14 +65,14 @@ def total(found: list[Json], field: str) -> Decimal:
 
 def test_a_twap_order_executes_its_slices_in_turn_and_adds_them_up(world: World) -> None:
     order = submit(world, amount="1.000000001")
-    first = proceed(world, order)
+    first = work_until_idle(world, order)
     assert statuses_of(first) == ["pending", "routing", "working", "working"]
     assert (first["slice"], first["slicesDone"], first["filledAmount"]) == (1, 1, "0.333333333")
     assert first["nextSliceAt"] == iso(START_MS + 60_000)
-    assert proceed(world, order) == first
-    second = proceed(world, order, 60)
+    assert work_until_idle(world, order) == first
+    second = work_until_idle(world, order, 60)
     assert (second["slice"], second["slicesDone"]) == (2, 2)
-    done = proceed(world, order, 60)
+    done = work_until_idle(world, order, 60)
     found = children(world, done)
     assert [child["amount"] for child in found] == ["0.333333333", "0.333333334", "0.333333334"]
     assert {child["status"] for child in found} == {"confirmed"}
@@ -89,9 +89,9 @@ def test_a_twap_order_executes_its_slices_in_turn_and_adds_them_up(world: World)
 
 def test_each_slice_is_due_a_multiple_of_the_interval_after_the_first(world: World) -> None:
     order = submit(world)
-    proceed(world, order)
-    proceed(world, order, 75)  # late
-    proceed(world, order, 45)  # on time
+    work_until_idle(world, order)
+    work_until_idle(world, order, 75)  # late
+    work_until_idle(world, order, 45)  # on time
     begun = [u["timestamp"] for u in world.read(order["orderId"])["updates"] if "sliceAmount" in u]
     assert begun == [iso(START_MS + after) for after in (0, 75_000, 120_000)]
 
@@ -114,8 +114,8 @@ def test_several_messages_of_a_twap_order_begin_no_slice_twice(world: World) -> 
     order = submit(world)
     for _ in range(3):
         queue.enqueue(order["orderId"])
-    proceed(world, order)
-    proceed(world, order)
+    work_until_idle(world, order)
+    work_until_idle(world, order)
     assert len(children(world, order)) == 1
 
 
@@ -132,7 +132,7 @@ def test_the_next_worker_stores_the_slice_that_a_killed_worker_did_not(
         assert world.work()
     assert world.read(order["orderId"])["slice"] == 1
     assert children(world, order) == []
-    assert proceed(world, order)["slicesDone"] == 1
+    assert work_until_idle(world, order)["slicesDone"] == 1
     (child,) = children(world, order)
     assert child["createdAt"] == iso(START_MS)
 
@@ -142,14 +142,14 @@ def test_the_sweeper_finds_the_end_of_a_slice_whose_message_was_lost(
 ) -> None:
     order = submit(world)
     with monkeypatch.context() as patch:
-        patch.setattr(queue, "tell_parent", lambda _order: None)
+        patch.setattr(queue, "requeue_parent", lambda _order: None)
         world.work()
         world.work()
     (child,) = children(world, order)
     assert (child["status"], world.read(order["orderId"])["slicesDone"]) == ("confirmed", 0)
     runtime.sleep(runtime.settings.sweep_idle_seconds + 11)
     assert world.sweep() == 1
-    world.settle()
+    world.work_until_empty()
     assert world.read(order["orderId"])["slicesDone"] == 3  # all slices were late
 
 
@@ -157,8 +157,8 @@ def test_the_sweeper_queues_a_slice_that_is_due_later_than_a_message_can_be_dela
     world: World,
 ) -> None:
     order = submit(world, intervalSeconds=86_400)
-    proceed(world, order)
-    assert item(world, order)["openShard"]["S"].startswith("due")
+    work_until_idle(world, order)
+    assert world.item(order["orderId"])["openShard"]["S"].startswith("due")
     assert world.queued() == 0
     assert world.sweep() == 0
     assert world.queued() == 0
@@ -170,30 +170,30 @@ def test_the_sweeper_queues_a_slice_that_is_due_later_than_a_message_can_be_dela
 def test_a_limit_slice_rests_until_the_next_is_due_and_leaves_its_amount_to_that_one(
     world: World,
 ) -> None:
-    order = submit(world, amount="0.9", limitPrice=priced(world, "1.1"))
-    waiting = proceed(world, order)
+    order = submit(world, amount="0.9", limitPrice=price_times(world, "1.1"))
+    waiting = work_until_idle(world, order)
     (first,) = children(world, order)
     assert (first["status"], first["type"], first["amount"]) == ("resting", "limit", "0.3")
     assert first["limitPrice"] == order["limitPrice"]
     assert first["expiresAt"] == waiting["nextSliceAt"] == iso(START_MS + 60_000)
     queue.enqueue(first["orderId"], woken=True)
-    proceed(world, order, 60)
+    work_until_idle(world, order, 60)
     first, second = children(world, order)
     assert (first["status"], second["amount"]) == ("expired", "0.6")
     queue.enqueue(second["orderId"], woken=True)
-    proceed(world, order, 60)
+    work_until_idle(world, order, 60)
     third = children(world, order)[2]
     assert third["amount"] == "0.9"
     queue.enqueue(third["orderId"], woken=True)
-    ended = proceed(world, order, 60)
+    ended = work_until_idle(world, order, 60)
     assert (ended["status"], ended["slicesDone"]) == ("expired", 3)
     assert not {"filledAmount", "outAmount", "executedPrice"} & ended.keys()
 
 
 def test_a_limit_slice_whose_price_is_reached_executes_at_it_or_better(world: World) -> None:
-    price = priced(world, "0.99")
+    price = price_times(world, "0.99")
     order = submit(world, limitPrice=price)
-    proceed(world, order)
+    work_until_idle(world, order)
     (first,) = children(world, order)
     assert first["status"] == "confirmed"
     assert Decimal(first["executedPrice"]) >= Decimal(price)
@@ -202,8 +202,8 @@ def test_a_limit_slice_whose_price_is_reached_executes_at_it_or_better(world: Wo
 def test_a_limit_slice_has_ten_seconds_to_land_though_the_next_is_due_after_one(
     world: World,
 ) -> None:
-    order = submit(world, intervalSeconds=1, limitPrice=priced(world, "1.1"))
-    proceed(world, order)
+    order = submit(world, intervalSeconds=1, limitPrice=price_times(world, "1.1"))
+    work_until_idle(world, order)
     (first,) = children(world, order)
     assert first["expiresAt"] == iso(START_MS + 10_000)
 
@@ -212,11 +212,11 @@ def test_the_amount_of_a_failed_slice_goes_to_the_next_and_that_of_the_last_is_n
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = submit(world, amount="0.9", simulate={"fault": "venue_down"})
-    proceed(world, order)
+    work_until_idle(world, order)
     with monkeypatch.context() as patch:
         patch.setattr(worker, "network", replace(worker.network, simulate_allowed=False))
-        proceed(world, order, 60)
-    done = proceed(world, order, 60)
+        work_until_idle(world, order, 60)
+    done = work_until_idle(world, order, 60)
     assert [(c["status"], c["amount"]) for c in children(world, order)] == [
         ("failed", "0.3"),
         ("confirmed", "0.6"),
@@ -230,8 +230,8 @@ def test_a_twap_order_without_an_executed_slice_fails_with_the_error_of_the_last
     world: World,
 ) -> None:
     order = submit(world, slices=2, simulate={"fault": "slippage"})
-    proceed(world, order)
-    ended = proceed(world, order, 60)
+    work_until_idle(world, order)
+    ended = work_until_idle(world, order, 60)
     assert (ended["status"], ended["error"]["code"]) == ("failed", "SLIPPAGE_TOLERANCE_EXCEEDED")
     fees = total(children(world, order), "networkFeeLamports")
     assert ended["networkFeeLamports"] == fees > ended["error"]["networkFeeLamports"] > 0
@@ -242,20 +242,20 @@ def test_a_twap_order_without_an_executed_slice_fails_with_the_error_of_the_last
 
 def test_between_two_slices_the_rest_of_a_twap_order_is_cancelled(world: World) -> None:
     order = submit(world, amount="0.9")
-    proceed(world, order)
-    answer = cancel(world, order)
+    work_until_idle(world, order)
+    answer = world.cancel(order["orderId"])
     assert (answer.status, answer.json["status"]) == (200, "cancelled")
     assert (answer.json["slicesDone"], answer.json["filledAmount"]) == (1, "0.3")
-    assert proceed(world, order, 60) == answer.json == cancel(world, order).json
+    assert work_until_idle(world, order, 60) == answer.json == world.cancel(order["orderId"]).json
     assert len(children(world, order)) == 1
 
 
 def test_a_resting_slice_is_cancelled_with_its_order(world: World) -> None:
-    order = submit(world, limitPrice=priced(world, "1.1"))
-    proceed(world, order)
-    answer = cancel(world, order)
+    order = submit(world, limitPrice=price_times(world, "1.1"))
+    work_until_idle(world, order)
+    answer = world.cancel(order["orderId"])
     assert (answer.json["status"], answer.json["slicesDone"]) == ("cancelled", 1)
-    assert proceed(world, order, 60) == answer.json
+    assert work_until_idle(world, order, 60) == answer.json
     assert [child["status"] for child in children(world, order)] == ["cancelled"]
 
 
@@ -264,9 +264,9 @@ def test_while_a_slice_executes_a_cancellation_of_its_order_is_refused_with_the_
 ) -> None:
     monkeypatch.setattr(worker, "settings", replace(runtime.settings, retry_base_ms=10**11))
     order = submit(world, simulate={"fault": "venue_down", "attempts": 1})
-    proceed(world, order)
+    work_until_idle(world, order)
     (child,) = children(world, order)
-    answer = cancel(world, order)
+    answer = world.cancel(order["orderId"])
     assert (answer.status, answer.json["code"]) == (409, "ORDER_NOT_CANCELLABLE")
     assert f"{child['orderId']} is routing" in answer.json["detail"]
 
@@ -278,28 +278,26 @@ def test_a_cancellation_is_refused_while_the_slice_is_not_yet_stored(
     with monkeypatch.context() as patch:
         patch.setattr(orders, "create_order", lambda *_: 1 / 0)
         world.work()
-    assert cancel(world, order).status == 409
-    assert proceed(world, order)["slicesDone"] == 1
+    assert world.cancel(order["orderId"]).status == 409
+    assert work_until_idle(world, order)["slicesDone"] == 1
 
 
 def test_after_a_cancelled_slice_its_order_continues(world: World) -> None:
-    order = submit(world, amount="0.9", limitPrice=priced(world, "1.1"))
-    proceed(world, order)
+    order = submit(world, amount="0.9", limitPrice=price_times(world, "1.1"))
+    work_until_idle(world, order)
     (child,) = children(world, order)
-    assert cancel(world, child).status == 200
-    assert proceed(world, order)["slicesDone"] == 1
-    proceed(world, order, 60)
+    assert world.cancel(child["orderId"]).status == 200
+    assert work_until_idle(world, order)["slicesDone"] == 1
+    work_until_idle(world, order, 60)
     assert children(world, order)[1]["amount"] == "0.6"
 
 
 def test_a_change_of_a_slice_is_refused(world: World) -> None:
-    order = submit(world, limitPrice=priced(world, "1.1"))
-    proceed(world, order)
+    order = submit(world, limitPrice=price_times(world, "1.1"))
+    work_until_idle(world, order)
     (child,) = children(world, order)
-    path = f"/api/orders/{child['orderId']}"
-    assert world.http("change_order", path=path, body={"limitPrice": 1}).status == 409
-    path = f"/api/orders/{order['orderId']}"
-    assert "working" in world.http("change_order", path=path, body={"limitPrice": 1}).json["detail"]
+    assert world.change(child["orderId"], {"limitPrice": 1}).status == 409
+    assert "working" in world.change(order["orderId"], {"limitPrice": 1}).json["detail"]
 
 
 def test_after_the_dead_letter_of_a_slice_its_order_continues(world: World) -> None:
@@ -309,7 +307,7 @@ def test_after_the_dead_letter_of_a_slice_its_order_continues(world: World) -> N
     world.sqs.purge_queue(QueueUrl=world.queue_url)
     runtime.sleep(runtime.settings.sweep_idle_seconds)
     world.deliver_dead_letter(order_message(child["orderId"]))
-    world.settle()
+    world.work_until_empty()
     assert world.read(child["orderId"])["status"] == "failed"
     assert world.read(order["orderId"])["slicesDone"] >= 1
 
@@ -320,7 +318,7 @@ def test_after_the_dead_letter_of_a_slice_its_order_continues(world: World) -> N
 def test_the_slices_of_an_order_are_listed_in_pages_the_latest_first(world: World) -> None:
     order = submit(world, slices=5, intervalSeconds=1)
     for _ in range(5):
-        proceed(world, order, 1)
+        work_until_idle(world, order, 1)
     found = world.listed_ids(parentId=order["orderId"], limit=2)
     assert found == slices.ids(orders.get_order(order["orderId"], "desk-7"))
     assert len(set(found)) == 5
@@ -340,24 +338,6 @@ def test_slices_are_listed_only_of_a_twap_order_of_the_owner(world: World) -> No
     assert bad.json["errors"] == [{"field": "parentId", "rule": "must be a UUID"}]
 
 
-def test_a_list_has_only_orders_of_the_requested_type_and_tokens(
-    world: World,
-) -> None:
-    twap, market = submit(world), world.submit(tokenIn="USDC", tokenOut="SOL", amount=100)
-    limit = world.submit(type="limit", limitPrice=1)
-
-    listed = world.listed_ids
-    assert listed(type="twap") == [twap["orderId"]]
-    assert listed(type="market") == listed(tokenIn="USDC") == [market["orderId"]]
-    assert set(listed(tokenOut="USDC")) == {twap["orderId"], limit["orderId"]}
-    assert listed(tokenOut="USDC", type="limit", status="pending") == [limit["orderId"]]
-    assert listed(tokenOut="USDC", type="limit", status="failed") == []
-    mint = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
-    assert listed(tokenIn=mint) == [market["orderId"]]
-    unknown = world.http("list_orders", query={"tokenIn": "DOGE"})
-    assert (unknown.status, unknown.json["errors"][0]["field"]) == (400, "tokenIn")
-
-
 # --- arithmetic -------------------------------------------------------------------------------
 
 
@@ -374,14 +354,15 @@ def test_the_amounts_of_all_slices_add_up_exactly(
     amount = f"{Decimal(units) / 10**9:.9f}"
     order = pending_order(type="twap", amount=amount, slices=count, interval_seconds=1)
     order = advanced(order, Status.ROUTING)
-    order = order.apply(slices.begin(order, 0))
+    order = order.apply(slices.begin_slice(order, 0))
     filled = Decimal(0)
     for number in range(1, count + 1):
-        child = slices.child(order)
+        child = slices.slice_order(order)
         assert Decimal(child.amount) > 0
         if fills[number - 1]:
             filled += Decimal(child.amount)
-        order = order.apply(slices.after(order, ended(child, executed=fills[number - 1]), 10**9))
+        child = ended(child, executed=fills[number - 1])
+        order = order.apply(slices.update_after_slice(order, child, 10**9))
     assert order.status.terminal
     assert Decimal(order.filled_amount or 0) == filled
     if fills[count - 1]:  # no amount was left
@@ -402,8 +383,8 @@ def test_a_slice_can_be_derived_from_the_stored_order_alone() -> None:
     terms |= {"slippageBps": None}
     order = pending_order(at_ms=START_MS, **terms)
     order = advanced(order, Status.ROUTING, at_ms=START_MS)
-    order = order.apply(slices.begin(order, START_MS))
+    order = order.apply(slices.begin_slice(order, START_MS))
     updates = [Update.model_validate_json(update.to_json()) for update in order.updates]
     stored = order_of(REQUEST | terms, updates)
-    assert slices.child(stored) == slices.child(order)
-    assert unix_ms(slices.child(order).expires_at or "") == START_MS + 60_000
+    assert slices.slice_order(stored) == slices.slice_order(order)
+    assert unix_ms(slices.slice_order(order).expires_at or "") == START_MS + 60_000

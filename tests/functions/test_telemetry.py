@@ -48,7 +48,7 @@ def test_a_confirmed_order_is_counted_and_timed(
 ) -> None:
     order = world.submit()
     world.send(world.connect("c1"), {"orderId": order["orderId"]})
-    world.settle()
+    world.work_until_empty()
     found = metrics(capsys.readouterr().out)
     counted = {(name, named): values for name, named, values in found if name != "PushLag"}
     service = (SERVICE,)
@@ -75,7 +75,7 @@ def test_a_failed_order_is_counted_by_its_code(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.submit(simulate={"fault": "venue_down"})
-    world.settle()
+    world.work_until_empty()
     found = metrics(capsys.readouterr().out)
     assert ("OrdersFailed", ("QUOTES_UNAVAILABLE", SERVICE), [1]) in found
     assert ("Attempts", (SERVICE,), [3]) in found
@@ -126,7 +126,7 @@ def test_every_metric_is_emitted_and_no_other(
     for connection_id in ("stays", "gone"):
         world.send(world.connect(connection_id), {"orderId": order_id})
     world.connections.gone.add("gone")
-    world.settle()
+    world.work_until_empty()
     world.sweep()
     resting = world.submit(type="limit", limitPrice="1000000")["orderId"]
     world.work()
@@ -164,7 +164,7 @@ def test_one_query_by_order_id_finds_the_log_lines_of_an_order(
 ) -> None:
     orders = [world.submit()["orderId"] for _ in range(3)]
     retried = world.submit(simulate={"fault": "slippage", "attempts": 1})["orderId"]
-    world.settle()
+    world.work_until_empty()
     by_order: dict[str, list[Json]] = {}
     for line in lines(log):
         by_order.setdefault(line["order_id"], []).append(line)

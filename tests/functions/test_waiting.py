@@ -15,14 +15,15 @@ from functions import runtime, worker
 from functions.contract import OPEN_SHARDS, iso, order_message, wake_key
 from functions.dex.tokens import find
 from functions.http import changes
-from functions.orders import waiting
-from functions.orders.order import CHANGES_MAX, REVERTS_MAX, UPDATES_MAX
+from functions.orders import retries, waiting
+from functions.orders.order import CHANGES_MAX, REFUSALS_MAX, UPDATES_MAX
 from functions.orders.stored import request_of, stored_order
-from functions.store import orders, queue, resting
+from functions.store import orders, queue
 from tests.clock import START_MS, VirtualClock
 from tests.events import Json, sqs_event, sqs_message
+from tests.functions.waiting import price_times, quote, watch
 from tests.orders import ORDER, ORDER_ID, PAIR, statuses_of
-from tests.world import Context, World, failing_network
+from tests.world import Context, InterruptedNetwork, World, failing_network
 
 DAY_MS = 86_400_000
 
@@ -34,31 +35,15 @@ def clock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     watch()
 
 
-def watch() -> None:
-    """Store that a watcher ticks for two minutes from now on."""
-    assert resting.take_over(runtime.now_ms())
-
-
 @pytest.fixture
 def real_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let transactions land at their slots; in the other tests the outcome is known at once."""
     monkeypatch.setattr(worker, "network", replace(worker.network, latency_scale=1))
 
 
-def quote(world: World, amount: str = "1") -> Json:
-    answer = world.http("get_quote", query=PAIR | {"amount": amount})
-    assert answer.status == 200, answer.text
-    return dict(answer.json)
-
-
-def priced(world: World, factor: str) -> str:
-    """The price at which an order would execute now, times a factor."""
-    return f"{Decimal(quote(world)['limitPrice']) * Decimal(factor):.12f}"
-
-
-def rest(world: World, **fields: Any) -> Json:
+def submit_resting(world: World, **fields: Any) -> Json:
     """Submit an order that rests, by default with a limit a tenth above the current price."""
-    fields = fields or {"type": "limit", "limitPrice": priced(world, "1.1")}
+    fields = fields or {"type": "limit", "limitPrice": price_times(world, "1.1")}
     order_id = world.submit(**fields)["orderId"]
     world.work()
     order = world.read(order_id)
@@ -81,32 +66,19 @@ def wait_until(condition: Callable[[], bool]) -> None:
     raise AssertionError("the market never reached the price")
 
 
-def change(world: World, order: Json, body: Json, **more: Any) -> Any:
-    return world.http("change_order", path=f"/api/orders/{order['orderId']}", body=body, **more)
-
-
-def cancel(world: World, order: Json) -> Any:
-    return world.http("cancel_order", path=f"/api/orders/{order['orderId']}")
-
-
-def item(world: World, order: Json) -> Json:
-    key = {"orderId": {"S": order["orderId"]}}
-    return dict(world.dynamodb.get_item(TableName="orders", Key=key)["Item"])
-
-
 # --- prices -----------------------------------------------------------------------------------
 
 
 def test_a_limit_at_the_quoted_limit_price_executes_at_once(world: World) -> None:
     order_id = world.submit(type="limit", limitPrice=quote(world)["limitPrice"])["orderId"]
-    world.settle()
+    world.work_until_empty()
     building = world.read(order_id)["updates"][2]
     assert (building["status"], building["trigger"]) == ("building", "limit")
 
 
 def test_a_limit_above_the_market_rests_with_its_price_in_the_update(world: World) -> None:
-    price = priced(world, "1.1")
-    order = rest(world, type="limit", limitPrice=price)
+    price = price_times(world, "1.1")
+    order = submit_resting(world, type="limit", limitPrice=price)
     assert statuses_of(order) == ["pending", "routing", "resting"]
     assert order["updates"][-1]["limitPrice"] == order["limitPrice"]
     assert Decimal(order["limitPrice"]) == Decimal(price)
@@ -118,22 +90,22 @@ def test_a_limit_above_the_market_rests_with_its_price_in_the_update(world: Worl
 def test_a_resting_order_without_an_expiry_is_in_no_index_that_is_swept(
     world: World,
 ) -> None:
-    stored = item(world, rest(world))
+    stored = world.item(submit_resting(world)["orderId"])
     assert not {"openShard", "idleSince", "wakeBelow"} & stored.keys()
     assert stored["wakePair"] == {"S": "SOL/USDC"}
     assert {"wakeAbove", "openOwner"} <= stored.keys()
 
 
 def test_an_order_that_no_longer_rests_is_in_no_index_of_resting_orders(world: World) -> None:
-    order = rest(world)
-    cancel(world, order)
-    assert not {"wakePair", "wakeAbove", "wakeBelow", "openOwner"} & item(world, order).keys()
+    order_id = submit_resting(world)["orderId"]
+    world.cancel(order_id)
+    assert not {"wakePair", "wakeAbove", "wakeBelow", "openOwner"} & world.item(order_id).keys()
 
 
 @pytest.mark.usefixtures("real_latency")
 def test_a_limit_order_executes_when_its_price_is_reached_and_never_below_it(world: World) -> None:
-    price = priced(world, "1.0004")
-    order = rest(world, type="limit", limitPrice=price, amount="1")
+    price = price_times(world, "1.0004")
+    order = submit_resting(world, type="limit", limitPrice=price, amount="1")
     wait_until(lambda: Decimal(quote(world)["outAmount"]) >= Decimal(price))
     while order["status"] == "resting":
         order = wake(world, order)
@@ -146,7 +118,7 @@ def test_a_limit_order_executes_when_its_price_is_reached_and_never_below_it(wor
 
 
 def test_an_order_that_is_woken_before_its_price_gets_no_update(world: World) -> None:
-    order = rest(world)
+    order = submit_resting(world)
     assert wake(world, order) == order
     queue.enqueue(order["orderId"])  # a message from the sweeper or from an operator
     world.work()
@@ -155,13 +127,13 @@ def test_an_order_that_is_woken_before_its_price_gets_no_update(world: World) ->
 
 def test_an_order_is_woken_whenever_it_can_execute(world: World) -> None:
     """The wake keys enclose every price at which the order could execute."""
-    limit, stop = priced(world, "1.0004"), priced(world, "0.9996")
-    order = rest(world, type="oco", limitPrice=limit, stopPrice=stop)
+    limit, stop = price_times(world, "1.0004"), price_times(world, "0.9996")
+    order = submit_resting(world, type="oco", limitPrice=limit, stopPrice=stop)
     stored = orders.load_order(order["orderId"])
     for _ in range(300):
         runtime.sleep(1)
         now = quote(world)
-        reached = waiting.reached(stored.order, units(now["outAmount"]))
+        reached = waiting.reached_trigger(stored.order, units(now["outAmount"]))
         reference = wake_key(worker.network.best_price(find("SOL"), find("USDC")))
         woken = reference >= (stored.wake.above or "") or reference <= (stored.wake.below or "")
         assert woken or not reached
@@ -172,8 +144,8 @@ def units(out_amount: str) -> int:
 
 
 def test_a_stop_order_becomes_a_market_order_at_its_price(world: World) -> None:
-    price = priced(world, "0.9999")
-    order = rest(world, type="stop", stopPrice=price, slippageBps=300)
+    price = price_times(world, "0.9999")
+    order = submit_resting(world, type="stop", stopPrice=price, slippageBps=300)
     assert (order["slippageBps"], order["stopPrice"]) == (300, order["updates"][-1]["stopPrice"])
     assert wake(world, order)["status"] == "resting"
     wait_until(lambda: Decimal(quote(world)["outAmount"]) <= Decimal(price))
@@ -186,9 +158,9 @@ def test_a_stop_order_becomes_a_market_order_at_its_price(world: World) -> None:
 def test_a_triggered_stop_retries_as_a_market_order_and_never_rests_again(
     world: World,
 ) -> None:
-    price = priced(world, "1.1")  # the price is reached at once
+    price = price_times(world, "1.1")  # the price is reached at once
     order_id = world.submit(type="stop", stopPrice=price, simulate={"fault": "slippage"})["orderId"]
-    world.settle()
+    world.work_until_empty()
     order = world.read(order_id)
     assert (order["status"], order["attempt"]) == ("failed", 3)
     assert "resting" not in statuses_of(order)
@@ -200,9 +172,9 @@ def test_a_triggered_stop_retries_as_a_market_order_and_never_rests_again(
 def test_of_both_prices_of_an_oco_order_only_the_first_that_is_reached_executes(
     world: World, limit: str, stop: str, trigger: str
 ) -> None:
-    fields = {"limitPrice": priced(world, limit), "stopPrice": priced(world, stop)}
+    fields = {"limitPrice": price_times(world, limit), "stopPrice": price_times(world, stop)}
     order_id = world.submit(type="oco", **fields)["orderId"]
-    world.settle()
+    world.work_until_empty()
     order = world.read(order_id)
     assert (order["status"], order["trigger"]) == ("confirmed", trigger)
     assert statuses_of(order).count("submitted") == 1
@@ -213,9 +185,9 @@ def test_after_a_refused_transaction_a_limit_order_rests_again_without_losing_an
     world: World,
 ) -> None:
     order_id = world.submit(
-        type="limit", limitPrice=priced(world, "0.9"), simulate={"fault": "slippage"}
+        type="limit", limitPrice=price_times(world, "0.9"), simulate={"fault": "slippage"}
     )["orderId"]
-    world.settle()
+    world.work_until_empty()
     for _ in range(3):
         order = world.read(order_id)
         assert order["status"] == "resting"
@@ -231,26 +203,28 @@ def test_after_a_refused_transaction_a_limit_order_rests_again_without_losing_an
 def test_a_limit_order_with_too_many_refusals_fails_with_their_error(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "REVERTS_MAX", 2)
+    monkeypatch.setattr(retries, "REFUSALS_MAX", 2)
     order_id = world.submit(
-        type="limit", limitPrice=priced(world, "0.9"), simulate={"fault": "slippage"}
+        type="limit", limitPrice=price_times(world, "0.9"), simulate={"fault": "slippage"}
     )["orderId"]
-    world.settle()
+    world.work_until_empty()
     order = wake(world, wake(world, world.read(order_id)))
     assert statuses_of(order).count("resting") == 2
     assert (order["status"], order["error"]["code"]) == ("failed", "SLIPPAGE_TOLERANCE_EXCEEDED")
 
 
 def test_no_order_has_more_updates_than_a_client_may_resume_after(world: World) -> None:
-    assert CHANGES_MAX + 3 * REVERTS_MAX + 11 + 3 <= UPDATES_MAX
+    assert CHANGES_MAX + 3 * REFUSALS_MAX + 11 + 3 <= UPDATES_MAX
     assert UPDATES_MAX >= 2 + 2 * 100 + 1
 
 
 def test_dropped_transactions_use_up_the_attempts_of_a_limit_order(world: World) -> None:
     order_id = world.submit(
-        type="limit", limitPrice=priced(world, "0.9"), simulate={"fault": "dropped_transaction"}
+        type="limit",
+        limitPrice=price_times(world, "0.9"),
+        simulate={"fault": "dropped_transaction"},
     )["orderId"]
-    world.settle()
+    world.work_until_empty()
     order = world.read(order_id)
     assert (order["status"], order["error"]["code"]) == ("failed", "FAILED_TO_LAND")
     assert order["attempt"] == order["maxAttempts"] == 3
@@ -261,10 +235,10 @@ def test_a_limit_order_whose_price_is_not_reached_in_its_retry_rests(
 ) -> None:
     order_id = world.submit(
         type="limit",
-        limitPrice=priced(world, "1.1"),
+        limitPrice=price_times(world, "1.1"),
         simulate={"fault": "venue_down", "attempts": 1},
     )["orderId"]
-    world.settle()
+    world.work_until_empty()
     order = world.read(order_id)
     assert statuses_of(order) == ["pending", "routing", "routing", "resting"]
     assert order["attempt"] == 2
@@ -275,11 +249,11 @@ def test_a_limit_order_whose_price_is_not_reached_in_its_retry_rests(
 def test_the_next_worker_resumes_a_woken_order_whose_worker_was_killed_at_any_step(
     world: World, call: str
 ) -> None:
-    order = rest(world)
-    change(world, order, {"limitPrice": priced(world, "0.9")})
+    order = submit_resting(world)
+    world.change(order["orderId"], {"limitPrice": price_times(world, "0.9")})
     with failing_network(call, SystemError("killed")):
         assert world.work()
-    world.settle()
+    world.work_until_empty()
     order = world.read(order["orderId"])
     assert order["status"] == "confirmed"
     assert statuses_of(order).count("submitted") == 1
@@ -297,7 +271,7 @@ def test_the_next_worker_announces_the_pair_that_a_killed_worker_did_not(
         announced.append(pair)
         return True
 
-    order_id = world.submit(type="limit", limitPrice=priced(world, "1.1"))["orderId"]
+    order_id = world.submit(type="limit", limitPrice=price_times(world, "1.1"))["orderId"]
     monkeypatch.setattr("functions.worker.resting.announce", die)
     assert len(world.work()) == 1
     assert world.read(order_id)["status"] == "resting"
@@ -313,7 +287,7 @@ def test_while_no_watcher_ticks_an_order_that_has_come_to_rest_wakes_itself(
     runtime.sleep(180)  # the watcher has ended
     if ticks:
         watch()
-    order = world.submit(type="limit", limitPrice=priced(world, "1.1"))
+    order = world.submit(type="limit", limitPrice=price_times(world, "1.1"))
     delays: list[int] = []
 
     def enqueue(order_id: str, *, delay_seconds: int = 0, woken: bool = False) -> None:
@@ -336,8 +310,8 @@ def test_while_no_watcher_ticks_an_order_that_has_come_to_rest_wakes_itself(
 def test_an_order_expires_by_the_delayed_message_that_was_sent_when_it_began_to_rest(
     world: World,
 ) -> None:
-    order = rest(
-        world, type="limit", limitPrice=priced(world, "1.1"), expiresAt=iso(START_MS + 60_500)
+    order = submit_resting(
+        world, type="limit", limitPrice=price_times(world, "1.1"), expiresAt=iso(START_MS + 60_500)
     )
     assert world.work() == []  # the message is delayed
     assert world.queued() == 1
@@ -350,8 +324,8 @@ def test_an_order_expires_by_the_delayed_message_that_was_sent_when_it_began_to_
 def test_the_sweeper_queues_an_order_that_expires_later_than_a_message_can_be_delayed(
     world: World,
 ) -> None:
-    order = rest(
-        world, type="limit", limitPrice=priced(world, "1.1"), expiresAt=iso(START_MS + DAY_MS)
+    order = submit_resting(
+        world, type="limit", limitPrice=price_times(world, "1.1"), expiresAt=iso(START_MS + DAY_MS)
     )
     assert world.queued() == 0
     assert world.sweep() == 0
@@ -361,7 +335,8 @@ def test_the_sweeper_queues_an_order_that_expires_later_than_a_message_can_be_de
     assert world.queued() == 1
     assert world.sweep() == 0
     assert world.queued() == 1  # queued once
-    assert item(world, order)["openShard"]["S"] in OPEN_SHARDS  # in case the message is lost
+    item = world.item(order["orderId"])
+    assert item["openShard"]["S"] in OPEN_SHARDS  # in case the message is lost
     runtime.sleep(870 + runtime.settings.sweep_idle_seconds)
     assert world.sweep() == 0
     runtime.sleep(1)
@@ -371,20 +346,20 @@ def test_the_sweeper_queues_an_order_that_expires_later_than_a_message_can_be_de
 
 
 def test_no_transaction_is_signed_that_could_land_after_the_expiry(world: World) -> None:
-    low = priced(world, "0.9")
+    low = price_times(world, "0.9")
     soon = world.submit(type="limit", limitPrice=low, expiresAt=iso(START_MS + 1900))["orderId"]
     later = world.submit(type="limit", limitPrice=low, expiresAt=iso(START_MS + 30_100))["orderId"]
     world.work()
     order = world.read(soon)
     assert statuses_of(order) == ["pending", "routing", "building", "expired"]
-    transaction = json.loads(stored_order(item(world, world.read(later))).transaction or "")
+    transaction = json.loads(stored_order(world.item(later)).transaction or "")
     assert (transaction["lastValidSlot"] + 1) * 400 <= START_MS + 30_100
     assert (transaction["lastValidSlot"] + 2) * 400 > START_MS + 30_100
 
 
 @pytest.mark.usefixtures("real_latency")
 def test_a_transaction_that_would_land_after_the_expiry_never_executes(world: World) -> None:
-    low = priced(world, "0.9")
+    low = price_times(world, "0.9")
     ended = set()
     for number in range(12):  # landing takes five to seven slots, and quotes take up to 400 ms
         expires_at = iso(runtime.now_ms() + 400 + 300 + 7 * 400)
@@ -406,7 +381,7 @@ def test_an_order_whose_expiry_passed_while_it_was_queued_expires(
     world: World, wait_ms: int
 ) -> None:
     order_id = world.submit(
-        type="limit", limitPrice=priced(world, "0.9"), expiresAt=iso(START_MS + wait_ms)
+        type="limit", limitPrice=price_times(world, "0.9"), expiresAt=iso(START_MS + wait_ms)
     )["orderId"]
     runtime.sleep(wait_ms / 1000)
     world.work()
@@ -414,15 +389,15 @@ def test_an_order_whose_expiry_passed_while_it_was_queued_expires(
 
 
 def test_an_ioc_order_does_not_rest(world: World) -> None:
-    missed = world.submit(type="limit", limitPrice=priced(world, "1.1"), timeInForce="IOC")
-    reached = world.submit(type="limit", limitPrice=priced(world, "0.9"), timeInForce="IOC")
+    missed = world.submit(type="limit", limitPrice=price_times(world, "1.1"), timeInForce="IOC")
+    reached = world.submit(type="limit", limitPrice=price_times(world, "0.9"), timeInForce="IOC")
     refused = world.submit(
         type="limit",
-        limitPrice=priced(world, "0.9"),
+        limitPrice=price_times(world, "0.9"),
         timeInForce="IOC",
         simulate={"fault": "slippage"},
     )
-    world.settle()
+    world.work_until_empty()
     assert statuses_of(world.read(missed["orderId"])) == ["pending", "routing", "expired"]
     assert world.read(reached["orderId"])["status"] == "confirmed"
     ended = world.read(refused["orderId"])
@@ -434,44 +409,46 @@ def test_an_ioc_order_does_not_rest(world: World) -> None:
 
 
 def test_a_resting_order_is_changed_by_one_update_with_its_new_terms(world: World) -> None:
-    order = rest(world)
-    answer = change(world, order, {"limitPrice": 400, "expiresAt": iso(START_MS + DAY_MS)})
+    order = submit_resting(world)
+    answer = world.change(
+        order["orderId"], {"limitPrice": 400, "expiresAt": iso(START_MS + DAY_MS)}
+    )
     assert answer.status == 200
     update = answer.json["updates"][-1]
     assert (update["status"], update["sequence"], update["limitPrice"]) == ("resting", 4, "400")
     assert update["expiresAt"] == answer.json["expiresAt"] == iso(START_MS + DAY_MS)
-    world.settle()
+    world.work_until_empty()
     assert world.read(order["orderId"]) == answer.json
-    repeated = change(world, order, {"limitPrice": "400.0"})
+    repeated = world.change(order["orderId"], {"limitPrice": "400.0"})
     assert (repeated.status, repeated.json) == (200, answer.json)
 
 
 def test_an_order_that_is_changed_to_a_price_that_is_reached_executes(world: World) -> None:
-    order = rest(world)
-    change(world, order, {"limitPrice": priced(world, "0.9")})
-    world.settle()
+    order = submit_resting(world)
+    world.change(order["orderId"], {"limitPrice": price_times(world, "0.9")})
+    world.work_until_empty()
     assert world.read(order["orderId"])["status"] == "confirmed"
 
 
 def test_a_change_replaces_the_expiry_and_null_removes_it(world: World) -> None:
-    order = rest(world)
-    change(world, order, {"expiresAt": iso(START_MS + 5000)})
-    assert "expiresAt" not in change(world, order, {"expiresAt": None}).json
+    order = submit_resting(world)
+    world.change(order["orderId"], {"expiresAt": iso(START_MS + 5000)})
+    assert "expiresAt" not in world.change(order["orderId"], {"expiresAt": None}).json
     runtime.sleep(6)
     assert wake(world, order)["status"] == "resting"
-    stored = item(world, order)
+    stored = world.item(order["orderId"])
     assert not {"openShard", "idleSince"} & stored.keys()
-    change(world, order, {"expiresAt": iso(runtime.now_ms() + 5000)})
+    world.change(order["orderId"], {"expiresAt": iso(runtime.now_ms() + 5000)})
     runtime.sleep(5)
     assert wake(world, order)["status"] == "expired"
 
 
 def test_an_order_can_no_longer_be_changed_once_its_expiry_has_passed(world: World) -> None:
-    order = rest(
-        world, type="limit", limitPrice=priced(world, "1.1"), expiresAt=iso(START_MS + 5000)
+    order = submit_resting(
+        world, type="limit", limitPrice=price_times(world, "1.1"), expiresAt=iso(START_MS + 5000)
     )
     runtime.sleep(5)
-    answer = change(world, order, {"expiresAt": None})
+    answer = world.change(order["orderId"], {"expiresAt": None})
     assert (answer.status, answer.json["code"]) == (409, "ORDER_NOT_CHANGEABLE")
     assert wake(world, order)["status"] == "expired"
 
@@ -515,36 +492,36 @@ def test_an_order_can_no_longer_be_changed_once_its_expiry_has_passed(world: Wor
 def test_a_change_that_does_not_suit_the_order_is_refused(
     world: World, kind: str, body: Json, field: str, rule: str
 ) -> None:
-    prices = {"limitPrice": priced(world, "1.1"), "stopPrice": priced(world, "0.9")}
+    prices = {"limitPrice": price_times(world, "1.1"), "stopPrice": price_times(world, "0.9")}
     terms = {"limit": ["limitPrice"], "stop": ["stopPrice"], "oco": ["limitPrice", "stopPrice"]}
-    order = rest(world, type=kind, **{name: prices[name] for name in terms[kind]})
-    answer = change(world, order, body)
+    order = submit_resting(world, type=kind, **{name: prices[name] for name in terms[kind]})
+    answer = world.change(order["orderId"], body)
     assert answer.status == 400
     assert answer.json["errors"] == [{"field": field, "rule": rule}]
     assert world.read(order["orderId"]) == order
 
 
 def test_only_a_resting_order_can_be_changed(world: World) -> None:
-    order = world.submit(type="limit", limitPrice=priced(world, "0.9"))
-    answer = change(world, order, {"limitPrice": 1})
+    order = world.submit(type="limit", limitPrice=price_times(world, "0.9"))
+    answer = world.change(order["orderId"], {"limitPrice": 1})
     assert (answer.status, answer.json["code"]) == (409, "ORDER_NOT_CHANGEABLE")
     assert "pending" in answer.json["detail"]
-    world.settle()
-    assert "confirmed" in change(world, order, {"limitPrice": 1}).json["detail"]
-    assert change(world, order, {"limitPrice": 1}, owner="other").status == 404
+    world.work_until_empty()
+    assert "confirmed" in world.change(order["orderId"], {"limitPrice": 1}).json["detail"]
+    assert world.change(order["orderId"], {"limitPrice": 1}, owner="other").status == 404
 
 
 def test_an_order_has_a_limited_number_of_changes(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = rest(world)
+    order = submit_resting(world)
     monkeypatch.setattr(changes, "CHANGES_MAX", 5)
-    assert [change(world, order, {"limitPrice": 400 + n}).status for n in range(3)] == [
+    assert [world.change(order["orderId"], {"limitPrice": 400 + n}).status for n in range(3)] == [
         200,
         200,
         409,
     ]
-    assert cancel(world, order).status == 200
+    assert world.cancel(order["orderId"]).status == 200
 
 
 def run_between_read_and_write(
@@ -562,15 +539,28 @@ def run_between_read_and_write(
     monkeypatch.setattr(orders, "get_order", read_then_be_overtaken)
 
 
+def run_before_the_prices(monkeypatch: pytest.MonkeyPatch, first: Callable[[], object]) -> None:
+    """Let the call `first` run after the worker has read the order and before it reads prices."""
+    network = worker.network
+
+    def once() -> None:
+        monkeypatch.setattr(worker, "network", network)
+        first()
+
+    monkeypatch.setattr(worker, "network", InterruptedNetwork(network, "snapshots", once))
+
+
 @pytest.mark.parametrize("request_of", ["change", "cancel"])
 def test_if_the_trigger_is_first_the_change_or_cancellation_is_refused_with_the_reason(
     world: World, monkeypatch: pytest.MonkeyPatch, request_of: str
 ) -> None:
-    order = rest(world)
-    change(world, order, {"limitPrice": priced(world, "0.9")})
-    run_between_read_and_write(monkeypatch, world.settle)
+    order = submit_resting(world)
+    world.change(order["orderId"], {"limitPrice": price_times(world, "0.9")})
+    run_between_read_and_write(monkeypatch, world.work_until_empty)
     answer = (
-        change(world, order, {"limitPrice": 1}) if request_of == "change" else cancel(world, order)
+        world.change(order["orderId"], {"limitPrice": 1})
+        if request_of == "change"
+        else world.cancel(order["orderId"])
     )
     assert (answer.status, "confirmed" in answer.json["detail"]) == (409, True)
     executed = world.read(order["orderId"])
@@ -581,29 +571,19 @@ def test_if_the_trigger_is_first_the_change_or_cancellation_is_refused_with_the_
 def test_if_the_change_or_cancellation_is_first_the_order_is_not_executed(
     world: World, monkeypatch: pytest.MonkeyPatch, request_of: str
 ) -> None:
-    order = rest(world)
-    change(world, order, {"limitPrice": priced(world, "0.9")})
-    snapshots = worker.network.snapshots
+    order = submit_resting(world)
+    world.change(order["orderId"], {"limitPrice": price_times(world, "0.9")})
     answers: list[Any] = []
 
-    class Overtaken:
-        """A network on which a client acts between the worker's read and its write."""
+    def act() -> None:
+        answers.append(
+            world.change(order["orderId"], {"limitPrice": 500})
+            if request_of == "change"
+            else world.cancel(order["orderId"])
+        )
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(network, name)
-
-        def snapshots(self) -> Any:
-            monkeypatch.setattr(worker, "network", network)
-            answers.append(
-                change(world, order, {"limitPrice": 500})
-                if request_of == "change"
-                else cancel(world, order)
-            )
-            return snapshots()
-
-    network = worker.network
-    monkeypatch.setattr(worker, "network", Overtaken())
-    world.settle()
+    run_before_the_prices(monkeypatch, act)
+    world.work_until_empty()
     assert [answer.status for answer in answers] == [200]
     final = world.read(order["orderId"])
     assert final["status"] == ("resting" if request_of == "change" else "cancelled")
@@ -613,21 +593,14 @@ def test_if_the_change_or_cancellation_is_first_the_order_is_not_executed(
 def test_a_worker_does_not_store_wake_keys_of_terms_that_were_changed_meanwhile(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = rest(world)
-    change(world, order, {"limitPrice": priced(world, "1.2")})
-    network = worker.network
+    order = submit_resting(world)
+    world.change(order["orderId"], {"limitPrice": price_times(world, "1.2")})
 
-    class Overtaken:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(network, name)
+    def change_and_wake() -> None:
+        world.change(order["orderId"], {"limitPrice": price_times(world, "1.05")})
+        assert wake(world, order)["status"] == "resting"
 
-        def snapshots(self) -> Any:
-            monkeypatch.setattr(worker, "network", network)
-            change(world, order, {"limitPrice": priced(world, "1.05")})
-            assert wake(world, order)["status"] == "resting"
-            return network.snapshots()
-
-    monkeypatch.setattr(worker, "network", Overtaken())
+    run_before_the_prices(monkeypatch, change_and_wake)
     queue.enqueue(order["orderId"], woken=True)
     world.work()
     stored = orders.load_order(order["orderId"])
@@ -636,22 +609,24 @@ def test_a_worker_does_not_store_wake_keys_of_terms_that_were_changed_meanwhile(
 
 
 def test_a_cancelled_order_never_executes(world: World) -> None:
-    order = rest(world)
-    change(world, order, {"limitPrice": priced(world, "0.9")})
-    cancelled = cancel(world, order)
-    assert cancelled.status == cancel(world, order).status == 200
-    world.settle()
+    order = submit_resting(world)
+    world.change(order["orderId"], {"limitPrice": price_times(world, "0.9")})
+    cancelled = world.cancel(order["orderId"])
+    assert cancelled.status == world.cancel(order["orderId"]).status == 200
+    world.work_until_empty()
     queue.enqueue(order["orderId"], woken=True)
-    world.settle()
+    world.work_until_empty()
     assert world.read(order["orderId"]) == cancelled.json
 
 
 def test_a_cancellation_during_a_change_cancels_the_changed_order(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = rest(world)
-    run_between_read_and_write(monkeypatch, lambda: change(world, order, {"limitPrice": 400}))
-    assert cancel(world, order).json["status"] == "cancelled"
+    order = submit_resting(world)
+    run_between_read_and_write(
+        monkeypatch, lambda: world.change(order["orderId"], {"limitPrice": 400})
+    )
+    assert world.cancel(order["orderId"]).json["status"] == "cancelled"
 
 
 def test_a_repeated_submission_is_answered_with_its_order_as_changed_since(
@@ -659,13 +634,13 @@ def test_a_repeated_submission_is_answered_with_its_order_as_changed_since(
 ) -> None:
     body = ORDER | {
         "type": "limit",
-        "limitPrice": priced(world, "1.1"),
+        "limitPrice": price_times(world, "1.1"),
         "expiresAt": iso(START_MS + 60_000),
     }
     headers = {"idempotency-key": "k"}
     first = world.http("execute_order", body=body, headers=headers).json
     world.work()
-    change(world, first, {"limitPrice": 500, "expiresAt": None})
+    world.change(first["orderId"], {"limitPrice": 500, "expiresAt": None})
     runtime.sleep(61)  # after the expiry in the request
     again = world.http("execute_order", body=body, headers=headers)
     assert (again.status, again.json["orderId"]) == (200, first["orderId"])
@@ -844,7 +819,7 @@ def test_a_twap_amount_is_refused_only_if_one_slice_of_it_does_not_route(
 def test_a_dead_letter_leaves_a_resting_order_and_announces_its_pair(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = rest(world)
+    order = submit_resting(world)
     announced: list[str] = []
     monkeypatch.setattr("functions.dead_letters.resting.announce", announced.append)
     runtime.sleep(DAY_MS / 1000)
@@ -855,8 +830,8 @@ def test_a_dead_letter_leaves_a_resting_order_and_announces_its_pair(
 
 
 def test_a_dead_letter_ends_an_order_whose_expiry_has_passed(world: World) -> None:
-    order = rest(
-        world, type="limit", limitPrice=priced(world, "1.1"), expiresAt=iso(START_MS + 5000)
+    order = submit_resting(
+        world, type="limit", limitPrice=price_times(world, "1.1"), expiresAt=iso(START_MS + 5000)
     )
     runtime.sleep(5 + runtime.settings.sweep_idle_seconds)
     world.deliver_dead_letter(order_message(order["orderId"]))
@@ -865,10 +840,10 @@ def test_a_dead_letter_ends_an_order_whose_expiry_has_passed(world: World) -> No
 
 def test_a_market_order_is_stored_as_the_first_release_stored_it(world: World) -> None:
     order = world.submit()
-    request = request_of(item(world, order))
+    request = request_of(world.item(order["orderId"]))
     assert request.keys() == {"tokenIn", "tokenOut", "amount", "slippageBps"}
-    world.settle()
-    assert item(world, order).keys() == {
+    world.work_until_empty()
+    assert world.item(order["orderId"]).keys() == {
         "orderId",
         "owner",
         "createdAt",
@@ -882,11 +857,11 @@ def test_a_market_order_is_stored_as_the_first_release_stored_it(world: World) -
 
 def test_the_confirmation_of_an_order_that_rested_is_not_timed(world: World) -> None:
     """Otherwise the latency alarm would go off because the market had not reached a price."""
-    order = rest(world)
-    change(world, order, {"limitPrice": priced(world, "0.9")})
+    order = submit_resting(world)
+    world.change(order["orderId"], {"limitPrice": price_times(world, "0.9")})
     with pytest.MonkeyPatch.context() as patch:
         metrics: list[str] = []
         patch.setattr("functions.telemetry.time", lambda metric, _ms: metrics.append(metric))
-        world.settle()
+        world.work_until_empty()
     assert world.read(order["orderId"])["status"] == "confirmed"
     assert "TimeToConfirm" not in metrics

@@ -80,7 +80,7 @@ class FuzzedConnection:
         self._world = world
         world.connect("c1")
         self.order_id: str = world.submit()["orderId"]
-        world.settle()
+        world.work_until_empty()
 
     def send(self, frame: str) -> list[str]:
         """Send a message, check that the connection works; returns the kinds of the answers."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from functions import worker
+from functions import runtime, worker
 from functions.contract import RECEIVES_MAX, order_message
 from functions.dex.tokens import find
 from functions.http import submission
@@ -20,8 +20,9 @@ from functions.simulation import market
 from functions.simulation.listings import LISTINGS, Curve, Ladder
 from functions.simulation.network import Network
 from functions.store import clients, orders, queue
+from tests.errors import Killed
 from tests.orders import LIFE, ORDER, ORDER_ID, pending_order, statuses_of
-from tests.stepping import Killed, in_turns, pause_at_calls
+from tests.stepping import in_turns, pause_at_calls
 from tests.world import World, failing_network
 
 
@@ -34,7 +35,7 @@ def test_a_batch_of_ten_orders_is_confirmed_in_one_invocation(world: World) -> N
 
 def test_the_confirmed_amount_is_that_of_the_pools_at_the_landing_slot(world: World) -> None:
     order_id = world.submit(amount="1000", slippageBps=10_000)["orderId"]
-    world.settle()
+    world.work_until_empty()
     order = world.read(order_id)
     quoted, executed = order["route"]["outAmount"], order["outAmount"]
     assert float(executed) == pytest.approx(float(quoted), rel=0.05)
@@ -50,9 +51,9 @@ def test_the_confirmed_amount_is_that_of_the_pools_at_the_landing_slot(world: Wo
 def test_a_message_delivered_twice_executes_once(world: World) -> None:
     order_id = world.submit()["orderId"]
     queue.enqueue(order_id)
-    world.settle()
+    world.work_until_empty()
     queue.enqueue(order_id)
-    world.settle()
+    world.work_until_empty()
     assert statuses_of(world.read(order_id)) == LIFE
 
 
@@ -62,9 +63,9 @@ def test_a_message_delivered_twice_executes_once(world: World) -> None:
 def test_the_next_worker_resumes_an_order_whose_worker_was_killed_at_any_step(
     world: World, crash_after: str, call: str
 ) -> None:
-    left = world.killed_in(call)
+    left = world.order_killed_in(call)
     assert left["status"] == crash_after
-    world.settle()
+    world.work_until_empty()
     order = world.read(left["orderId"])
     assert statuses_of(order) == LIFE
     assert order["txHash"] == left.get("txHash", order["txHash"])
@@ -75,7 +76,7 @@ def test_an_order_that_kills_its_worker_each_time_keeps_no_other_from_execution(
 ) -> None:
     ids = [world.submit()["orderId"] for _ in range(10)]
     pause_at_calls(clients.dynamodb())
-    monkeypatch.setattr(worker, "at_once", in_turns)
+    monkeypatch.setattr(runtime, "at_once", in_turns)
     for _ in range(RECEIVES_MAX):
         with pytest.raises(Killed), failing_network("ask", Killed(), ids[3]):
             world.work()
@@ -93,10 +94,10 @@ def test_a_transaction_settles_in_the_market_of_its_signature_after_any_deployme
         for number in range(100)
         if sol_price(replace(before, seed=f"seed {number}")) < sol_price(before) * 98 // 100
     )
-    sent = world.killed_in("send")
+    sent = world.order_killed_in("send")
     assert sent["status"] == "submitted"
     monkeypatch.setattr(worker, "network", other_market)
-    world.settle()
+    world.work_until_empty()
     order = world.read(sent["orderId"])
     assert statuses_of(order) == LIFE
     assert order["txHash"] == sent["txHash"]
@@ -105,7 +106,7 @@ def test_a_transaction_settles_in_the_market_of_its_signature_after_any_deployme
 def test_an_order_settles_over_a_pool_that_was_closed_after_its_signature(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent = world.killed_in("send")
+    sent = world.order_killed_in("send")
     leg, *_ = sent["route"]["routePlan"]
     closed = tuple(
         replace(listing, closed=True) if listing.address == leg["pool"] else listing
@@ -114,7 +115,7 @@ def test_an_order_settles_over_a_pool_that_was_closed_after_its_signature(
     monkeypatch.setattr(market, "LISTINGS", closed)
     market.snapshot.cache_clear()
     later = world.submit()["orderId"]
-    world.settle()
+    world.work_until_empty()
     order, other = world.read(sent["orderId"]), world.read(later)
     assert (order["status"], order["txHash"]) == ("confirmed", sent["txHash"])
     assert other["status"] == "confirmed"
@@ -130,7 +131,7 @@ def test_a_route_may_use_several_pools_of_one_venue_and_pair(
     monkeypatch.setattr(market, "LISTINGS", (*LISTINGS, another, again))
     market.snapshot.cache_clear()
     order_id = world.submit(amount="5000", slippageBps=10_000)["orderId"]
-    world.settle()
+    world.work_until_empty()
     order = world.read(order_id)
     assert order["status"] == "confirmed"
     pools = {leg["pool"] for leg in order["route"]["routePlan"]}
@@ -165,7 +166,7 @@ def test_a_worker_whose_order_was_ended_by_another_stops(
 
 def run_with_fault(world: World, fault: str, **simulate: Any) -> dict[str, Any]:
     order_id = world.submit(simulate={"fault": fault, **simulate})["orderId"]
-    world.settle()
+    world.work_until_empty()
     return world.read(order_id)
 
 
@@ -231,7 +232,7 @@ def test_an_order_larger_than_every_route_fails_without_a_retry(world: World) ->
     # When it was accepted, the market was deeper.
     orders.create_order(pending_order(at_ms=now_ms(), amount="1000000"), "desk-7")
     queue.enqueue(ORDER_ID)
-    world.settle()
+    world.work_until_empty()
     order = world.read(ORDER_ID)
     assert statuses_of(order) == ["pending", "routing", "failed"]
     assert order["error"]["code"] == "NO_ROUTES_FOUND"
@@ -259,12 +260,12 @@ def test_a_retry_is_a_delayed_message(world: World, monkeypatch: pytest.MonkeyPa
 
 def test_the_sweeper_queues_idle_open_orders(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     idle, done = world.submit()["orderId"], world.submit()["orderId"]
-    world.http("cancel_order", path=f"/api/orders/{done}")
+    world.cancel(done)
     world.sqs.purge_queue(QueueUrl=world.queue_url)
     assert world.sweep() == 0
     monkeypatch.setattr("functions.sweeper.now_ms", lambda: 4_000_000_000_000)
     assert world.sweep() == 1
-    world.settle()
+    world.work_until_empty()
     assert world.read(idle)["status"] == "confirmed"
     assert world.sweep() == 0
 
@@ -308,7 +309,7 @@ def test_an_order_that_hangs_is_reported_as_failed_and_the_rest_of_its_batch_con
     def all_but_the_last(calls: Sequence[Callable[[], bool]], _seconds: float) -> list[Any]:
         return [call() for call in calls[:-1]] + [None]
 
-    monkeypatch.setattr(worker, "at_once", all_but_the_last)
+    monkeypatch.setattr(runtime, "at_once", all_but_the_last)
     assert len(world.work()) == 1
     assert [world.read(order_id)["status"] for order_id in ids].count("confirmed") == 2
 

@@ -8,58 +8,12 @@ Further columns show what an owner's first order adds, and what one webhook for 
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 
 from rich.console import Console
 from rich.table import Table
 
 from tests.load.machine import figures
-from tests.load.recording import RecordedWorld, recorded_world
-from tests.receiver import receiving
-
-Counts = dict[str, dict[str, int]]
-
-
-def busy_and_first() -> tuple[Counts, Counts]:
-    """Calls by function and operation: of a busy owner's order, and added by an owner's first."""
-    with recorded_world() as recorded:
-        first = _of_one_order(recorded, with_key=True)
-        busy = _of_one_order(recorded)
-    return busy, added(first, busy)
-
-
-def with_a_webhook() -> Counts:
-    """The calls that a webhook for `confirmed` adds, without Lambda's own calls for its queue."""
-    with recorded_world() as recorded, receiving() as receiver:
-        recorded.order()
-        busy = _of_one_order(recorded)
-        recorded.create_webhook(receiver.url, "confirmed")
-        recorded.order()
-        recorded.notify()
-        recorded.recorder.take()
-        recorded.order()
-        recorded.notify()
-        return added(recorded.recorder.counts(), busy)
-
-
-def added(more: Counts, less: Counts) -> Counts:
-    """The calls in `more` beyond those in `less`; functions without any are left out."""
-    beyond = {name: dict(Counter(more[name]) - Counter(less.get(name, {}))) for name in more}
-    return {name: calls for name, calls in beyond.items() if calls}
-
-
-def total(counts: Counts) -> int:
-    return sum(sum(calls.values()) for calls in counts.values())
-
-
-def _of_one_order(recorded: RecordedWorld, *, with_key: bool = False) -> Counts:
-    recorded.recorder.take()
-    if with_key:
-        key = recorded.world.add_key("desk-7")
-        with recorded.recorder.of("authorize"):
-            recorded.world.authorize_http(authorization=f"Bearer {key}")
-    recorded.order()
-    return recorded.recorder.counts()
+from tests.recording import Counts, busy_and_first, total, with_a_webhook
 
 
 def report(busy: Counts, first: Counts, webhook: Counts) -> Table:

@@ -21,12 +21,12 @@ from rich.table import Table
 
 from functions.contract import BATCH_SIZE, OPEN_SHARDS, PUBLISHERS_PER_SHARD
 from infra.cli.local import running_stack
-from infra.costs import billed_ms, idle_month
+from infra.costs import billed_ms, dollars, idle_month
 from infra.settings import Settings
+from tests.billing import ALARM_METRICS, ORDERS_INDEXES, index_write_units, write_units
 from tests.load.__main__ import percentile
 from tests.load.machine import figures, sources
 from tests.load.money import (
-    ALARM_METRICS,
     CALL_MS,
     CPU_MS,
     METRICS,
@@ -34,7 +34,6 @@ from tests.load.money import (
     Load,
     Measured,
     Memory,
-    dollars,
     held_ms,
     idle_units,
     invocations,
@@ -61,7 +60,6 @@ from tests.load.region import (
     run,
 )
 from tests.load.run import Run, measure
-from tests.load.units import ORDERS_INDEXES, index_write_units, write_units
 
 BURST_ORDERS, BURST_SECONDS = 10_000, 10
 CONCURRENCIES = (10, 20, 50, 100, 200, 1000)
@@ -281,7 +279,7 @@ def goal(order: Measured, settings: Settings, quotas: Quotas) -> Goal:
     )
 
 
-def hour(order: Measured, settings: Settings) -> float:
+def cost_of_an_hour(order: Measured, settings: Settings) -> float:
     """Dollars for an hour of the goal's orders, fixed costs and the watcher included."""
     memory = Memory(worker=settings.worker_memory_mb, others=settings.memory_mb)
     orders = dollars(of_one_order(order, load_of(settings), memory)) * GOAL * 3600
@@ -376,7 +374,7 @@ def goal_table(order: Measured) -> Table:
             f"{found.stream_seconds:,.0f}",
             f"{found.throttled:.0%}",
             f"{found.executions:,.0f}",
-            f"{hour(order, settings):,.0f}" if found.carried else "",
+            f"{cost_of_an_hour(order, settings):,.0f}" if found.carried else "",
             f"{found.first.name}: {found.first.orders_per_second:,.0f}",
         )
     return table

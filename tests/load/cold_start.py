@@ -22,19 +22,11 @@ from rich.progress import track
 from rich.table import Table
 
 from tests.environment import AWS, SETTINGS
+from tests.granted import GRANTED
 from tests.load.machine import figures
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = (
-    "api",
-    "worker",
-    "publisher",
-    "websocket",
-    "authorizer",
-    "sweeper",
-    "dead_letters",
-    "notifier",
-)
+ROUNDS = 9
 VARIANTS = ("import", "with client")
 BARE = "import boto3; boto3.client('dynamodb')"
 START_SECONDS_MAX = 60
@@ -78,7 +70,7 @@ class Start(NamedTuple):
 def starts() -> list[Start]:
     """The programs of a round: first the one that only makes a client."""
     found = [Start("boto3", "import", BARE)]
-    for function in FUNCTIONS:
+    for function in GRANTED:
         program = f"import functions.{function}"
         with_client = f"{program}; functions.store.clients.dynamodb()"
         found += [
@@ -88,10 +80,10 @@ def starts() -> list[Start]:
     return found
 
 
-def measure(rounds: int) -> Seconds:
+def measure() -> Seconds:
     """CPU seconds of every program in every round; the first round, which compiles, is left out."""
     seconds: Seconds = defaultdict(list)
-    for number in track(range(rounds + 1), "Starting", console=Console(stderr=True)):
+    for number in track(range(ROUNDS + 1), "Starting", console=Console(stderr=True)):
         for start in starts():
             spent = cpu_seconds(start)
             if number:
@@ -105,7 +97,7 @@ def report(seconds: Seconds) -> Table:
     table = figures("CPU of a cold start", "function", *columns)
     bare = seconds["boto3", "import"]
     table.add_row("boto3.client", f"{median(bare) * 1000:.0f}", "1.00")
-    for function in FUNCTIONS:
+    for function in GRANTED:
         cells = []
         for variant in VARIANTS:
             spent = seconds[function, variant]
@@ -117,8 +109,8 @@ def report(seconds: Seconds) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.load.cold_start", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9, help="the median of so many (9)")
-    Console().print(report(measure(parser.parse_args().rounds)))
+    parser.parse_args()
+    Console().print(report(measure()))
 
 
 if __name__ == "__main__":

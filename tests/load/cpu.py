@@ -33,12 +33,14 @@ import tests.conftest  # noqa: F401 - the settings, before the handlers read the
 from functions import api, publisher, push, websocket, worker
 from functions.contract import order_message
 from functions.store import clients
+from tests.cloud import http_response
 from tests.events import event, sqs_event, sqs_message
 from tests.load.machine import figures
-from tests.load.recording import CONNECTION, Call, Json, logged_to, prepared, recorded_world
+from tests.recording import CONNECTION, Call, Json, logged_to, recorded_world
 from tests.world import Context
 
 BATCH = 10
+ROUNDS, ORDERS = 15, 50  # the orders of each round and function
 _ORDER_ID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 Handler = Callable[[Json, Any], Any]
 
@@ -90,7 +92,7 @@ class Replay:
         key = _ORDER_ID.search(request.body)
         known = self._answers.get((self.function, operation, key[0] if key else b""))
         call = next(known) if known else self._any_order[service, operation]
-        return prepared(request.url, call.status, call.headers, call.body)
+        return http_response(request.url, call.status, call.body, call.headers)
 
 
 def record() -> tuple[list[Part], list[Call]]:
@@ -176,14 +178,14 @@ def cpu_seconds(part: Part, replay: Replay, plain: dict[str, Any], times: int) -
     return CpuSeconds((between - start) / orders, (end - began) / orders)
 
 
-def measure(rounds: int, orders: int) -> dict[str, list[CpuSeconds]]:
+def measure() -> dict[str, list[CpuSeconds]]:
     """Each part's seconds in every round; the worker's with a batch of one and of ten."""
     parts, all_calls = record()
     times_of: dict[str, list[CpuSeconds]] = defaultdict(list)
     with replayed(all_calls) as (replay, plain):
-        for number in track(range(rounds + 1), "Measuring", console=Console(stderr=True)):
+        for number in track(range(ROUNDS + 1), "Measuring", console=Console(stderr=True)):
             for part in parts:
-                seconds = cpu_seconds(part, replay, plain, max(1, orders // part.orders))
+                seconds = cpu_seconds(part, replay, plain, max(1, ORDERS // part.orders))
                 if number:  # the first round warms up
                     name = f"work, batch of {part.orders}" if part.name == "work" else part.name
                     times_of[name].append(seconds)
@@ -213,11 +215,8 @@ def report(times_of: dict[str, list[CpuSeconds]]) -> Table:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.load.cpu", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15, help="the median of so many (15)")
-    parser.add_argument("--orders", type=int, default=50, help="orders a round and function (50)")
-    arguments = parser.parse_args()
-    Console().print(report(measure(arguments.rounds, arguments.orders)))
+    argparse.ArgumentParser(prog="python -m tests.load.cpu", description=__doc__).parse_args()
+    Console().print(report(measure()))
 
 
 if __name__ == "__main__":

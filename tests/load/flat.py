@@ -2,7 +2,7 @@
 
 Each operation runs once while the same owner has 10² to 10⁶ ended orders and 200 open ones, which
 are put into moto's tables directly. botocore's events count the calls. moto does not compute
-capacity units, so tests/load/units.py computes them by DynamoDB's published rules: from the items
+capacity units, so tests/billing.py computes them by DynamoDB's published rules: from the items
 before and after each write, index writes included, and from the items that each read scanned. The
 bytes are those of all AWS answers. A scan of a table would increase the units and the bytes.
 """
@@ -27,9 +27,9 @@ from functions.contract import iso
 from functions.http import submission
 from functions.orders.order import Update
 from functions.orders.stored import entries, entry_of, new_item, stored_order
+from tests.billing import Item, all_write_units
 from tests.load.machine import figures
-from tests.load.recording import CONNECTION, RecordedWorld, recorded_world
-from tests.load.units import Item, all_write_units
+from tests.recording import CONNECTION, RecordedWorld, recorded_world
 
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
 OPEN = 200
@@ -87,7 +87,7 @@ def other_orders(recorded: RecordedWorld) -> tuple[Item, Item]:
     assert not world.work()
     confirmed = recorded.images()[-1][1]
     order_id = world.submit(**terms, amount=100, limitPrice="1")["orderId"]
-    world.http("cancel_order", path=f"/api/orders/{order_id}")
+    world.cancel(order_id)
     cancelled = recorded.images()[-1][1]
     assert not world.work()  # its message
     world.stream()  # the step "push" is for one order's updates only
@@ -150,7 +150,7 @@ def measure(orders: int) -> dict[str, Cost]:
             return list_filtered
 
         def cancel() -> None:
-            answer = world.http("cancel_order", path=f"/api/orders/{order_id}")
+            answer = world.cancel(order_id)
             assert answer.json["status"] == "cancelled"
 
         def work() -> None:
@@ -217,12 +217,9 @@ def flat(costs: dict[int, dict[str, Cost]]) -> bool:
 
 def main() -> None:
     """Print the table; exit 1 if anything grows."""
-    parser = argparse.ArgumentParser(prog="python -m tests.load.flat", description=__doc__)
-    parser.add_argument("--most", type=int, default=SIZES[-1], help="orders at most (1,000,000)")
-    most = parser.parse_args().most
+    argparse.ArgumentParser(prog="python -m tests.load.flat", description=__doc__).parse_args()
     began = time.monotonic()
-    sizes = [orders for orders in SIZES if orders <= most]
-    costs = {n: measure(n) for n in track(sizes, "Filling", console=Console(stderr=True))}
+    costs = {n: measure(n) for n in track(SIZES, "Filling", console=Console(stderr=True))}
     Console().print(
         report(costs),
         f"{time.monotonic() - began:.0f} s; at most "

@@ -1,9 +1,9 @@
 """Limit: `uv run python -m tests.load.limit` compares an order with its AWS calls alone.
 
 No engine of this design can cost less than its calls. The calls of one market order with one
-follower are recorded over moto, and boto3's clients repeat them: answered in process, as in
-`tests.load.cpu`, and on the emulator, with a table and a queue that start no function. The engine
-makes the same calls in its handlers, without simulated latency.
+follower are recorded over moto, and boto3's clients repeat them on the emulator, with a table and a
+queue that start no function. The engine makes the same calls in its handlers, without simulated
+latency. `tests.load.cpu` compares the CPU of both in process.
 """
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ from rich.table import Table
 import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from infra.cli.deployed import Deployed, client
 from infra.cli.local import Stack, running_stack
-from tests.load import cpu
 from tests.load.__main__ import rate
 from tests.load.machine import children_cpu_seconds, figures
-from tests.load.recording import Call, Json, recorded_world
 from tests.load.run import measure
+from tests.recording import Call, Json, recorded_world
 from tests.stack_client import AT_ONCE, Client, follow_all
 
-ALONE = 20  # orders that are measured one after the other
+ONE_BY_ONE, ORDERS = 20, 200  # orders one after the other, and AT_ONCE at a time
 PLAIN = "plain-orders"  # the table and the queue that start no function
 
 
@@ -54,13 +53,13 @@ def recorded() -> tuple[str, list[Call]]:
         return world.order(), world.recorder.take()
 
 
-def renamed(given: Any, names: Mapping[str, str]) -> Any:
+def with_names_replaced(given: Any, names: Mapping[str, str]) -> Any:
     """A call's parameters with the names replaced in all texts."""
     match given:
         case dict():
-            return {key: renamed(value, names) for key, value in given.items()}
+            return {key: with_names_replaced(value, names) for key, value in given.items()}
         case list():
-            return [renamed(each, names) for each in given]
+            return [with_names_replaced(each, names) for each in given]
         case str():
             for old, new in names.items():
                 given = given.replace(old, new)
@@ -99,8 +98,8 @@ def open_connection(pushes: Any, items: list[Json]) -> str:
     raise AssertionError("no connection is open")
 
 
-def calls_alone(stack: Stack, orders: int) -> OnEmulator:
-    """Make the calls of `orders` orders, whose updates all go to the one open connection."""
+def calls_alone(stack: Stack) -> OnEmulator:
+    """Make the calls of ORDERS orders, whose updates all go to the one open connection."""
     recorded_id, calls = recorded()
     queue_url = plain_table_and_queue(stack)
     pushes = client(
@@ -122,44 +121,44 @@ def calls_alone(stack: Stack, orders: int) -> OnEmulator:
         names = {recorded_id: str(uuid4())}
         began = time.monotonic()
         for call in calls:
-            given = renamed(call.given, names)
+            given = with_names_replaced(call.given, names)
             given |= {name: own[name] for name in given.keys() & own.keys()}
             getattr(clients[call.service], xform_name(call.operation))(**given)
         return (time.monotonic() - began) * 1000
 
     one_order(0)
-    alone = [one_order(number) for number in range(ALONE)]
+    alone = [one_order(number) for number in range(ONE_BY_ONE)]
     before, began = time.process_time() + children_cpu_seconds(), time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(one_order, range(orders)))
+        list(pool.map(one_order, range(ORDERS)))
     seconds = time.monotonic() - began
     spent = time.process_time() + children_cpu_seconds() - before
-    return OnEmulator(median(alone), orders / seconds, spent / orders * 1000)
+    return OnEmulator(median(alone), ORDERS / seconds, spent / ORDERS * 1000)
 
 
-async def engine(stack: Stack, orders: int) -> OnEmulator:
-    """Let the stack execute `orders` orders."""
+async def engine(stack: Stack) -> OnEmulator:
+    """Let the stack execute ORDERS orders."""
     where = (stack.http_url, stack.web_socket_url, stack.api_key)
     for warm_up, at_once in ((10, 1), (100, AT_ONCE)):  # so that functions start one by one
         await measure(*where, warm_up, at_once)
     alone = []
-    for _ in range(ALONE):
+    for _ in range(ONE_BY_ONE):
         run = await measure(*where, 1, 1)
         ((sent, _answered),) = run.posted.values()
         ((*_, last),) = run.updates.values()
         alone.append((last["_received"] - sent) * 1000)
     before = children_cpu_seconds()
-    run = await measure(*where, orders, AT_ONCE)
+    run = await measure(*where, ORDERS, AT_ONCE)
     spent = children_cpu_seconds() - before
     ends = [updates[-1]["_received"] for updates in run.updates.values()]
-    return OnEmulator(median(alone), rate(ends), spent / orders * 1000)
+    return OnEmulator(median(alone), rate(ends), spent / ORDERS * 1000)
 
 
-def on_emulator(orders: int) -> tuple[OnEmulator, OnEmulator]:
+def on_emulator() -> tuple[OnEmulator, OnEmulator]:
     """The calls alone, and the engine."""
 
     async def go(stack: Stack) -> tuple[OnEmulator, OnEmulator]:
-        engine_figures = await engine(stack, orders)
+        engine_figures = await engine(stack)
         user = Client(stack.http_url, stack.web_socket_url, stack.api_key)
         try:
             async with user.socket() as socket:
@@ -170,7 +169,7 @@ def on_emulator(orders: int) -> tuple[OnEmulator, OnEmulator]:
                         pass
 
                 draining = asyncio.create_task(drain())
-                alone = await asyncio.to_thread(calls_alone, stack, orders)
+                alone = await asyncio.to_thread(calls_alone, stack)
                 draining.cancel()
         finally:
             await user.close()
@@ -181,9 +180,7 @@ def on_emulator(orders: int) -> tuple[OnEmulator, OnEmulator]:
         return asyncio.run(go(stack))
 
 
-def report(
-    in_process: Mapping[str, list[cpu.CpuSeconds]], alone: OnEmulator, engine_figures: OnEmulator
-) -> Table:
+def report(alone: OnEmulator, engine_figures: OnEmulator) -> Table:
     """A row for each kind of measurement, with the ratio of the engine and the calls alone."""
     table = figures("An order against its AWS calls alone", "", "calls alone", "engine", "ratio")
 
@@ -191,13 +188,6 @@ def report(
         ratio = max(calls, ours) / min(calls, ours)
         table.add_row(name, f"{calls:.1f}", f"{ours:.1f}", f"{ratio:.2f}")
 
-    for name, rounds in in_process.items():
-        if name.startswith("in all"):
-            bare, handlers = (
-                1000 * median(times)
-                for times in zip(*((each.bare, each.handler) for each in rounds), strict=True)
-            )
-            row(f"in process{name.removeprefix('in all')}: CPU (ms)", bare, handlers)
     row("emulator, one order at a time (ms)", alone.alone_ms, engine_figures.alone_ms)
     row(
         f"emulator, {AT_ONCE} at a time: orders/s",
@@ -209,12 +199,8 @@ def report(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.load.limit", description=__doc__)
-    parser.add_argument("--orders", type=int, default=200, help="orders on the emulator (200)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds in process (5)")
-    arguments = parser.parse_args()
-    in_process = cpu.measure(arguments.rounds, 50)
-    Console().print(report(in_process, *on_emulator(arguments.orders)))
+    argparse.ArgumentParser(prog="python -m tests.load.limit", description=__doc__).parse_args()
+    Console().print(report(*on_emulator()))
 
 
 if __name__ == "__main__":

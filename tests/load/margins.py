@@ -24,6 +24,7 @@ from tests.load.machine import figures
 
 MONTH_SLOTS = 30 * 86_400 * 1000 // market.SLOT_MS
 FIRST_SLOT = 4_400_000_000
+TIMES = 25
 DOLLARS = (3, 300, 3_000, 30_000, 100_000)
 
 
@@ -44,11 +45,9 @@ def efficiencies(dollars: int, slots: Sequence[int]) -> Iterator[list[float]]:
 
 def main() -> None:
     """Print the greatest rise and fall of the outputs for each amount."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=25)
-    arguments = parser.parse_args()
+    argparse.ArgumentParser(prog="python -m tests.load.margins", description=__doc__).parse_args()
     drawn = random.Random(1)
-    slots = [FIRST_SLOT + drawn.randrange(MONTH_SLOTS) for _ in range(arguments.times)]
+    slots = [FIRST_SLOT + drawn.randrange(MONTH_SLOTS) for _ in range(TIMES)]
     table = figures(
         "Changes of the output by that at the best price (bps)",
         *("dollars in", "mean loss", "most better", "most worse"),

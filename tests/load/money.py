@@ -23,14 +23,20 @@ from rich.table import Table
 import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions.orders.stored import IDLE_GRID_MS
 from functions.simulation.network import BUILDING_MS
-from infra.costs import GB, READ_ON, REGION, Usage, billed_ms, gb_seconds, idle_month
+from infra.costs import (
+    GB,
+    READ_ON,
+    REGION,
+    Usage,
+    billed_ms,
+    dollars,
+    gb_seconds,
+    idle_month,
+)
 from infra.settings import Settings
 from infra.stack.compute import PUBLISHER_MB
-from tests.load.machine import figures, sources
-from tests.load.prices import PRICES
-from tests.load.recording import Call, recorded_world
-from tests.load.simulated import batch_ms, quoting_ms
-from tests.load.units import (
+from tests.billing import (
+    ALARM_METRICS,
     ORDERS_INDEXES,
     STORED_OVERHEAD_BYTES,
     Item,
@@ -39,10 +45,13 @@ from tests.load.units import (
     item_bytes,
     write_units,
 )
+from tests.load.machine import figures, sources
+from tests.load.prices import PRICES
+from tests.load.simulated import batch_ms, quoting_ms
+from tests.recording import Call, recorded_world
 
 MILLION = 1_000_000
 MONTH_HOURS = 730
-ALARM_METRICS = 44  # that the stack's alarms watch; tests/infra/stack/test_measured.py counts them
 METRICS = 8  # custom metrics that have data when market orders are executed
 # CPU of an invocation, for the publisher of a record, for the worker of an order (tests.load.cpu,
 # 2026-11-22). The worker needs 1.6 times the CPU of its calls alone, which is 2.8 ms (2026-11-28,
@@ -231,10 +240,6 @@ def invocations(order: Measured, load: Load, memory: Memory) -> list[tuple[str, 
     return found
 
 
-def dollars(usage: Usage) -> float:
-    return sum(PRICES[name].each * units for name, units in usage.items())
-
-
 def by_service(usage: Usage) -> dict[str, float]:
     """Dollars by service, the most expensive first."""
     services: dict[str, float] = defaultdict(float)
@@ -262,7 +267,7 @@ def load_of(orders_a_day: float) -> Load:
     return Load(worker_batch=batch, publisher_batch=batch)
 
 
-def month(order: Measured, orders_a_day: float, memory: Memory, fixed: Usage) -> float:
+def cost_of_a_month(order: Measured, orders_a_day: float, memory: Memory, fixed: Usage) -> float:
     """Dollars for thirty such days, fixed costs included."""
     each = dollars(of_one_order(order, load_of(orders_a_day), memory))
     return 30 * orders_a_day * each + dollars(fixed)
@@ -282,10 +287,10 @@ def always_on() -> Usage:
     }
 
 
-def always_on_month(orders_a_day: float) -> float:
+def always_on_month(orders_a_day: float = 0) -> float:
     """Dollars a month of the always-on stacks that so many orders, evenly spread, need."""
     stacks = max(1, ceil(orders_a_day / DAY_SECONDS / ALWAYS_ON_ORDERS_PER_SECOND))
-    return stacks * dollars(always_on())
+    return stacks * sum(by_service(always_on()).values())
 
 
 def break_even(order: Measured, memory: Memory, fixed: Usage) -> int:
@@ -293,7 +298,7 @@ def break_even(order: Measured, memory: Memory, fixed: Usage) -> int:
     low, high = 0.0, 10.0 * MILLION
     while high - low > 1:
         middle = (low + high) / 2
-        if month(order, middle, memory, fixed) < dollars(always_on()):
+        if cost_of_a_month(order, middle, memory, fixed) < always_on_month():
             low = middle
         else:
             high = middle
@@ -362,32 +367,24 @@ def months_table(bill: Bill) -> Table:
     """The month's bill by orders a day, beside the always-on stack."""
     table = figures("A month ($)", "orders a day", "this stack", "always on", "of which stacks")
     for orders in (0, 1_000, 100_000, MILLION, 10 * MILLION):
-        ours = month(bill.order, orders, bill.memory, bill.fixed) if orders else 0.0
+        ours = cost_of_a_month(bill.order, orders, bill.memory, bill.fixed)
         theirs = always_on_month(orders)
         table.add_row(
             f"{orders:,}",
-            f"{ours or dollars(bill.fixed):,.2f}",
+            f"{ours:,.2f}",
             f"{theirs:,.2f}",
-            f"{theirs / dollars(always_on()):.0f}",
+            f"{theirs / always_on_month():.0f}",
         )
     return table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.load.money", description=__doc__)
-    default, worker = Settings(version="").memory_mb, Settings(version="").worker_memory_mb
-    parser.add_argument("--memory", type=int, default=default, help=f"MB of a function ({default})")
-    parser.add_argument("--worker-memory", type=int, default=worker, help=f"its own ({worker})")
-    parser.add_argument(
-        "--alarms",
-        type=int,
-        default=ALARM_METRICS,
-        help=f"metrics that alarms watch ({ALARM_METRICS})",
-    )
-    parser.add_argument("--metrics", type=int, default=METRICS, help=f"custom metrics ({METRICS})")
-    arguments = parser.parse_args()
-    memory = Memory(worker=arguments.worker_memory, others=arguments.memory)
-    fixed = idle_month(memory.others, alarms=arguments.alarms, metrics=arguments.metrics)
+    settings = Settings(version="")
+    worker_mb, others_mb = settings.worker_memory_mb, settings.memory_mb
+    parser.add_argument("--worker-memory", type=int, default=worker_mb, help=f"MB ({worker_mb})")
+    memory = Memory(worker=parser.parse_args().worker_memory, others=others_mb)
+    fixed = idle_month(memory.others, alarms=ALARM_METRICS, metrics=METRICS)
     bill = Bill(measured(), memory, fixed)
     console = Console()
     console.print(million_table(bill), usage_table(bill), months_table(bill))
@@ -397,7 +394,7 @@ def main() -> None:
         f"An ended order is stored in {order.stored_bytes:,} bytes, and logs "
         f"{order.log_bytes + order.shared_log_bytes:,}.",
         f"The smallest always-on stack carries about {ALWAYS_ON_ORDERS_PER_SECOND} orders/s for "
-        f"${dollars(always_on()):.0f} a month; below {break_even(order, memory, fixed):,} orders a "
+        f"${always_on_month():.0f} a month; below {break_even(order, memory, fixed):,} orders a "
         f"day this one is cheaper.",
         f"Prices of {READ_ON}, {REGION}, without free tiers and data transfer; worker "
         f"{memory.worker} MB, others {memory.others} MB.",

@@ -31,7 +31,7 @@ def main() -> None:
     for amount in ("1", "10", "100", "1000", "3000", "10000"):
         snapshots = market.snapshots(SLOT)
         route = find_route(sol, usdc, to_units(amount, sol), 50, snapshots)
-        shown = routes.shown(route)
+        shown = routes.to_client(route)
         quotes = {quote.venue: quote.out_amount or quote.error for quote in shown.quotes}
         table.add_row(
             amount,

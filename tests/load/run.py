@@ -15,15 +15,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from functions.client import AsyncClient, EngineError, Patience, Update
+from functions.client import AsyncClient, EngineError, Timeouts, Update
 from functions.client.internet import Internet
 from functions.client.transport import Answer, Lost, Socket
-from tests.stack_client import ORDER, TERMINAL, Json
+from tests.orders import TERMINAL
+from tests.stack_client import ORDER, Json
 
 # After this time without an update the run ends, even if orders are open.
 QUIET_SECONDS_MAX = 300
 # A busy stack answers 429, and the client then retries the request.
-PATIENCE = Patience(request=120, call=QUIET_SECONDS_MAX)
+TIMEOUTS = Timeouts(request=120, call=QUIET_SECONDS_MAX)
 KEPT = ("orderId", "sequence", "status", "timestamp", "attempt", "_received", "_read")
 
 
@@ -67,7 +68,7 @@ class _RecordingInternet(Internet):
     """The client's transport, with a record of failed requests."""
 
     def __init__(self, url: str, run: Run) -> None:
-        super().__init__(url, trust_env=False, seconds=PATIENCE.request)
+        super().__init__(url, trust_env=False, seconds=TIMEOUTS.request)
         self._run = run
 
     async def request(
@@ -133,7 +134,7 @@ async def measure(
         http_url,
         key,
         web_socket_url=web_socket_url,
-        patience=PATIENCE,
+        timeouts=TIMEOUTS,
         transport=_RecordingInternet(http_url, run),
     )
 

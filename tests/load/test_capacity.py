@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from functions.contract import BATCH_SIZE
+from infra.costs import dollars
 from infra.settings import Settings
 from tests.load import capacity, region
 from tests.load.capacity import (
@@ -20,7 +21,7 @@ from tests.load.capacity import (
     limits,
     simulate,
 )
-from tests.load.money import Load, Measured, Memory, dollars, measured, of_one_order
+from tests.load.money import Load, Measured, Memory, measured, of_one_order
 from tests.load.region import DEFAULTS, Needs, Quotas, run
 
 
@@ -160,7 +161,7 @@ def test_an_hour_costs_its_orders_and_less_than_a_tenth_more_for_resting_ones(
     memory = Memory(worker=GOAL_SETTINGS.worker_memory_mb, others=GOAL_SETTINGS.memory_mb)
     load = Load(worker_batch=BATCH_SIZE, publisher_batch=BATCH_SIZE, waits_queued=True)
     orders = GOAL * 3600 * dollars(of_one_order(order, load, memory))
-    assert orders < capacity.hour(order, GOAL_SETTINGS) < 1.1 * orders
+    assert orders < capacity.cost_of_an_hour(order, GOAL_SETTINGS) < 1.1 * orders
 
 
 def test_every_raised_setting_and_quota_is_needed(order: Measured) -> None:

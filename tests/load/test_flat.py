@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.load import flat
-from tests.load.recording import Call
+from tests.recording import Call
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from infra.costs import GB, billed_ms, gb_seconds, idle_month
+from infra.costs import GB, billed_ms, dollars, gb_seconds, idle_month
 from tests.load import money
+from tests.load.items import ENDED, OPEN
 from tests.load.money import Load, Measured, Memory
 from tests.load.prices import PRICES
-from tests.load.test_units import ENDED, OPEN
 
 MEMORY = Memory(worker=512, others=512)
 ORDER = Measured(
@@ -79,7 +79,7 @@ def test_a_queued_wait_costs_messages_and_saves_time() -> None:
 
 def test_the_services_add_up_to_the_bill() -> None:
     usage = {"http_request": 2_000_000.0, "message": 1_000_000.0, "sqs_request": 1_000_000.0}
-    assert money.dollars(usage) == pytest.approx(3.4)
+    assert dollars(usage) == pytest.approx(3.4)
     assert money.by_service(usage) == pytest.approx({"API Gateway": 3, "SQS": 0.4})
 
 
@@ -92,20 +92,22 @@ def test_every_price_is_used_and_every_used_unit_has_a_price() -> None:
 def test_alarms_and_metrics_are_in_the_cost_of_a_month_without_orders() -> None:
     fixed = idle_month(MEMORY.others, alarms=10, metrics=2)
     bare = idle_month(MEMORY.others, alarms=0, metrics=0)
-    assert money.dollars(fixed) - money.dollars(bare) == pytest.approx(1.6)
+    assert dollars(fixed) - dollars(bare) == pytest.approx(1.6)
     assert fixed["sqs_request"] == 3 * 5 * 3 * 60 * 24 * 30
 
 
 def test_at_the_break_even_both_stacks_cost_the_same() -> None:
     fixed = idle_month(MEMORY.others, alarms=0, metrics=0)
     break_even_orders = money.break_even(ORDER, MEMORY, fixed)
-    always = money.dollars(money.always_on())
-    assert money.month(ORDER, break_even_orders, MEMORY, fixed) == pytest.approx(always, rel=0.001)
-    assert money.month(ORDER, break_even_orders / 2, MEMORY, fixed) < always
+    always = money.always_on_month()
+    assert money.cost_of_a_month(ORDER, break_even_orders, MEMORY, fixed) == pytest.approx(
+        always, rel=0.001
+    )
+    assert money.cost_of_a_month(ORDER, break_even_orders / 2, MEMORY, fixed) < always
 
 
 def test_an_always_on_stack_grows_by_whole_stacks() -> None:
-    once = money.dollars(money.always_on())
+    once = sum(money.by_service(money.always_on()).values())
     carried = money.ALWAYS_ON_ORDERS_PER_SECOND * money.DAY_SECONDS
     assert money.always_on_month(0) == money.always_on_month(carried) == once
     assert money.always_on_month(carried + 1) == 2 * once

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.load.units import (
+from tests.billing import (
     ORDERS_INDEXES,
     Item,
     index_write_units,
@@ -12,16 +12,7 @@ from tests.load.units import (
     read_units,
     write_units,
 )
-
-OPEN: Item = {
-    "orderId": {"S": "1"},
-    "owner": {"S": "desk"},
-    "createdAt": {"S": "2026"},
-    "openShard": {"S": "5"},
-    "openOwner": {"S": "desk"},
-    "idleSince": {"S": "2026"},
-}
-ENDED = {name: OPEN[name] for name in ("orderId", "owner", "createdAt")}
+from tests.load.items import ENDED, OPEN
 
 
 @pytest.mark.parametrize(

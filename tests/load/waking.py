@@ -26,6 +26,7 @@ from infra.cli.local import running_stack
 from tests.load.machine import figures
 from tests.load.resting import ORACLE_ORDERS, executable_in, random_order, second_at
 
+ORDERS, SECONDS = 1_000, 60
 LATE_SECONDS = 10  # after the measurement: for the execution of the orders woken by then
 AVAILABLE_SECONDS = 3
 POSTS_AT_ONCE = 6
@@ -40,8 +41,8 @@ class Watched(NamedTuple):
     until: int
 
 
-async def watch(http_url: str, web_socket_url: str, key: str, count: int, seconds: int) -> Watched:
-    """Let `count` orders rest, and record for `seconds` which of them execute."""
+async def watch(http_url: str, web_socket_url: str, key: str) -> Watched:
+    """Let ORDERS orders rest, and record for SECONDS which of them execute."""
     drawn = random.Random(time.time_ns())
     placed: dict[str, Order] = {}
     rested: set[str] = set()
@@ -77,12 +78,12 @@ async def watch(http_url: str, web_socket_url: str, key: str, count: int, second
         following = asyncio.create_task(follow())
         try:
             await asyncio.gather(
-                *(post(range(first, count, POSTS_AT_ONCE)) for first in range(POSTS_AT_ONCE))
+                *(post(range(first, ORDERS, POSTS_AT_ONCE)) for first in range(POSTS_AT_ONCE))
             )
             while placed.keys() - rested - executed.keys():
                 await asyncio.sleep(1)
             since = second_at(time.time_ns() // 10**6)
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(SECONDS)
             until = second_at(time.time_ns() // 10**6)
             await asyncio.sleep(LATE_SECONDS)
         finally:
@@ -99,16 +100,12 @@ async def watch(http_url: str, web_socket_url: str, key: str, count: int, second
 
 def main() -> None:
     """Print the lags behind the oracle; exit 1 if an order is early or missed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.load.waking", description=__doc__)
-    parser.add_argument("--orders", type=int, default=1_000, help="how many rest (1000)")
-    parser.add_argument("--seconds", type=int, default=60, help="how long they are followed (60)")
-    arguments = parser.parse_args()
+    argparse.ArgumentParser(prog="python -m tests.load.waking", description=__doc__).parse_args()
     console = Console()
     console.print("Starting the local stack …")
     with running_stack(context={"quoteErrorPpm": "0", "dropPpm": "0"}) as stack:
-        console.print(f"Letting {arguments.orders} orders rest, for {arguments.seconds} s …")
-        links = stack.http_url, stack.web_socket_url, stack.api_key
-        watched = asyncio.run(watch(*links, arguments.orders, arguments.seconds))
+        console.print(f"Letting {ORDERS} orders rest, for {SECONDS} s …")
+        watched = asyncio.run(watch(stack.http_url, stack.web_socket_url, stack.api_key))
     lags, early, missed = compared(watched)
     table = figures(
         "Resting orders on the local stack against the oracle",

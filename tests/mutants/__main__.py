@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -22,6 +21,7 @@ from tests.mutants.table import MUTANTS, SIMULATION, Mutant
 ROOT = Path(__file__).parents[2]
 README = Path(__file__).with_name("README.md")
 SECONDS_MAX = 900
+SEEDS = 1000  # of the simulation
 BEGIN = "<!-- The list below is written by: uv run python -m tests.mutants --table -->\n"
 
 
@@ -29,8 +29,6 @@ def main() -> None:
     """Run the mutants; exit 1 if one survives."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--only", default="", help="mutants whose name contains this text")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants at a time")
-    parser.add_argument("--seeds", type=int, default=1000, help="seeds of the simulation (1000)")
     parser.add_argument("--table", action="store_true", help="write the list in the README; no run")
     arguments = parser.parse_args()
     if arguments.table:
@@ -38,8 +36,8 @@ def main() -> None:
         return
     chosen = [mutant for mutant in MUTANTS if arguments.only in mutant.name]
     started = time.monotonic()
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        failures = list(pool.map(partial(failure, seeds=arguments.seeds), chosen))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        failures = list(pool.map(failure, chosen))
     table = Table("mutant", "must be caught by", "how it was caught")
     for mutant, found in zip(chosen, failures, strict=True):
         table.add_row(mutant.name, mutant.catches, found or "[red]NOT CAUGHT[/]")
@@ -50,7 +48,7 @@ def main() -> None:
     sys.exit(0 if caught == len(chosen) else 1)
 
 
-def failure(mutant: Mutant, *, seeds: int) -> str | None:
+def failure(mutant: Mutant) -> str | None:
     """How the tests fail on a copy of the project with the mutant; None if they pass."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "project")
@@ -63,7 +61,7 @@ def failure(mutant: Mutant, *, seeds: int) -> str | None:
         command += [mutant.catches]
         shown = r"^FAILED \S+::(.*)$"
         if mutant.catches == SIMULATION:
-            command = [sys.executable, "-m", "tests.simulation", "--seeds", str(seeds)]
+            command = [sys.executable, "-m", "tests.simulation", "--seeds", str(SEEDS)]
             command += ["--jobs", "1", "--stop-at-first"]
             shown = r"[1-9]\d* violations.*\n(?:never covered.*\n)*(.*)"
         done = subprocess.run(

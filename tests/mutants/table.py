@@ -63,15 +63,15 @@ MUTANTS = (
     Mutant(
         "a repeated put of an order is treated as another order's",
         ORDERS,
-        'if stored.get("writer") != item["writer"]:',
-        "if True:",
+        'write.refused.get("writer") != item["writer"]:',
+        "True:",
         FAULTS + "an_order_whose_put_is_repeated_after_a_lost_answer_is_accepted_as_new",
     ),
     Mutant(
         "another order with the same id is treated as a repeated put",
         ORDERS,
-        'if stored.get("writer") != item["writer"]:',
-        "if False:",
+        'write.refused.get("writer") != item["writer"]:',
+        "False:",
         API + "the_same_key_and_body_answer_the_stored_order",
     ),
     Mutant(
@@ -245,8 +245,8 @@ MUTANTS = (
     Mutant(
         "an order gets one attempt too many",
         "functions/orders/retries.py",
-        "if order.attempt >= order.max_attempts:",
-        "if order.attempt > order.max_attempts:",
+        "order.attempt >= order.max_attempts:",
+        "order.attempt > order.max_attempts:",
         WORKER + "an_order_without_quotes_fails_after_three_attempts_with_their_reasons",
     ),
     Mutant(
@@ -319,8 +319,8 @@ MUTANTS = (
     Mutant(
         "a sweep queues one batch only",
         SWEEPER_FUNCTION,
-        "swept += _requeue(due[start : start + BATCH_SIZE])",
-        "swept += _requeue(due[start : start + BATCH_SIZE])\n        break",
+        "swept += _requeue(due[start : start + SEND_BATCH_MAX])",
+        "swept += _requeue(due[start : start + SEND_BATCH_MAX])\n        break",
         SWEEPER + "sixty_idle_orders_get_sixty_messages_in_five_sweeps",
     ),
     Mutant(

@@ -32,6 +32,14 @@ class Runtime(NamedTuple):
     client: Path
     layer: Path
 
+    def command(self, *arguments: str) -> list[str]:
+        """Python without the packages that are installed for it."""
+        return [self.python, "-S", *arguments]
+
+    def environment(self, asset: Path) -> dict[str, str]:
+        """The variable that makes the asset, the layer and the client importable."""
+        return {"PYTHONPATH": f"{asset}:{self.layer}:{self.client}"}
+
 
 class Outcome(NamedTuple):
     """A function's answer to an event: "response" or "error", and its body."""

@@ -105,11 +105,11 @@ def handle_events(
             results.lowest_level[module] = properties["LoggingConfig"]["ApplicationLogLevel"]
             assert asset.name == f"asset.{Path(properties['Code']['S3Key']).stem}"
             environment = ExecutionEnvironment(
-                [runtime.python, "-S", "-m", "awslambdaric", properties["Handler"]],
+                runtime.command("-m", "awslambdaric", properties["Handler"]),
                 folder=asset,
                 environment=account.environment(module, properties, runtime.version)
                 | {"LAMBDA_TASK_ROOT": str(asset)}
-                | {"PYTHONPATH": f"{asset}:{runtime.layer}:{runtime.client}"},
+                | runtime.environment(asset),
                 log=folder / f"{module}.log",
             )
             functions[module] = running.enter_context(closing(environment))
@@ -150,7 +150,7 @@ def _invoke(results: Results, functions: dict[str, ExecutionEnvironment]) -> Non
         results.accepted.append(json.loads(answer["body"])["orderId"])
     messages = [sqs_message(order_message(order_id), order_id) for order_id in results.accepted]
     invoke("a batch of ten", "worker", sqs_event("order", messages))
-    for order_id in results.accepted:
+    for order_id in (*results.accepted, DEAD_ORDER):
         request = event("http_get_order")
         request["rawPath"] = request["requestContext"]["http"]["path"] = f"/api/orders/{order_id}"
         invoke(f"read {order_id}", "api", request)

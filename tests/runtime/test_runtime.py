@@ -32,11 +32,17 @@ def test_every_event_has_its_function_and_every_function_an_event(results: Resul
     assert set(FUNCTION_OF.values()) == set(results.written)
 
 
-def test_no_package_of_the_projects_own_environment_can_be_imported(runtime: Runtime) -> None:
-    ran = subprocess.run(
-        [runtime.python, "-S", "-c", "import aws_cdk"], capture_output=True, text=True, check=False
-    )
-    assert "ModuleNotFoundError: No module named 'aws_cdk'" in ran.stderr
+def test_no_package_of_the_projects_own_environment_can_be_imported(
+    results: Results, runtime: Runtime
+) -> None:
+    def errors(program: str) -> str:
+        command, environment = runtime.command("-c", program), runtime.environment(results.asset)
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False
+        ).stderr
+
+    assert errors("import awslambdaric, functions.contract, pydantic") == ""
+    assert "ModuleNotFoundError: No module named 'aws_cdk'" in errors("import aws_cdk")
 
 
 def test_a_function_and_its_layer_fit_into_lambda(results: Results, runtime: Runtime) -> None:
@@ -123,7 +129,9 @@ def test_no_log_line_holds_a_key_a_ticket_or_a_credential(results: Results) -> N
 
 
 def test_an_order_is_ended_by_its_dead_letter(results: Results) -> None:
-    lines = [
-        r for m, r in results.records() if m == "dead_letters" and r.get("order_id") == DEAD_ORDER
+    order = json.loads(results.outcomes[f"read {DEAD_ORDER}"].body["body"])
+    assert (order["status"], order["error"]["code"]) == ("failed", "INTERNAL")
+    (line,) = [
+        r for _, r in results.records() if r.get("message") == "order ended by its dead letter"
     ]
-    assert lines
+    assert (line["order_id"], line["status"]) == (DEAD_ORDER, "failed")

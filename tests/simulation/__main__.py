@@ -20,8 +20,6 @@ def main() -> None:
     """Run the seeds; exit 1 if a promise was broken, 2 if a case was never covered."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000, help="how many (1000)")
-    parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
-    parser.add_argument("--minutes", type=float, help="stop after this time")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (one a core)")
     parser.add_argument("--stop-at-first", action="store_true", help="stop at a violation")
     parser.add_argument("--replay", type=int, metavar="SEED", help="print one run, step by step")
@@ -30,15 +28,11 @@ def main() -> None:
         _replay(arguments.replay)
         return
     started = time.monotonic()
-    seeds = range(arguments.first, arguments.first + arguments.seeds)
     tally = Tally()
-    parts = run_all(seeds, arguments.jobs)
-    chunks = -(-len(seeds) // CHUNK)
-    for part in track(parts, "Simulating", total=chunks, transient=True):
+    parts = run_all(range(arguments.seeds), arguments.jobs)
+    for part in track(parts, "Simulating", total=-(-arguments.seeds // CHUNK), transient=True):
         tally.add(part)
         if arguments.stop_at_first and tally.failures:
-            break
-        if arguments.minutes and time.monotonic() - started > 60 * arguments.minutes:
             break
     missing = [name for name in EXPECTED_COVERAGE if not tally.coverage[name]]
     _print(Console(), tally, missing, time.monotonic() - started)

@@ -11,13 +11,14 @@ from itertools import count
 from typing import Any
 
 from functions.contract import unix_ms
+from tests.errors import Violation
 from tests.events import Json, event
+from tests.orders import TERMINAL
 from tests.simulation import requests
 from tests.simulation.simulation import (
     FAILED,
     Connection,
     Simulation,
-    Violation,
     websocket_event,
 )
 
@@ -27,7 +28,6 @@ RETRY_MS = 2_000
 ANSWER_MS_MAX = 5_000  # a subscription without an answer is repeated after this time
 LISTEN_MS = 400_000
 LATE_MS = 900_000
-TERMINAL = ("confirmed", "failed", "cancelled", "expired")
 # The list lags by a moment, so a client reads it back to this long before its last list.
 OVERLAP_MS = 60_000
 # After this time, the list has every order that was created before the answer to "*".

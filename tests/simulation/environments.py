@@ -100,11 +100,8 @@ class Copy:
         observe: Callable[[Copy, str], None],
     ) -> None:
         """Let this copy read the time from `clock`, and run parallel calls by `at_once`."""
-        self["runtime"].clock = clock
+        self["runtime"].clock, self["runtime"].at_once = clock, at_once
         self.observe = partial(observe, self)
-        for module in self.modules.values():
-            if hasattr(module, "at_once"):
-                vars(module)["at_once"] = at_once
 
     def answer_calls(self, before_send: Callable[..., Any]) -> None:
         """Let `before_send` answer for every AWS client that this copy makes."""

@@ -13,9 +13,11 @@ from typing import Any
 
 from functions.contract import RECEIVES_MAX
 from functions.dex import tokens
-from functions.orders.stored import entries, request_of, transactions
-from tests.simulation.clients import TERMINAL, ClientOrder, Follower
-from tests.simulation.simulation import Simulation, Violation
+from functions.orders.stored import entries, request_of
+from tests.errors import Violation
+from tests.orders import TERMINAL, transactions
+from tests.simulation.clients import ClientOrder, Follower
+from tests.simulation.simulation import Simulation
 from tests.simulation.waiting import judge_conditions, judge_slices
 
 Json = dict[str, Any]

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from functions.orders.settlement import Landed
-from functions.orders.stored import transactions
 from functions.simulation import chain, market
 from tests.cloud import Cloud
+from tests.orders import transactions
 from tests.simulation.environments import Copy
 from tests.simulation.scheduler import Scheduler
 

@@ -10,13 +10,16 @@ from math import ceil
 from random import Random
 from typing import Any, TypeVar
 
-from functions.client import AsyncClient, Patience, Update
+from functions.client import AsyncClient, Timeouts, Update
 from functions.client.transport import Answer, Lost
-from tests.simulation.clients import TERMINAL, ClientOrder, Follower, Unanswered
-from tests.simulation.simulation import END_MS_MAX, EPOCH_MS, Simulation, Violation
+from tests.clock import START_MS
+from tests.errors import Violation
+from tests.orders import TERMINAL
+from tests.simulation.clients import ClientOrder, Follower, Unanswered
+from tests.simulation.simulation import END_MS_MAX, Simulation
 
 T = TypeVar("T")
-PATIENCE = Patience(call=END_MS_MAX, lost=END_MS_MAX, answer=5, renew=400, backoff=2, backoff_max=2)
+TIMEOUTS = Timeouts(call=END_MS_MAX, lost=END_MS_MAX, answer=5, renew=400, backoff=2, backoff_max=2)
 ROUTES = {("POST", "/api/orders/execute"): "execute_order", ("GET", "/api/orders"): "list_orders"}
 
 
@@ -133,11 +136,11 @@ class Program(Follower):
             "",
             "",
             web_socket_url="wss://engine",
-            patience=PATIENCE,
+            timeouts=TIMEOUTS,
             transport=SimulatedTransport(self),
         )
         if self.all:
-            begin = datetime.fromtimestamp(EPOCH_MS / 1000, UTC)
+            begin = datetime.fromtimestamp(START_MS / 1000, UTC)
             updates = client.follow_all(since=begin)
         else:
             while not self.orders[0].order_id:

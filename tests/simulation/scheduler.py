@@ -13,16 +13,14 @@ from typing import Any, TypeVar
 
 from greenlet import getcurrent, greenlet
 
+from tests.errors import Killed
+
 T = TypeVar("T")
 STEPS_MAX = 60_000
 _NEVER_MS = 10**12
 
 
-class Killed(BaseException):
-    """Ends a task as if its process were killed; `except Exception` does not catch it."""
-
-
-class Stuck(AssertionError):
+class TooManySteps(AssertionError):
     """The run does not end within STEPS_MAX steps."""
 
 
@@ -132,7 +130,7 @@ class Scheduler:
         else:
             events[chosen - len(ready)]()
         if len(self.log) > STEPS_MAX:
-            raise Stuck(f"not ended after {STEPS_MAX} steps: {self.log[-10:]}")
+            raise TooManySteps(f"not ended after {STEPS_MAX} steps: {self.log[-10:]}")
         self.tasks = [task for task in self.tasks if not task.done]
         return True
 

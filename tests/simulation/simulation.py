@@ -20,14 +20,15 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from functions.contract import RECEIVES_MAX
-from functions.orders.stored import transactions
+from tests.clock import START_MS
 from tests.cloud import Cloud, http_answer, http_response
+from tests.errors import Killed, Violation
 from tests.events import Json, event, sqs_event, sqs_message
+from tests.orders import transactions
 from tests.simulation.environments import Copy, Environment
 from tests.simulation.ledger import Ledger
-from tests.simulation.scheduler import Killed, Scheduler, Task
+from tests.simulation.scheduler import Scheduler, Task
 
-EPOCH_MS = 1_800_000_000_000
 FAULTS_MS_MAX = 600_000
 END_MS_MAX = 4 * 3_600_000  # every order must end within this time after the last fault
 ENVIRONMENTS_MAX = 2  # of one function on one release
@@ -51,8 +52,8 @@ TIMEOUTS = {
 }
 
 
-class Fate(StrEnum):
-    """The fate of a call."""
+class CallFault(StrEnum):
+    """The fault of a call."""
 
     KILL_BEFORE = "kill before"
     KILL_AFTER = "kill after"
@@ -62,10 +63,6 @@ class Fate(StrEnum):
 
 
 FAILED = object()  # the answer that `finished` gets for an invocation that did not return
-
-
-class Violation(AssertionError):
-    """The engine broke a promise."""
 
 
 class Invocation:
@@ -149,7 +146,7 @@ class Simulation:
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
         self.plan = Plan.draw(self.random)
-        self.scheduler = Scheduler(self.random, EPOCH_MS + self.seed * 1_000)
+        self.scheduler = Scheduler(self.random, START_MS + self.seed * 1_000)
         self.cloud = Cloud(lambda: self.scheduler.now_ms, self._lag_ms, waiting=self._waiting)
         self.release = 0
         self.environments: list[Environment] = []
@@ -551,55 +548,55 @@ class Simulation:
     # --- AWS calls
 
     def before_send(self, request: Any, **_: Any) -> Any:
-        """The answer to one HTTP request of a handler's AWS client, and its fate."""
+        """The answer to one HTTP request of a handler's AWS client, and its fault."""
         operation = operation_of(request)
         self.scheduler.pause(f"calls {operation}")
         environment = self.scheduler.current().environment
         assert isinstance(environment, Environment)
         self._set_clock(environment)
         effect = partial(self._effect, request, environment)
-        fate = self._draw_fate(operation, request)
-        if fate is None:
+        fault = self._draw_fault(operation, request)
+        if fault is None:
             answer = effect()
             self.scheduler.pause(f"has called {operation}", delay_ms=self._slowness_ms())
             return answer
-        self.coverage[fate] += 1
-        self.scheduler.log.append(f"  {fate}")
-        match fate:
-            case Fate.KILL_BEFORE | Fate.KILL_AFTER:
-                if fate is Fate.KILL_AFTER:
+        self.coverage[fault] += 1
+        self.scheduler.log.append(f"  {fault}")
+        match fault:
+            case CallFault.KILL_BEFORE | CallFault.KILL_AFTER:
+                if fault is CallFault.KILL_AFTER:
                     effect()
                 self.coverage["watchers killed"] += environment.function == "watcher"
                 environment.ended = True
                 self.scheduler.kill(environment)
                 raise Killed
-            case Fate.LOSE:
+            case CallFault.LOSE:
                 effect()
-            case Fate.LATE:
+            case CallFault.LATE:
                 due_ms = self.scheduler.elapsed_ms + self.random.randrange(LATE_MS_MAX)
                 self.later.append((due_ms, effect))
-            case Fate.THROTTLE:
+            case CallFault.THROTTLE:
                 code = "ThrottlingException"
-                return http_response(request.url, 400, {"__type": code}, code)
+                return http_response(request.url, 400, {"__type": code}, {"x-amzn-ErrorType": code})
         self.scheduler.pause("waits for an answer until its timeout", delay_ms=5_000)
         raise ReadTimeoutError(endpoint_url=request.url)
 
-    def _draw_fate(self, operation: str, request: Any) -> Fate | None:
+    def _draw_fault(self, operation: str, request: Any) -> CallFault | None:
         now = self.scheduler.elapsed_ms
         environment = self.scheduler.current().environment
         function = environment.function if isinstance(environment, Environment) else ""
         if function == "worker" and self._is_poisoned(request):
             self.coverage["workers killed by a poisonous order"] += 1
-            return Fate.KILL_BEFORE
+            return CallFault.KILL_BEFORE
         if self.throttled_until.get(operation, 0) > now:
-            return Fate.THROTTLE
+            return CallFault.THROTTLE
         if not self._faulty() or self.random.random() >= self.plan.fault_share:
             return None
-        fate = self.random.choice(list(Fate))
-        if fate is Fate.THROTTLE:
+        fault = self.random.choice(list(CallFault))
+        if fault is CallFault.THROTTLE:
             until_ms = now + self.random.choice([100, 5_000, 200_000])
             self.throttled_until[operation] = min(until_ms, self.plan.faults_until_ms)
-        return fate
+        return fault
 
     def _is_poisoned(self, request: Any) -> bool:
         """Whether the call is for the poisonous order, and must kill its worker."""
@@ -650,7 +647,7 @@ class Simulation:
         connection_id = request.url.rpartition("/")[2].replace("%3D", "=")
         connection = self.connections.get(connection_id)
         if connection is None:
-            return http_response(request.url, 410, {}, "GoneException")
+            return http_response(request.url, 410, {}, {"x-amzn-ErrorType": "GoneException"})
         if request.method == "DELETE":
             self.coverage["connections closed by the engine"] += 1
             self.connections.pop(connection_id)
@@ -660,7 +657,7 @@ class Simulation:
             if self._faulty() and self.random.random() < self.plan.cut_share:
                 self.coverage["connections cut"] += 1
                 self.cut(connection_id)
-        return http_response(request.url, 200, {})
+        return http_response(request.url, 200)
 
     def _faulty(self) -> bool:
         return self.scheduler.elapsed_ms < self.plan.faults_until_ms

@@ -17,11 +17,11 @@ from functions.contract import OPEN_SHARDS, iso
 from functions.orders.order import Order, Status, routing_update
 from functions.store import connections, notices, orders, queue, webhooks
 from functions.store.webhooks import StoredWebhook, WebhookNotFound
+from tests.clock import START_MS
 from tests.cloud import PAGE_ITEMS, Cloud, serve
 from tests.orders import pending_order
 from tests.world import World, fresh_clients, in_memory
 
-NOW_MS = 1_800_000_000_000
 OWNERS = ("ada", "ben")
 STEPS = 80
 
@@ -68,12 +68,12 @@ class StoreCalls:
         return f"c{self.random.randrange(4)}"
 
     def create(self) -> Any:
-        order = pending_order(self._order_id(), NOW_MS + len(self.answers))
+        order = pending_order(self._order_id(), START_MS + len(self.answers))
         self.known.setdefault(order.order_id, order)
         return orders.create_order(order, self._owner())
 
     def begin(self) -> Any:
-        begun = orders.begin_order(routing_update(self._order_id(), NOW_MS))
+        begun = orders.begin_order(routing_update(self._order_id(), START_MS))
         self.known[begun.order.order_id] = begun.order
         return begun
 
@@ -83,7 +83,7 @@ class StoreCalls:
             return None
         ends = {Status.PENDING: Status.CANCELLED, Status.ROUTING: Status.FAILED}
         status = ends.get(order.status, Status.FAILED)
-        changed = orders.append_update(order, self._owner(), order.next_update(status, NOW_MS))
+        changed = orders.append_update(order, self._owner(), order.next_update(status, START_MS))
         if self.random.random() < 0.5:  # otherwise the kept copy becomes stale
             self.known[order.order_id] = changed
         return changed
@@ -100,9 +100,9 @@ class StoreCalls:
                 return found
 
     def idle(self) -> Any:
-        before = iso(NOW_MS + 60_000)
+        before = iso(START_MS + 60_000)
         found = [o for s in OPEN_SHARDS for o in sorted(orders.idle_orders(s, before, limit=9))]
-        moved = [orders.restart_idle_time(order, NOW_MS + 120_000) for order in found]
+        moved = [orders.restart_idle_time(order, START_MS + 120_000) for order in found]
         return found, moved, queue.enqueue_all([order.order_id for order in found[:10]])
 
     def follow(self) -> Any:
@@ -113,7 +113,7 @@ class StoreCalls:
             self._order_id(),
             since_sequence=0,
             request_id=str(len(self.answers)),
-            open_connections=lambda: connections.open_connections(owner, NOW_MS),
+            open_connections=lambda: connections.open_connections(owner, START_MS),
         )
 
     def unfollow(self) -> Any:
@@ -124,7 +124,7 @@ class StoreCalls:
         return call(self._owner(), self._connection())
 
     def _connect(self, owner: str, connection_id: str) -> None:
-        connections.connect(owner, connection_id, NOW_MS)
+        connections.connect(owner, connection_id, START_MS)
 
     def _disconnect(self, owner: str, connection_id: str) -> None:
         connections.disconnect(owner, connection_id)
@@ -135,7 +135,7 @@ class StoreCalls:
     def _webhook(self) -> StoredWebhook:
         number = self.random.randrange(3)
         statuses = frozenset(["confirmed", "failed"][:number])
-        url, created_at = "https://receiver.example", iso(NOW_MS + number)
+        url, created_at = "https://receiver.example", iso(START_MS + number)
         return StoredWebhook(f"w{number}", url, statuses, "secret", created_at)
 
     def create_webhook(self) -> Any:
@@ -145,7 +145,7 @@ class StoreCalls:
         owner, webhook = self._owner(), self._webhook()
         change = self.random.choice(["fail", "succeed", "disable", "delete"])
         if change == "fail":
-            return webhooks.delivery_failed(owner, webhook.webhook_id, "refused", NOW_MS)
+            return webhooks.delivery_failed(owner, webhook.webhook_id, "refused", START_MS)
         if change == "succeed":
             stored = webhooks.load(owner, webhook.webhook_id)
             return webhooks.delivery_succeeded(owner, stored)
@@ -159,7 +159,7 @@ class StoreCalls:
     def counts(self) -> Any:
         owner = self._owner()
         return (
-            sorted(connections.open_connections(owner, NOW_MS)),
+            sorted(connections.open_connections(owner, START_MS)),
             sorted(connections.followers_of_all(owner)),
             orders.open_order_count(owner),
         )
@@ -183,27 +183,27 @@ def test_the_cloud_answers_and_streams_as_moto_does(seed: int) -> None:
     with mock_aws(), fresh_clients():
         world = World()
         expected, streamed = StoreCalls(seed).run(), images(world.stream())
-    with in_memory(Cloud(lambda: NOW_MS)) as cloud:
+    with in_memory(Cloud(lambda: START_MS)) as cloud:
         assert StoreCalls(seed).run() == expected
         assert images(cloud.tables["orders"].stream) == streamed
 
 
 def test_a_message_is_kept_with_its_queue_and_its_delay() -> None:
-    with in_memory(Cloud(lambda: NOW_MS)) as cloud:
+    with in_memory(Cloud(lambda: START_MS)) as cloud:
         queue.enqueue(str(UUID(int=1)), delay_seconds=7)
-        notices.send([notices.notice_of_test("ada", "w1", "r1", iso(NOW_MS))])
+        notices.send([notices.notice_of_test("ada", "w1", "r1", iso(START_MS))])
     order, notice = cloud.sent
     assert (order.queue, order.delay_ms, str(UUID(int=1)) in order.body) == ("orders", 7000, True)
     assert (notice.queue, notice.delay_ms) == ("webhooks", 0)
 
 
 def test_a_page_holds_few_items_and_an_index_lags() -> None:
-    now_ms = NOW_MS
+    now_ms = START_MS
     cloud = Cloud(lambda: now_ms, lag_ms=lambda: 1000)
     client = boto3.client("dynamodb", region_name="eu-central-1")
     serve(client, cloud)
     for number in range(PAGE_ITEMS + 1):
-        order_id, created_at = f"o{number}", iso(NOW_MS + number)
+        order_id, created_at = f"o{number}", iso(START_MS + number)
         item = {"orderId": order_id, "owner": "ada", "createdAt": created_at}
         client.put_item(TableName="orders", Item={k: {"S": v} for k, v in item.items()})
     query: Any = {

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.clock import START_MS
 from tests.simulation.environments import Copy
 from tests.simulation.runs import new_runner
 
-NOW_MS = 1_800_000_000_000
 ORDER_ID = "018f2b8e-0000-7000-8000-000000000000"
 
 
@@ -27,7 +27,7 @@ def network(copy: Copy, now_ms: int) -> Any:
     return copy["simulation.network"].Network(lambda: now_ms, lambda _seconds: None, seed)
 
 
-def signed(copy: Copy, now_ms: int = NOW_MS) -> str:
+def signed(copy: Copy, now_ms: int = START_MS) -> str:
     """The text of a transaction that a release signed over the route that it found."""
     orders, tokens = copy["orders.order"], copy["dex.tokens"]
     fields = {"token_in": "SOL", "token_out": "USDC", "amount": "1", "slippage_bps": 500}
@@ -42,7 +42,7 @@ def signed(copy: Copy, now_ms: int = NOW_MS) -> str:
 
 def outcome(copy: Copy, text: str) -> int:
     """The output in base units of the landed transaction, as this release settles it."""
-    landed = network(copy, NOW_MS + 86_400_000).outcome(text)
+    landed = network(copy, START_MS + 86_400_000).outcome(text)
     assert isinstance(landed, copy["orders.settlement"].Landed)
     return int(landed.out_amount)
 
@@ -61,7 +61,7 @@ def test_a_release_settles_what_the_other_signed_over_a_pool_that_it_has_closed(
     copies: dict[str, Copy], signer: str, settler: str
 ) -> None:
     closed = set(copies[settler].release.closed)
-    times = range(NOW_MS, NOW_MS + 3_600_000, 60_000)
+    times = range(START_MS, START_MS + 3_600_000, 60_000)
     texts = [signed(copies[signer], now_ms) for now_ms in times]
     text = next(text for text in texts if closed & pools(text))
     assert not any(closed & pools(signed(copies[settler], now_ms)) for now_ms in times)

@@ -10,7 +10,7 @@ from typing import Any
 from functions.contract import unix_ms
 from functions.dex import tokens
 from functions.simulation import chain, market
-from tests.simulation.simulation import Violation
+from tests.errors import Violation
 
 Json = dict[str, Any]
 

@@ -1,6 +1,7 @@
 """Transactions: their contents, their landing, and their outcomes."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha512
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from functions.dex import base58
 from functions.dex.mixture import LEGS_MAX
-from functions.dex.router import Leg, Route, find_route
+from functions.dex.router import Route, find_route
 from functions.dex.tokens import TOKENS, Token
 from functions.orders.order import OrderError, Simulate
 from functions.orders.settlement import Landed
@@ -264,20 +265,6 @@ def test_the_most_legs_fit_solanas_compute_limit_and_one_more_would_not() -> Non
     assert limit <= 1_400_000 < limit + market.UNITS_PER_LEG
 
 
-def test_a_fill_has_the_input_and_the_output_of_its_leg() -> None:
-    transaction = built("SOL", "RAY", 100, slippage_bps=500)
-    landed = chain.outcome(transaction)
-    assert isinstance(landed, Landed)
-    assert len(landed.fills) == len(transaction.legs) > 2
-    sol, ray, usdc = (TOKENS[symbol] for symbol in ("SOL", "RAY", "USDC"))
-    filled = list(zip(transaction.legs, landed.fills, strict=True))
-    assert all(spent == leg.in_amount for leg, (spent, _) in filled if leg.token_in == sol)
-    assert sum(output for leg, (_, output) in filled if leg.token_out == ray) == landed.out_amount
-    assert sum(output for leg, (_, output) in filled if leg.token_out == usdc) == sum(
-        spent for leg, (spent, _) in filled if leg.token_in == usdc
-    )
-
-
 def test_a_leg_beyond_its_pools_liquidity_reverts_with_the_error_of_its_program() -> None:
     transaction = built("SOL", "USDC", 10_000)
     planned = next(leg for leg in transaction.legs if leg.venue == "meteora")
@@ -289,52 +276,41 @@ def test_a_leg_beyond_its_pools_liquidity_reverts_with_the_error_of_its_program(
     assert reverted.message.startswith("meteora-dlmm refused the swap: ")
 
 
-def test_the_second_hop_spends_the_whole_output_of_the_first() -> None:
-    transaction = built("mSOL", "BONK", 2_000, slippage_bps=500)
+@pytest.mark.parametrize(
+    ("token_in", "token_out", "amount", "legs_from_hubs"),
+    [
+        ("SOL", "RAY", 100, [1]),
+        ("mSOL", "BONK", 2_000, [3]),
+        ("JUP", "BONK", 100_000, [3, 1]),
+        ("SOL", "USDC", 10_000, [1, 1, 1, 1, 1]),
+    ],
+)
+def test_on_each_path_the_second_hop_spends_the_whole_output_of_the_first(
+    token_in: str, token_out: str, amount: int, legs_from_hubs: list[int]
+) -> None:
+    transaction = built(token_in, token_out, amount, slippage_bps=500)
     landed = chain.outcome(transaction)
     assert isinstance(landed, Landed)
     slot = chain.landing_slot(transaction)
-
-    def fill(leg: Leg, amount: int) -> int:
-        pool = snapshot(leg.venue, slot).pool(leg.pool)
-        return pool.fill(leg.token_in, amount).amount_out
-
-    sol = TOKENS["SOL"]
-    left = given = sum(fill(leg, leg.in_amount) for leg in transaction.legs if leg.token_out == sol)
-    second = [leg for leg in transaction.legs if leg.token_in == sol]
-    planned = sum(leg.in_amount for leg in second)
-    assert len(second) > 1
-    out = 0
-    for leg in second[:-1]:
-        share = given * leg.in_amount // planned
-        out, left = out + fill(leg, share), left - share
-    assert landed.out_amount == out + fill(second[-1], left)
-
-
-def test_a_mixture_of_paths_executes_each_path_by_itself() -> None:
-    transaction = built("SOL", "USDC", 10_000, slippage_bps=500)
-    landed = chain.outcome(transaction)
-    assert isinstance(landed, Landed)
-    hubs = {leg.token_in.symbol for leg in transaction.legs} - {"SOL"}
-    assert len(hubs) >= 2
-    slot = chain.landing_slot(transaction)
-    out = 0
-    held: dict[str, int] = {}
+    legs_from = Counter(leg.token_in for leg in transaction.legs)
+    assert [n for token, n in legs_from.items() if token.symbol != token_in] == legs_from_hubs
+    planned, given, spent = Counter[Token](), Counter[Token](), Counter[Token]()
     for leg in transaction.legs:
-        group = [other for other in transaction.legs if other.token_in == leg.token_in]
-        amount = leg.in_amount
-        if leg.token_in.symbol in hubs:
-            given = held[leg.token_in.symbol]
-            planned = sum(other.in_amount for other in group)
-            shares = [given * other.in_amount // planned for other in group[:-1]]
-            shares.append(given - sum(shares))
-            amount = shares[group.index(leg)]
-        got = snapshot(leg.venue, slot).pool(leg.pool).fill(leg.token_in, amount).amount_out
-        if leg.token_out.symbol == "USDC":
-            out += got
-        else:
-            held[leg.token_out.symbol] = held.get(leg.token_out.symbol, 0) + got
-    assert landed.out_amount == out
+        planned[leg.token_in] += leg.in_amount
+    fills = []
+    for leg in transaction.legs:
+        units = leg.in_amount
+        if leg.token_in != transaction.token_in:
+            units = given[leg.token_in] * leg.in_amount // planned[leg.token_in]
+            legs_from[leg.token_in] -= 1
+            if legs_from[leg.token_in] == 0:
+                units = given[leg.token_in] - spent[leg.token_in]
+        out = snapshot(leg.venue, slot).pool(leg.pool).fill(leg.token_in, units).amount_out
+        spent[leg.token_in] += units
+        given[leg.token_out] += out
+        fills.append((units, out))
+    assert landed.fills == tuple(fills)
+    assert landed.out_amount == given[transaction.token_out]
 
 
 def test_a_transaction_settles_in_the_market_version_in_which_it_was_signed() -> None:

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from functions.dex import meteora, raydium, whirlpool
 from functions.dex.router import find_route
 from functions.dex.sides import usable
-from functions.dex.tokens import TOKENS, UNITS_MAX
+from functions.dex.tokens import TOKENS, UNITS_MAX, Token
 from functions.orders.settlement import Landed
 from functions.simulation import chain, market
 from functions.simulation.listings import LISTINGS, REFERENCES, Listing
 from functions.simulation.market import VENUES, snapshot, snapshots
-from tests.load.cycles import better_quotes, gain_of_a_cycle
+from tests.arbitrage import better_quotes, gain_of_a_cycle
 from tests.unit.figures import price_figures
 
 SOL, USDC = TOKENS["SOL"], TOKENS["USDC"]
@@ -32,6 +32,11 @@ slots = st.integers(0, 10**10)
 seeds = st.sampled_from(["", "a seed"])
 
 
+def venue_price(venue: str, base: Token, quote: Token, slot: int, **world: Any) -> int:
+    """The price of the venue's pools of this pair, in the unit of the reference price."""
+    return market.pair_prices(base, quote, slot, **world)[venue]
+
+
 def test_the_reference_price_is_the_checked_one_of_each_version() -> None:
     assert market.slot_at(1_760_000_000_000) == SLOT
     assert market.reference_price(SOL, USDC, SLOT, version=1) == 150_694_059
@@ -39,10 +44,9 @@ def test_the_reference_price_is_the_checked_one_of_each_version() -> None:
 
 
 def test_the_venues_prices_are_the_checked_ones() -> None:
-    assert market.venue_price("raydium", SOL, USDC, SLOT) == 153_455_745
-    assert market.venue_price("meteora", SOL, USDC, SLOT) == 153_694_175
-    with pytest.raises(LookupError, match="raydium has no pool of MET and SOL"):
-        market.venue_price("raydium", TOKENS["MET"], SOL, SLOT)
+    assert venue_price("raydium", SOL, USDC, SLOT) == 153_455_745
+    assert venue_price("meteora", SOL, USDC, SLOT) == 153_694_175
+    assert market.pair_prices(TOKENS["MET"], SOL, SLOT).keys() == {"reference", "meteora"}
 
 
 @price_figures("pair", "venue")
@@ -52,7 +56,7 @@ def test_a_price_is_the_checked_one(figure: dict[str, Any]) -> None:
     if figure["venue"] is None:
         price = market.reference_price(base, quote, slot, figure["seed"])
     else:
-        price = market.venue_price(figure["venue"], base, quote, slot, seed=figure["seed"])
+        price = venue_price(figure["venue"], base, quote, slot, seed=figure["seed"])
     assert price == figure["expect"]
 
 
@@ -78,7 +82,7 @@ def test_prices_of_the_first_version_follow_its_rule_term_by_term(slot: int, ven
     price = 150_000_000 + 150_000_000 * first_rule("SOL/USDC", second) // 10**8
     offset = price * (first_rule(f"SOL/USDC|{venue}", second) // 2_000) // 10**8
     assert market.reference_price(SOL, USDC, slot, version=1) == price
-    assert market.venue_price(venue, SOL, USDC, slot, version=1) == price + offset
+    assert venue_price(venue, SOL, USDC, slot, version=1) == price + offset
 
 
 def test_a_slot_is_400_ms_and_a_price_lasts_a_second() -> None:
@@ -118,7 +122,7 @@ def test_the_sol_usdc_whirlpool_has_the_expected_positions() -> None:
 @for_all(slots, st.sampled_from(LISTINGS), seeds)
 def test_the_price_of_a_pool_is_its_venues_price(slot: int, listing: Listing, seed: str) -> None:
     base, quote = TOKENS[listing.base], TOKENS[listing.quote]
-    price = market.venue_price(listing.venue, base, quote, slot, seed=seed)
+    price = venue_price(listing.venue, base, quote, slot, seed=seed)
     pool = snapshot(listing.venue, slot, seed).pool(listing.address)
     lot = 10 ** REFERENCES[listing.base].lot
     if isinstance(pool.state, raydium.Pool):
@@ -153,16 +157,16 @@ def test_prices_stay_within_their_bounds(slot: int, seed: str) -> None:
     price = market.reference_price(SOL, USDC, slot, seed)
     assert abs(price - 150_000_000) * 10_000 <= 150_000_000 * 2_002
     for venue, bps in (("raydium", 25), ("meteora", 2), ("whirlpool", 4)):
-        moved = market.venue_price(venue, SOL, USDC, slot, seed=seed) - price
+        moved = venue_price(venue, SOL, USDC, slot, seed=seed) - price
         assert abs(moved) * 10_000 < price * bps
 
 
 @for_all(slots, st.sampled_from(LISTINGS))
 def test_the_price_of_the_reversed_pair_is_the_reciprocal(slot: int, listing: Listing) -> None:
     base, quote = TOKENS[listing.base], TOKENS[listing.quote]
-    there = market.venue_price(listing.venue, base, quote, slot)
-    back = market.venue_price(listing.venue, quote, base, slot)
-    lots = market.lot_of(base) * market.lot_of(quote)
+    there = venue_price(listing.venue, base, quote, slot)
+    back = venue_price(listing.venue, quote, base, slot)
+    lots = market.LOTS[listing.base] * market.LOTS[listing.quote]
     # Each price is rounded down, and so are the two values whose quotient it is.
     assert there * back == pytest.approx(lots, rel=1e-6 + 3 / min(there, back))
 
@@ -170,8 +174,7 @@ def test_the_price_of_the_reversed_pair_is_the_reciprocal(slot: int, listing: Li
 def test_each_venue_has_the_highest_price_at_some_time() -> None:
     moments = [SLOT + 216_000 * i for i in range(60)]
     dearest = {
-        max(VENUES, key=lambda venue: market.venue_price(venue, SOL, USDC, slot))
-        for slot in moments
+        max(VENUES, key=lambda venue: venue_price(venue, SOL, USDC, slot)) for slot in moments
     }
     assert dearest == set(VENUES)
 

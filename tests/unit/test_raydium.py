@@ -168,12 +168,6 @@ def test_every_unit_of_a_swap_is_accounted_for(
 
 
 @for_all(pools, amounts, st.booleans())
-def test_a_curves_output_is_that_of_the_swap(pool: raydium.Pool, amount: int, x_to_y: bool) -> None:
-    swap = raydium.swap_exact_in(pool, amount, x_to_y)
-    assert raydium.Curve(pool, x_to_y).amount_out(amount) == swap.amount_out
-
-
-@for_all(pools, amounts, st.booleans())
 def test_an_exact_output_costs_the_smallest_input_that_gives_as_much(
     pool: raydium.Pool, amount: int, x_to_y: bool
 ) -> None:

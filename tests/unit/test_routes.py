@@ -14,7 +14,7 @@ from functions.dex import router
 from functions.dex.errors import NoRoutesFound
 from functions.dex.tokens import TOKENS, Token
 from functions.orders.order import Route
-from functions.orders.routes import shown, taken
+from functions.orders.routes import from_client, to_client
 from functions.simulation.market import VENUES, snapshots
 
 SOL, USDC = TOKENS["SOL"], TOKENS["USDC"]
@@ -26,7 +26,7 @@ def found(token_in: Token, token_out: Token, amount: int, bps: int, **failing: s
 
 
 def as_json(route: router.Route) -> dict[str, Any]:
-    text: dict[str, Any] = json.loads(shown(route).to_json())
+    text: dict[str, Any] = json.loads(to_client(route).to_json())
     return text
 
 
@@ -70,7 +70,7 @@ def test_a_route_that_an_early_release_stored_is_read() -> None:
     """It has neither an advantage nor a difference to the reference price."""
     text = as_json(found(TOKENS["RAY"], TOKENS["MET"], 10**9, 10_000))
     early = {name: text[name] for name in text if name not in {"referenceDifferenceBps"}}
-    route = taken(Route.model_validate(early))
+    route = from_client(Route.model_validate(early))
     assert (route.reference_difference_bps, route.advantage_bps) == (None, None)
     assert route.other_amount_threshold == 0
 
@@ -87,13 +87,13 @@ def test_a_stored_route_is_read_back_without_its_quotes(
         route = found(*pair, amount, bps)
     except NoRoutesFound:
         return
-    stored = Route.model_validate_json(shown(route).to_json())
-    assert taken(stored) == replace(route, quotes=())
+    stored = Route.model_validate_json(to_client(route).to_json())
+    assert from_client(stored) == replace(route, quotes=())
 
 
 @pytest.mark.parametrize("venue", VENUES)
 def test_the_output_of_a_quote_is_in_whole_tokens(venue: str) -> None:
     route = found(SOL, USDC, 10**9, 50)
-    (quote,) = (quote for quote in shown(route).quotes if quote.venue == venue)
+    (quote,) = (quote for quote in to_client(route).quotes if quote.venue == venue)
     (known,) = (quote for quote in route.quotes if quote.venue == venue)
     assert quote.out_amount == f"{known.out_amount / 10**6:.6f}".rstrip("0")

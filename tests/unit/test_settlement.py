@@ -46,7 +46,7 @@ def price(_in: Token, _out: Token, at_ms: int) -> Fraction:
 
 
 def test_an_execution_has_its_network_fee_its_fills_its_quote_slippage_and_its_shortfall() -> None:
-    ended = settlement.ending(submitted(), LANDED, NOW, price)
+    ended = settlement.ending_update(submitted(), LANDED, NOW, price)
     assert (ended.status, ended.out_amount) == (Status.CONFIRMED, "299.97")
     assert ended.execution is not None
     assert ended.execution.model_dump(by_alias=True, exclude_none=True) == {
@@ -61,7 +61,7 @@ def test_an_execution_has_its_network_fee_its_fills_its_quote_slippage_and_its_s
 
 def test_the_shortfall_of_a_resting_order_is_against_the_price_when_it_was_woken() -> None:
     waited = submitted(type="limit", limitPrice="140")
-    ended = settlement.ending(waited, LANDED, NOW, price)
+    ended = settlement.ending_update(waited, LANDED, NOW, price)
     assert ended.execution is not None
     assert ended.execution.shortfall_bps == "2.99"
 
@@ -76,7 +76,7 @@ def test_the_network_fee_of_an_order_is_the_sum_of_its_transactions_without_drop
         order = order.apply(order.next_update(Status.BUILDING, NOW, route=ROUTE))
         order = order.apply(order.next_update(Status.SUBMITTED, NOW))
         assert order.network_fee_lamports == 17_000
-    order = order.apply(settlement.ending(order, LANDED, NOW, price))
+    order = order.apply(settlement.ending_update(order, LANDED, NOW, price))
     assert order.network_fee_lamports == 34_000
     assert order.execution is not None
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from functions.orders.order import Order, Status
-from functions.orders.packed import packed, unpacked
+from functions.orders.packed import pack, unpack
 from functions.orders.stored import (
     Entry,
     entries,
@@ -17,9 +17,8 @@ from functions.orders.stored import (
     new_item,
     request_of,
     stored_order,
-    transactions,
 )
-from tests.orders import REQUEST, advanced, pending_order
+from tests.orders import REQUEST, advanced, pending_order, transactions
 
 ORDER_ID = "01a223ed-5c31-7705-9d46-d34bd560036a"
 # What a stack has stored stays readable: these bytes never change.
@@ -142,9 +141,9 @@ def test_fields_of_a_newer_release_stay_in_the_text_and_later_updates_are_read()
 @pytest.mark.parametrize("text", ["", "{}", "é" * 9, "x" * 70_000])
 def test_any_packed_text_is_read_back(text: str) -> None:
     for known in ([], ["a", text], [text * 2]):
-        assert unpacked(packed(text, known), known) == text
+        assert unpack(pack(text, known), known) == text
 
 
 def test_text_that_repeats_known_text_packs_to_few_bytes() -> None:
     text = json.dumps({"number": list(range(100))})
-    assert len(packed(text, [text])) < 10 < len(packed(text)) < len(text)
+    assert len(pack(text, [text])) < 10 < len(pack(text)) < len(text)

@@ -17,9 +17,9 @@ from functions.orders import waiting
 from functions.orders.order import Order, Trigger
 from functions.orders.waiting import Wake
 from functions.simulation.network import Network
+from tests.clock import START_MS
 from tests.orders import pending_order
 
-START_MS = 1_800_000_000_000
 AMOUNTS = st.integers(1, 10**15).map(lambda units: tokens.to_text(units, 9))
 PRICES = st.decimals("0.000001", "1e9", places=6).map(str)
 
@@ -55,7 +55,7 @@ def test_each_side_of_an_oco_order_is_reached_at_its_price(
     out_amount: int | None, trigger: str | None
 ) -> None:
     both = order("oco", "0.000001", limit_price="110", stop_price="90")
-    assert waiting.reached(both, out_amount) == (Trigger(trigger) if trigger else None)
+    assert waiting.reached_trigger(both, out_amount) == (Trigger(trigger) if trigger else None)
 
 
 def test_the_wake_keys_of_an_order_without_a_route_are_its_own_prices() -> None:
@@ -93,7 +93,7 @@ def test_the_wake_keys_cover_every_moment_at_which_an_order_can_execute(
             stop = order("stop", amount, pair, stop_price=higher)
             below = waiting.wake(stop, out_then, reference_then).below
             assert below is not None
-            if waiting.reached(stop, out_now):
+            if waiting.reached_trigger(stop, out_now):
                 assert wake_key(reference_now) <= below
 
 
@@ -104,10 +104,14 @@ def test_new_wake_keys_are_stored_only_if_they_save_a_wake_or_prevent_a_missed_o
         )
 
     price = Fraction(100)
-    assert waiting.improves(keys(101), keys(99), price)  # it is not woken at this price any more
-    assert not waiting.improves(keys(100), keys(99), price)  # it is woken at this price anyway
-    assert waiting.improves(keys(98), keys(99), price)  # an execution could be missed
-    assert waiting.improves(keys(below=99), keys(below=101), price)
-    assert waiting.improves(keys(below=102), keys(below=101), price)
-    assert not waiting.improves(keys(below=100), keys(below=101), price)
-    assert waiting.improves(keys(101, 99), waiting.AT_ONCE, price)
+    assert waiting.is_worth_storing(
+        keys(101), keys(99), price
+    )  # it is not woken at this price any more
+    assert not waiting.is_worth_storing(
+        keys(100), keys(99), price
+    )  # it is woken at this price anyway
+    assert waiting.is_worth_storing(keys(98), keys(99), price)  # an execution could be missed
+    assert waiting.is_worth_storing(keys(below=99), keys(below=101), price)
+    assert waiting.is_worth_storing(keys(below=102), keys(below=101), price)
+    assert not waiting.is_worth_storing(keys(below=100), keys(below=101), price)
+    assert waiting.is_worth_storing(keys(101, 99), waiting.AT_ONCE, price)

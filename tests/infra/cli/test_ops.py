@@ -520,7 +520,7 @@ def executed(engine: Engine, **stored: str) -> Order:
     pair = tokens.find(order.token_in), tokens.find(order.token_out)
     units = tokens.to_units(order.amount, pair[0])
     found = router.find_route(*pair, units, order.slippage_bps or 0, network.snapshots())
-    update = order.next_update(Status.BUILDING, clock[0], route=routes.shown(found))
+    update = order.next_update(Status.BUILDING, clock[0], route=routes.to_client(found))
     order = store.append_update(order, "desk", update)
     signed = network.sign(order, found)
     update = order.next_update(Status.SUBMITTED, clock[0], tx_hash=signed.signature)
@@ -528,5 +528,5 @@ def executed(engine: Engine, **stored: str) -> Order:
     clock[0] += 10_000
     outcome = network.outcome(signed.text)
     assert not isinstance(outcome, settlement.Pending)
-    update = settlement.ending(order, outcome, clock[0], network.reference)
+    update = settlement.ending_update(order, outcome, clock[0], network.reference)
     return store.append_update(order, "desk", update.model_copy(update=stored))

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from functions.client import Patience
+from functions.client import Timeouts
 from infra.cli import connect
 from infra.cli.watch import ENDED_OTHERWISE, UNKNOWN
 from tests.engine import Engine
@@ -24,8 +24,8 @@ from tests.orders import LIFE
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     engine = Engine()
     monkeypatch.setattr(connect, "find", lambda _name: engine.stack)
-    quick = Patience(call=1, lost=1, backoff=0.01, backoff_max=0.05)
-    monkeypatch.setattr(connect, "Patience", lambda: quick)
+    quick = Timeouts(call=1, lost=1, backoff=0.01, backoff_max=0.05)
+    monkeypatch.setattr(connect, "Timeouts", lambda: quick)
     yield engine
     engine.stop()
 

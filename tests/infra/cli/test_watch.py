@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from functions.client import Patience
+from functions.client import Timeouts
 from functions.contract import API_KEY
 from infra.cli import connect, watch
 from infra.cli.deployed import Deployed
@@ -24,7 +24,7 @@ from tests.orders import LIFE, ORDER_ID
 
 WAIT_SECONDS_MAX = 30
 # Retries follow each other quickly, and no timeout ends before the test's own.
-QUICK = Patience(
+QUICK = Timeouts(
     answer=10,
     renew=0.3,
     backoff=0.01,
@@ -61,7 +61,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 
 def give_up_after(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
     """Use the timeouts of QUICK, with these changes."""
-    monkeypatch.setattr(connect, "Patience", lambda: replace(QUICK, **seconds))
+    monkeypatch.setattr(connect, "Timeouts", lambda: replace(QUICK, **seconds))
 
 
 @pytest.fixture

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from infra.costs import POLLED_QUEUES
+from tests.billing import ALARM_METRICS, ORDERS_INDEXES
 from tests.infra.stack.test_monitoring import alarms, metrics_of
-from tests.load.money import ALARM_METRICS
-from tests.load.units import ORDERS_INDEXES
 from tests.templates import Template, text
 
 

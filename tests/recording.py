@@ -13,18 +13,20 @@ from typing import Any, TextIO, TypeVar, cast
 from uuid import UUID
 
 import pytest
-from botocore.awsrequest import AWSResponse, HTTPHeaders
 from moto import mock_aws
 
 import tests.conftest  # noqa: F401 - the settings, before the handlers read them
 from functions import publisher, push, runtime
 from functions.http import submission
 from functions.store import clients
-from tests.load.units import Item, item_bytes, read_units
+from tests.billing import Item, item_bytes, read_units
+from tests.cloud import http_response
+from tests.receiver import receiving
 from tests.world import World
 
 CONNECTION = "follower"
 Json = dict[str, Any]
+Counts = dict[str, dict[str, int]]  # calls by function and operation
 
 
 @dataclass
@@ -90,7 +92,7 @@ class Recorder:
         events.register("provide-client-params.*.*", self._begin)
         events.register("response-received.*.*", self._end)
 
-    def counts(self) -> dict[str, dict[str, int]]:
+    def counts(self) -> Counts:
         """How often each function called each operation."""
         functions = dict.fromkeys(call.function for call in self.calls)
         return {
@@ -181,7 +183,9 @@ def recorded_world() -> Iterator[RecordedWorld]:
         publisher.look_ups.clear()
         world, recorder = World(), Recorder()
         pushes: Any = push.client()
-        pushes.meta.events.register_first("before-send", pushed)
+        pushes.meta.events.register_first(
+            "before-send", lambda request, **_: http_response(request.url, 200)
+        )
         # The clock is stopped, so that no cached entry expires on a slow machine.
         stopped = runtime.now_ms()
         clock = SimpleNamespace(
@@ -198,6 +202,48 @@ def recorded_world() -> Iterator[RecordedWorld]:
                 cached.cache_clear()
 
 
+def busy_and_first() -> tuple[Counts, Counts]:
+    """The calls of a busy owner's order, and those that an owner's first order adds."""
+    with recorded_world() as recorded:
+        first = _of_one_order(recorded, with_key=True)
+        busy = _of_one_order(recorded)
+    return busy, added(first, busy)
+
+
+def with_a_webhook() -> Counts:
+    """The calls that a webhook for `confirmed` adds, without Lambda's own calls for its queue."""
+    with recorded_world() as recorded, receiving() as receiver:
+        recorded.order()
+        busy = _of_one_order(recorded)
+        recorded.create_webhook(receiver.url, "confirmed")
+        recorded.order()
+        recorded.notify()
+        recorded.recorder.take()
+        recorded.order()
+        recorded.notify()
+        return added(recorded.recorder.counts(), busy)
+
+
+def added(more: Counts, less: Counts) -> Counts:
+    """The calls in `more` beyond those in `less`; functions without any are left out."""
+    beyond = {name: dict(Counter(more[name]) - Counter(less.get(name, {}))) for name in more}
+    return {name: calls for name, calls in beyond.items() if calls}
+
+
+def total(counts: Counts) -> int:
+    return sum(sum(calls.values()) for calls in counts.values())
+
+
+def _of_one_order(recorded: RecordedWorld, *, with_key: bool = False) -> Counts:
+    recorded.recorder.take()
+    if with_key:
+        key = recorded.world.add_key("desk-7")
+        with recorded.recorder.of("authorize"):
+            recorded.world.authorize_http(authorization=f"Bearer {key}")
+    recorded.order()
+    return recorded.recorder.counts()
+
+
 Stream = TypeVar("Stream", bound=TextIO)
 
 
@@ -212,14 +258,3 @@ def logged_to(stream: Stream) -> Iterator[Stream]:
     finally:
         if before:
             handler.setStream(before)
-
-
-def pushed(request: Any, **_: Any) -> AWSResponse:
-    """The answer of @connections to a message that arrived."""
-    return prepared(request.url, 200, {}, b"")
-
-
-def prepared(url: str, status: int, headers: dict[str, str], body: bytes) -> AWSResponse:
-    """An answer of AWS that needs no socket."""
-    raw = SimpleNamespace(stream=lambda **_: iter([body]))
-    return AWSResponse(url, status, HTTPHeaders.from_pairs(headers.items()), raw)

@@ -1,4 +1,4 @@
-"""DynamoDB's billing: item sizes, write units and read units by its published rules.
+"""AWS's billing: DynamoDB's item sizes, write units and read units by its published rules.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html
@@ -11,6 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tests.cloud import tables
+
+# The metrics that the stack's alarms watch; tests/infra/stack/test_measured.py counts them.
+ALARM_METRICS = 44
 WRITE_UNIT_BYTES = 1024
 READ_UNIT_BYTES = 4096
 STORED_OVERHEAD_BYTES = 100  # of every item and index entry, where storage is billed
@@ -31,14 +35,8 @@ class Index:
         return {key: item[key] for key in self.keys}
 
 
-# As infra/stack/storage.py declares them.
-ORDERS_INDEXES = (
-    Index("byOwner", ("owner", "createdAt", "orderId")),
-    Index("openOrders", ("openShard", "idleSince", "orderId")),
-    Index("openByOwner", ("openOwner", "orderId")),
-    Index("wakeAbove", ("wakePair", "wakeAbove", "orderId")),
-    Index("wakeBelow", ("wakePair", "wakeBelow", "orderId")),
-)
+_orders = tables()["orders"]
+ORDERS_INDEXES = [Index(name, keys + _orders.keys) for name, keys in _orders.indexes.items()]
 
 
 def item_bytes(item: Item) -> int:
