@@ -79,8 +79,12 @@ WAKE_BELOW_INDEX = "wakeBelow"
 # The indexes of the orders table, which contain only keys: partition key, and sort key if any.
 ORDER_INDEXES: Mapping[str, tuple[str, ...]] = {
     OWNER_INDEX: ("owner", "createdAt"),
+    # Open orders, by the time since which they are idle or at which they are due; and failed,
+    # cancelled and expired orders, by owner and status.
     OPEN_ORDERS_INDEX: ("openShard", "idleSince"),
+    # Open orders only. The API counts them, so that one owner cannot fill the queue.
     OPEN_BY_OWNER_INDEX: ("openOwner",),
+    # Resting orders only, by the prices that wake them.
     WAKE_ABOVE_INDEX: ("wakePair", WAKE_ABOVE_INDEX),
     WAKE_BELOW_INDEX: ("wakePair", WAKE_BELOW_INDEX),
 }

@@ -16,7 +16,7 @@ from functions.runtime import logger, now_ms, settings, sleep
 from functions.simulation.network import Network
 from functions.store import orders, queue, resting
 
-network = Network(now_ms, sleep, settings.market_seed)
+network = Network.of(settings, now_ms, sleep)
 
 
 class StillUnderWay(Exception):

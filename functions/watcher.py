@@ -31,7 +31,7 @@ LONG_QUEUE = 100
 
 NOTHING = Nearest(None, None)
 
-network = Network(now_ms, sleep, settings.market_seed)
+network = Network.of(settings, now_ms, sleep)
 
 
 @dataclass

@@ -43,15 +43,7 @@ EXPIRY_NEAR_MS = 5000
 # worker re-queues a new resting order each second.
 WITHOUT_WATCHER_MS = 90_000
 
-network = Network(
-    now_ms,
-    sleep,
-    settings.market_seed,
-    settings.quote_error_ppm,
-    settings.drop_ppm,
-    settings.latency_scale,
-    settings.simulate_allowed,
-)
+network = Network.of(settings, now_ms, sleep)
 
 Record = dict[str, Any]
 
@@ -278,8 +270,10 @@ def _next_step(order: Order, signed: str | None) -> Next:
             return _check_resting(order)
         case Status.BUILDING:
             return _build(order)
-        case _:
+        case Status.SUBMITTED:
             return _send_and_wait(order, signed)
+        case status:
+            raise BrokenOrder(f"{order.order_id} has no step while it is {status}")
 
 
 def _route(order: Order) -> Next:

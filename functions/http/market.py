@@ -38,7 +38,7 @@ INTERVALS: Mapping[Interval, tuple[int, int, str]] = {
     "hour": (3_600_000, 604_800_000, "7 days"),
 }
 CANDLES = 120
-network = Network(now_ms, sleep, settings.market_seed)
+network = Network.of(settings, now_ms, sleep)
 
 Pools = Mapping[str, Snapshot | str]
 

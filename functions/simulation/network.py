@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from functions.contract import unix_ms
+from functions.contract import EngineSettings, unix_ms
 from functions.dex import router
 from functions.dex.pools import Snapshot
 from functions.dex.router import Route
@@ -71,6 +71,21 @@ class Network:
     drop_ppm: int = 0
     latency_scale: float = 1
     simulate_allowed: bool = False
+
+    @classmethod
+    def of(
+        cls, settings: EngineSettings, now_ms: Callable[[], int], sleep: Callable[[float], None]
+    ) -> Network:
+        """The network that the settings describe."""
+        return cls(
+            now_ms,
+            sleep,
+            settings.market_seed,
+            settings.quote_error_ppm,
+            settings.drop_ppm,
+            settings.latency_scale,
+            settings.simulate_allowed,
+        )
 
     def snapshots(self) -> Mapping[str, Snapshot]:
         """Every venue's pools now."""

@@ -30,7 +30,7 @@ def connected(
     if not key:
         raise Problem("An API key is needed: give --key, or set OEE_API_KEY.")
     if not API_KEY.matches(key):
-        raise Problem("The API key is not valid: one begins with oee_ and has 47 characters.")
+        raise Problem(f"The API key is not valid: one looks like {API_KEY.form}.")
     client = Client(
         stack.http_url,
         key,

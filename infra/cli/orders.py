@@ -10,6 +10,7 @@ from rich.text import Text
 
 from functions.client import Order, Status
 from functions.orders import sheet
+from functions.orders.order import OPEN
 from infra.cli.command import exit_on_problem, options, whole_number
 from infra.cli.connect import connected
 from infra.cli.printing import STYLES, print_json, print_table
@@ -51,7 +52,7 @@ def main() -> None:
         prog="uv run orders", description=__doc__, parents=[options(json=True, key=True)]
     )
     parser.add_argument(
-        "--status", choices=["open", *(each.value for each in Status)], help="only these orders"
+        "--status", choices=[OPEN, *(each.value for each in Status)], help="only these orders"
     )
     parser.add_argument(
         "--last", type=whole_number(1, 1_000_000), metavar="N", help=f"at most N (default: {SHOWN})"

@@ -10,12 +10,12 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from functions.client import NoAnswer, OrderUnknown
+from functions.contract import EVERY_ORDER
 from functions.orders.order import Status, Update
 from infra.cli.command import UnknownOrder, canonical_order_id, exit_on_problem, options
 from infra.cli.connect import connected
 from infra.cli.printing import STYLES, plain_console, print_json, update_details
 
-ALL = "*"
 CONFIRMED, ENDED_OTHERWISE, UNKNOWN = 0, 3, 4
 EXIT_CODES = (
     f"Exit code for one order: {CONFIRMED} it was confirmed, {ENDED_OTHERWISE} it ended otherwise,"
@@ -81,7 +81,10 @@ def main() -> None:
         parents=[options(json=True, key=True)],
     )
     parser.add_argument(
-        "order", nargs="?", default=ALL, help="an orderId (default: all orders, from now on)"
+        "order",
+        nargs="?",
+        default=EVERY_ORDER,
+        help="an orderId (default: all orders, from now on)",
     )
     arguments = parser.parse_args()
     with exit_on_problem():
@@ -90,13 +93,13 @@ def main() -> None:
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    one = arguments.order != ALL
+    one = arguments.order != EVERY_ORDER
 
     def tell(notice: str) -> None:
         sys.stderr.write(f"{notice}\n")
 
     try:
-        order_id = canonical_order_id(arguments.order) if one else ALL
+        order_id = canonical_order_id(arguments.order) if one else EVERY_ORDER
         with connected(arguments, tell=tell) as client:
             if not one:
                 tell("Watching all orders; Ctrl-C ends it.")

@@ -7,6 +7,7 @@ from constructs import Construct
 from functions.contract import (
     OPEN_BY_OWNER_INDEX,
     OPEN_ORDERS_INDEX,
+    ORDER_INDEXES,
     OWNER_INDEX,
     WAKE_ABOVE_INDEX,
     WAKE_BELOW_INDEX,
@@ -41,32 +42,13 @@ class Storage(Construct):
             deletion_protection=settings.durable,
             removal_policy=lasting,
         )
-        self.orders.add_global_secondary_index(
-            index_name=OWNER_INDEX,
-            partition_key=_text("owner"),
-            sort_key=_text("createdAt"),
-            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
-        )
-        # Open orders, by the time since which they are idle or at which they are due; and failed,
-        # cancelled and expired orders, by owner and status.
-        self.orders.add_global_secondary_index(
-            index_name=OPEN_ORDERS_INDEX,
-            partition_key=_text("openShard"),
-            sort_key=_text("idleSince"),
-            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
-        )
-        # Open orders only. The API counts them, so that one owner cannot fill the queue.
-        self.orders.add_global_secondary_index(
-            index_name=OPEN_BY_OWNER_INDEX,
-            partition_key=_text("openOwner"),
-            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
-        )
-        # Resting orders only, by the prices that wake them.
-        for index in WAKE_INDEXES[: settings.wake_indexes]:
+        for name, (partition_key, *sort_key) in ORDER_INDEXES.items():
+            if name in WAKE_INDEXES[settings.wake_indexes :]:
+                continue  # it is added by the next deployment
             self.orders.add_global_secondary_index(
-                index_name=index,
-                partition_key=_text("wakePair"),
-                sort_key=_text(index),
+                index_name=name,
+                partition_key=_text(partition_key),
+                sort_key=_text(sort_key[0]) if sort_key else None,
                 projection_type=dynamodb.ProjectionType.KEYS_ONLY,
             )
 

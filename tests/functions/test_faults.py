@@ -13,6 +13,7 @@ from functions import dead_letters, push
 from functions.contract import order_message
 from functions.orders.order import Status
 from functions.runtime import now_ms, settings, sleep
+from functions.simulation.network import Network
 from functions.store import clients, connections, orders
 from tests.events import event
 from tests.orders import LIFE
@@ -61,10 +62,23 @@ def test_a_dead_letter_stays_in_its_queue_while_the_transaction_may_land(
 ) -> None:
     order = submitted(world, simulate={"fault": "dropped_transaction"})
     monkeypatch.setattr(dead_letters, "settings", replace(settings, sweep_idle_seconds=0))
+    slow = Network.of(replace(settings, latency_scale=1), now_ms, sleep)
+    monkeypatch.setattr(dead_letters, "network", slow)
     answer = world.deliver_dead_letter(order_message(order["orderId"]))
     failures = [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
     assert failures == ["dead"]
     assert world.read(order["orderId"]) == order
+
+
+def test_a_dead_letter_ends_an_order_whose_transaction_was_dropped(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings of the tests have no latency, so the network knows it at once."""
+    order = submitted(world, simulate={"fault": "dropped_transaction"})
+    monkeypatch.setattr(dead_letters, "settings", replace(settings, sweep_idle_seconds=0))
+    assert world.deliver_dead_letter(order_message(order["orderId"]))["batchItemFailures"] == []
+    ended = world.read(order["orderId"])
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "FAILED_TO_LAND")
 
 
 def test_a_repeat_of_a_write_whose_answer_was_lost_succeeds(world: World) -> None:

@@ -7,7 +7,14 @@ from typing import Any
 
 from rich.text import Text
 
-from functions.contract import OPEN_ORDERS_INDEX, OPEN_SHARDS, iso, order_message, unix_ms
+from functions.contract import (
+    BATCH_GET_MAX,
+    OPEN_ORDERS_INDEX,
+    OPEN_SHARDS,
+    iso,
+    order_message,
+    unix_ms,
+)
 from functions.orders import waiting
 from functions.orders.stored import stored_order
 from infra.cli.command import whole_number
@@ -16,7 +23,6 @@ from infra.cli.printing import plain_console, print_json, progress
 
 FOUND = 3  # exit code 1 means that the command failed, 2 that the command line is wrong
 OLDER_THAN_SECONDS, OLDER_THAN_SECONDS_MAX = 300, 366 * 24 * 3600
-BATCH_GET_MAX = 100
 
 Json = dict[str, Any]
 

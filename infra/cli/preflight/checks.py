@@ -13,9 +13,6 @@ from infra.cli.preflight.finding import Finding, Level
 from infra.cli.preflight.plan import Plan
 from infra.cli.printing import Report
 
-# The least concurrency of the functions beside the worker: one execution each of API, authorizer,
-# WebSocket, publisher, sweeper, watcher and notifier.
-OTHERS_MIN = 7
 WORKERS_MIN = 2  # the least value of an SQS event source mapping's maximum concurrency
 CONCURRENCY_DEFAULT = 1000
 # https://docs.aws.amazon.com/general/latest/gr/lambda-service.html
@@ -107,18 +104,20 @@ def concurrency(account: Account, plan: Plan) -> Iterator[Finding]:
     limits = account.client("lambda").get_account_settings()["AccountLimit"]
     total, free = limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"]
     wanted = plan.settings.max_concurrency
-    fits = max(WORKERS_MIN, free - OTHERS_MIN)
+    # One execution of each function beside the worker; dead letters are rare.
+    others = plan.functions - 2
+    fits = max(WORKERS_MIN, free - others)
     what = f"Lambda runs {total} functions at once in this account and region"
     if free < total:
         what += f", {total - free} of them reserved"
     if wanted <= fits:
         yield Finding(Level.FINE, f"{what}; maxConcurrency={wanted} leaves {free - wanted}")
         return
-    ask = max(CONCURRENCY_DEFAULT, total - free + wanted + OTHERS_MIN)
+    ask = max(CONCURRENCY_DEFAULT, total - free + wanted + others)
     yield Finding(
         Level.WARNING,
         what,
-        f"maxConcurrency={wanted} leaves less than {OTHERS_MIN} to the API and the other"
+        f"maxConcurrency={wanted} leaves less than {others} to the API and the other"
         f" functions, so requests are throttled under load; {fits} fit",
         f"-c maxConcurrency={fits}, and to raise the quota: aws service-quotas"
         f" request-service-quota-increase --service-code lambda --quota-code {CONCURRENCY_QUOTA}"

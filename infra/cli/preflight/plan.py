@@ -38,6 +38,11 @@ class Plan:
     bootstrap_version: int
     bootstrap_parameter: str  # the SSM parameter that holds the bootstrap's version
 
+    @property
+    def functions(self) -> int:
+        """The number of Lambda functions."""
+        return sum(each["Type"] == "AWS::Lambda::Function" for each in self.resources.values())
+
 
 def make_plan(context: list[str], local_endpoint: str | None = None) -> Plan:
     """Synthesize the stack with these settings ("name=value"); raises SettingError."""

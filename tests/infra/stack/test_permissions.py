@@ -28,6 +28,10 @@ def granted(template: Template, module: str) -> dict[str, set[str]]:
     return found
 
 
+def test_the_grants_of_every_function_are_checked(template: Template) -> None:
+    assert GRANTED.keys() == template.functions().keys()
+
+
 @pytest.mark.parametrize("module", sorted(GRANTED))
 def test_a_role_has_exactly_the_grants_of_its_function(template: Template, module: str) -> None:
     (stage,) = {
