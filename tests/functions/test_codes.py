@@ -114,9 +114,9 @@ def test_a_venue_without_a_quote_says_why_by_a_documented_code(
 ) -> None:
     query = {"tokenIn": token_in, "tokenOut": token_out, "amount": amount}
     quotes = world.http("get_quote", query=query).json["quotes"]
-    assert {quote["venue"]: quote["error"] for quote in quotes if "error" in quote} == errors
-    assert set(errors.values()) <= {*QuoteErrorCode}
-    assert len(quotes) == len([quote for quote in quotes if "outAmount" in quote]) + len(errors)
+    found = {quote["venue"]: quote["error"] for quote in quotes if "outAmount" not in quote}
+    assert found.items() >= errors.items()
+    assert set(found.values()) <= {*QuoteErrorCode}
 
 
 def test_a_simulated_slippage_with_a_threshold_of_0_names_the_simulation_as_its_reason(

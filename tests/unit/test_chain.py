@@ -277,23 +277,25 @@ def test_a_leg_beyond_its_pools_liquidity_reverts_with_the_error_of_its_program(
 
 
 @pytest.mark.parametrize(
-    ("token_in", "token_out", "amount", "legs_from_hubs"),
+    ("token_in", "token_out", "amount", "hubs", "legs_of_a_hub"),
     [
-        ("SOL", "RAY", 100, [1]),
-        ("mSOL", "BONK", 2_000, [3]),
-        ("JUP", "BONK", 100_000, [3, 1]),
-        ("SOL", "USDC", 10_000, [1, 1, 1, 1, 1]),
+        ("SOL", "RAY", 100, 1, 1),
+        ("mSOL", "BONK", 2_000, 1, 2),
+        ("JUP", "BONK", 100_000, 2, 3),
+        ("SOL", "USDC", 10_000, 2, 1),
     ],
 )
 def test_on_each_path_the_second_hop_spends_the_whole_output_of_the_first(
-    token_in: str, token_out: str, amount: int, legs_from_hubs: list[int]
+    token_in: str, token_out: str, amount: int, hubs: int, legs_of_a_hub: int
 ) -> None:
     transaction = built(token_in, token_out, amount, slippage_bps=500)
     landed = chain.outcome(transaction)
     assert isinstance(landed, Landed)
     slot = chain.landing_slot(transaction)
     legs_from = Counter(leg.token_in for leg in transaction.legs)
-    assert [n for token, n in legs_from.items() if token.symbol != token_in] == legs_from_hubs
+    of_hubs = [legs for token, legs in legs_from.items() if token.symbol != token_in]
+    assert len(of_hubs) >= hubs
+    assert max(of_hubs) >= legs_of_a_hub
     planned, given, spent = Counter[Token](), Counter[Token](), Counter[Token]()
     for leg in transaction.legs:
         planned[leg.token_in] += leg.in_amount
