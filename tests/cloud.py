@@ -12,6 +12,7 @@ from uuid import UUID
 
 from botocore.awsrequest import AWSResponse, HTTPHeaders
 
+from functions.contract import ORDER_INDEXES
 from tests.expressions import holds, plain, updated
 
 Json = dict[str, Any]
@@ -67,17 +68,7 @@ class Table:
 def tables() -> dict[str, Table]:
     """The engine's tables, as infra/stack/storage.py declares them."""
     return {
-        "orders": Table(
-            ("orderId",),
-            {
-                "byOwner": ("owner", "createdAt"),
-                "openOrders": ("openShard", "idleSince"),
-                "openByOwner": ("openOwner",),
-                "wakeAbove": ("wakePair", "wakeAbove"),
-                "wakeBelow": ("wakePair", "wakeBelow"),
-            },
-            streams=True,
-        ),
+        "orders": Table(("orderId",), dict(ORDER_INDEXES), streams=True),
         "connections": Table(("owner", "connectionId")),
         "access": Table(("id",)),
     }
