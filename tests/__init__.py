@@ -5,12 +5,13 @@ This module runs the command again with the group `test`.
 """
 
 import os
-import subprocess
 import sys
+from pathlib import Path
 
 _WITH_GROUP = "ENGINE_TEST_GROUP"
+_PROJECT = str(Path(__file__).parents[1])
 
 if "UV" in os.environ and _WITH_GROUP not in os.environ:  # `uv run` sets UV
     os.environ[_WITH_GROUP] = "1"
-    command = [os.environ["UV"], "run", "--group", "test", "--", *sys.orig_argv]
-    raise SystemExit(subprocess.call(command))
+    uv = [os.environ["UV"], "run", "--project", _PROJECT, "--group", "test", "--"]
+    os.execv(uv[0], [*uv, *sys.orig_argv])  # noqa: S606 - the user's own command

@@ -364,7 +364,7 @@ class Ranges:
         if out == 0:
             swap = swap_exact_in(self._pool, amount, self._a_to_b)
             if swap.amount_in < amount:
-                raise InsufficientLiquidity(WHIRLPOOL, PARTIAL_FILL, "the amount is too large")
+                raise InsufficientLiquidity(WHIRLPOOL, PARTIAL_FILL, "the prices end before")
             raise ZeroOutput(WHIRLPOOL, None, f"{amount} in gives nothing")
         index = bisect_left(self._gross_in, amount) - 1
         piece, left = self._ranges[index], amount - self._gross_in[index]

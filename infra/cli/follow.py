@@ -82,7 +82,7 @@ def _readable(at_ms: int, function: str, message: str) -> Text | None:
         at = datetime.fromisoformat(record["timestamp"])
     clock = at.astimezone().strftime("%H:%M:%S.%f")[:-3]
     level = str(record.get("level", ""))
-    line = _line(clock, function, level, str(record.get("message", "")))
+    line = _line(clock, function, level, str(record.get("message", message)))
     order_id = record.get("order_id") or record.get("orderId")
     if order_id:
         line.append(f"  {order_id}", "dim")
