@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from infra.costs import POLLED_QUEUES
-from tests.billing import ALARM_METRICS, ORDERS_INDEXES
-from tests.infra.stack.test_monitoring import alarms, metrics_of
+from tests.billing import ORDERS_INDEXES
 from tests.templates import Template, text
 
 
@@ -14,11 +13,6 @@ def test_the_indexes_that_are_priced_are_those_of_the_table(template: Template) 
         index["IndexName"]: [key["AttributeName"] for key in index["KeySchema"]] + ["orderId"]
         for index in table["GlobalSecondaryIndexes"]
     }
-
-
-def test_the_bill_counts_the_metrics_that_alarms_watch(template: Template) -> None:
-    watched = [metric for alarm in alarms(template).values() for metric in metrics_of(alarm)]
-    assert len(watched) == ALARM_METRICS
 
 
 def test_the_bill_counts_the_queues_that_lambda_polls(template: Template) -> None:

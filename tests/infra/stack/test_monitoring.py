@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from functions.contract import CONNECTION_SECONDS_MAX
 from functions.contract import Metric as OwnMetric
 from functions.orders.failures import FailureCode
+from tests.billing import ALARM_METRICS
 from tests.granted import GRANTED
 from tests.templates import Template, text
 
@@ -340,3 +341,8 @@ def test_the_local_stack_has_no_alarm_that_the_emulator_would_refuse(
 def test_the_alarm_on_internal_failures_watches_the_code_internal(template: Template) -> None:
     (watched,) = metrics_of(alarms(template)["InternalFailures"])
     assert watched.dimensions["code"] == FailureCode.INTERNAL
+
+
+def test_the_bill_counts_the_metrics_that_alarms_watch(template: Template) -> None:
+    watched = [metric for alarm in alarms(template).values() for metric in metrics_of(alarm)]
+    assert len(watched) == ALARM_METRICS
