@@ -5,13 +5,18 @@ from __future__ import annotations
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from functions import runtime
 from functions.dex.tokens import TOKENS
+from functions.orders.order import routing_update
 from functions.store import orders
-from tests.world import World, fresh_clients
+from tests.clock import START_MS
+from tests.cloud import Cloud
+from tests.orders import pending_order
+from tests.world import World, fresh_clients, in_memory
 
 OTHER: dict[str, Any] = {"tokenIn": "USDC", "tokenOut": "SOL", "amount": 100}
 
@@ -177,3 +182,14 @@ def test_cursors_of_earlier_releases_continue_their_lists(world: World) -> None:
         cursor = urlsafe_b64encode(f"{key} {ids[0]}".encode()).decode().rstrip("=")
         page = world.http("list_orders", query={"cursor": cursor}).json["orders"]
         assert [order["orderId"] for order in page] == ids[1:]
+
+
+def test_a_list_shows_the_newest_update_of_each_order() -> None:
+    """The index and reads without consistency are a second old."""
+    now_ms = START_MS
+    with in_memory(Cloud(lambda: now_ms, lag_ms=lambda: 1000)):
+        order = pending_order(str(UUID(int=1)), now_ms)
+        orders.create_order(order, "desk")
+        now_ms += 5000
+        changed = orders.begin_order(routing_update(order.order_id, now_ms)).order
+        assert orders.list_orders("desk", limit=1) == ([changed], None)

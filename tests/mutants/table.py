@@ -12,6 +12,7 @@ LIVE = "tests/functions/test_live.py::test_"
 ACCESS = "tests/functions/test_access.py::test_"
 API = "tests/functions/test_api.py::test_"
 WORKER = "tests/functions/test_worker.py::test_"
+LISTS = "tests/functions/test_lists.py::test_"
 FAULTS = "tests/functions/test_faults.py::test_"
 SWEEPER = "tests/functions/test_sweeper.py::test_"
 WATCHER = "tests/functions/test_watcher.py::test_"
@@ -104,6 +105,7 @@ MUTANTS = (
         ORDERS,
         '"ConsistentRead": True,',
         '"ConsistentRead": False,',
+        LISTS + "a_list_shows_the_newest_update_of_each_order",
     ),
     Mutant(
         "the list of orders has one page only",
