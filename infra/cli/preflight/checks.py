@@ -104,7 +104,7 @@ def concurrency(account: Account, plan: Plan) -> Iterator[Finding]:
     limits = account.client("lambda").get_account_settings()["AccountLimit"]
     total, free = limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"]
     wanted = plan.settings.max_concurrency
-    # One execution of each function but the worker and, as it rarely runs, the dead-letter function.
+    # One execution of each function but the worker and the dead-letter function, which runs rarely.
     others = plan.functions - 2
     fits = max(WORKERS_MIN, free - others)
     what = f"Lambda runs {total} functions at once in this account and region"
